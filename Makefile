@@ -1,0 +1,57 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test dev lint format bench lock clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## Install everything into .venv, pinned
+
+$(READY): pyproject.toml requirements.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  set -e; uv venv --quiet --allow-existing --python $(PYTHON) $(VENV); \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock; \
+	  uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	else \
+	  set -e; $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	fi
+	@$(BIN)/python -m orchestration.marts.project
+	@touch $(READY)
+
+demo: setup ## Run everything on made-up traffic and embedded services, and show the result
+	@$(BIN)/clicklake demo
+
+test: setup ## Run all tests
+	@$(BIN)/python -m pytest
+
+dev: setup ## Open the Dagster UI on embedded services with a week of made-up traffic
+	@$(BIN)/clicklake services --days 7 -- $(BIN)/dagster dev -w workspace.yaml
+
+lint: setup ## Check format, style, types and SQL
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+format: setup ## Format Python and SQL
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/sqlfluff fix --disable-progress-bar dbt_project
+
+bench: setup ## Measure speed and memory against the references
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -r requirements-bench.lock; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock; fi
+	@$(BIN)/python -m benchmarks
+
+lock: ## Write the lock files anew
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra bench --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
+
+clean: ## Remove what was set up and what was made
+	rm -rf $(VENV) .clicklake dbt_project/target dbt_project/logs

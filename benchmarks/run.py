@@ -1,0 +1,325 @@
+"""Measures Clicklake and the references in turns and writes the table: `python -m benchmarks`.
+
+To measure something else, add a Section to `sections`; how a process is measured stands in measure.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.generate import DAY, default_data_dir, ensure_logs
+from benchmarks.measure import THREADS, Measurement, measure
+
+FOLDER = Path(__file__).parent
+PACKAGES = ("duckdb", "pyarrow", "numpy", "isal", "polars", "chdb")
+SCRATCH = "{scratch}"  # in a case's arguments: a new empty folder for each run
+PREPARED = "{prepared}"  # the folder that the section's preparation wrote to
+
+ISAL, ZLIB, CSV, POLARS, DUCKDB, CHDB = (
+    "decompression alone (isal)",
+    "decompression alone (zlib)",
+    "csv loop",
+    "Polars",
+    "DuckDB",
+    "chDB",
+)
+OURS = "Clicklake"
+MODEL, BARE_QUERY = "model daily_aggregates", "bare query"
+# How many times as fast as each reference Clicklake has to be, at least; a reference without an entry has no target.
+INGEST_TARGETS: dict[str, float] = {}
+MARTS_TARGETS: dict[str, float] = {}
+# What ours may take at most, by the name of the Line's field: {"peak_mib": 2048, "seconds": 10}.
+INGEST_LIMITS: dict[str, float] = {}
+OVERHEAD_LIMITS: dict[str, float] = {}
+MEMORY_LIMITS: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    function: str  # module:function
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Cases that do the same job, the first of them ours."""
+
+    title: str
+    unit: str
+    size: int  # units of the whole job; a case that does fewer of them is scaled up
+    cases: tuple[Case, ...]
+    targets: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    prepare: Case | None = None
+    repeats: int | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One case of the table: medians of its runs, the highest of their peaks."""
+
+    name: str
+    seconds: float | None = None
+    fastest: float | None = None
+    slowest: float | None = None
+    cpu_seconds: float | None = None
+    per_second: float | None = None
+    peak_mib: float | None = None
+    ours_as_fast: float | None = None  # seconds of this case / seconds of ours
+    target: float | None = None
+    note: str = ""
+
+
+def sections(options: argparse.Namespace) -> Iterator[Section]:
+    """What is measured; logs are generated, or found in the data folder, when a section's turn comes."""
+    lines = options.lines
+    big, small = max(1, options.files), max(1, options.small_files)
+    if "ingest" in options.only:
+        for files in (big, small):
+            yield _ingest(ensure_logs(options.data_dir, lines, files), lines, files)
+    if "marts" in options.only:
+        source = ensure_logs(options.data_dir, lines, big)
+        yield Section(
+            f"raw → daily_aggregates, {lines:,} rows",
+            "rows",
+            lines,
+            (
+                Case(MODEL, "benchmarks.ours:run_daily_aggregates", (PREPARED, DAY)),
+                Case(BARE_QUERY, "benchmarks.references:bare_daily_aggregates", (PREPARED, DAY)),
+            ),
+            MARTS_TARGETS,
+            prepare=Case("ingest", "benchmarks.ours:run_ours", (str(source), PREPARED, DAY)),
+        )
+    if "overhead" in options.only:
+        source = ensure_logs(options.data_dir, 1_000, 24)
+        yield Section(
+            "fixed overhead: a day of 1,000 lines through the clicklake command",
+            "runs",
+            1,
+            (Case("clicklake command", "benchmarks.ours:run_small_day", (str(source), SCRATCH, DAY)),),
+            limits=OVERHEAD_LIMITS,
+        )
+    if "memory" in options.only:
+        for files in (big, small):
+            source = ensure_logs(options.data_dir, 4 * lines, files)
+            yield Section(
+                f"memory: {4 * lines:,} lines in {files:,} objects",
+                "lines",
+                4 * lines,
+                (Case(OURS, "benchmarks.ours:run_ours", (str(source), SCRATCH, DAY)),),
+                limits=MEMORY_LIMITS,
+                repeats=1,
+            )
+
+
+def _ingest(source: Path, lines: int, files: int) -> Section:
+    references = "benchmarks.references"
+    logs = str(source)
+    return Section(
+        f"ingest: {lines:,} lines in {files:,} objects",
+        "lines",
+        lines,
+        (
+            Case(OURS, "benchmarks.ours:run_ours", (logs, SCRATCH, DAY)),
+            Case(ISAL, f"{references}:decompress_isal", (logs, str(lines))),
+            Case(ZLIB, f"{references}:decompress_zlib", (logs, str(lines))),
+            Case(CSV, "benchmarks.csv_loop:csv_loop", (logs, SCRATCH)),
+            Case(POLARS, f"{references}:polars_stream", (logs, SCRATCH)),
+            Case(DUCKDB, f"{references}:duckdb_copy", (logs, SCRATCH)),
+            Case(CHDB, f"{references}:chdb_insert", (logs, SCRATCH)),
+        ),
+        INGEST_TARGETS,
+        INGEST_LIMITS,
+    )
+
+
+def run_section(section: Section, repeats: int) -> list[Line]:
+    """Runs the cases in turns, so that a slow minute of the machine falls on all of them."""
+    runs: dict[str, list[Measurement]] = {case.name: [] for case in section.cases}
+    with tempfile.TemporaryDirectory(prefix="clicklake-bench-") as prepared:
+        if section.prepare:
+            preparation = measure(section.prepare.function, _filled(section.prepare, prepared, ""))
+            if preparation.skipped:
+                return [Line(case.name, note=preparation.skipped) for case in section.cases]
+        for _ in range(section.repeats or repeats):
+            for case in section.cases:
+                if runs[case.name] and runs[case.name][0].skipped:
+                    continue
+                with tempfile.TemporaryDirectory(prefix="clicklake-bench-") as scratch:
+                    runs[case.name].append(measure(case.function, _filled(case, prepared, scratch)))
+    ours = _scaled_seconds(section, runs[section.cases[0].name])
+    return [_line(section, name, measured, ours) for name, measured in runs.items()]
+
+
+def _filled(case: Case, prepared: str, scratch: str) -> tuple[str, ...]:
+    return tuple({PREPARED: prepared, SCRATCH: scratch}.get(value, value) for value in case.arguments)
+
+
+def _scaled_seconds(section: Section, runs: list[Measurement]) -> list[float]:
+    return [run.seconds * section.size / run.done for run in runs if not run.skipped]
+
+
+def _line(section: Section, name: str, runs: list[Measurement], ours: list[float]) -> Line:
+    seconds = _scaled_seconds(section, runs)
+    if not seconds:
+        return Line(name, target=section.targets.get(name), note=runs[0].skipped or "")
+    share = runs[0].done / section.size
+    median = statistics.median(seconds)
+    is_ours = name == section.cases[0].name
+    line = Line(
+        name,
+        seconds=median,
+        fastest=min(seconds),
+        slowest=max(seconds),
+        cpu_seconds=statistics.median(run.cpu_seconds for run in runs) / share,
+        per_second=section.size / median,
+        peak_mib=max(run.peak_mib for run in runs),
+        ours_as_fast=median / statistics.median(ours) if ours and not is_ours else None,
+        target=section.targets.get(name),
+        note="" if share > 0.99 else f"scaled up from {share:.1%} of the {section.unit}",
+    )
+    return replace(line, note=_held_against(section.limits, line)) if is_ours else line
+
+
+def _held_against(limits: dict[str, float], line: Line) -> str:
+    verdicts = {name: "met" if getattr(line, name) <= most else "MISSED" for name, most in limits.items()}
+    return ", ".join(f"{name} ≤ {most:g} {verdicts[name]}" for name, most in limits.items())
+
+
+def table(section: Section, lines: list[Line]) -> str:
+    """One section as Markdown, readable in a terminal as well."""
+    header = (
+        section.title,
+        f"{section.unit}/s",
+        "seconds (range)",
+        "CPU s",
+        "peak MiB",
+        "ours: times as fast",
+        "target",
+        "",
+    )
+    rows = [header] + [_cells(line) for line in lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    padded = [
+        [
+            value.ljust(width) if column in (0, 7) else value.rjust(width)
+            for column, (value, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+    ruler = ["-" * width if column in (0, 7) else "-" * max(1, width - 1) + ":" for column, width in enumerate(widths)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [padded[0], ruler, *padded[1:]])
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    def shown(value: float | None, pattern: str) -> str:
+        return "" if value is None else pattern.format(value)
+
+    seconds = "" if line.seconds is None else f"{line.seconds:.2f} ({line.fastest:.2f} to {line.slowest:.2f})"
+    verdict = ""
+    if line.target is not None and line.ours_as_fast is not None:
+        verdict = " met" if line.ours_as_fast >= line.target else " MISSED"
+    return (
+        line.name,
+        shown(line.per_second, "{:,.2f}" if (line.per_second or 0) < 10 else "{:,.0f}"),
+        seconds,
+        shown(line.cpu_seconds, "{:.1f}"),
+        shown(line.peak_mib, "{:,.0f}"),
+        shown(line.ours_as_fast, "{:.2f}"),
+        shown(line.target, "≥ {:.2f}") + verdict,
+        line.note,
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on; nothing that names the machine."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "cores_used": THREADS,
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "load_before": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or "unknown"
+    return next(
+        (line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), "unknown"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def write_results(folder: Path, facts: dict[str, Any], results: list[tuple[Section, list[Line]]]) -> None:
+    """results.json for programs, RESULTS.md for people."""
+    document = {
+        "machine": facts,
+        "sections": [
+            {"title": section.title, "unit": section.unit, "cases": [asdict(line) for line in lines]}
+            for section, lines in results
+        ],
+    }
+    (folder / "results.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value is not None)
+    text = [
+        "# Benchmark results",
+        "Written by `make bench`; how it measures stands in [docs/benchmarks.md](../docs/benchmarks.md).",
+        f"Taken on: {about}.",
+        *(table(section, lines) for section, lines in results),
+    ]
+    (folder / "RESULTS.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=int, default=3_200_000, help="log lines of the day (default 3,200,000)")
+    parser.add_argument("--files", type=int, default=64, help="objects of the first layout")
+    parser.add_argument("--small-files", type=int, default=3_000, help="objects of the second layout")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each case; the table shows the median")
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where generated logs are kept")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="where results.json and RESULTS.md go")
+    parser.add_argument("--quick", action="store_true", help="200,000 lines once, nothing written: does it all run?")
+    parser.add_argument("--memory", action="store_true", help="also four times the lines, for the memory of ours")
+    parser.add_argument("--only", nargs="+", choices=("ingest", "marts", "overhead", "memory"), help="these parts only")
+    options = parser.parse_args(arguments)
+    options.only = options.only or ["ingest", "marts", "overhead"] + ["memory"] * options.memory
+    if options.quick:
+        options.lines, options.files, options.small_files, options.repeats = 200_000, 8, 200, 1
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    facts = machine()
+    results = []
+    for section in sections(options):
+        lines = run_section(section, options.repeats)
+        print(table(section, lines), end="\n\n", flush=True)
+        results.append((section, lines))
+    if not options.quick:
+        write_results(options.out, facts, results)

@@ -1,0 +1,155 @@
+"""What dbt's DuckDB can do with the lake: list it, stage a file, put it in place.
+
+Only the bridge between `ingest.lake` and SQL. Which files are read or published is decided in the macros.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+from pyarrow import fs
+
+from ingest.errors import SettingsError
+from ingest.lake import DATA_FILE, Lake, S3Options
+
+PREFIX = "CLICKLAKE_"
+CHUNK = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
+
+
+class Plugin(BasePlugin):
+    """Loaded by dbt-duckdb for the project's one in-memory database."""
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
+        self._lake: Lake | None = None
+        self._stage: str | None = None
+        self._scratch: str | None = None
+        self._at_exit = ExitStack()
+        atexit.register(self._at_exit.close)
+
+    def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
+        config.setdefault("memory_limit", _setting("DUCKDB_MEMORY_LIMIT") or "70%")
+        # A folder for each process: DuckDB gives its spill files the same names in all of them.
+        config.setdefault("temp_directory", f"{self.scratch}/spill")
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        self._lake = _lake_of_environment()
+        if self._lake is not None:
+            self._lake.attach(conn)
+        functions: dict[Callable[..., Any], tuple[list[str], str]] = {
+            self.lake_files: (["VARCHAR"], "VARCHAR[]"),
+            self.lake_stage: ([], "VARCHAR"),
+            self.lake_publish: (["VARCHAR", "VARCHAR"], "BIGINT"),
+            self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
+            self.lake_delete: (["VARCHAR"], "BOOLEAN"),
+            self.lake_report: (["VARCHAR", "VARCHAR"], "BOOLEAN"),
+        }
+        for function, (parameters, returns) in functions.items():
+            name = function.__name__
+            conn.create_function(name, function, parameters, returns, side_effects=True)  # type: ignore[arg-type]
+            # DuckDB complains at exit about Python functions that it still holds.
+            self._at_exit.callback(_quietly, conn.remove_function, name)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of this process. Unit tests and parsing need none, so it is missed only here.
+
+        Raises:
+            SettingsError: without CLICKLAKE_LAKE, or when it is no longer what the engine was made for.
+        """
+        lake = _lake_of_environment()
+        if lake is None:
+            raise SettingsError("CLICKLAKE_LAKE is not set. Set it to the lake: a folder or s3://bucket/prefix")
+        if self._lake is None or (lake.url, lake.s3) != (self._lake.url, self._lake.s3):
+            raise SettingsError(
+                f"CLICKLAKE_LAKE or its S3 settings changed from {self._lake!r} to {lake!r} within one process, but "
+                "the engine is kept for all of it. Run dbt in a process of its own for each lake"
+            )
+        return self._lake
+
+    @property
+    def scratch(self) -> str:
+        """A folder of this process alone for what may be large; gone with it."""
+        if self._scratch is None:
+            folder = tempfile.TemporaryDirectory(
+                prefix="clicklake-", dir=_setting("DUCKDB_TEMP_DIRECTORY"), ignore_cleanup_errors=True
+            )
+            self._scratch = self._at_exit.enter_context(folder)
+        return self._scratch
+
+    def lake_files(self, prefix: str) -> list[str]:
+        """Local paths of the Parquet files below a folder of the lake, `name=value` folders included.
+
+        A file on S3 is fetched whole and once: a run reads it a dozen times, and DuckDB would ask S3 some five
+        times for each of them, from Python and one after the other.
+        """
+        keys = [file.key for file in self.lake.files(prefix) if file.key.endswith("/" + DATA_FILE)]
+        return [self._fetched(key) if self.lake.is_s3 else self.lake.path(key) for key in keys]
+
+    def _fetched(self, key: str) -> str:
+        local = Path(self.scratch) / "lake" / key
+        if not local.exists():
+            local.parent.mkdir(parents=True, exist_ok=True)
+            aside = local.with_suffix(".part")
+            source, here = self.lake.filesystem, fs.LocalFileSystem()
+            fs.copy_files(self.lake.path(key), str(aside), source, here, chunk_size=CHUNK)
+            aside.rename(local)
+        return str(local)
+
+    def lake_stage(self) -> str:
+        """This run's private folder, from which `lake_publish` is one rename or one upload."""
+        if self._stage is None:
+            self._stage = str(self._at_exit.enter_context(self.lake.staging()))
+        return self._stage
+
+    def lake_publish(self, staged: str, key: str) -> int:
+        """Puts a finished file in place of a key; gives its bytes."""
+        return self.lake.put(Path(staged), key)
+
+    def lake_put_text(self, text: str, key: str) -> int:
+        return self.lake.put_text(text, key)
+
+    def lake_delete(self, prefix: str) -> bool:
+        self.lake.delete(prefix)
+        return True
+
+    def lake_report(self, text: str, default_path: str) -> bool:
+        """Writes the report of the run, for whoever started it; the file is whole at any moment."""
+        path = Path(_setting("PUBLISH_REPORT") or default_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+        return True
+
+
+def _setting(name: str) -> str | None:
+    return os.environ.get(PREFIX + name) or None
+
+
+def _lake_of_environment() -> Lake | None:
+    url = _setting("LAKE")
+    if url is None:
+        return None
+    return Lake(
+        url,
+        S3Options(
+            endpoint_url=_setting("S3_ENDPOINT_URL"),
+            region=_setting("S3_REGION"),
+            access_key_id=_setting("S3_ACCESS_KEY_ID"),
+            secret_access_key=_setting("S3_SECRET_ACCESS_KEY"),
+            session_token=_setting("S3_SESSION_TOKEN"),
+        ),
+    )
+
+
+def _quietly(remove: Callable[[str], Any], name: str) -> None:
+    with suppress(duckdb.Error):
+        remove(name)

@@ -1,0 +1,93 @@
+{# lake_table: write, audit, publish, for a model with one file a day.
+
+   The window is built as a table in schema `audit`. A view with the model's name shows it, and beside it the
+   published days around the window that the model asks for; tests and models below read that view. Nothing
+   of it is in the lake yet: on-run-end publishes what passed its tests (publish.sql).
+
+   config:
+     partition_by     date column, one file for each of its days
+     sort_by          columns to sort a file by, so that the same rows give the same file
+     neighbour_days   published days before and after the window that the view shows as well, or 'all';
+                      0 unless models below need them, because each costs an open file in every query #}
+
+{% materialization lake_table, adapter='duckdb' %}
+  {% do require_window('Model ' ~ model.name) %}
+  {% set partition_by = config.require('partition_by') %}
+  {% set view_relation = this.incorporate(type='view') %}
+  {% set table_relation = audit_relation(model) %}
+
+  {{ run_hooks(pre_hooks) }}
+  {% set standing = load_cached_relation(this) %}
+  {% if standing is not none and standing.is_table %}
+    {% do adapter.drop_relation(standing) %}
+  {% endif %}
+  {% do run_query('create schema if not exists ' ~ table_relation.without_identifier()) %}
+  {% do run_query('drop table if exists ' ~ table_relation ~ ' cascade') %}
+  {% call statement('main') %}
+    {{ get_create_table_as_sql(False, table_relation, sql) }}
+  {% endcall %}
+  {% do refuse_other_days(table_relation, partition_by) %}
+
+  {% set neighbours = neighbour_files(model.name, partition_by, config.get('neighbour_days', 0)) %}
+  {% call statement('view') %}
+    create or replace view {{ view_relation }} as
+    select * from {{ table_relation }}
+    {% if neighbours %}
+    union all by name
+    {{ files_query(neighbours, [partition_by]) }}
+    {% endif %}
+  {% endcall %}
+  {{ run_hooks(post_hooks) }}
+  {{ adapter.commit() }}
+
+  {{ return({'relations': [view_relation]}) }}
+{% endmaterialization %}
+
+{% macro audit_relation(node) %}
+  {{ return(api.Relation.create(
+    database=node.database, schema='audit', identifier=node.alias, type='table'
+  )) }}
+{% endmacro %}
+
+{% macro refuse_other_days(relation, partition_by) %}
+  {# A row outside the window would be in no file: it would be lost in silence. #}
+  {% set query %}
+    select count(*) from {{ relation }} where not {{ in_window(partition_by) }} or {{ partition_by }} is null
+  {% endset %}
+  {% set strays = run_query(query).columns[0].values()[0] | int %}
+  {% if strays %}
+    {{ exceptions.raise_compiler_error(
+      strays ~ ' rows of ' ~ model.name ~ ' have a ' ~ partition_by ~ ' outside the window, or none. '
+      'A lake_table yields rows of the window only'
+    ) }}
+  {% endif %}
+{% endmacro %}
+
+{% macro neighbour_files(model_name, partition_by, neighbour_days) %}
+  {# Published files of the days around the window. #}
+  {% if neighbour_days == 0 %}
+    {{ return([]) }}
+  {% endif %}
+  {% set days = window_days() %}
+  {% set span = neighbouring_span(neighbour_days) %}
+  {% set kept = [] %}
+  {% for uri in published_files(model_name, partition_by, span.first, span.last) %}
+    {% if partition_of(uri, partition_by) not in days %}
+      {% do kept.append(uri) %}
+    {% endif %}
+  {% endfor %}
+  {{ return(kept) }}
+{% endmacro %}
+
+{% macro neighbouring_span(neighbour_days) %}
+  {# First and last day of the window and the days around it; none and none for all days. #}
+  {% set days = window_days() %}
+  {% if neighbour_days == 'all' or not days %}
+    {{ return({'first': none, 'last': none}) }}
+  {% endif %}
+  {% set margin = modules.datetime.timedelta(days=neighbour_days) %}
+  {{ return({
+    'first': (modules.datetime.date.fromisoformat(days[0]) - margin).isoformat(),
+    'last': (modules.datetime.date.fromisoformat(days[-1]) + margin).isoformat(),
+  }) }}
+{% endmacro %}

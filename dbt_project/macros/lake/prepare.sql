@@ -1,0 +1,135 @@
+{# on-run-start: makes the lake's files visible to this run's engine, or says at once why the run cannot work. #}
+
+{% macro prepare_lake() %}
+  {% if execute %}
+    {% if flags.WHICH in ('build', 'run') %}
+      {% do write_report([]) %}
+    {% endif %}
+    {% set needed = lake_inputs() %}
+    {% do check_selection(needed) %}
+    {% do run_query('create schema if not exists audit') %}
+    {% do run_query('create or replace table audit.absent_days (source varchar, day varchar)') %}
+    {% for id in needed.sources %}
+      {% do register_source(graph.sources[id]) %}
+    {% endfor %}
+    {% for id in needed.published %}
+      {% do register_published(graph.nodes[id]) %}
+    {% endfor %}
+    {% if needed.unit_tests and flags.WHICH == 'test' %}
+      {% do create_fixture_shapes() %}
+    {% endif %}
+  {% endif %}
+{% endmacro %}
+
+{% macro lake_inputs() %}
+  {# What the selected nodes read that this run does not build: sources and published models, which lie in the
+     lake, and others, which lie nowhere. #}
+  {% set needed = {'sources': [], 'published': [], 'missing': [], 'unaudited': [], 'unit_tests': [], 'lake_tables': []} %}
+  {% for id in selected_resources | sort %}
+    {% set node = graph.nodes.get(id) %}
+    {% if node is none %}
+      {% do needed.unit_tests.append(id) if id.startswith('unit_test.') %}
+    {% else %}
+      {% if is_lake_table(node) %}
+        {% do needed.lake_tables.append(id) %}
+        {% do needed.unaudited.append(node.name) if not blocking_tests(id) %}
+      {% endif %}
+      {% for parent_id in node.depends_on.nodes if parent_id not in selected_resources or parent_id in graph.sources %}
+        {% set kind = 'sources' if parent_id in graph.sources
+          else 'published' if is_lake_table(graph.nodes[parent_id])
+          else 'missing' %}
+        {% do needed[kind].append(parent_id) if parent_id not in needed[kind] %}
+      {% endfor %}
+    {% endif %}
+  {% endfor %}
+  {% if flags.WHICH == 'test' %}
+    {% for id in needed.lake_tables if id not in needed.published %}
+      {% do needed.published.append(id) %}
+    {% endfor %}
+  {% endif %}
+  {{ return(needed) }}
+{% endmacro %}
+
+{% macro check_selection(needed) %}
+  {% if needed.missing %}
+    {% set names = [] %}
+    {% for id in needed.missing %}
+      {% do names.append(graph.nodes[id].name) %}
+    {% endfor %}
+    {{ exceptions.raise_compiler_error(
+      'This selection reads ' ~ names | join(', ') ~ ', which exist only in the memory of a run that builds them. '
+      'Select them too: dbt build --select +<model>. To test published days alone: '
+      'dbt test --select <model> --indirect-selection cautious. For unit tests: dbt test --select test_type:unit'
+    ) }}
+  {% endif %}
+  {% if flags.WHICH in ('build', 'run') and needed.lake_tables %}
+    {% do require_window(graph.nodes[needed.lake_tables[0]].name) %}
+  {% endif %}
+  {% if flags.WHICH == 'build' and needed.unaudited %}
+    {{ exceptions.raise_compiler_error(
+      needed.unaudited | join(', ') ~ ': a lake_table is published when its tests pass, and this one has none. '
+      'Give it at least one data test of severity error'
+    ) }}
+  {% endif %}
+{% endmacro %}
+
+{% macro register_source(source_node) %}
+  {# A view over the raw files of the window's event dates, and of no other. #}
+  {% set folders = [] %}
+  {% for day in window_days() %}
+    {% do folders.append('raw/' ~ source_node.identifier ~ '/event_date=' ~ day ~ '/') %}
+  {% endfor %}
+  {% set uris = lake_files(folders) %}
+  {% do note_absent_days(source_node, uris) %}
+  {% set relation = api.Relation.create(
+    database=source_node.database, schema=source_node.schema, identifier=source_node.identifier
+  ) %}
+  {% do register_files(relation, source_node.columns, uris, ['event_date', 'source_date']) %}
+{% endmacro %}
+
+{% macro note_absent_days(source_node, uris) %}
+  {# Ingest writes a file for its own source date even when it is empty. Where there is none, the day was never
+     ingested, or its raw files are gone: it must not replace a published day by an empty one. #}
+  {% for day in window_days() %}
+    {% if '/event_date=' ~ day ~ '/source_date=' ~ day ~ '/' not in uris | join(' ') %}
+      {% do run_query("insert into audit.absent_days values ('" ~ source_node.unique_id ~ "', '" ~ day ~ "')") %}
+    {% endif %}
+  {% endfor %}
+{% endmacro %}
+
+{% macro register_published(node) %}
+  {# A lake_table that this run reads and does not build: its published days. #}
+  {% set partition_by = node.config.partition_by %}
+  {% set span = neighbouring_span(node.config.get('neighbour_days', 0)) %}
+  {% set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) %}
+  {% set uris = published_files(node.name, partition_by, span.first, span.last) %}
+  {% do register_files(relation, node.columns, uris, [partition_by]) %}
+{% endmacro %}
+
+{% macro create_fixture_shapes() %}
+  {# dbt asks the database for the column types of a unit test's inputs, and this database starts empty: every
+     model gets an empty table of its declared columns. For `dbt test --select test_type:unit` only. #}
+  {% for node in graph.nodes.values() if node.resource_type in ('model', 'seed') and node['columns'] %}
+    {% set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) %}
+    {% do run_query('create schema if not exists ' ~ relation.without_identifier()) %}
+    {% do run_query('create table if not exists ' ~ relation ~ ' as ' ~ typed_empty(node['columns'])) %}
+  {% endfor %}
+  {% for node in graph.sources.values() %}
+    {% do register_source(node) %}
+  {% endfor %}
+{% endmacro %}
+
+{% macro is_lake_table(node) %}
+  {{ return(node.resource_type == 'model' and node.config.materialized == 'lake_table') }}
+{% endmacro %}
+
+{% macro blocking_tests(model_id) %}
+  {# The data tests attached to a model that stop its publication: all but those of severity warn. #}
+  {% set ids = [] %}
+  {% for id, node in graph.nodes.items() %}
+    {% if node.resource_type == 'test' and model_id in node.depends_on.nodes and node.config.severity | lower == 'error' %}
+      {% do ids.append(id) %}
+    {% endif %}
+  {% endfor %}
+  {{ return(ids) }}
+{% endmacro %}

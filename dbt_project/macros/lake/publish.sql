@@ -1,0 +1,167 @@
+{# on-run-end: publishes what was built and passed its tests; the rest goes to quarantine, and the last good files
+   stand. One file, one atomic put for each model and day: a run that dies in between has published some whole
+   days, and the next run does the others. #}
+
+{% macro publish_lake(results) %}
+  {% if execute and flags.WHICH in ('build', 'run') %}
+    {% set by_id = {} %}
+    {% for result in results if result.node %}
+      {% do by_id.update({result.node.unique_id: result}) %}
+    {% endfor %}
+    {% set verdicts = {} %}
+    {% set report = [] %}
+    {# In the order in which they were built: a model comes after those that it reads. #}
+    {% for id, result in by_id.items() if id in graph.nodes and is_lake_table(graph.nodes[id]) %}
+      {% set node = graph.nodes[id] %}
+      {% set judged = verdict_on(node, by_id, verdicts) %}
+      {% do verdicts.update({id: judged}) %}
+      {% if judged.status != 'published' %}
+        {% do exceptions.warn(node.name ~ ' is not published: ' ~ judged.reasons | map(attribute='message') | join('; ')) %}
+      {% endif %}
+      {% set absent = absent_days(node) if judged.status == 'published' else {} %}
+      {% for day in window_days() %}
+        {% set started = modules.datetime.datetime.now() %}
+        {% set of_day = absent.get(day, judged) %}
+        {% set entry = {'model': node.name, 'day': day, 'status': of_day.status, 'rows': none, 'bytes': none} %}
+        {% if of_day.status == 'published' %}
+          {% do entry.update(publish_day(node, day)) %}
+        {% elif of_day.status == 'refused' %}
+          {% do entry.update(quarantine_day(node, day, of_day, result.status == 'success')) %}
+        {% endif %}
+        {% do entry.update({
+          'seconds': (modules.datetime.datetime.now() - started).total_seconds(), 'reasons': of_day.reasons
+        }) %}
+        {% do report.append(entry) %}
+        {# After each day: if the next one cannot be written, whoever reads this still learns what is published. #}
+        {% do write_report(report) %}
+      {% endfor %}
+    {% endfor %}
+  {% endif %}
+{% endmacro %}
+
+{% macro verdict_on(node, by_id, verdicts) %}
+  {# published: built, every blocking test passed, and all it was made from is published.
+     refused: it could not be built or a test failed. skipped: nobody can tell, because something above it
+     failed or a test did not run. #}
+  {% set result = by_id[node.unique_id] %}
+  {% if result.status == 'error' %}
+    {{ return(verdict('refused', [reason(node.name, result.message, none)])) }}
+  {% elif result.status != 'success' %}
+    {{ return(verdict('skipped', failures_above(node, by_id))) }}
+  {% endif %}
+
+  {% set failed = [] %}
+  {% set missing = [] %}
+  {% for id in blocking_tests(node.unique_id) %}
+    {% set test = by_id.get(id) %}
+    {% if test is none or test.status == 'skipped' %}
+      {% do missing.append(reason(graph.nodes[id].name, 'test ' ~ graph.nodes[id].name ~ ' did not run', none)) %}
+    {% elif test.status in ('fail', 'error') %}
+      {% set message = graph.nodes[id].name ~ ': ' ~ test.message %}
+      {% do failed.append(reason(graph.nodes[id].name, message, test.failures)) %}
+    {% endif %}
+  {% endfor %}
+  {% if failed %}
+    {{ return(verdict('refused', failed)) }}
+  {% elif missing and missing | length == blocking_tests(node.unique_id) | length %}
+    {{ return(verdict('skipped', [reason(node.name, 'none of its tests ran. Use dbt build, which tests what it builds', none)])) }}
+  {% elif missing %}
+    {{ return(verdict('skipped', missing)) }}
+  {% elif flags.EMPTY %}
+    {{ return(verdict('skipped', [reason(node.name, 'it was built with --empty', none)])) }}
+  {% endif %}
+
+  {% for id in ancestors(node.unique_id) if id in verdicts and verdicts[id].status != 'published' %}
+    {% set name = graph.nodes[id].name %}
+    {{ return(verdict('skipped', [reason(name, name ~ ', which it is made from, is not published', none)])) }}
+  {% endfor %}
+  {{ return(verdict('published', [])) }}
+{% endmacro %}
+
+{% macro absent_days(node) %}
+  {# The days of the window without raw files of a source that a model is made from, each with its verdict. #}
+  {% set days = {} %}
+  {% set above = ancestors(node.unique_id) %}
+  {% for id in above if id in graph.sources %}
+    {% for row in run_query("select day from audit.absent_days where source = '" ~ id ~ "' order by day").rows %}
+      {% set message = 'raw ' ~ graph.sources[id].identifier ~ ' has no file of source date ' ~ row[0] ~ ': ingest it first' %}
+      {% do exceptions.warn(node.name ~ ' ' ~ row[0] ~ ' is not published: ' ~ message) %}
+      {% do days.update({row[0] | string: verdict('skipped', [reason(graph.sources[id].identifier, message, none)])}) %}
+    {% endfor %}
+  {% endfor %}
+  {{ return(days) }}
+{% endmacro %}
+
+{% macro verdict(status, reasons) %}
+  {{ return({'status': status, 'reasons': reasons}) }}
+{% endmacro %}
+
+{% macro reason(check, message, failures) %}
+  {{ return({'check': check, 'message': message | string, 'failures': failures}) }}
+{% endmacro %}
+
+{% macro failures_above(node, by_id) %}
+  {# What failed among all that a skipped model is made from, and among the tests of that. #}
+  {% set above = ancestors(node.unique_id) %}
+  {% set found = [] %}
+  {% for id, result in by_id.items() if result.status in ('fail', 'error') %}
+    {% set tested = graph.nodes[id].depends_on.nodes if id in graph.nodes and graph.nodes[id].resource_type == 'test' else [] %}
+    {% if id in above or tested | select('in', above) | list %}
+      {% do found.append(reason(result.node.name, result.node.name ~ ': ' ~ result.message, result.failures)) %}
+    {% endif %}
+  {% endfor %}
+  {{ return(found or [reason(node.name, 'dbt did not build it', none)]) }}
+{% endmacro %}
+
+{% macro ancestors(id) %}
+  {# Everything that a node is made from, nearest first. #}
+  {% set found = [] %}
+  {% for parent in graph.nodes[id].depends_on.nodes %}
+    {% do found.append(parent) %}
+  {% endfor %}
+  {% for ancestor in found if ancestor in graph.nodes %}
+    {% for parent in graph.nodes[ancestor].depends_on.nodes if parent not in found %}
+      {% do found.append(parent) %}
+    {% endfor %}
+  {% endfor %}
+  {{ return(found) }}
+{% endmacro %}
+
+{% macro staged_path(node, day) %}
+  {{ return(lake_call('lake_stage', []) ~ '/' ~ node.name ~ '-' ~ day ~ '.parquet') }}
+{% endmacro %}
+
+{% macro publish_day(node, day) %}
+  {% set staged = staged_path(node, day) %}
+  {% set partition_by = node.config.partition_by %}
+  {% set rows = stage_day(audit_relation(node), partition_by, day, node.config.get('sort_by'), staged) %}
+  {% set key = 'marts/' ~ node.name ~ '/' ~ partition_by ~ '=' ~ day ~ '/data.parquet' %}
+  {% set size = lake_call('lake_publish', [staged, key]) | int %}
+  {% do lake_call('lake_delete', [quarantine_folder(node, day)]) %}
+  {% do log('Published ' ~ node.name ~ ' ' ~ day ~ ': ' ~ rows ~ ' rows, ' ~ size ~ ' bytes', info=true) %}
+  {{ return({'rows': rows, 'bytes': size}) }}
+{% endmacro %}
+
+{% macro quarantine_day(node, day, verdict, is_built) %}
+  {# The refused rows and why, for people to look at. Old rows go first: the verdict never names others. #}
+  {% set folder = quarantine_folder(node, day) %}
+  {% do lake_call('lake_delete', [folder]) %}
+  {% set counts = {} %}
+  {% if is_built %}
+    {% set staged = staged_path(node, day) %}
+    {% set rows = stage_day(audit_relation(node), node.config.partition_by, day, node.config.get('sort_by'), staged) %}
+    {% set size = lake_call('lake_publish', [staged, folder ~ '/rows/data.parquet']) | int %}
+    {% do counts.update({'rows': rows, 'bytes': size}) %}
+  {% endif %}
+  {% set text = tojson({'table': node.name, 'day': day, 'reasons': verdict.reasons, 'run': invocation_id}) %}
+  {% do lake_call('lake_put_text', [text, folder ~ '/verdict.json']) %}
+  {{ return(counts) }}
+{% endmacro %}
+
+{% macro quarantine_folder(node, day) %}
+  {{ return('quarantine/' ~ node.name ~ '/day=' ~ day) }}
+{% endmacro %}
+
+{% macro write_report(entries) %}
+  {% do lake_call('lake_report', [tojson(entries), (flags.TARGET_PATH or 'target') ~ '/clicklake_publish.json']) %}
+{% endmacro %}

@@ -1,0 +1,156 @@
+-- One row per ad click or ad impression of the window, with the reason why it does not count as valid, or null.
+-- The first rule that matches, in the order of the `case` below, is the reason. Every rule stays within one
+-- event date, so that a day gets the same verdicts alone and within a range of days.
+-- An unknown address (null) is nobody's: it is never taken for the same as another, and never judged by it.
+
+with ad_requests as (
+
+    select
+        event_date,
+        event_ts,
+        request_type,
+        ip_hash,
+        order_id,
+        campaign_id,
+        publication_code,
+        channel,
+        creative_id,
+        ad_size,
+        source_date,
+        source_object,
+        source_line,
+        case
+            when status >= {{ var('ivt_invalid_status_from') }} then 'status'
+            when is_bot then 'bot'
+        end as request_reason
+    from {{ ref('stg_access_logs__ad_requests') }}
+
+),
+
+-- The rules of behaviour judge clicks that nothing else speaks against: a click that failed and was tried
+-- again is one click, and that is the second one.
+judged_clicks as (
+
+    select
+        event_date,
+        event_ts,
+        ip_hash,
+        order_id,
+        campaign_id,
+        publication_code,
+        channel,
+        creative_id,
+        ad_size,
+        source_date,
+        source_object,
+        source_line,
+        lag(event_ts) over (
+            partition by event_date, ip_hash, order_id, campaign_id, creative_id
+            order by event_ts, source_date, source_object, source_line
+        ) as previous_click_ts,
+        count(*) over (
+            partition by event_date, ip_hash
+            order by event_ts
+            range between interval '{{ var("ivt_click_flood_seconds") }}' second preceding and current row
+        ) as clicks_until_now
+    from ad_requests
+    where request_type = 'click' and request_reason is null and ip_hash is not null
+
+),
+
+-- A click belongs to a flood when a stretch of that length that ends at it, or later and still holds it, has
+-- too many clicks.
+measured_clicks as (
+
+    select
+        *,
+        max(clicks_until_now) over (
+            partition by event_date, ip_hash
+            order by event_ts
+            range between current row and interval '{{ var("ivt_click_flood_seconds") }}' second following
+        ) as most_clicks_around
+    from judged_clicks
+
+),
+
+addresses_with_impression as (
+
+    select distinct
+        event_date,
+        ip_hash
+    from ad_requests
+    where request_type = 'impression' and ip_hash is not null
+
+),
+
+-- A link without a pixel, say a text link, has clicks and no impressions: there is nothing to miss.
+ads_with_impression as (
+
+    select distinct
+        event_date,
+        order_id,
+        campaign_id,
+        publication_code,
+        channel,
+        creative_id
+    from ad_requests
+    where request_type = 'impression'
+
+),
+
+click_reasons as (
+
+    select
+        clicks.event_date,
+        clicks.source_date,
+        clicks.source_object,
+        clicks.source_line,
+        case
+            when
+                clicks.event_ts <= clicks.previous_click_ts
+                + interval '{{ var("ivt_repeat_click_seconds") }}' second
+                then 'repeat_click'
+            when clicks.most_clicks_around > {{ var('ivt_click_flood_clicks') }} then 'click_flood'
+            when
+                clicks.channel in ({{ quoted_list(var('ivt_click_without_impression_channels')) }})
+                and ads.event_date is not null
+                and addresses.ip_hash is null
+                and clicks.event_ts >= cast(clicks.event_date as timestamp)
+                + interval '{{ var("ivt_click_without_impression_grace_seconds") }}' second
+                then 'click_without_impression'
+        end as behaviour_reason
+    from measured_clicks as clicks
+    left join addresses_with_impression as addresses
+        on
+            clicks.event_date = addresses.event_date
+            and clicks.ip_hash = addresses.ip_hash
+    left join ads_with_impression as ads
+        on
+            clicks.event_date = ads.event_date
+            and clicks.order_id is not distinct from ads.order_id
+            and clicks.campaign_id is not distinct from ads.campaign_id
+            and clicks.publication_code is not distinct from ads.publication_code
+            and clicks.channel is not distinct from ads.channel
+            and clicks.creative_id is not distinct from ads.creative_id
+
+)
+
+select
+    ad_requests.event_date,
+    ad_requests.event_ts,
+    ad_requests.request_type,
+    ad_requests.ip_hash,
+    ad_requests.order_id,
+    ad_requests.campaign_id,
+    ad_requests.publication_code,
+    ad_requests.channel,
+    ad_requests.creative_id,
+    ad_requests.ad_size,
+    coalesce(ad_requests.request_reason, click_reasons.behaviour_reason) as invalid_reason
+from ad_requests
+left join click_reasons
+    on
+        ad_requests.event_date = click_reasons.event_date
+        and ad_requests.source_date = click_reasons.source_date
+        and ad_requests.source_object = click_reasons.source_object
+        and ad_requests.source_line = click_reasons.source_line

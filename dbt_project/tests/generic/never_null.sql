@@ -1,0 +1,8 @@
+{# None of the columns is null in any row. One test for all of them: each test costs its own overhead. #}
+{% test never_null(model, columns, date_column=none) %}
+select {{ columns | join(', ') }}
+from {{ model }}
+where
+    ({{ columns | join(' is null or ') }} is null)
+    {% if date_column %}and {{ in_window(date_column) }}{% endif %}
+{% endtest %}

@@ -1,0 +1,10 @@
+{# The columns identify a row, a null being a value like any other. #}
+{% test unique_grain(model, columns, date_column=none) %}
+select
+    {{ columns | join(', ') }},
+    count(*) as copies
+from {{ model }}
+{% if date_column %}where {{ in_window(date_column) }}{% endif %}
+group by {{ columns | join(', ') }}
+having count(*) > 1
+{% endtest %}

@@ -1,0 +1,369 @@
+"""Access log rows: the logged columns become the columns of `raw.access_logs`, or rejects with a reason.
+
+Works on whole columns. What costs Python time (addresses, user agents, decoding) is done once for
+each distinct value of a batch, through dictionaries.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.encoding import decode_once, decode_parameter, decode_user_agent
+from ingest.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
+from ingest.log_files import TIMESTAMP_MS, RawBatch
+from ingest.privacy import HASH_BITS, keyed_hash, normal_address, scrub_column, scrub_line
+from ingest.schema import ACCESS_LOGS, arrow_schema
+
+REASONS = {
+    "empty_line": "The line holds nothing.",
+    "line_too_long": "The line is longer than 1 MiB.",
+    "cut_off": "The object ends in the middle of this line.",
+    "bad_json": "The line is no JSON object.",
+    "bad_timestamp": "Date or time is missing or is none.",
+    "out_of_range": "The time is more than a day after the object's day, or further before it than the limit.",
+    "missing_path": "The path (cs-uri-stem) is missing.",
+    "bad_status": "The status (sc-status) is missing or is no number.",
+}
+REQUEST_TYPES = {"/c": "click", "/pxl.png": "impression"}
+PARAMETERS = {
+    "oid": "order_id",
+    "cid": "campaign_id",
+    "pid": "publication_code",
+    "ch": "channel",
+    "cr": "creative_id",
+    "s": "ad_size",
+    "r": "landing_url",
+}
+SCHEMA = arrow_schema(ACCESS_LOGS)
+MAX_REJECT_BYTES = 8 << 10
+HASH_DIGITS = HASH_BITS // 4
+
+_DAY = 86_400_000_000  # microseconds
+_BAD = np.iinfo(np.int64).min
+_EPOCH = date(1970, 1, 1)
+_INTEGER = r"^-?[0-9]{1,18}$"
+_REAL = r"^-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?$"
+
+
+@dataclass(frozen=True)
+class Reject:
+    object_index: int
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass
+class ParsedBatch:
+    """The kept rows of a batch as a table of `SCHEMA`, without source_object; that stands in `object_index`."""
+
+    table: pa.Table
+    object_index: np.ndarray
+    day: np.ndarray  # days since 1970 of each kept row
+    id_hash: np.ndarray  # uint64 of each kept row's request id
+    has_id: np.ndarray
+    rejects: list[Reject]
+    rows_read: dict[int, int]
+    unreadable_numbers: dict[int, int]
+
+
+class AccessLogParser:
+    """Turns raw batches into parsed ones; safe to use from several threads.
+
+    Args:
+        hash_key: secret of the keyed hashes.
+        source_day: the day that the objects' keys name.
+        geo: where addresses are; closed for none.
+        max_age_days: rows older than this, counted from the source day, are rejected.
+    """
+
+    def __init__(self, hash_key: str, source_day: str, geo: Geo | None = None, max_age_days: int = 400) -> None:
+        day = date.fromisoformat(source_day)
+        self._agents = Remembered(_decoded_agent)
+        self._hash = keyed_hash(hash_key)
+        self._geo = geo or Geo(None)
+        self._addresses = Remembered(self._address)
+        self._decode = Remembered(decode_once)
+        self._parameters = {name: Remembered(decode_parameter) for name in PARAMETERS}
+        self._first_us = _microseconds(day - timedelta(days=max_age_days))
+        self._end_us = _microseconds(day + timedelta(days=2))
+        self._local = threading.local()
+
+    def parse(self, batch: RawBatch) -> ParsedBatch:
+        length = len(batch)
+        logged = _Logged(batch.columns, length)
+        time_us = _times(logged)
+        path = self._decoded(logged.dictionary("cs-uri-stem"))
+        status, _ = logged.number("sc-status", pa.int32())
+        reasons = self._reasons(batch, time_us, path, status)
+        rejected = np.array(sorted(reasons), dtype=np.int64)
+
+        columns, unreadable = self._columns(logged, time_us, path, status)
+        columns["source_line"] = pa.array(batch.line)
+        nothing = pa.nulls(length, pa.dictionary(pa.int32(), pa.string()))
+        names = [name for name in SCHEMA.names if name != "source_object"]
+        table = pa.table([columns.get(name, nothing) for name in names], names)
+        object_index = batch.object_index
+        if len(rejected):
+            keep = np.ones(length, dtype=bool)
+            keep[rejected] = False
+            table, time_us, object_index = table.filter(pa.array(keep)), time_us[keep], object_index[keep]
+            unreadable = unreadable & keep
+        ids = table.column("request_id")
+        return ParsedBatch(
+            table=table,
+            object_index=object_index,
+            day=time_us // _DAY,
+            id_hash=self._hashes(ids),
+            has_id=ids.is_valid().to_numpy(zero_copy_only=False) if ids.null_count else np.ones(len(ids), dtype=bool),
+            rejects=_rejects(batch, rejected, reasons),
+            rows_read=_count(batch.object_index),
+            unreadable_numbers=_count(batch.object_index[unreadable]),
+        )
+
+    def _reasons(self, batch: RawBatch, time_us: np.ndarray, path: pa.Array, status: pa.Array) -> dict[int, str]:
+        """Row → why it is rejected; the first reason that holds."""
+        reasons: dict[int, str] = {}
+        is_bad_time = time_us == _BAD
+        for mask, reason in (
+            (_is_null(status), "bad_status"),
+            (_is_null(path), "missing_path"),
+            (~is_bad_time & ((time_us < self._first_us) | (time_us >= self._end_us)), "out_of_range"),
+            (is_bad_time, "bad_timestamp"),
+        ):
+            reasons.update(dict.fromkeys(np.flatnonzero(mask).tolist(), reason))
+        return reasons | batch.reasons
+
+    def _columns(
+        self, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
+    ) -> tuple[dict[str, pa.Array], np.ndarray]:
+        unreadable = np.zeros(logged.length, dtype=bool)
+        columns: dict[str, pa.Array] = {}
+        for column in ACCESS_LOGS:
+            if column.field is None or column.field in ("cs-uri-stem", "sc-status"):
+                continue
+            if column.type == pa.string():
+                columns[column.name] = logged.text(column.field)
+            else:
+                columns[column.name], bad = logged.number(column.field, column.type)
+                unreadable |= bad
+        columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
+        columns["path"], columns["status"] = path, status
+        columns["request_type"] = _map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
+        columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
+        columns["query"] = scrub_column(logged.text("cs-uri-query"))
+        columns |= self._agent_columns(logged.dictionary("cs(User-Agent)"))
+        columns |= self._address_columns(logged.dictionary("c-ip"))
+        is_ad = pc.is_in(columns["request_type"].dictionary, pa.array(list(REQUEST_TYPES.values())))
+        codes = _codes(columns["request_type"])
+        is_ad_row = np.append(is_ad.to_numpy(zero_copy_only=False), False)[codes]
+        columns |= self._parameter_columns(columns["query"], np.flatnonzero(is_ad_row))
+        return columns, unreadable
+
+    def _decoded(self, values: pa.DictionaryArray) -> pa.DictionaryArray:
+        """One layer of percent-encoding off, and scrubbed. Most values have no escape, and are left alone."""
+        distinct = values.dictionary
+        has_escape = pc.match_substring(distinct, "%")
+        if pc.any(has_escape).as_py():
+            decoded = self._decode(distinct.filter(has_escape).to_pylist())
+            distinct = pc.replace_with_mask(distinct, has_escape, pa.array(decoded, pa.string()))
+        distinct = scrub_column(distinct)
+        return values if distinct is values.dictionary else _remapped(values, distinct)
+
+    def _agent_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
+        found = self._agents(logged.dictionary.to_pylist())
+        columns: dict[str, pa.Array] = {
+            "user_agent": _remapped(logged, pa.array([text for text, _ in found], pa.string()))
+        }
+        for position, name in enumerate(("device_category", "browser_family", "os_family")):
+            columns[name] = _remapped(logged, pa.array([agent[position] for _, agent in found], pa.string()))
+        is_bot = pa.array([*(agent.is_bot for _, agent in found), False])
+        columns["is_bot"] = is_bot.take(pa.array(_codes(logged)))
+        return columns
+
+    def _address_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
+        found = self._addresses(logged.dictionary.to_pylist())
+        hashes = pa.array([hashes for hashes, _ in found], pa.string())
+        columns = {
+            "ip_hash": _remapped(logged, pc.utf8_slice_codeunits(hashes, 0, HASH_DIGITS)),
+            "subnet_hash": _remapped(logged, pc.utf8_slice_codeunits(hashes, HASH_DIGITS)),
+        }
+        if self._geo.is_open:
+            for position, name in enumerate(("country", "region", "city")):
+                columns[name] = _remapped(logged, pa.array([place[position] for _, place in found], pa.string()))
+        return columns
+
+    def _address(self, logged: str) -> tuple[str | None, Place]:
+        """(hash of the address and hash of its network in one text, place); a day has hundreds of thousands."""
+        normal = normal_address(logged)
+        if normal is None:
+            return None, NOWHERE
+        address, network = normal
+        return self._hash(address) + self._hash(network), self._geo.look_up(address)
+
+    def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
+        """The parameters of these rows' query strings; null in all others.
+
+        The parts between `&` are sorted out by their first bytes, then decoded once for each distinct part:
+        a cache-buster that makes every query differ costs next to nothing.
+        """
+        columns: dict[str, pa.Array] = {}
+        lists = pc.split_pattern(pc.take(query, pa.array(rows)).cast(pa.string()), "&")
+        parts, parents = lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+        names = _first_bytes(parts)
+        for parameter, column in PARAMETERS.items():
+            width = len(parameter) + 1
+            mark = int.from_bytes(f"{parameter}=".encode(), "little")
+            found = np.flatnonzero(names & ((1 << 8 * width) - 1) == mark)[::-1]  # the first of a repeated one stays
+            encoded = parts.take(pa.array(found)).dictionary_encode()
+            values = self._parameters[parameter](part[width:] for part in encoded.dictionary.to_pylist())
+            codes = np.full(len(query), -1, dtype=np.int32)
+            codes[rows[parents[found]]] = encoded.indices.to_numpy(zero_copy_only=False)
+            distinct = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), encoded.dictionary)
+            texts = pa.array([value or None for value in values], pa.string())
+            columns[column] = _remapped(distinct, scrub_column(texts))
+        return columns
+
+    def _hashes(self, ids: pa.ChunkedArray) -> np.ndarray:
+        if not hasattr(self._local, "engine"):
+            self._local.engine = duckdb.connect(config={"threads": 1})
+        rows = self._local.engine.from_arrow(pa.table({"id": ids})).project("hash(id) as id_hash").fetchnumpy()
+        return np.asarray(rows["id_hash"], dtype=np.uint64)
+
+
+class _Logged:
+    """Columns of a batch by field name; a field that is not in the log is all null."""
+
+    def __init__(self, columns: dict[str, pa.Array], length: int) -> None:
+        self.columns = columns
+        self.length = length
+
+    def text(self, field: str) -> pa.Array:
+        values = self.columns.get(field)
+        return pa.nulls(self.length, pa.string()) if values is None else values
+
+    def dictionary(self, field: str) -> pa.DictionaryArray:
+        values = self.text(field)
+        return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+
+    def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
+        """(numbers, which of them could not be read and are null)."""
+        values = self.text(field)
+        nothing = np.zeros(self.length, dtype=bool)
+        if values.type == kind:
+            return values, nothing
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(pa.string())
+        is_readable = pc.match_substring_regex(values, _INTEGER if pa.types.is_integer(kind) else _REAL)
+        numbers = pc.if_else(is_readable, values, pa.scalar(None, pa.string())).cast(
+            pa.float64() if kind == pa.float64() else pa.int64()
+        )
+        if kind == pa.int32():
+            in_range = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, 1000))
+            numbers = pc.if_else(in_range, numbers, pa.scalar(None, pa.int64())).cast(kind)
+        return numbers, _is_null(numbers) & ~_is_null(values)
+
+
+def _microseconds(day: date) -> int:
+    return (day - _EPOCH).days * _DAY
+
+
+def _is_null(values: pa.Array) -> np.ndarray:
+    if not values.null_count:
+        return np.zeros(len(values), dtype=bool)
+    return values.is_null().to_numpy(zero_copy_only=False)
+
+
+def _codes(values: pa.DictionaryArray) -> np.ndarray:
+    """Positions in the dictionary; one behind its end for null, to look up in an array that ends in a default."""
+    indices = values.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(values.dictionary))
+    return indices.to_numpy(zero_copy_only=False)
+
+
+def _remapped(values: pa.DictionaryArray, mapped: pa.Array) -> pa.DictionaryArray:
+    """The same rows with each distinct value replaced; equal results share one place in the new dictionary."""
+    encoded = mapped.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(encoded.indices.take(values.indices), encoded.dictionary)
+
+
+def _map_distinct(values: pa.DictionaryArray, function: Callable[[str], str]) -> pa.DictionaryArray:
+    return _remapped(values, pa.array([function(value) for value in values.dictionary.to_pylist()], pa.string()))
+
+
+def _decoded_agent(logged: str) -> tuple[str, UserAgent]:
+    agent = decode_user_agent(logged)
+    return agent, parse_user_agent(agent)
+
+
+def _times(logged: _Logged) -> np.ndarray:
+    """Microseconds since 1970 of each row, `_BAD` where date or time is none."""
+    if "date" in logged.columns and "time" in logged.columns:
+        days = _looked_up(logged.dictionary("date"), _day_us)
+        clock = _looked_up(logged.dictionary("time"), _clock_us)
+        return np.where((days == _BAD) | (clock == _BAD), _BAD, days + clock)
+    milliseconds, _ = logged.number(TIMESTAMP_MS, pa.int64())
+    found = milliseconds.fill_null(-1).to_numpy(zero_copy_only=False)
+    is_good = (found >= 0) & (found < 1 << 50)
+    return np.where(is_good, found * is_good // 1000 * 1_000_000, _BAD)
+
+
+def _looked_up(values: pa.DictionaryArray, function: Callable[[str], int]) -> np.ndarray:
+    distinct = [function(value) for value in values.dictionary.to_pylist()]
+    return np.array([*distinct, _BAD], dtype=np.int64)[_codes(values)]
+
+
+def _day_us(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return _BAD
+    try:
+        return _microseconds(date.fromisoformat(text))
+    except ValueError:
+        return _BAD
+
+
+def _clock_us(text: str) -> int:
+    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])", text)
+    return _BAD if match is None else ((int(match[1]) * 60 + int(match[2])) * 60 + int(match[3])) * 1_000_000
+
+
+def _first_bytes(values: pa.Array) -> np.ndarray:
+    """The first four bytes of each text as a little-endian number; zeros where it is shorter."""
+    offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)[values.offset : values.offset + len(values) + 1]
+    data = values.buffers()[2]
+    content = np.zeros((0 if data is None else data.size) + 4, dtype=np.uint8)
+    content[:-4] = [] if data is None else np.frombuffer(data, dtype=np.uint8)
+    words = np.ndarray((len(content) - 3,), dtype="<u4", buffer=content, strides=(1,))  # one at every byte
+    masks = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
+    return words[offsets[:-1]] & masks[np.minimum(np.diff(offsets), 4)]
+
+
+def _count(object_index: np.ndarray) -> dict[int, int]:
+    if not len(object_index):
+        return {}
+    indices, counts = np.unique(object_index, return_counts=True)
+    return dict(zip(indices.tolist(), counts.tolist(), strict=True))
+
+
+def _rejects(batch: RawBatch, rows: np.ndarray, reasons: dict[int, str]) -> list[Reject]:
+    if not len(rows):
+        return []
+    return [
+        Reject(int(batch.object_index[row]), int(batch.line[row]), reasons[int(row)], _shown(text))
+        for row, text in zip(rows, batch.text_of(rows), strict=True)
+    ]
+
+
+def _shown(text: str) -> str:
+    """A rejected line as it may be kept: scrubbed, and cut to `MAX_REJECT_BYTES`."""
+    return scrub_line(text[: 2 * MAX_REJECT_BYTES]).encode()[:MAX_REJECT_BYTES].decode("utf-8", "ignore")

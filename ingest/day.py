@@ -1,0 +1,168 @@
+"""One source day: list, stage, audit, then publish or refuse. Write, audit, publish lives here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ingest.access_logs import AccessLogParser
+from ingest.audit import Limits, Verdict, audit
+from ingest.enrich import Geo
+from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key, quarantine_prefix, raw_key, rejects_key
+from ingest.source import Source, SourceObject
+from ingest.stage import Progress, StagedDay, stage_day
+
+DATASET = "access_logs"
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """What ingest needs to know beyond where things are.
+
+    Args:
+        hash_key: secret of the keyed hashes.
+        geoip_database: MaxMind City database; None for no places.
+        max_age_days: rows older than this before their source day are rejected.
+        workers: threads that decompress and parse.
+    """
+
+    hash_key: str = field(repr=False)
+    geoip_database: Path | None = None
+    max_age_days: int = 400
+    workers: int = 2
+    limits: Limits = Limits()
+
+
+@dataclass
+class DayResult:
+    """What became of one source day."""
+
+    day: str
+    published: bool
+    verdicts: list[Verdict]
+    objects: int
+    rows_read: int
+    rows_kept: int
+    rows_rejected: int
+    rows_duplicate: int
+    rejects_by_reason: dict[str, int]
+    rows_by_event_date: dict[str, int]
+    bytes_written: int
+    seconds: dict[str, float]
+
+    @property
+    def touched_days(self) -> list[str]:
+        """Event dates other than its own that this source day has rows of."""
+        return [day for day in sorted(self.rows_by_event_date) if day != self.day]
+
+    @property
+    def refusals(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.blocks and not verdict.passed]
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(f"{verdict.check}: {verdict.message}" for verdict in self.refusals)
+
+
+def ingest_day(
+    lake: Lake,
+    source: Source,
+    day: str,
+    options: IngestOptions,
+    objects: Sequence[SourceObject] | None = None,
+    raw_files: Sequence[LakeFile] | None = None,
+    progress: Progress | None = None,
+) -> DayResult:
+    """Ingests one source day of access logs and publishes it, or refuses it and leaves the last good one standing.
+
+    Args:
+        objects: the day's objects, where they are listed already.
+        raw_files: all files below `raw/access_logs`, where they are listed already.
+
+    Raises:
+        SourceError, LakeError, TransientError: nothing could be judged; the lake is as it was.
+    """
+    started = time.monotonic()
+    found = sorted(objects if objects is not None else source.objects([day]))
+    listed = time.monotonic()
+    parser = AccessLogParser(options.hash_key, day, Geo(options.geoip_database), options.max_age_days)
+    with lake.staging() as folder:
+        staged = stage_day(source, found, day, parser, folder, options.workers, progress)
+        read = time.monotonic()
+        verdicts = audit(staged, lake, options.limits)
+        published = not any(verdict.blocks and not verdict.passed for verdict in verdicts)
+        if published:
+            size = _publish(lake, staged, raw_files)
+        else:
+            size = _quarantine(lake, staged, verdicts)
+    ended = time.monotonic()
+    return DayResult(
+        day=day,
+        published=published,
+        verdicts=verdicts,
+        objects=len(found),
+        rows_read=staged.total("read"),
+        rows_kept=staged.total("kept"),
+        rows_rejected=staged.total("rejected"),
+        rows_duplicate=staged.total("duplicate"),
+        rejects_by_reason=staged.rejects_by_reason,
+        rows_by_event_date=staged.rows,
+        bytes_written=size,
+        seconds={"list": listed - started, "read": read - listed, "publish": ended - read},
+    )
+
+
+def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None) -> int:
+    """Raw, rejects, ledger, in this order, each by one atomic put. Returns the bytes of the raw files.
+
+    A run that was killed on the way is repaired by the next: the ledger, which says that the day is
+    taken, comes last, and what an earlier run wrote for days that have no rows now is found by listing.
+    """
+    before = raw_files if raw_files is not None else lake.files(f"raw/{DATASET}")
+    size = 0
+    for event_date, path in staged.files.items():
+        size += lake.put(path, raw_key(DATASET, event_date, staged.day))
+    for file in before:
+        if file.partition("source_date") == staged.day and file.partition("event_date") not in staged.files:
+            lake.delete(file.key)
+    lake.put(staged.rejects_file, rejects_key(DATASET, staged.day))
+    lake.put_table(staged.ledger(), ledger_key(DATASET, staged.day))
+    lake.delete(quarantine_prefix(DATASET, staged.day))
+    return size
+
+
+def _quarantine(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
+    """Puts what was refused where people can look at it; the verdict, which announces it, comes last."""
+    prefix = quarantine_prefix(DATASET, staged.day)
+    lake.delete(prefix)
+    size = sum(
+        lake.put(path, f"{prefix}/rows/event_date={event_date}/{DATA_FILE}")
+        for event_date, path in staged.files.items()
+    )
+    lake.put(staged.rejects_file, f"{prefix}/rejects.parquet")
+    lake.put_table(staged.ledger(), f"{prefix}/ledger.parquet")
+    lake.put_text(json.dumps(verdict_record(DATASET, staged.day, verdicts), indent=1), f"{prefix}/verdict.json")
+    return size
+
+
+def verdict_record(table: str, day: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The JSON that stands beside refused rows: table, day and the checks that refused them, with figures."""
+    return {
+        "table": table,
+        "day": day,
+        "reasons": [
+            {"check": verdict.check, "message": verdict.message, "figures": verdict.figures}
+            for verdict in verdicts
+            if verdict.blocks and not verdict.passed
+        ],
+    }
+
+
+def is_published(lake: Lake, day: str) -> bool:
+    """Whether a source day was ever published: its own file stands, even where it holds no row."""
+    return lake.exists(raw_key(DATASET, date.fromisoformat(day).isoformat(), day))

@@ -1,0 +1,25 @@
+"""The errors that a person is meant to read. Each message says what happened, where, and what to do."""
+
+
+class ClicklakeError(Exception):
+    """Base of every expected failure: shown as its message alone, never as a traceback."""
+
+
+class SettingsError(ClicklakeError):
+    """A setting is missing, unknown or unsafe; nothing was started."""
+
+
+class SourceError(ClicklakeError):
+    """The place the logs come from cannot be used: no such bucket or folder, no permission, wrong keys."""
+
+
+class LakeError(ClicklakeError):
+    """The lake cannot be read or written: disk full, no permission, no such bucket."""
+
+
+class PublishError(ClicklakeError):
+    """MongoDB cannot be reached, refused the login, or does not hold what was written."""
+
+
+class TransientError(ClicklakeError):
+    """Worth another try: throttling, a cut connection, a server that is down for a moment."""

@@ -1,0 +1,280 @@
+"""The lake: where each file lies, and how one file gets into its place whole or not at all.
+
+A lake is a folder or an `s3://bucket/prefix`. Nothing here knows what is in the files.
+Invariant: a key holds a whole file or none. A file is written aside and put in place by one
+rename (folder) or one completed upload (S3); a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from ingest.errors import LakeError
+
+STAGING = ".staging"
+DATA_FILE = "data.parquet"
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """How to reach S3. Whatever is None comes from the AWS default chain (environment, profile, role)."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"S3Options(endpoint_url={self.endpoint_url!r}, region={self.region!r})"
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    key: str
+    size: int
+    modified: datetime
+
+    def partition(self, name: str) -> str | None:
+        """The value of a `name=value` folder in the key, None where there is none."""
+        for part in self.key.split("/"):
+            if part.startswith(name + "="):
+                return part[len(name) + 1 :]
+        return None
+
+
+def raw_key(dataset: str, event_date: str, source_date: str) -> str:
+    return f"raw/{dataset}/event_date={event_date}/source_date={source_date}/{DATA_FILE}"
+
+
+def rejects_key(dataset: str, source_date: str) -> str:
+    return f"rejects/{dataset}/source_date={source_date}/{DATA_FILE}"
+
+
+def ledger_key(dataset: str, source_date: str) -> str:
+    return f"ledger/{dataset}/source_date={source_date}/{DATA_FILE}"
+
+
+def quarantine_prefix(table: str, day: str) -> str:
+    """Where the rows, rejects and verdict of a refused partition lie."""
+    return f"quarantine/{table}/day={day}"
+
+
+class Lake:
+    """Files by key under one root.
+
+    Args:
+        url: a folder (`/data/lake`, `file:///data/lake`) or `s3://bucket/prefix`.
+        s3: how to reach S3; ignored for a folder.
+
+    Raises:
+        LakeError: for a url of any other scheme.
+    """
+
+    def __init__(self, url: str, s3: S3Options | None = None) -> None:
+        self.s3 = s3 or S3Options()
+        self.is_s3 = url.startswith("s3://")
+        if self.is_s3:
+            self.root = url[len("s3://") :].strip("/")
+            self.url = f"s3://{self.root}"
+        elif "://" in url and not url.startswith("file://"):
+            raise LakeError(f"lake url {url!r}: only a folder or s3://bucket/prefix can hold a lake")
+        else:
+            self.root = str(Path(url.removeprefix("file://")).expanduser().absolute())
+            self.url = self.root
+        self._filesystem: fs.FileSystem | None = None
+
+    def __repr__(self) -> str:
+        return f"Lake({self.url!r})"
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """The pyarrow filesystem, made at first use so that building a Lake opens nothing."""
+        if self._filesystem is None:
+            self._filesystem = _s3_filesystem(self.s3) if self.is_s3 else fs.LocalFileSystem()
+        return self._filesystem
+
+    def path(self, key: str) -> str:
+        """The path of a key for `filesystem`."""
+        return f"{self.root}/{key}"
+
+    def uri(self, key: str) -> str:
+        """The address of a key for DuckDB: an absolute path or `s3://…`."""
+        return f"{self.url}/{key}"
+
+    def files(self, prefix: str) -> list[LakeFile]:
+        """Every file below a folder, by key; empty where there is none. One listing on S3."""
+        selector = fs.FileSelector(self.path(prefix), recursive=True, allow_not_found=True)
+        with _explained(f"listing {self.uri(prefix)}"):
+            infos = self.filesystem.get_file_info(selector)
+        start = len(self.root) + 1
+        found = [
+            LakeFile(info.path[start:], info.size, info.mtime or datetime.fromtimestamp(0, UTC))
+            for info in infos
+            if info.type == fs.FileType.File
+        ]
+        return sorted(found, key=lambda file: file.key)
+
+    def exists(self, key: str) -> bool:
+        with _explained(f"looking for {self.uri(key)}"):
+            return self.filesystem.get_file_info(self.path(key)).type == fs.FileType.File
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A private local folder to write in before `put`; gone afterwards, whatever happened.
+
+        For a folder lake it lies inside the lake, so that `put` is one rename.
+        """
+        if self.is_s3:
+            folder = Path(tempfile.mkdtemp(prefix="clicklake-"))
+        else:
+            folder = Path(self.root) / STAGING / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            with _explained(f"making {folder}"):
+                folder.mkdir(parents=True)
+                _remove_abandoned(folder.parent)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def put(self, local: Path, key: str) -> int:
+        """Puts a finished local file in place of a key, atomically, and takes it away. Returns its bytes."""
+        with _explained(f"writing {self.uri(key)}"):
+            size = local.stat().st_size
+            if self.is_s3:
+                fs.copy_files(str(local), self.path(key), fs.LocalFileSystem(), self.filesystem)
+                local.unlink()
+            else:
+                target = Path(self.path(key))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with local.open("rb") as written:
+                    os.fsync(written.fileno())
+                os.replace(local, target)
+        return size
+
+    def put_table(self, table: pa.Table, key: str) -> int:
+        """Writes one small table as Parquet, atomically. Returns its bytes."""
+        with self.staging() as folder:
+            local = folder / DATA_FILE
+            with _explained(f"writing {self.uri(key)}"):
+                pq.write_table(table, local, compression="zstd", compression_level=1)
+            return self.put(local, key)
+
+    def put_text(self, text: str, key: str) -> int:
+        with self.staging() as folder:
+            local = folder / "text"
+            with _explained(f"writing {self.uri(key)}"):
+                local.write_text(text, encoding="utf-8")
+            return self.put(local, key)
+
+    def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
+        with _explained(f"reading {self.uri(key)}"):
+            return pq.read_table(self.path(key), columns=columns, filesystem=self.filesystem, partitioning=None)
+
+    def read_text(self, key: str) -> str:
+        with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_stream(self.path(key)) as stream:
+            return stream.read().decode("utf-8")
+
+    def delete(self, prefix: str) -> None:
+        """Deletes a file, or every file below a folder; nothing there is no error."""
+        with _explained(f"deleting {self.uri(prefix)}"):
+            info = self.filesystem.get_file_info(self.path(prefix))
+            if info.type == fs.FileType.File:
+                self.filesystem.delete_file(self.path(prefix))
+            elif info.type == fs.FileType.Directory:
+                self.filesystem.delete_dir(self.path(prefix))
+
+    def connect(self, **config: Any) -> duckdb.DuckDBPyConnection:
+        """A disposable in-memory DuckDB that can read this lake. Close it after use."""
+        connection = duckdb.connect(":memory:", config=config)
+        self.attach(connection)
+        return connection
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Lets a DuckDB connection read this lake's addresses; times are UTC."""
+        connection.execute("set TimeZone = 'UTC'")
+        if self.is_s3:
+            connection.register_filesystem(_fsspec_s3(self.filesystem))
+
+
+def _s3_filesystem(options: S3Options) -> fs.FileSystem:
+    endpoint = options.endpoint_url or ""
+    scheme, _, address = endpoint.rpartition("://")
+    return fs.S3FileSystem(
+        access_key=options.access_key_id,
+        secret_key=options.secret_access_key,
+        session_token=options.session_token,
+        region=options.region or "us-east-1",
+        endpoint_override=address or None,
+        scheme=scheme or "https",
+    )
+
+
+def _fsspec_s3(filesystem: fs.FileSystem) -> Any:
+    """pyarrow's S3 as an fsspec filesystem, which DuckDB reads through without its httpfs extension."""
+    from fsspec.implementations.arrow import ArrowFSWrapper
+
+    class LakeFileSystem(ArrowFSWrapper):
+        protocol = "s3"
+        cachable = False
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return path.removeprefix("s3://")
+
+    return LakeFileSystem(filesystem)
+
+
+def _remove_abandoned(staging: Path) -> None:
+    """Takes away what killed processes of this machine left behind."""
+    for folder in staging.iterdir():
+        owner = folder.name.partition("-")[0]
+        if owner.isdigit() and not _is_running(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Turns an operating system's or S3's error into one sentence that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise LakeError(f"{doing}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full. Free some space and run again; the lake is as it was"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "no permission. Give this user write access to the lake and run again"
+    text = str(error)
+    if "NO_SUCH_BUCKET" in text or "NoSuchBucket" in text:
+        return "no such bucket. Create it, or correct CLICKLAKE_LAKE"
+    if "ACCESS_DENIED" in text or "INVALID_ACCESS_KEY_ID" in text or "SIGNATURE_DOES_NOT_MATCH" in text:
+        return "S3 refused these credentials. Check the keys and the bucket's policy"
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,370 @@
+"""The file formats of access logs: text with a `#Fields` header, JSON lines, Parquet → columns by field name.
+
+Gives each row's object and line with it. What a column means is in `access_logs.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.json as pajson
+import pyarrow.parquet as pq
+
+from ingest.blocks import BlockReader, Lines, whole_lines
+from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, PRIVATE_FIELDS
+
+BATCH_BYTES = 24 << 20  # of plain text parsed at once: some 45,000 lines
+JSON_LINES = ("json",)  # stands for a header where a file is JSON lines
+TIMESTAMP_MS = "timestamp(ms)"
+DIRECTIVES = (b"#Version", b"#Fields", b"#Software", b"#Start-Date", b"#End-Date", b"#Date", b"#Remark")
+
+_NULLS = ["-", ""]
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+# Nearly every value differs: a dictionary would only cost.
+_PLAIN_FIELDS = ("x-edge-request-id", "cs-uri-query")
+_NUMBERS = {column.field: column.type for column in ACCESS_LOGS if column.field and column.type != pa.string()}
+_KEPT_FIELDS = (
+    {column.field for column in ACCESS_LOGS if column.field} | {"date", "time", "c-ip", TIMESTAMP_MS} | set(_NUMBERS)
+)
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+_CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, TIMESTAMP_MS)}
+
+
+def canonical_field(name: str) -> str:
+    """The documented name of a field: `cs_user_agent` and `cs(User-Agent)` are one. Unknown names stay."""
+    return _CANONICAL.get(_plain_name(name), name)
+
+
+def header_fields(directive: bytes) -> tuple[str, ...]:
+    """Field names of a `#Fields:` line, separated by spaces or tabs; a repeated name counts once, at first."""
+    names = directive.decode("utf-8", "replace").partition(":")[2].split()
+    fields: list[str] = []
+    for name in names:
+        canonical = canonical_field(name)
+        fields.append(canonical if canonical not in fields else f"{canonical}#{len(fields)}")
+    return tuple(fields)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines of one object under one header."""
+
+    object_index: int
+    first_line: int
+    fields: tuple[str, ...]
+    data: bytes | memoryview
+    count: int
+    is_plain: bool = True  # without a carriage return
+    reason: str | None = None  # why this one line is rejected unread
+
+
+@dataclass
+class RawBatch:
+    """Rows as logged: for each field a column of text (or of numbers already), null for `-`."""
+
+    columns: dict[str, pa.Array]
+    object_index: np.ndarray
+    line: np.ndarray
+    text_of: Callable[[np.ndarray], list[str]]  # the lines of these rows, for rejects
+    reasons: dict[int, str] = field(default_factory=dict)  # rows that are rejected unread
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+
+@dataclass
+class ObjectFacts:
+    """What reading an object found out about it, for the ledger."""
+
+    format: str = "empty"
+    error: str | None = None
+    fields: set[str] = field(default_factory=set)
+    missing_fields: set[str] = field(default_factory=set)
+
+    def add_header(self, fields: Iterable[str]) -> None:
+        names = set(fields)
+        self.fields |= names
+        required = {"cs-uri-stem", "sc-status"}
+        if TIMESTAMP_MS not in names:
+            required |= {"date", "time"}
+        self.missing_fields |= required - names
+
+    @property
+    def unknown_fields(self) -> list[str]:
+        return sorted(self.fields - set(_KEPT_FIELDS) - set(PRIVATE_FIELDS))
+
+
+def read_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[Piece | RawBatch]:
+    """An object's lines, cut where the header changes; a Parquet object comes as finished batches."""
+    reader = BlockReader(stream)
+    blocks = iter(reader)
+    first = next(blocks, b"")
+    if first[:4] == b"PAR1":
+        facts.format = "parquet"
+        yield from _read_parquet(first, blocks, object_index, facts)
+    else:
+        yield from _read_lines(first.removeprefix(b"\xef\xbb\xbf"), blocks, reader, object_index, facts)
+    facts.error = facts.error or reader.error
+
+
+def _read_lines(
+    first: bytes, blocks: Iterator[bytes], reader: BlockReader, object_index: int, facts: ObjectFacts
+) -> Iterator[Piece]:
+    def all_blocks() -> Iterator[bytes]:
+        if first:
+            yield first
+        yield from blocks
+
+    is_json = first.lstrip()[:1] == b"{"
+    if first.strip():
+        facts.format = "json" if is_json else "text"
+    header = JSON_LINES if is_json else tuple(ACCESS_LOG_FIELDS)
+    for lines in whole_lines(all_blocks()):
+        if lines.too_long:
+            yield Piece(object_index, lines.first_line, header, lines.data + b"\n", 1, reason="line_too_long")
+        elif not lines.data.endswith(b"\n"):
+            reason = "cut_off" if reader.error else None
+            header = yield from _cut_at_directives(
+                Lines(lines.first_line, lines.data + b"\n", 1), header, object_index, facts, reason
+            )
+        else:
+            header = yield from _cut_at_directives(lines, header, object_index, facts, None)
+
+
+def _cut_at_directives(
+    lines: Lines, header: tuple[str, ...], object_index: int, facts: ObjectFacts, reason: str | None
+) -> Any:
+    """Yields the pieces between lines such as `#Fields: …`; returns the header in force at the end."""
+    data, line, start = lines.data, lines.first_line, 0
+    is_plain = b"\r" not in data
+    while start < len(data):
+        if data.startswith(DIRECTIVES, start):
+            end = data.index(b"\n", start) + 1
+            if data.startswith(b"#Fields", start) and reason is None:
+                header = header_fields(data[start:end])
+            line += 1
+        else:
+            end = _next_directive(data, start)
+            if header != JSON_LINES:
+                facts.add_header(header)
+            count = data.count(b"\n", start, end) if end < len(data) else lines.first_line + lines.count - line
+            yield Piece(object_index, line, header, memoryview(data)[start:end], count, is_plain, reason)
+            line += count
+        start = end
+    return header
+
+
+def _next_directive(data: bytes, start: int) -> int:
+    at = data.find(b"#", start)  # one byte is found ten times as fast as two, and is rare: CloudFront encodes it
+    if at > start:
+        at = data.find(b"\n#", at - 1)
+    while at >= 0 and not data.startswith(DIRECTIVES, at + 1):
+        at = data.find(b"\n#", at + 1)
+    return len(data) if at < 0 else at + 1
+
+
+def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
+    """Joins the pieces of small objects and parses `BATCH_BYTES` at a time: thousands of files cost little more than one."""
+    waiting: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        is_ready = isinstance(piece, RawBatch)
+        if waiting and (is_ready or piece.fields != waiting[0].fields or size >= BATCH_BYTES):  # type: ignore[union-attr]
+            yield _parse(waiting)
+            waiting, size = [], 0
+        if isinstance(piece, RawBatch):
+            yield piece
+        else:
+            waiting.append(piece)
+            size += len(piece.data)
+    if waiting:
+        yield _parse(waiting)
+
+
+def _parse(pieces: list[Piece]) -> RawBatch:
+    data = pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
+    counts = np.array([piece.count for piece in pieces])
+    starts = np.cumsum(counts) - counts
+    row = np.arange(counts.sum(), dtype=np.int64)
+    first_lines = np.array([piece.first_line for piece in pieces], dtype=np.int64)
+    batch = RawBatch(
+        columns={},
+        object_index=np.repeat(np.array([piece.object_index for piece in pieces], dtype=np.int32), counts),
+        line=row + np.repeat(first_lines - starts, counts),
+        text_of=lambda rows: _lines_at(data, rows),
+        reasons={
+            int(start) + offset: piece.reason
+            for piece, start, count in zip(pieces, starts, counts, strict=True)
+            if piece.reason
+            for offset in range(count)
+        },
+    )
+    fields = pieces[0].fields
+    if fields == JSON_LINES:
+        batch.columns = _json_columns(bytes(data), batch)
+    else:
+        is_plain = all(piece.is_plain and piece.reason is None for piece in pieces)
+        batch.columns = _text_columns(data, fields, batch, is_plain)
+    return batch
+
+
+def _lines_at(data: bytes | memoryview, rows: np.ndarray) -> list[str]:
+    lines = bytes(data).split(b"\n")
+    return [lines[row].rstrip(b"\r").decode("utf-8", "replace") for row in rows]
+
+
+# Text
+
+
+def _text_columns(
+    data: bytes | memoryview, fields: tuple[str, ...], batch: RawBatch, is_plain: bool
+) -> dict[str, pa.Array]:
+    """Strict and typed first; a batch with anything unusual in it is evened out and read again as text."""
+    if is_plain:
+        try:
+            return _read_csv(data, fields, typed=True)
+        except pa.ArrowInvalid:
+            pass
+    return _read_csv(_evened(bytes(data), len(fields), batch), fields, typed=False)
+
+
+def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:
+    kept = [name for name in fields if name in _KEPT_FIELDS]
+    types = {name: pa.string() if name in _PLAIN_FIELDS else _DICTIONARY for name in kept}
+    types |= {name: _NUMBERS[name] if typed else pa.string() for name in kept if name in _NUMBERS}
+    if not kept:
+        return {}
+    table = pacsv.read_csv(
+        pa.py_buffer(data),
+        pacsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=fields),
+        pacsv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+        pacsv.ConvertOptions(column_types=types, include_columns=kept, null_values=_NULLS, strings_can_be_null=True),
+    )
+    return {name: table.column(name).combine_chunks() for name in kept}
+
+
+def _evened(data: bytes, width: int, batch: RawBatch) -> bytes:
+    """The same lines, each with exactly `width` fields of valid UTF-8: a short row ends in nulls, a long one is cut."""
+    lines = data.decode("utf-8", "replace").split("\n")[:-1]
+    nothing = "\t".join(["-"] * width)
+    for row, line in enumerate(lines):
+        if row in batch.reasons:
+            lines[row] = nothing
+        elif not line.rstrip("\r"):
+            batch.reasons[row] = "empty_line"
+            lines[row] = nothing
+        elif line.count("\t") != width - 1 or "\r" in line:
+            # The reader would take a lone carriage return for an end of line. As an escape it is data.
+            values = line.rstrip("\r").replace("\r", "%0D").split("\t")[:width]
+            lines[row] = "\t".join(values + ["-"] * (width - len(values)))
+    return ("\n".join(lines) + "\n").encode()
+
+
+# JSON lines
+
+
+def _json_columns(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
+    """Every value a string, as standard logging v2 writes them; anything else takes the way line by line."""
+    if not batch.reasons:
+        names = _names_of_first_line(data)
+        schema = pa.schema([(name, pa.string()) for name in names])
+        try:
+            table = pajson.read_json(
+                pa.py_buffer(data),
+                pajson.ReadOptions(use_threads=False, block_size=len(data) + 1),
+                pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+            )
+            if table.num_rows == len(batch):
+                return _as_logged({name: table.column(name).combine_chunks() for name in names})
+        except pa.ArrowInvalid:
+            pass
+    return _as_logged(_json_line_by_line(data, batch))
+
+
+def _names_of_first_line(data: bytes) -> list[str]:
+    try:
+        first = json.loads(data[: data.index(b"\n")])
+        return list(first) if isinstance(first, dict) else []
+    except (ValueError, RecursionError):
+        return []
+
+
+def _json_line_by_line(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
+    rows: list[dict[str, str]] = []
+    for row, line in enumerate(data.decode("utf-8", "replace").split("\n")[:-1]):
+        record: Any = {}
+        if row not in batch.reasons:
+            try:
+                record = json.loads(line) if line.strip() else None
+            except (ValueError, RecursionError):
+                record = None
+            if not isinstance(record, dict):
+                batch.reasons[row] = "bad_json" if line.strip() else "empty_line"
+                record = {}
+        rows.append({name: _json_text(value) for name, value in record.items() if value is not None})
+    names = list(dict.fromkeys(name for record in rows for name in record))
+    return {name: pa.array([record.get(name) for record in rows], pa.string()) for name in names}
+
+
+def _json_text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no UTF-8
+
+
+# Parquet
+
+
+def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, facts: ObjectFacts) -> Iterator[RawBatch]:
+    data = first + b"".join(blocks)  # its footer is at the end, so it is read whole; CloudFront's are small
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        facts.add_header(canonical_field(name) for name in file.schema_arrow.names)
+        row = 0
+        for part in file.iter_batches(batch_size=32_768):
+            columns = _as_logged({name: _as_text(part.column(name)) for name in part.schema.names})
+            lines = np.arange(row, row + len(part), dtype=np.int64) + 1
+            yield RawBatch(columns, np.full(len(part), object_index, np.int32), lines, _record_text(part))
+            row += len(part)
+    except (pa.ArrowException, OSError) as error:
+        facts.error = f"corrupt Parquet: {str(error).splitlines()[0]}"
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    try:
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+
+
+def _record_text(part: pa.RecordBatch) -> Callable[[np.ndarray], list[str]]:
+    def text_of(rows: np.ndarray) -> list[str]:
+        return [json.dumps(record, default=str) for record in part.take(pa.array(rows)).to_pylist()]
+
+    return text_of
+
+
+def _as_logged(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """Documented names, `-` and empty as null, dictionaries where values repeat."""
+    found: dict[str, pa.Array] = {}
+    for name, values in columns.items():
+        canonical = canonical_field(name)
+        if canonical not in _KEPT_FIELDS or canonical in found:
+            continue
+        is_null = pa.compute.is_in(values, pa.array(_NULLS))
+        values = pa.compute.if_else(is_null, pa.scalar(None, pa.string()), values)
+        is_plain = canonical in _PLAIN_FIELDS or canonical in _NUMBERS
+        found[canonical] = values if is_plain else values.dictionary_encode()
+    return found

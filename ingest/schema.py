@@ -1,0 +1,119 @@
+"""The columns of everything that ingest writes, in one registry: name, type, meaning.
+
+The dbt sources, the docs and the metadata in Dagster are checked against it.
+Timestamps are UTC, in microseconds, without a zone; ids and hashes are text (Spark reads no UUID).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: pa.DataType
+    description: str
+    field: str | None = None  # the log's own name for it, where it is taken as it stands
+
+
+TEXT = pa.string()
+INT = pa.int64()
+REAL = pa.float64()
+FLAG = pa.bool_()
+TIMESTAMP = pa.timestamp("us")
+
+# AWS, "Standard logging reference": the 33 fields of a version 1 log, in their documented order.
+ACCESS_LOG_FIELDS = (
+    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
+    "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header "
+    "cs-protocol cs-bytes time-taken x-forwarded-for ssl-protocol ssl-cipher "
+    "x-edge-response-result-type cs-protocol-version fle-status fle-encrypted-fields c-port "
+    "time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len sc-range-start "
+    "sc-range-end"
+).split()
+
+# Kept out of the lake: clear addresses, and cookies, which are credentials.
+PRIVATE_FIELDS = ("c-ip", "x-forwarded-for", "cs(Cookie)")
+
+ACCESS_LOGS = (
+    Column("event_ts", TIMESTAMP, "When the request was answered (date and time of the log), UTC, to the second"),
+    Column("request_type", TEXT, "`click` (path /c), `impression` (path /pxl.png), else `other`"),
+    Column("request_id", TEXT, "CloudFront's id of the request; null requests are never merged", "x-edge-request-id"),
+    Column("ip_hash", TEXT, "Keyed hash of the client address: HMAC-SHA256, its first 128 bits in hex"),
+    Column("subnet_hash", TEXT, "Keyed hash of the client's network (/24 for IPv4, /48 for IPv6)"),
+    Column("country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; null without one"),
+    Column("region", TEXT, "ISO 3166-2 subdivision, without its country"),
+    Column("city", TEXT, "City, English name"),
+    Column("method", TEXT, "HTTP method", "cs-method"),
+    Column("host", TEXT, "Host of the distribution", "cs(Host)"),
+    Column("path", TEXT, "Path, with CloudFront's one layer of percent-encoding taken off", "cs-uri-stem"),
+    Column("query", TEXT, "Query string as logged, e-mail addresses and phone numbers replaced", "cs-uri-query"),
+    Column("status", pa.int32(), "HTTP status; 0 where the client hung up (000)", "sc-status"),
+    Column("bytes_sent", INT, "Bytes from the edge to the client, headers included", "sc-bytes"),
+    Column("bytes_received", INT, "Bytes from the client to the edge", "cs-bytes"),
+    Column("time_taken", REAL, "Seconds from the request's arrival to the last byte sent", "time-taken"),
+    Column("referrer", TEXT, "Referer header, one layer of percent-encoding taken off", "cs(Referer)"),
+    Column("user_agent", TEXT, "User-Agent header, one or two layers taken off", "cs(User-Agent)"),
+    Column("device_category", TEXT, "`desktop`, `mobile`, `tablet`, `tv`, `bot`, `other`; null without a user agent"),
+    Column("browser_family", TEXT, "Browser family, as uap-core names it"),
+    Column("os_family", TEXT, "Operating system family, as uap-core names it"),
+    Column("is_bot", FLAG, "The user agent is a known robot, a program, or missing"),
+    Column("order_id", TEXT, "Parameter oid of a click or impression"),
+    Column("campaign_id", TEXT, "Parameter cid"),
+    Column("publication_code", TEXT, "Parameter pid"),
+    Column("channel", TEXT, "Parameter ch, as given"),
+    Column("creative_id", TEXT, "Parameter cr"),
+    Column("ad_size", TEXT, "Parameter s, such as 300x250"),
+    Column("landing_url", TEXT, "Parameter r: where the click was sent"),
+    Column("edge_location", TEXT, "Edge that answered", "x-edge-location"),
+    Column("edge_result_type", TEXT, "How the edge answered: Hit, Miss, Error …", "x-edge-result-type"),
+    Column("edge_response_result_type", TEXT, "As it was just before the answer", "x-edge-response-result-type"),
+    Column("edge_detailed_result_type", TEXT, "The same, in detail", "x-edge-detailed-result-type"),
+    Column("host_header", TEXT, "Host header of the request", "x-host-header"),
+    Column("protocol", TEXT, "http, https, ws, wss", "cs-protocol"),
+    Column("protocol_version", TEXT, "HTTP version", "cs-protocol-version"),
+    Column("ssl_protocol", TEXT, "TLS version", "ssl-protocol"),
+    Column("ssl_cipher", TEXT, "TLS cipher", "ssl-cipher"),
+    Column("fle_status", TEXT, "Field-level encryption: status", "fle-status"),
+    Column("fle_encrypted_fields", INT, "Field-level encryption: number of fields", "fle-encrypted-fields"),
+    Column("client_port", INT, "Client's port", "c-port"),
+    Column("time_to_first_byte", REAL, "Seconds to the first byte of the answer", "time-to-first-byte"),
+    Column("content_type", TEXT, "Content-Type of the answer", "sc-content-type"),
+    Column("content_length", INT, "Content-Length of the answer", "sc-content-len"),
+    Column("range_start", INT, "First byte of a range answer", "sc-range-start"),
+    Column("range_end", INT, "Last byte of a range answer", "sc-range-end"),
+    Column("source_object", TEXT, "Object that the row came from"),
+    Column("source_line", INT, "Line in that object, the first being 1, header lines counted"),
+)
+
+REJECTS = (
+    Column("dataset", TEXT, "Dataset that the row was meant for"),
+    Column("source_object", TEXT, "Object that the row stands in"),
+    Column("source_line", INT, "Line in that object, the first being 1"),
+    Column("reason", TEXT, "Why: one of the documented codes"),
+    Column("line", TEXT, "The line, without addresses, e-mails and phone numbers, 8 KiB at most"),
+)
+
+LEDGER = (
+    Column("source_object", TEXT, "Object: its key below the source, or its path in the source folder"),
+    Column("etag", TEXT, "Version of its content, as the listing gives it"),
+    Column("size", INT, "Bytes, as stored"),
+    Column("modified", TIMESTAMP, "When it was stored, UTC"),
+    Column("format", TEXT, "`text`, `json`, `parquet` or `empty`"),
+    Column("rows_read", INT, "Rows in the object: kept + rejected + duplicates"),
+    Column("rows_kept", INT, "Rows in raw"),
+    Column("rows_rejected", INT, "Rows in rejects"),
+    Column("rows_duplicate", INT, "Rows whose request is in raw already"),
+    Column("unreadable_numbers", INT, "Values that should be a number and are null instead"),
+    Column("error", TEXT, "Why the object could not be read to its end, else null"),
+    Column("missing_fields", pa.list_(TEXT), "Required fields that its header does not name"),
+    Column("unknown_fields", pa.list_(TEXT), "Fields of its header that are not kept"),
+    Column("event_dates", pa.list_(TEXT), "Days that its kept rows belong to"),
+)
+
+
+def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
+    return pa.schema([(column.name, column.type) for column in columns])

@@ -1,0 +1,266 @@
+"""All objects of one source day → staged Parquet files, rejects and ledger. Nothing here is visible to readers yet."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.access_logs import REQUEST_TYPES, SCHEMA, AccessLogParser, ParsedBatch, Reject
+from ingest.dedup import SeenRequests
+from ingest.errors import SourceError
+from ingest.log_files import ObjectFacts, batches, read_pieces
+from ingest.parallel import ordered
+from ingest.partition_files import PartitionFiles
+from ingest.schema import LEDGER, REJECTS, arrow_schema
+from ingest.source import Source, SourceObject
+
+TASK_BYTES = 3 << 20  # compressed bytes of small objects that are read as one task
+FETCH_WHOLE_BYTES = 8 << 20  # a larger object is streamed
+FETCH_THREADS = 16
+REJECTS_AT_ONCE = 20_000
+
+# Columns in which nearly every value differs: a Parquet dictionary would be tried and given up.
+PLAIN_COLUMNS = frozenset({"request_id", "query", "source_line", "client_port"})
+
+Progress = Callable[[int, int, int], None]  # objects done, objects in all, rows so far
+
+
+@dataclass
+class ObjectCounts:
+    """What became of one object's rows: read = kept + rejected + duplicate."""
+
+    item: SourceObject
+    facts: ObjectFacts = field(default_factory=ObjectFacts)
+    read: int = 0
+    kept: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    unreadable_numbers: int = 0
+    days: set[int] = field(default_factory=set)
+
+
+@dataclass
+class StagedDay:
+    """One source day, written aside: files by event date, rejects, and the counts of each object."""
+
+    dataset: str
+    day: str
+    files: dict[str, Path]
+    rows: dict[str, int]
+    rejects_file: Path
+    objects: list[ObjectCounts]
+    rejects_by_reason: dict[str, int]
+
+    def total(self, name: str) -> int:
+        return sum(getattr(counts, name) for counts in self.objects)
+
+    def ledger(self) -> pa.Table:
+        rows = [_ledger_row(counts) for counts in self.objects]
+        return pa.Table.from_pylist(rows, schema=arrow_schema(LEDGER))
+
+
+def stage_day(
+    source: Source,
+    objects: Sequence[SourceObject],
+    day: str,
+    parser: AccessLogParser,
+    folder: Path,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> StagedDay:
+    """Reads the objects of a day and writes what they hold into `folder`.
+
+    Args:
+        objects: of this source day, sorted; their order is the order of the rows.
+        workers: threads that decompress and parse; two saturate two cores.
+    """
+    counts = [ObjectCounts(item) for item in objects]
+    files = PartitionFiles(folder / "rows", PLAIN_COLUMNS)
+    seen = SeenRequests(folder)
+    rejects = _RejectsFile(folder / "rejects.parquet", "access_logs", counts)
+    tasks = _tasks(objects)
+    with ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool:
+        fetcher = _Fetcher(source, objects, pool)
+
+        def parsed(task: range) -> Iterator[ParsedBatch]:
+            pieces = (piece for index in task for piece in _pieces_of(fetcher, index, counts[index].facts))
+            for batch in batches(pieces):
+                yield parser.parse(batch)
+
+        done = 0
+        for task, batch in ordered(parsed, tasks, workers):
+            _take(batch, counts, seen, files)
+            rejects.add(batch.rejects)
+            if progress and task.stop != done:
+                done = task.stop
+                progress(done, len(objects), sum(files.rows.values()))
+    if day not in files.rows:  # a published day always has its own file, so that an empty one is known to be empty
+        files.add(day, "other", _empty_table())
+    finished = files.close()
+    return StagedDay("access_logs", day, finished, files.rows, rejects.close(), counts, dict(rejects.by_reason))
+
+
+def _tasks(objects: Sequence[SourceObject]) -> list[range]:
+    """Neighbouring small objects go together, up to `TASK_BYTES`."""
+    tasks: list[range] = []
+    start, size = 0, 0
+    for index, item in enumerate(objects):
+        if index > start and size + item.size > TASK_BYTES:
+            tasks.append(range(start, index))
+            start, size = index, 0
+        size += item.size
+    if len(objects) > start:
+        tasks.append(range(start, len(objects)))
+    return tasks
+
+
+class _Fetcher:
+    """Reads small objects ahead of the parser, `FETCH_THREADS` at once; large ones are opened when asked for."""
+
+    AHEAD = 2 * FETCH_THREADS
+
+    def __init__(self, source: Source, objects: Sequence[SourceObject], pool: ThreadPoolExecutor) -> None:
+        self._source, self._objects, self._pool = source, objects, pool
+        self._fetched: dict[int, Future[bytes]] = {}
+        self._next = 0
+
+    def open(self, index: int) -> BinaryIO:
+        for ahead in range(index, min(index + self.AHEAD, len(self._objects))):
+            self._submit(ahead)
+        fetched = self._fetched.pop(index, None)
+        return self._source.open(self._objects[index]) if fetched is None else io.BytesIO(fetched.result())
+
+    def _submit(self, index: int) -> None:
+        if index not in self._fetched and self._objects[index].size <= FETCH_WHOLE_BYTES and index >= self._next:
+            self._next = index + 1
+            self._fetched[index] = self._pool.submit(self._read, self._objects[index])
+
+    def _read(self, item: SourceObject) -> bytes:
+        with self._source.open(item) as stream:
+            return stream.read()
+
+
+def _pieces_of(fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
+    try:
+        with fetcher.open(index) as stream:
+            yield from read_pieces(stream, index, facts)
+    except SourceError as error:
+        facts.error = str(error)
+
+
+def _take(batch: ParsedBatch, counts: list[ObjectCounts], seen: SeenRequests, files: PartitionFiles) -> None:
+    """Counts a batch, drops its duplicates and hands its rows to the files of their days."""
+    for index, number in batch.rows_read.items():
+        counts[index].read += number
+    for index, number in batch.unreadable_numbers.items():
+        counts[index].unreadable_numbers += number
+    for reject in batch.rejects:
+        counts[reject.object_index].rejected += 1
+    table, object_index, days = batch.table, batch.object_index, batch.day
+    is_kept = ~batch.has_id
+    with_id = np.flatnonzero(batch.has_id)
+    times = table.column("event_ts").cast(pa.int64()).to_numpy()
+    is_kept[with_id] = seen.first_seen(batch.id_hash[with_id], times[with_id])
+    if not is_kept.all():
+        for index, number in zip(*np.unique(object_index[~is_kept], return_counts=True), strict=True):
+            counts[index].duplicate += int(number)
+        table, object_index, days = table.filter(pa.array(is_kept)), object_index[is_kept], days[is_kept]
+    _count_kept(object_index, days, counts)
+    table = table.append_column("source_object", _object_names(object_index, counts)).select(SCHEMA.names)
+    for day in np.unique(days):
+        rows = table if (days == day).all() else table.filter(pa.array(days == day))
+        _add_by_kind(files, _iso(int(day)), rows)
+
+
+def _count_kept(object_index: np.ndarray, days: np.ndarray, counts: list[ObjectCounts]) -> None:
+    pairs, numbers = np.unique(object_index.astype(np.int64) << 32 | days, return_counts=True)
+    for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+        counts[pair >> 32].kept += number
+        counts[pair >> 32].days.add(pair & 0xFFFFFFFF)
+
+
+def _add_by_kind(files: PartitionFiles, event_date: str, rows: pa.Table) -> None:
+    kinds = rows.column("request_type")
+    is_ad = pc.is_in(kinds.cast(pa.string()), pa.array(list(REQUEST_TYPES.values())))
+    for kind, mask in (("ad", is_ad), ("other", pc.invert(is_ad))):
+        chosen = rows.filter(mask)
+        if len(chosen):
+            files.add(event_date, kind, chosen)
+
+
+def _object_names(object_index: np.ndarray, counts: list[ObjectCounts]) -> pa.DictionaryArray:
+    present, codes = np.unique(object_index, return_inverse=True)
+    names = pa.array([counts[index].item.key for index in present], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
+
+
+def _iso(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def _empty_table() -> pa.Table:
+    return SCHEMA.empty_table()
+
+
+class _RejectsFile:
+    """Rejects → one Parquet file, written as they come."""
+
+    def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts]) -> None:
+        self._path, self._dataset, self._counts = path, dataset, counts
+        self._waiting: list[Reject] = []
+        self._schema = arrow_schema(REJECTS)
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
+        self.by_reason: Counter[str] = Counter()
+
+    def add(self, rejects: list[Reject]) -> None:
+        self.by_reason.update(reject.reason for reject in rejects)
+        self._waiting += rejects
+        if len(self._waiting) >= REJECTS_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        rows = [
+            (self._dataset, self._counts[reject.object_index].item.key, reject.line, reject.reason, reject.text)
+            for reject in self._waiting
+        ]
+        columns = zip(*rows, strict=True) if rows else [[] for _ in self._schema.names]
+        self._writer.write_table(
+            pa.table([pa.array(v, t) for v, t in zip(columns, self._schema.types, strict=True)], schema=self._schema)
+        )
+        self._waiting = []
+
+    def close(self) -> Path:
+        self._write()
+        self._writer.close()
+        return self._path
+
+
+def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
+    item, facts = counts.item, counts.facts
+    return {
+        "source_object": item.key,
+        "etag": item.etag,
+        "size": item.size,
+        "modified": item.modified.astimezone(UTC).replace(tzinfo=None),
+        "format": facts.format,
+        "rows_read": counts.read,
+        "rows_kept": counts.kept,
+        "rows_rejected": counts.rejected,
+        "rows_duplicate": counts.duplicate,
+        "unreadable_numbers": counts.unreadable_numbers,
+        "error": facts.error,
+        "missing_fields": sorted(facts.missing_fields),
+        "unknown_fields": facts.unknown_fields,
+        "event_dates": [_iso(day) for day in sorted(counts.days)],
+    }

@@ -1,0 +1,47 @@
+"""The lake as SQL: a view for each table, over exactly the files that are there."""
+
+from __future__ import annotations
+
+import duckdb
+
+from ingest.lake import DATA_FILE, Lake, LakeFile
+
+LAYERS = ("raw", "rejects", "ledger", "marts")
+
+
+def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Makes `raw.*`, `rejects.*`, `ledger.*`, `marts.*` and `quarantine.*` in a connection attached to the lake.
+
+    `quarantine.<table>` holds refused rows with their `day`, `quarantine.verdicts` why they were refused.
+    Returns the names of the views.
+    """
+    names = []
+    for layer in LAYERS:
+        names += _views_of(lake, connection, layer, lake.files(layer))
+    quarantined = lake.files("quarantine")
+    names += _views_of(lake, connection, "quarantine", [file for file in quarantined if "/rows/" in file.key])
+    verdicts = [lake.uri(file.key) for file in quarantined if file.key.endswith("/verdict.json")]
+    if verdicts:
+        connection.execute("create schema if not exists quarantine")
+        connection.execute(f"create view quarantine.verdicts as select * from read_json_auto({_list(verdicts)})")
+        names.append("quarantine.verdicts")
+    return sorted(names)
+
+
+def _views_of(lake: Lake, connection: duckdb.DuckDBPyConnection, layer: str, files: list[LakeFile]) -> list[str]:
+    by_table: dict[str, list[str]] = {}
+    for file in files:
+        if file.key.endswith(DATA_FILE):
+            by_table.setdefault(file.key.split("/")[1], []).append(lake.uri(file.key))
+    if by_table:
+        connection.execute(f"create schema if not exists {layer}")
+    for table, addresses in by_table.items():
+        connection.execute(
+            f'create view {layer}."{table}" as '
+            f"select * from read_parquet({_list(addresses)}, hive_partitioning = true, union_by_name = true)"
+        )
+    return [f"{layer}.{table}" for table in by_table]
+
+
+def _list(addresses: list[str]) -> str:
+    return "[" + ", ".join("'" + address.replace("'", "''") + "'" for address in addresses) + "]"

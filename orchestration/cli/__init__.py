@@ -1,0 +1,71 @@
+"""The command line: `clicklake --help`. One module a command; what a command does is elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ingest.errors import ClicklakeError, SettingsError, SourceError
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Group(click.Group):
+    """Loads a command's module when it is called for: Dagster and dbt cost seconds."""
+
+    names = ("run", "query", "status", "services", "demo")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.names:
+            return None
+        from importlib import import_module
+
+        command: click.Command = import_module(f"orchestration.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="clicklake", message="clicklake %(version)s")
+def cli() -> None:
+    """A tracking lakehouse: access logs become daily numbers, one audited day at a time.
+
+    Settings are CLICKLAKE_… variables, from the environment or a .env file; docs/settings.md lists them.
+    `clicklake demo` needs none, and `clicklake services` starts what a first try needs.
+
+    \b
+    Exit status:
+      0    done
+      1    some partition was refused or failed; each is named, with its reason
+      2    wrong usage or settings; nothing was run
+      130  interrupted; the lake is as it was, run again
+    """
+
+
+def main() -> None:
+    """Runs a command; whatever is expected to go wrong ends in one sentence and an exit status."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _say("interrupted. What was published is whole; run the same command again to go on", INTERRUPTED)
+    except KeyboardInterrupt:
+        code = _say("interrupted. What was published is whole; run the same command again to go on", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except (SettingsError, SourceError) as error:
+        code = _say(str(error), USAGE)
+    except ClicklakeError as error:
+        code = _say(str(error), FAILED)
+    except BrokenPipeError:
+        code = DONE  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+    sys.exit(code or DONE)
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"clicklake: {message}.", err=True)
+    return code

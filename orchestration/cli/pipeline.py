@@ -1,0 +1,195 @@
+"""Runs the pipeline job in this process, on the instance that the UI shows too, and reads back what happened."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ingest.errors import LakeError, PublishError, SettingsError
+from orchestration.cli.console import bar, notes, step
+from orchestration.settings import PROJECT_DIR, Settings
+
+DAGSTER_YAML = "# Written by clicklake; yours to change.\ntelemetry:\n  enabled: false\n"
+
+
+@dataclass
+class PipelineResult:
+    """What a run did, as Dagster's events tell it.
+
+    materialized: (asset, day) → its metadata.
+    bad: day → why it was refused or failed.
+    warnings: lines about checks that did not pass and do not block.
+    restated: days of other dates that late rows made necessary.
+    seconds: step → seconds.
+    """
+
+    days: list[str]
+    materialized: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    refused_raw: dict[str, dict[str, Any]] = field(default_factory=dict)
+    restated: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def check_reachable(settings: Settings, publishes: bool) -> None:
+    """One cheap question to each place, so that a wrong setting costs a second and not a run.
+
+    Raises:
+        SourceError, LakeError, PublishError, SettingsError: in one sentence.
+    """
+    from ingest.source import open_source
+    from orchestration.resources import s3_client
+
+    source = open_source(settings.logs, s3_client(settings) if settings.logs.startswith("s3://") else None)
+    source.objects(["1970-01-01"])
+    try:
+        with settings.open_lake().staging():
+            settings.open_lake().files("ledger/access_logs/source_date=1970-01-01")
+    except LakeError as error:
+        raise SettingsError(str(error)) from error
+    if publishes:
+        from orchestration.publishing.performance_entries import connect
+
+        try:
+            with connect(settings.mongodb()) as client:
+                client.admin.command("ping")
+        except PublishError as error:
+            raise SettingsError(str(error)) from error
+
+
+def run_days(days: list[str], publishes: bool = True) -> PipelineResult:
+    """Runs consecutive days, then the days of other dates that they brought late rows for."""
+    result = PipelineResult(days)
+    started = time.monotonic()
+    with step("Loading Dagster and dbt"), _quiet():
+        from orchestration.marts.project import prepare
+
+        prepare()
+        from orchestration.definitions import build_defs
+        from orchestration.partitions import consecutive
+
+        defs = build_defs()
+    result.seconds["load"] = time.monotonic() - started
+    with _instance() as instance, _quiet():
+        _run(defs, "pipeline" if publishes else "daily_build", instance, days, result)
+        late = _late_days(result)
+        for window in consecutive(late):
+            notes.print(f"Late rows for {', '.join(window)}: building these marts again", highlight=False)
+            _run(defs, "restate_and_publish" if publishes else "restate", instance, window, result)
+        result.restated = late
+    return result
+
+
+def _run(defs: dg.Definitions, job: str, instance: dg.DagsterInstance, days: list[str], result: PipelineResult) -> None:
+    from orchestration import progress
+    from orchestration.partitions import range_tags
+
+    token = progress.drawer.set(bar)
+    try:
+        with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
+            ran = defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                tags=range_tags(days),
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+    finally:
+        progress.drawer.reset(token)
+    _collect(instance.all_logs(ran.run_id), days, result)
+
+
+def _collect(entries: Iterable[dg.EventLogEntry], days: list[str], result: PipelineResult) -> None:
+    started: dict[str, float] = {}
+    for entry in entries:
+        event = entry.dagster_event
+        if event is None:
+            continue
+        kind = event.event_type
+        if kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            materialization = event.step_materialization_data.materialization
+            name = materialization.asset_key.to_user_string()
+            values = {key: value.value for key, value in materialization.metadata.items()}
+            result.materialized[name, str(materialization.partition)] = values
+        elif kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            _collect_check(event.event_specific_data, result)
+        elif kind == dg.DagsterEventType.STEP_START:
+            started[str(event.step_key)] = entry.timestamp
+        elif kind in (dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE):
+            key = str(event.step_key)
+            result.seconds[key] = result.seconds.get(key, 0.0) + entry.timestamp - started[key]
+        if kind == dg.DagsterEventType.STEP_FAILURE:
+            _collect_failure(event, days, result)
+
+
+def _collect_check(check: Any, result: PipelineResult) -> None:
+    if check.passed:
+        return
+    line = f"{check.asset_key.to_user_string()} {check.partition}: {check.check_name}: {check.description}"
+    if not check.blocking:
+        result.warnings.append(line)
+        return
+    reason = f"{check.asset_key.to_user_string()} refused ({check.check_name}): {check.description}"
+    result.bad[check.partition] = (
+        f"{result.bad[check.partition]}; {reason}" if check.partition in result.bad else reason
+    )
+    result.refused_raw.setdefault(check.partition, {}).update(
+        {name: value.value for name, value in check.metadata.items()}
+    )
+
+
+def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> None:
+    data = event.step_failure_data
+    failure = data.user_failure_data
+    named = failure.metadata.get("days") if failure else None
+    if named is not None:
+        for day, reason in named.value.items():
+            result.bad.setdefault(day, reason)
+        return
+    message = failure.description if failure else (data.error.message if data.error else "failed")
+    for day in days:
+        result.bad.setdefault(day, f"{event.step_key}: {str(message).strip()}")
+
+
+def _late_days(result: PipelineResult) -> list[str]:
+    """Days outside the run that its source days brought rows for, where their own source day is published."""
+    from ingest.day import is_published
+    from orchestration.settings import load_settings
+
+    lake = load_settings().open_lake()
+    touched = {
+        day
+        for (asset, _), metadata in result.materialized.items()
+        if asset == "raw_access_logs"
+        for day in metadata["touched_days"]
+    }
+    return sorted(day for day in touched - set(result.days) if is_published(lake, day))
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """The instance of DAGSTER_HOME, else of .clicklake/dagster in the project, which `make dev` shows too."""
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(PROJECT_DIR / ".clicklake" / "dagster")))
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(DAGSTER_YAML)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Other libraries' warnings are not for whoever runs a command; what matters is in the summary."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("dagster").setLevel(logging.CRITICAL)
+        yield

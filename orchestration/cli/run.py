@@ -1,0 +1,58 @@
+"""`clicklake run`: everything for some days, through Dagster, in this process."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import click
+
+from orchestration.cli import DONE, FAILED
+from orchestration.cli.console import notes, step
+from orchestration.settings import load_settings
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command("run", short_help="Build and publish the days D1 to D2.")
+@click.option("--from", "first", type=DAY, required=True, metavar="D1", help="First day, YYYY-MM-DD, UTC.")
+@click.option("--to", "last", type=DAY, metavar="D2", help="Last day; the first day alone without it.")
+@click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
+def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool) -> int:
+    """Runs everything for the days D1 to D2, both included: access logs → raw → marts → MongoDB.
+
+    A day that fails a check is refused: its last good version stays, its rows go to quarantine/, and the
+    other days go on. Days of other dates that late rows arrived for are built again too. Any day can be
+    run any number of times.
+
+    \b
+    Examples:
+      clicklake run --from 2026-01-12
+      clicklake run --from 2026-01-01 --to 2026-01-31
+    """
+    days = _checked(first.date(), (last or first).date())
+    settings = load_settings()
+    from orchestration.cli.pipeline import check_reachable, run_days
+    from orchestration.cli.summary import print_summary
+
+    with step("Looking at the logs, the lake and MongoDB"):
+        check_reachable(settings, publishes=not no_publish)
+    result = run_days(days, publishes=not no_publish)
+    print_summary(result)
+    if result.bad:
+        notes.print(f"[red]{len(result.bad)} of {len(days)} days refused or failed[/red]", highlight=False)
+        return FAILED
+    return DONE
+
+
+def _checked(first: dt.date, last: dt.date) -> list[str]:
+    from orchestration.partitions import days_between, today
+    from orchestration.settings import PartitionSettings
+
+    earliest = PartitionSettings().first_day
+    if last < first:
+        raise click.UsageError(f"--to {last} lies before --from {first}.")
+    if last > today():
+        raise click.UsageError(f"{last} lies in the future; the last day that can be run is today, {today()} (UTC).")
+    if first < earliest:
+        raise click.UsageError(f"{first} lies before the first partition, {earliest}. Set CLICKLAKE_FIRST_DAY earlier.")
+    return days_between(first, last)

@@ -1,0 +1,47 @@
+"""`clicklake status`: which day of which table is in what state."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import click
+
+from orchestration.cli.console import console, table
+from orchestration.settings import Settings, load_settings
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command("status", short_help="Show days by table: published, refused, missing, out of date.")
+@click.option("--from", "first", type=DAY, metavar="D1", help="First day; all without it.")
+@click.option("--to", "last", type=DAY, metavar="D2", help="Last day; all without it.")
+def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
+    """Shows every day that the source or the lake knows, by table.
+
+    \b
+    published    the last good version is what the source and the raw layer hold now
+    refused      a check stopped the day; an earlier good version, if there is one, still stands
+    missing      there are objects, or raw rows, and nothing was built of them yet
+    out of date  objects, or raw rows, are newer than what was built
+    """
+    settings = load_settings()
+    from orchestration.operations.status import MART, RAW, status
+    from orchestration.resources import Lakehouse
+
+    from dagster_duckdb import DuckDBResource
+
+    source = Lakehouse(duckdb=DuckDBResource(database=":memory:")).source()
+    found = status(settings.open_lake(), source, first and first.date(), last and last.date())
+    if not found:
+        console.print("No day is known: the source holds no objects, and the lake no files.", highlight=False)
+        return
+    entries = _entry_states(settings, [day.day for day in found if day.mart != "missing"])
+    table(
+        None,
+        ("day", "objects", RAW, MART, "performance_entries"),
+        [(day.day, day.objects, day.raw, day.mart, entries.get(day.day, "missing")) for day in found],
+    )
+    for day in found:
+        if day.reason:
+            text = day.reason.replace("[", r"\[")
+            console.print(f"[red]{day.day}[/red] {text}", highlight=False, soft_wrap=True)

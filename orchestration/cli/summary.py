@@ -1,0 +1,73 @@
+"""What a person reads at the end of `clicklake run`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from orchestration.cli.console import console, notes, table
+from orchestration.cli.pipeline import PipelineResult
+
+MAX_DAYS_SHOWN = 40
+MAX_WARNINGS_SHOWN = 10
+
+
+def print_summary(result: PipelineResult) -> None:
+    """Days, rejects by reason, warnings, refused days with reasons, seconds by step."""
+    days = sorted({*result.days, *result.restated})
+    if len(days) <= MAX_DAYS_SHOWN:
+        table("Days", _DAY_COLUMNS, [_day_row(result, day) for day in days])
+    table("In all", _DAY_COLUMNS[1:-1], [_total_row(result, days)])
+    reasons = Counter[str]()
+    for (asset, _), metadata in result.materialized.items():
+        if asset == "raw_access_logs":
+            reasons.update(metadata["rejects_by_reason"])
+    if reasons:
+        table("Rejected rows, by reason", ("reason", "rows"), sorted(reasons.items()))
+    table("Seconds", ("step", "seconds"), [(name, seconds) for name, seconds in result.seconds.items()])
+    for line in result.warnings[:MAX_WARNINGS_SHOWN]:
+        notes.print(f"[yellow]warning[/yellow] {_plain(line)}", highlight=False)
+    if len(result.warnings) > MAX_WARNINGS_SHOWN:
+        notes.print(f"… and {len(result.warnings) - MAX_WARNINGS_SHOWN} more warnings", highlight=False)
+    for day, reason in sorted(result.bad.items()):
+        console.print(f"[red]{day}[/red] {_plain(reason)}", highlight=False, soft_wrap=True)
+
+
+_DAY_COLUMNS = (
+    "day", "objects", "rows read", "kept", "rejected", "duplicates", "mart rows", "entries", "written", "state",
+)  # fmt: skip
+
+
+def _day_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
+    return (day, *_figures(result, day), "refused" if day in result.bad else _state(result, day))
+
+
+def _state(result: PipelineResult, day: str) -> str:
+    asset = "performance_entries" if ("performance_entries", day) in result.materialized else "daily_aggregates"
+    return "published" if (asset, day) in result.materialized else "missing"
+
+
+def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:
+    raw = result.materialized.get(("raw_access_logs", day)) or result.refused_raw.get(day, {})
+    mart = result.materialized.get(("daily_aggregates", day), {})
+    entries = result.materialized.get(("performance_entries", day), {})
+    written = [entries[name] for name in ("inserted", "updated", "revived", "soft_deleted") if name in entries]
+    return (
+        raw.get("objects"),
+        raw.get("rows_read"),
+        raw.get("rows_kept"),
+        raw.get("rows_rejected"),
+        raw.get("rows_duplicate"),
+        mart.get("dagster/partition_row_count"),
+        entries.get("documents"),
+        sum(written) if entries else None,
+    )
+
+
+def _total_row(result: PipelineResult, days: list[str]) -> list[int]:
+    rows = [_figures(result, day) for day in days]
+    return [sum(row[position] or 0 for row in rows) for position in range(len(_DAY_COLUMNS) - 2)]
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

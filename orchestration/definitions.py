@@ -1,0 +1,29 @@
+"""Puts the parts together, and nothing else. `dagster dev` finds it through workspace.yaml."""
+
+from typing import Any
+
+import dagster as dg
+
+from orchestration.marts.assets import build_dbt_models
+from orchestration.operations.jobs import JOBS
+from orchestration.operations.schedules import SCHEDULES
+from orchestration.operations.sensors import SENSORS
+from orchestration.publishing.assets import performance_entries
+from orchestration.raw.assets import raw_access_logs
+from orchestration.resources import default_resources
+
+
+def build_defs(**resources: Any) -> dg.Definitions:
+    """All definitions; any resource can be replaced by name (`lakehouse`, `dbt`)."""
+    return dg.Definitions(
+        assets=[raw_access_logs, build_dbt_models(), performance_entries],
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        resources=default_resources() | resources,
+        # Steps share one process: a process for each would cost more than a small day's work.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,136 @@
+"""Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource
+from dagster_dbt.asset_specs import build_dbt_asset_specs
+
+from ingest.day import is_published
+from orchestration.marts.project import manifest
+from orchestration.marts.windows import WindowResult, build
+from orchestration.partition_events import explained, finish, partitioned_check, report_check, report_materialized
+from orchestration.partitions import consecutive, daily, range_in_one_run
+from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS
+from orchestration.resources import Lakehouse
+
+DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
+
+
+class Translator(DagsterDbtTranslator):
+    """Names and groups: a model is called what dbt calls it, and its group is its folder."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["resource_type"] == "source":
+            return dg.AssetKey(f"{dbt_resource_props['source_name']}_{dbt_resource_props['name']}")
+        return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        properties = manifest.get("nodes", {}).get(unique_id)
+        if properties is None:
+            return spec
+        in_lake = properties["config"].get("materialized") == "lake_table"
+        return spec.replace_attributes(
+            group_name=properties["fqn"][1] if properties["resource_type"] == "model" else "seeds",
+            kinds={"dbt", "duckdb", "parquet"} if in_lake else {"dbt", "duckdb"},
+            owners=OWNERS,
+            partitions_def=daily,
+            skippable=True,
+        )
+
+
+def _specs(found: Mapping[str, Any]) -> list[dg.AssetSpec]:
+    return list(build_dbt_asset_specs(manifest=found, dagster_dbt_translator=Translator()))
+
+
+def _checks(found: Mapping[str, Any]) -> dict[str, dg.AssetCheckSpec]:
+    """Test's unique id → check, of every data test that is attached to a model."""
+    checks = {}
+    for unique_id, node in found["nodes"].items():
+        tested = _tested(found, node)
+        if tested is not None:
+            checks[unique_id] = partitioned_check(
+                node["name"],
+                dg.AssetKey(tested["name"]),
+                node.get("description") or None,
+                blocking=node["config"].get("severity", "error").lower() == "error",
+            )
+    return checks
+
+
+def _tested(found: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The model that a test is about: the one it is attached to, else the last that it reads."""
+    if node["resource_type"] != "test":
+        return None
+    parents = [parent for parent in node["depends_on"]["nodes"] if parent in found["nodes"]]
+    about = node.get("attached_node") or (parents[-1] if parents else None)
+    return found["nodes"].get(about) if about else None
+
+
+def build_dbt_models() -> dg.AssetsDefinition:
+    """The asset definition, from the manifest as it is now."""
+    found = manifest()
+    specs, checks = _specs(found), _checks(found)
+
+    @dg.multi_asset(
+        name="dbt_models",
+        specs=specs,
+        check_specs=list(checks.values()),
+        can_subset=True,
+        partitions_def=daily,
+        backfill_policy=range_in_one_run,
+    )
+    def dbt_models(
+        context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
+    ) -> Iterator[dg.Output[None]]:
+        with explained():
+            settings, lake = lakehouse.settings(), lakehouse.lake()
+            days = [day for day in context.partition_keys if is_published(lake, day)]
+            bad = {
+                day: f"{RAW_ACCESS_LOGS.to_user_string()} has no published partition of this day to build on"
+                for day in context.partition_keys
+                if day not in days
+            }
+            result = WindowResult()
+            for window in consecutive(days):
+                result.add(build(dbt, window, _select(context, specs), settings.environment()))
+        _report(context, result, checks)
+        yield from finish(context, bad | result.refused())
+
+    return dbt_models
+
+
+def _select(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> list[str]:
+    """dbt's selection: nothing for all; of a subset each model with what is above it, which is not kept."""
+    if len(context.selected_asset_keys) == len(specs):
+        return []
+    return sorted(f"+{key.path[-1]}" for key in context.selected_asset_keys)
+
+
+def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]) -> None:
+    for (unique_id, day), test in result.tests.items():
+        if unique_id in checks and test["status"] != "skipped":
+            message = f"{test['failures']} failing rows. {test['message']}" if test["failures"] else "passed"
+            _report_test(context, checks[unique_id], day, test, message)
+    for (name, day), seconds in result.built.items():
+        entry = result.published.get((name, day))
+        if dg.AssetKey(name) not in context.selected_asset_keys:
+            continue
+        if entry is None:
+            report_materialized(context, dg.AssetKey(name), day, {"seconds": round(seconds, 3)})
+        elif entry["status"] == "published":
+            metadata = {
+                "dagster/partition_row_count": entry["rows"],
+                "bytes": entry["bytes"],
+                "seconds": round(seconds + entry["seconds"], 3),
+            }
+            report_materialized(context, dg.AssetKey(name), day, metadata)
+
+
+def _report_test(
+    context: dg.AssetExecutionContext, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any], message: str
+) -> None:
+    figures = {"failures": test["failures"] or 0, "status": test["status"], "seconds": round(test["execution_time"], 3)}
+    report_check(context, spec.key, day, test["status"] in ("pass", "success"), spec.blocking, message, figures)

@@ -1,0 +1,128 @@
+"""A window of days → one `dbt build`, and what came of each model, test and day."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster_dbt import DbtCliInvocation, DbtCliResource
+
+from ingest.errors import ClicklakeError
+from orchestration.partitions import next_day
+
+_ERROR_LINES = 8
+
+
+@dataclass
+class WindowResult:
+    """What dbt did to a window, day by day.
+
+    published: (model, day) → {status, rows, bytes, seconds, reasons} of every model that is published to the lake.
+    built: (model or seed, day) of every node that was built, in the lake or in memory.
+    tests: (test's unique id, day) → {status, failures, message}.
+    """
+
+    published: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    built: dict[tuple[str, str], float] = field(default_factory=dict)
+    tests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, other: "WindowResult") -> None:
+        self.published |= other.published
+        self.built |= other.built
+        self.tests |= other.tests
+        self.seconds += other.seconds
+
+    def refused(self) -> dict[str, str]:
+        """Day → why, of the days that some model was not published for."""
+        found: dict[str, str] = {}
+        for (model, day), entry in self.published.items():
+            if entry["status"] != "published":
+                why = "; ".join(reason["message"] for reason in entry.get("reasons", ()))
+                found.setdefault(day, f"{model} {entry['status']} ({why})")
+        return found
+
+
+def build(
+    dbt: DbtCliResource, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]
+) -> WindowResult:
+    """Builds, tests and publishes a window of consecutive days.
+
+    dbt judges a window as a whole: where it refuses one of several days, the window is halved until the
+    bad days stand alone, so that the good ones are published.
+
+    Raises:
+        ClicklakeError: dbt failed before it could judge anything.
+    """
+    result = _build_once(dbt, days, select, environment)
+    if not result.refused() or len(days) == 1:
+        return result
+    halves = WindowResult(seconds=result.seconds)
+    middle = len(days) // 2
+    for half in (days[:middle], days[middle:]):
+        halves.add(build(dbt, half, select, environment))
+    return halves
+
+
+def _build_once(
+    dbt: DbtCliResource, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]
+) -> WindowResult:
+    started = time.monotonic()
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    arguments += ["--event-time-start", days[0], "--event-time-end", next_day(days[-1])]
+    if select:
+        arguments += ["--select", *select]
+    with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder, _exported(environment):
+        invocation = dbt.cli(arguments, raise_on_error=False, target_path=Path(folder))
+        succeeded = invocation.is_successful()
+        report = _read(Path(folder) / "clicklake_publish.json")
+        results = _read(Path(folder) / "run_results.json")
+        if results is None or (report is None and not succeeded):
+            raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_last_errors(invocation)}")
+    return _collect(days, results["results"], report or [], time.monotonic() - started)
+
+
+def _collect(
+    days: Sequence[str], results: list[dict[str, Any]], report: list[dict[str, Any]], seconds: float
+) -> WindowResult:
+    found = WindowResult(seconds=seconds)
+    for entry in report:
+        found.published[entry["model"], entry["day"]] = entry
+    for result in results:
+        kind, _, rest = result["unique_id"].partition(".")
+        for day in days:
+            if kind == "test":
+                found.tests[result["unique_id"], day] = result
+            elif result["status"] == "success":
+                found.built[rest.rpartition(".")[2], day] = result["execution_time"]
+    return found
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def _last_errors(invocation: DbtCliInvocation) -> str:
+    error = invocation.get_error()
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[-_ERROR_LINES:])
+
+
+@contextmanager
+def _exported(environment: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables for a child process; dagster-dbt passes on its own environment and no other."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,46 @@
+"""Jobs: what is run together."""
+
+import dagster as dg
+
+from orchestration.partitions import daily
+from orchestration.publishing.assets import PERFORMANCE_ENTRIES
+from orchestration.raw.assets import RAW_ACCESS_LOGS
+
+_marts = dg.AssetSelection.assets(RAW_ACCESS_LOGS).downstream() - dg.AssetSelection.assets(
+    RAW_ACCESS_LOGS, PERFORMANCE_ENTRIES
+)
+# What a mart needs and no raw asset feeds: seeds.
+_models = _marts | _marts.upstream() - dg.AssetSelection.assets(RAW_ACCESS_LOGS)
+
+daily_build = dg.define_asset_job(
+    "daily_build",
+    dg.AssetSelection.assets(RAW_ACCESS_LOGS) | _models,
+    description="A source day from its logs to the marts. Publishing follows by its own sensor.",
+    partitions_def=daily,
+)
+restate = dg.define_asset_job(
+    "restate",
+    _models,
+    description="The marts of a day again, after late rows of another source day arrived for it.",
+    partitions_def=daily,
+)
+publish = dg.define_asset_job(
+    "publish",
+    dg.AssetSelection.assets(PERFORMANCE_ENTRIES),
+    description="A published day of daily_aggregates to MongoDB.",
+    partitions_def=daily,
+)
+pipeline = dg.define_asset_job(
+    "pipeline",
+    dg.AssetSelection.assets(RAW_ACCESS_LOGS, PERFORMANCE_ENTRIES) | _models,
+    description="Everything in one run, as `clicklake run` does it.",
+    partitions_def=daily,
+)
+restate_and_publish = dg.define_asset_job(
+    "restate_and_publish",
+    _models | dg.AssetSelection.assets(PERFORMANCE_ENTRIES),
+    description="The marts of days that late rows arrived for, and their entries, in one run.",
+    partitions_def=daily,
+)
+
+JOBS = [daily_build, restate, publish, pipeline, restate_and_publish]

@@ -1,0 +1,139 @@
+"""Sensors: what runs because something arrived or was published.
+
+new_objects         the listing differs from the ledger → the day is built again
+late_rows           a source day brought rows of other days → their marts are built again
+published_marts     a mart partition was really published → it goes to MongoDB
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+
+import dagster as dg
+
+from ingest.day import DATASET, is_published
+from ingest.errors import ClicklakeError
+from ingest.lake import Lake, ledger_key
+from ingest.source import SourceObject
+from orchestration.marts.assets import DAILY_AGGREGATES
+from orchestration.operations.jobs import daily_build, publish, restate
+from orchestration.operations.schedules import BUILD_HOUR
+from orchestration.operations.status import Version, versions_listed, versions_refused, versions_taken
+from orchestration.partitions import daily, days_between
+from orchestration.publishing.assets import PERFORMANCE_ENTRIES
+from orchestration.raw.assets import RAW_ACCESS_LOGS
+from orchestration.resources import Lakehouse
+
+MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
+EVENTS_AT_ONCE = 500
+FINGERPRINT_TAG = "clicklake/objects"
+
+
+def last_closed_day(now: dt.datetime) -> dt.date:
+    """The last day that the schedule has had its turn with; later ones are not late yet."""
+    return (now - dt.timedelta(hours=BUILD_HOUR)).date() - dt.timedelta(days=1)
+
+
+@dg.sensor(
+    job=daily_build,
+    minimum_interval_seconds=300,
+    description="Compares the listing of recent days with the ledger, and builds each day whose objects are news.",
+)
+def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    settings = lakehouse.settings()
+    last = last_closed_day(dt.datetime.now(dt.UTC))
+    first = max(last - dt.timedelta(days=settings.sensor_lookback_days - 1), settings.first_day)
+    try:
+        news = days_with_news(lakehouse.lake(), lakehouse.source().objects(days_between(first, last)))
+    except ClicklakeError as error:
+        yield dg.SkipReason(str(error))
+        return
+    requests = [request for day in sorted(news) if (request := _request(context, day, news[day]))]
+    yield from requests
+    if not requests:
+        yield dg.SkipReason(f"{first} … {last}: the ledger knows all objects")
+
+
+def _request(context: dg.SensorEvaluationContext, day: str, objects: str) -> dg.RunRequest | None:
+    """Content and attempt make the run key: news is asked for again, and a run that died is tried again."""
+    tags = {FINGERPRINT_TAG: objects}
+    attempts = context.instance.get_runs_count(dg.RunsFilter(tags=tags | {"dagster/partition": day}))
+    if attempts >= MAX_ATTEMPTS:
+        context.log.error(f"{day}: {attempts} runs have died on these objects. See docs/operations.md")
+        return None
+    return dg.RunRequest(run_key=f"{day}:{objects}:{attempts}", partition_key=day, tags=tags)
+
+
+def days_with_news(lake: Lake, listed: Iterable[SourceObject]) -> dict[str, str]:
+    """Day → fingerprint of its objects, where neither the ledger nor a refusal has judged just these."""
+    return {
+        day: fingerprint(versions)
+        for day, versions in versions_listed(listed).items()
+        if versions not in (versions_taken(lake, ledger_key(DATASET, day)), versions_refused(lake, day))
+    }
+
+
+def fingerprint(objects: Iterable[Version]) -> str:
+    return hashlib.sha256(json.dumps(sorted(objects)).encode()).hexdigest()[:16]
+
+
+@dg.sensor(
+    job=restate,
+    minimum_interval_seconds=60,
+    description="Builds the marts of days again that a source day, run on its own, brought late rows for.",
+)
+def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest]:
+    lake = lakehouse.lake()
+    for record in _after_cursor(context, RAW_ACCESS_LOGS):
+        event = record.asset_materialization
+        if event is None:
+            continue
+        run = context.instance.get_run_by_id(record.run_id)
+        in_run = _days_of_run(run) if run else set()
+        for day in event.metadata["touched_days"].value:  # type: ignore[union-attr]
+            if day not in in_run and daily.has_partition_key(day) and is_published(lake, day):
+                yield dg.RunRequest(run_key=f"{day}:{record.storage_id}", partition_key=day)
+        context.update_cursor(str(record.storage_id))
+
+
+@dg.sensor(
+    job=publish,
+    minimum_interval_seconds=60,
+    description="Publishes each partition of daily_aggregates that was really put in place.",
+)
+def published_marts(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+    for record in _after_cursor(context, DAILY_AGGREGATES):
+        run = context.instance.get_run_by_id(record.run_id)
+        publishes_itself = run is not None and PERFORMANCE_ENTRIES in (run.asset_selection or _all_of_job(run))
+        if not publishes_itself and record.partition_key is not None:
+            yield dg.RunRequest(
+                run_key=f"{record.partition_key}:{record.storage_id}", partition_key=record.partition_key
+            )
+        context.update_cursor(str(record.storage_id))
+
+
+def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list[dg.EventLogRecord]:
+    """All materializations since the last tick, oldest first; `@asset_sensor` would show the last one alone."""
+    found = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(key, after_storage_id=int(context.cursor) if context.cursor else None),
+        limit=EVENTS_AT_ONCE,
+        ascending=True,
+    )
+    return list(found.records)
+
+
+def _days_of_run(run: dg.DagsterRun) -> set[str]:
+    first = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition")
+    last = run.tags.get("dagster/asset_partition_range_end") or first
+    if not first or not last:
+        return set()
+    return set(days_between(dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
+
+
+def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
+    """The assets of a run of a whole job, which names no selection."""
+    return {PERFORMANCE_ENTRIES} if run.job_name in ("pipeline", "restate_and_publish") else set()
+
+
+SENSORS = [new_objects, late_rows, published_marts]

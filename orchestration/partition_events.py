@@ -1,0 +1,115 @@
+"""Dagster says what the lake says: events for each day of a run, and the run's own end.
+
+In a range run Dagster would report one result for all its days, green or red. Here every day gets its
+own materialization and its own check results; a step goes on with the good days, and the run fails
+at its end, naming the bad ones.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
+from ingest.errors import ClicklakeError, TransientError
+from orchestration.partitions import daily
+
+# An output with this mark flows on without Dagster adding a materialization for every partition of the range.
+# Dagster has no public way to say so; a test notices should it go away.
+_NO_EVENTS = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+
+RETRIES = 3
+SECONDS_BETWEEN_RETRIES = 5
+
+
+def partitioned_check(name: str, asset: dg.AssetKey, description: str | None, blocking: bool) -> dg.AssetCheckSpec:
+    """A check with a result for each day. Dagster calls partitioned checks a preview, which need not be said each time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=daily)
+
+
+def report_materialized(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, metadata: Mapping[str, Any]
+) -> None:
+    """This day's file was replaced."""
+    context.log_event(dg.AssetMaterialization(key, partition=day, metadata=dict(metadata)))
+
+
+def report_check(
+    context: dg.AssetExecutionContext,
+    check: dg.AssetCheckKey,
+    day: str,
+    passed: bool,
+    blocks: bool,
+    message: str,
+    figures: Mapping[str, Any] | None = None,
+) -> None:
+    """A check's verdict on this day."""
+    context.log_event(
+        AssetCheckEvaluation(
+            asset_key=check.asset_key,
+            check_name=check.name,
+            passed=passed,
+            severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
+            blocking=blocks,
+            partition=day,
+            description=message,
+            metadata=dict(figures or {}),
+        )
+    )
+
+
+def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    """Day → why, of every blocking check that failed in a run."""
+    found: dict[str, str] = {}
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        check = entry.get_dagster_event().event_specific_data
+        if isinstance(check, AssetCheckEvaluation) and check.blocking and not check.passed and check.partition:
+            reason = f"{check.asset_key.to_user_string()} refused ({check.check_name}): {check.description}"
+            found.setdefault(check.partition, reason)
+    return found
+
+
+def finish(context: dg.AssetExecutionContext, bad: Mapping[str, str]) -> Iterator[dg.Output[None]]:
+    """Ends a step over several days, `bad` being those that failed and why.
+
+    The good days go on to the next step. The run fails where no day is left, and in its last step.
+    """
+    if bad and (is_last(context) or len(bad) == len(context.partition_keys)):
+        raise failed(bad)
+    for name, key in sorted(context.assets_def.keys_by_output_name.items()):
+        if key in context.selected_asset_keys:
+            yield dg.Output(None, output_name=name, metadata=_NO_EVENTS)
+
+
+def is_last(context: dg.AssetExecutionContext) -> bool:
+    """Whether no later step of this run builds on what this one builds."""
+    layer = context.job_def.asset_layer
+    mine = set(context.assets_def.keys)
+    below = {child for key in mine for child in layer.get(key).child_keys} - mine
+    return not below & set(layer.executable_asset_keys)
+
+
+def failed(bad: Mapping[str, str]) -> dg.Failure:
+    """A failure that no retry can mend."""
+    lines = [f"{day}: {reason}" for day, reason in sorted(bad.items())]
+    return dg.Failure(
+        f"{len(bad)} day{'s' if len(bad) > 1 else ''} not published. " + " | ".join(lines),
+        metadata={"days": dg.MetadataValue.json(dict(bad))},
+        allow_retries=False,
+    )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns the library's errors into Dagster's: retried where that may help, failed with one sentence where not."""
+    try:
+        yield
+    except TransientError as error:
+        raise dg.RetryRequested(RETRIES, SECONDS_BETWEEN_RETRIES) from error
+    except ClicklakeError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error

@@ -1,0 +1,32 @@
+"""Progress of long work: lines in the log, or whatever a command line puts in their place."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+
+import dagster as dg
+
+Advance = Callable[[int, int, int], None]  # done, in all, rows so far
+SECONDS_BETWEEN_LINES = 10
+
+# A command line that runs in this process sets it, to draw a bar.
+drawer: ContextVar[Callable[[str, int], AbstractContextManager[Advance]] | None] = ContextVar("drawer", default=None)
+
+
+@contextmanager
+def task(context: dg.AssetExecutionContext, name: str, total: int) -> Iterator[Advance]:
+    draw = drawer.get()
+    if draw is not None:
+        with draw(name, total) as advance:
+            yield advance
+        return
+    last = time.monotonic()
+
+    def log(done: int, in_all: int, rows: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            context.log.info(f"{name}: {done} of {in_all} objects, {rows} rows")
+
+    yield log

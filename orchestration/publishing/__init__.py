@@ -1,0 +1,1 @@
+"""The marts' way out: MongoDB."""

@@ -1,0 +1,1 @@
+"""The raw layer: source days become checked Parquet."""

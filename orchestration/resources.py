@@ -1,0 +1,58 @@
+"""What a run needs of the outside. Nothing is opened, and no setting read, before it is asked for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import duckdb
+from dagster_aws.s3 import S3Resource
+from dagster_duckdb import DuckDBResource
+
+from ingest.lake import Lake
+from ingest.source import Source, open_source
+from orchestration.settings import Settings, load_settings
+
+S3_ATTEMPTS = 5
+
+
+class Lakehouse(dg.ConfigurableResource):
+    """The access logs and the lake, as the settings name them."""
+
+    duckdb: DuckDBResource
+
+    def settings(self) -> Settings:
+        return load_settings()
+
+    def lake(self) -> Lake:
+        return self.settings().open_lake()
+
+    def source(self) -> Source:
+        settings = self.settings()
+        return open_source(settings.logs, s3_client(settings) if settings.logs.startswith("s3://") else None)
+
+    @contextmanager
+    def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A disposable in-memory DuckDB that reads the lake."""
+        with self.duckdb.get_connection() as connection:
+            self.lake().attach(connection)
+            yield connection
+
+
+def s3_client(settings: Settings) -> Any:
+    """A boto3 client; connections are few and reused, and throttling is retried with a growing pause."""
+    s3 = settings.s3
+    return S3Resource(
+        endpoint_url=s3.endpoint_url,
+        region_name=s3.region,
+        aws_access_key_id=s3.access_key_id,
+        aws_secret_access_key=s3.secret_access_key,
+        aws_session_token=s3.session_token,
+        max_attempts=S3_ATTEMPTS,
+    ).get_client()
+
+
+def default_resources() -> dict[str, Any]:
+    from orchestration.marts.project import dbt_resource
+
+    return {"lakehouse": Lakehouse(duckdb=DuckDBResource(database=":memory:")), "dbt": dbt_resource()}

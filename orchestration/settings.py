@@ -1,0 +1,167 @@
+"""All settings, and the only reader of the environment. Each is `CLICKLAKE_<NAME>`, from the environment or `.env`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingest.audit import Limits
+from ingest.day import IngestOptions
+from ingest.errors import SettingsError
+from ingest.lake import Lake, S3Options
+from ingest.privacy import MIN_KEY_BYTES
+
+PREFIX = "CLICKLAKE_"
+TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+class PartitionSettings(BaseSettings):
+    """What the definitions themselves depend on. No secret is among it: it is read at import."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
+
+
+class Settings(PartitionSettings):
+    """Everything else; read when a run, a sensor or a command starts."""
+
+    logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
+    lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
+    hash_key: SecretStr = Field(description="Secret of the keyed hashes of addresses; long, random, never changed")
+
+    s3_endpoint_url: str | None = Field(None, description="S3 API other than AWS's own")
+    s3_region: str | None = Field(None, description="Region; AWS's default chain without it")
+    s3_access_key_id: SecretStr | None = Field(None, description="Access key; AWS's default chain without it")
+    s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
+    s3_session_token: SecretStr | None = Field(None, description="Session token of temporary keys")
+
+    mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to")
+    mongodb_database: str = Field("clicklake", description="Database of performance_entries")
+
+    geoip_database: Path | None = Field(None, description="MaxMind City database (.mmdb); no places without it")
+    max_age_days: int = Field(400, ge=1, description="Rows older than this before their source day are rejected")
+    workers: int = Field(2, ge=1, le=64, description="Threads that decompress and parse")
+
+    max_reject_share: float = Field(0.05, ge=0, le=1, description="A day with a larger share of rejects is refused")
+    volume_factor: float = Field(3.0, gt=1, description="Rows outside median/factor … median×factor are suspicious")
+    volume_blocks: bool = Field(False, description="Refuse a day of suspicious volume, instead of a warning")
+
+    sensor_lookback_days: int = Field(7, ge=1, description="Days back that the sensor compares with the ledger")
+
+    duckdb_memory_limit: str | None = Field(None, description="Memory of DuckDB, such as 4GB; 70% of it without")
+    duckdb_temp_directory: Path | None = Field(None, description="Where DuckDB spills to")
+    publish_report: Path | None = Field(None, description="Where dbt reports what it published; set by each run")
+
+    @field_validator("logs", "lake")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        scheme = value.partition("://")[0] if "://" in value else "file"
+        if not value.strip() or scheme not in ("s3", "file"):
+            raise ValueError("must be a folder or s3://bucket/prefix")
+        return value
+
+    @field_validator("hash_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) < MIN_KEY_BYTES:
+            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed")
+        return value
+
+    @field_validator("mongodb_url")
+    @classmethod
+    def _is_mongodb(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("must start with mongodb:// or mongodb+srv://")
+        return value
+
+    @property
+    def s3(self) -> S3Options:
+        return S3Options(
+            endpoint_url=self.s3_endpoint_url,
+            region=self.s3_region,
+            access_key_id=_revealed(self.s3_access_key_id),
+            secret_access_key=_revealed(self.s3_secret_access_key),
+            session_token=_revealed(self.s3_session_token),
+        )
+
+    def open_lake(self) -> Lake:
+        return Lake(self.lake, self.s3)
+
+    def ingest_options(self) -> IngestOptions:
+        return IngestOptions(
+            hash_key=self.hash_key.get_secret_value(),
+            geoip_database=self.geoip_database,
+            max_age_days=self.max_age_days,
+            workers=self.workers,
+            limits=Limits(self.max_reject_share, self.volume_factor, self.volume_blocks),
+        )
+
+    def mongodb(self) -> str:
+        """The url of MongoDB, with its password: only for the client."""
+        if self.mongodb_url is None:
+            raise SettingsError(
+                "CLICKLAKE_MONGODB_URL is not set, so nothing can be published. Set it to mongodb://host:port"
+            )
+        return self.mongodb_url.get_secret_value()
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for dbt, which runs in a process of its own.
+
+        Only what it needs: neither the hash key nor MongoDB's password is among it.
+        """
+        names = [name for name in Settings.model_fields if name == "lake" or name.startswith(("s3_", "duckdb_"))]
+        values = {name: getattr(self, name) for name in names}
+        return {
+            f"{PREFIX}{name}".upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads the settings.
+
+    Raises:
+        SettingsError: naming every setting that is missing, unknown or unsafe, without its value.
+    """
+    unknown = _unknown_settings()
+    if unknown:
+        raise SettingsError("; ".join(unknown))
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explained(problem) for problem in error.errors())) from None
+
+
+def _unknown_settings() -> list[str]:
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    given = {*os.environ, *dotenv_values(".env")}
+    found = []
+    for name in sorted(given):
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {close[0]}?" if close else "See docs/settings.md for all there are."
+            found.append(f"{name} is no setting. {hint}")
+    return found
+
+
+def _explained(problem: Any) -> str:
+    name = f"{PREFIX}{problem['loc'][0]}".upper()
+    if problem["type"] == "missing":
+        description = Settings.model_fields[str(problem["loc"][0])].description
+        return f"{name} is not set. {description}"
+    return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

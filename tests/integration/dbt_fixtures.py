@@ -1,0 +1,104 @@
+"""Small raw lakes, and dbt run over them as a process of its own, for the tests of the dbt project."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.lake import Lake, raw_key
+from ingest.schema import ACCESS_LOGS, arrow_schema
+
+ROOT = Path(__file__).parents[2]
+PROJECT = ROOT / "dbt_project"
+DATASET = "access_logs"
+
+
+def request(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
+    """One raw row: a `click`, `impression` or `other` at an ISO time, with whatever else the test needs."""
+    row = {
+        "event_ts": datetime.fromisoformat(at),
+        "request_type": kind,
+        "request_id": f"id-{at}-{line}",
+        "ip_hash": "reader",
+        "status": 302 if kind == "click" else 200,
+        "is_bot": False,
+        "order_id": "order",
+        "campaign_id": "camp",
+        "publication_code": "chicago-reader",
+        "channel": "website",
+        "creative_id": "456",
+        "ad_size": "300x250",
+        "source_object": f"logs/{at[:10]}.gz",
+        "source_line": line,
+    }
+    return row | columns
+
+
+def write_raw(lake: Lake, event_date: str, source_date: str, rows: list[dict[str, Any]]) -> None:
+    """One raw file as ingest writes it; no rows give the empty file of a day without requests."""
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(ACCESS_LOGS))
+    lake.put_table(table, raw_key(DATASET, event_date, source_date))
+
+
+def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A day that must not be published: a line without request id stands in its file twice, so that it would be
+    counted more often than it was logged."""
+    click = next(row for row in rows if row["request_type"] == "click") | {"request_id": None, "source_line": 999}
+    return [*rows, click, click]
+
+
+def run_dbt(
+    lake: Lake, target: Path, *arguments: str, project: Path = PROJECT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs dbt over a lake. Runs with the same target folder share what dbt has parsed."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CLICKLAKE_", "DBT_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments],
+        cwd=project,
+        env=inherited
+        | {
+            "CLICKLAKE_LAKE": lake.url,
+            "CLICKLAKE_DUCKDB_MEMORY_LIMIT": "1GB",
+            "DBT_TARGET_PATH": str(target),
+            "DBT_LOG_PATH": str(target),
+            "PYTHONPATH": str(ROOT),
+        }
+        | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def build(lake: Lake, target: Path, first: str, after_last: str, *arguments: str, **options: Any) -> Any:
+    """`dbt build` of a window as production runs it: without unit tests."""
+    window = ("--event-time-start", first, "--event-time-end", after_last)
+    return run_dbt(lake, target, "build", *window, "--exclude-resource-type", "unit_test", *arguments, **options)
+
+
+def mart_key(model: str, day: str) -> str:
+    return f"marts/{model}/report_date={day}/data.parquet"
+
+
+def mart(lake: Lake, model: str, day: str) -> list[dict[str, Any]]:
+    return lake.read_table(mart_key(model, day)).to_pylist()
+
+
+def report(target: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the last run in this target folder did, by model and day."""
+    entries = json.loads((target / "clicklake_publish.json").read_text())
+    return {(entry["model"], entry["day"]): entry for entry in entries}
+
+
+def hive_rows(lake: Lake, model: str) -> pa.Table:
+    """The published days as pyarrow reads a folder of partitions."""
+    return pq.read_table(lake.path(f"marts/{model}"), filesystem=lake.filesystem)

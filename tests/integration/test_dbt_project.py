@@ -1,0 +1,312 @@
+"""The dbt project over real raw files: what is published, what is refused, and what stays as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ingest.lake import Lake, S3Options
+from ingest.schema import ACCESS_LOGS
+from tests.integration.dbt_fixtures import (
+    PROJECT,
+    build,
+    hive_rows,
+    mart,
+    mart_key,
+    report,
+    request,
+    run_dbt,
+    spoil,
+    write_raw,
+)
+
+DAYS = ("2026-01-12", "2026-01-13", "2026-01-14")
+AFTER = "2026-01-15"
+DUCKDB_TYPES = {
+    "string": "varchar",
+    "int64": "bigint",
+    "int32": "integer",
+    "double": "double",
+    "bool": "boolean",
+    "timestamp[us]": "timestamp",
+}
+# A second lake_table below daily_aggregates: it must never be published from refused rows.
+ORDER_TOTALS = """
+{{ config(partition_by='report_date', sort_by=['order_id'], contract={'enforced': false}) }}
+select report_date, order_id, sum(impressions)::bigint as impressions, sum(clicks)::bigint as clicks
+from {{ ref('daily_aggregates') }} where {{ in_window('report_date') }} group by all
+"""
+ORDER_TOTALS_PROPERTIES = """
+version: 2
+models:
+  - name: order_totals
+    columns: [{name: report_date, data_type: date}, {name: order_id, data_type: varchar}]
+    data_tests: [{unique_grain: {arguments: {columns: [report_date, order_id], date_column: report_date}}}]
+"""
+
+
+def first_day() -> list[dict[str, Any]]:
+    day = DAYS[0]
+    return [
+        request("impression", f"{day}T10:00:00", 1),
+        request("impression", f"{day}T10:00:01", 2, ip_hash="other"),
+        request("impression", f"{day}T10:00:02", 3, ip_hash=None),
+        request("impression", f"{day}T10:00:03", 4, status=503),
+        request("click", f"{day}T10:00:05", 5),
+        request("click", f"{day}T10:00:15", 6),  # a repeat: 10 s later
+        request("click", f"{day}T10:00:26", 7),  # none: 11 s later
+        request("click", f"{day}T10:00:30", 8, ip_hash="stranger"),  # saw no impression
+        request("click", f"{day}T10:00:40", 9, is_bot=True),
+        request("impression", f"{day}T11:00:00", 10, request_id=None, order_id=None),
+        request("impression", f"{day}T11:00:00", 11, request_id=None, order_id=None),
+        request("impression", f"{day}T12:00:00", 12, publication_code="unmapped"),
+        request("other", f"{day}T12:00:01", 13),
+        request("impression", f"{day}T10:00:00", 14, request_id=f"id-{day}T10:00:00-1"),  # line 1 once more
+        request("click", f"{day}T23:59:58", 15),
+    ]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with one more mart."""
+    copy = tmp_path_factory.mktemp("project") / "dbt_project"
+    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs", "__pycache__", ".*"))
+    (copy / "models/marts/order_totals.sql").write_text(ORDER_TOTALS)
+    (copy / "models/marts/_order_totals.yml").write_text(ORDER_TOTALS_PROPERTIES)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("target")
+
+
+def raw_lake(folder: Path) -> Lake:
+    """Three days, the last without a request, with rows of the first in the second's source date."""
+    lake = Lake(str(folder))
+    late = [
+        request("impression", f"{DAYS[0]}T10:00:00", 1, source_object="logs/late.gz"),  # line 1 of the first day
+        request("impression", f"{DAYS[0]}T20:00:00", 2, source_object="logs/late.gz", ip_hash="late"),
+    ]
+    write_raw(lake, DAYS[0], DAYS[0], first_day())
+    write_raw(lake, DAYS[0], DAYS[1], late)
+    write_raw(lake, DAYS[1], DAYS[1], [request("click", f"{DAYS[1]}T00:00:02", 1)])
+    write_raw(lake, DAYS[2], DAYS[2], [])
+    return lake
+
+
+@pytest.fixture(scope="module")
+def range_lake(tmp_path_factory: pytest.TempPathFactory, project: Path, target: Path) -> Lake:
+    """Three days published by one run."""
+    lake = raw_lake(tmp_path_factory.mktemp("range"))
+    done = build(lake, target, DAYS[0], AFTER, project=project)
+    assert done.returncode == 0, done.stdout
+    assert {entry["status"] for entry in report(target).values()} == {"published"}
+    assert len(report(target)) == 6
+    return lake
+
+
+def test_source_columns_are_those_of_the_schema_registry() -> None:
+    properties = yaml.safe_load((PROJECT / "models/staging/_access_logs.yml").read_text())
+    columns = properties["sources"][0]["tables"][0]["columns"]
+    declared = [(column["name"], column["data_type"], column["description"]) for column in columns]
+    registered = [(column.name, DUCKDB_TYPES[str(column.type)], column.description) for column in ACCESS_LOGS]
+    assert declared[:-2] == registered
+    assert [name for name, *_ in declared[-2:]] == ["event_date", "source_date"]
+
+
+def test_daily_aggregates_of_a_day(range_lake: Lake) -> None:
+    rows = {(row["order_id"], row["publication_code"]): row for row in mart(range_lake, "daily_aggregates", DAYS[0])}
+    assert set(rows) == {("order", "chicago-reader"), (None, "chicago-reader"), ("order", "unmapped")}
+    ad = rows["order", "chicago-reader"]
+    assert ad == {
+        "order_id": "order",
+        "campaign_id": "camp",
+        "publication_id": 101,
+        "publication_code": "chicago-reader",
+        "publication_name": "Chicago Reader",
+        "channel": "website",
+        "creative_id": "456",
+        "ad_size": "300x250",
+        "impressions": 5,  # lines 1 to 4 and the late one; line 1 came three times
+        "clicks": 6,
+        "unique_clicks": 2,
+        "unique_ips": 3,
+        "ctr": 120.0,
+        "valid_impressions": 4,
+        "valid_clicks": 3,
+        "valid_unique_clicks": 1,
+        "valid_unique_ips": 3,
+        "valid_ctr": 75.0,
+        "invalid_impressions": 1,
+        "invalid_clicks": 3,
+        "invalid_status": 1,
+        "invalid_bot": 1,
+        "invalid_repeat_click": 1,
+        "invalid_click_flood": 0,
+        "invalid_click_without_impression": 1,
+    }
+    assert rows[None, "chicago-reader"]["impressions"] == 2
+    assert rows["order", "unmapped"]["publication_id"] is None
+    assert rows["order", "unmapped"]["publication_name"] is None
+
+
+def test_a_day_without_requests_has_an_empty_file_of_the_same_columns(range_lake: Lake) -> None:
+    empty = range_lake.read_table(mart_key("daily_aggregates", DAYS[2]))
+    assert empty.num_rows == 0
+    assert empty.schema.equals(range_lake.read_table(mart_key("daily_aggregates", DAYS[0])).schema)
+
+
+def test_partitions_read_as_a_folder(range_lake: Lake) -> None:
+    """The day stands in the path: pyarrow and DuckDB add it as a column."""
+    assert {str(day) for day in hive_rows(range_lake, "daily_aggregates")["report_date"].to_pylist()} == set(DAYS[:2])
+    with range_lake.connect() as connection:
+        files = range_lake.uri("marts/daily_aggregates/*/*.parquet")
+        days = connection.execute(f"select typeof(report_date), sum(clicks) from '{files}' group by all").fetchall()
+        assert days == [("DATE", 7)]
+
+
+def test_days_one_by_one_in_any_order_give_what_a_range_gives(
+    range_lake: Lake, project: Path, target: Path, tmp_path: Path
+) -> None:
+    lake = raw_lake(tmp_path)
+    for first, after in ((DAYS[1], DAYS[2]), (DAYS[2], AFTER), (DAYS[0], DAYS[1]), (DAYS[0], DAYS[1])):
+        done = build(lake, target, first, after, project=project)
+        assert done.returncode == 0, done.stdout
+    for model in ("daily_aggregates", "order_totals"):
+        for day in DAYS:
+            one_by_one, in_a_range = (each.read_table(mart_key(model, day)) for each in (lake, range_lake))
+            assert one_by_one.equals(in_a_range), (model, day)
+    assert not (tmp_path / "quarantine").exists()
+    assert list((tmp_path / ".staging").iterdir()) == []
+
+
+def test_a_refused_day_leaves_the_last_good_one(range_lake: Lake, project: Path, target: Path, tmp_path: Path) -> None:
+    shutil.copytree(range_lake.root, tmp_path / "lake")
+    lake = Lake(str(tmp_path / "lake"))
+    good = {model: lake.read_table(mart_key(model, DAYS[0])) for model in ("daily_aggregates", "order_totals")}
+    write_raw(lake, DAYS[0], DAYS[0], spoil(first_day()))
+
+    done = build(lake, target, DAYS[0], DAYS[1], project=project)
+
+    assert done.returncode != 0
+    assert "daily_aggregates is not published" in done.stdout
+    for model, table in good.items():
+        assert lake.read_table(mart_key(model, DAYS[0])).equals(table)
+    entries = report(target)
+    assert entries["daily_aggregates", DAYS[0]]["status"] == "refused"
+    assert entries["order_totals", DAYS[0]]["status"] == "skipped"
+    folder = f"quarantine/daily_aggregates/day={DAYS[0]}"
+    verdict = json.loads(lake.read_text(f"{folder}/verdict.json"))
+    assert (verdict["table"], verdict["day"]) == ("daily_aggregates", DAYS[0])
+    assert [reason["check"] for reason in verdict["reasons"]] == ["daily_aggregates_count_every_ad_request"]
+    assert verdict["reasons"][0]["failures"] == 1
+    assert verdict["run"]
+    refused = lake.read_table(f"{folder}/rows/data.parquet")
+    assert refused.num_rows == good["daily_aggregates"].num_rows
+    assert refused.schema.equals(good["daily_aggregates"].schema)
+    assert not lake.exists("quarantine/order_totals")
+
+    # Repaired, but the second model cannot be written: the first is published, and the report says so.
+    write_raw(lake, DAYS[0], DAYS[0], [*first_day(), request("click", f"{DAYS[0]}T13:00:00", 16)])
+    (tmp_path / "lake/marts/order_totals").rename(tmp_path / "aside")
+    (tmp_path / "lake/marts/order_totals").write_text("a file where a folder has to be")
+    done = build(lake, target, DAYS[0], DAYS[1], project=project)
+    assert done.returncode != 0
+    assert set(report(target)) == {("daily_aggregates", DAYS[0])}
+    assert lake.files(folder) == []
+
+    (tmp_path / "lake/marts/order_totals").unlink()
+    (tmp_path / "aside").rename(tmp_path / "lake/marts/order_totals")
+    done = build(lake, target, DAYS[0], DAYS[1], project=project)
+    assert done.returncode == 0, done.stdout
+    assert {row["order_id"]: row["clicks"] for row in mart(lake, "order_totals", DAYS[0])} == {"order": 7, None: 0}
+
+
+def test_what_was_not_tested_is_not_published(target: Path, tmp_path: Path) -> None:
+    lake = raw_lake(tmp_path)
+    done = build(lake, target, DAYS[0], DAYS[1], "--exclude-resource-type", "test")
+    assert "daily_aggregates is not published: none of its tests ran" in done.stdout
+    assert report(target)["daily_aggregates", DAYS[0]]["status"] == "skipped"
+    done = run_dbt(lake, target, "run", "--event-time-start", DAYS[0], "--event-time-end", DAYS[1])
+    assert done.returncode != 0
+    assert "exist only in the memory of a run that builds them" in done.stdout
+    assert lake.files("marts") == []
+    assert lake.files("quarantine") == []
+
+
+def test_a_day_that_was_not_ingested_keeps_its_file(range_lake: Lake, target: Path, tmp_path: Path) -> None:
+    """Raw files may be gone after their time: running such a day again must not empty its mart."""
+    shutil.copytree(range_lake.root, tmp_path / "lake")
+    lake = Lake(str(tmp_path / "lake"))
+    before = lake.read_table(mart_key("daily_aggregates", DAYS[0]))
+    lake.delete(f"raw/access_logs/event_date={DAYS[0]}/source_date={DAYS[0]}")
+    done = build(lake, target, DAYS[0], DAYS[2])
+    assert done.returncode == 0, done.stdout
+    assert {day: entry["status"] for (_, day), entry in report(target).items()} == {
+        DAYS[0]: "skipped",
+        DAYS[1]: "published",
+    }
+    assert lake.read_table(mart_key("daily_aggregates", DAYS[0])).equals(before)
+
+
+def test_without_a_window_the_error_says_what_to_pass(target: Path, tmp_path: Path) -> None:
+    done = run_dbt(raw_lake(tmp_path), target, "build")
+    assert done.returncode != 0
+    assert "dbt build --event-time-start 2026-01-12 --event-time-end 2026-01-13" in done.stdout
+
+
+def test_unit_tests_pass_without_a_lake(target: Path, tmp_path: Path) -> None:
+    done = run_dbt(Lake(str(tmp_path)), target, "test", "--select", "test_type:unit", CLICKLAKE_LAKE="")
+    assert done.returncode == 0, done.stdout
+    assert "ERROR=0" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Options]:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        options = S3Options(f"http://{host}:{port}", "us-east-1", "key", "secret")
+        client = boto3.client(
+            "s3",
+            endpoint_url=options.endpoint_url,
+            region_name=options.region,
+            aws_access_key_id=options.access_key_id,
+            aws_secret_access_key=options.secret_access_key,
+        )
+        client.create_bucket(Bucket="lake")
+        yield options
+    finally:
+        server.stop()
+
+
+def test_a_lake_on_s3(s3: S3Options, target: Path, tmp_path: Path) -> None:
+    lake = Lake("s3://lake/prefix", s3)
+    write_raw(lake, DAYS[0], DAYS[0], first_day())
+    done = build(
+        lake,
+        target,
+        DAYS[0],
+        DAYS[1],
+        CLICKLAKE_S3_ENDPOINT_URL=str(s3.endpoint_url),
+        CLICKLAKE_S3_REGION=str(s3.region),
+        CLICKLAKE_S3_ACCESS_KEY_ID=str(s3.access_key_id),
+        CLICKLAKE_S3_SECRET_ACCESS_KEY=str(s3.secret_access_key),
+        CLICKLAKE_PUBLISH_REPORT=str(tmp_path / "report" / "publish.json"),
+    )
+    assert done.returncode == 0, done.stdout
+    assert json.loads((tmp_path / "report" / "publish.json").read_text())[0]["status"] == "published"
+    assert sum(row["impressions"] for row in mart(lake, "daily_aggregates", DAYS[0])) == 7
+    assert "secret" not in done.stdout + done.stderr
