@@ -60,7 +60,7 @@ ACCESS_LOGS = (
     Column("device_category", TEXT, "`desktop`, `mobile`, `tablet`, `tv`, `bot`, `other`; null without a user agent"),
     Column("browser_family", TEXT, "Browser family, as uap-core names it"),
     Column("os_family", TEXT, "Operating system family, as uap-core names it"),
-    Column("is_bot", FLAG, "The user agent is a known robot, a program, or missing"),
+    Column("is_bot", FLAG, "The user agent is a known robot or program; false where it is missing"),
     Column("order_id", TEXT, "Parameter oid of a click or impression"),
     Column("campaign_id", TEXT, "Parameter cid"),
     Column("publication_code", TEXT, "Parameter pid"),

@@ -6,7 +6,7 @@ import difflib
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -32,18 +32,44 @@ class PartitionSettings(BaseSettings):
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
 
 
-class Settings(PartitionSettings):
-    """Everything else; read when a run, a sensor or a command starts."""
+class LakeSettings(PartitionSettings):
+    """Where the lake is: all that reading it needs."""
 
-    logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
     lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
-    hash_key: SecretStr = Field(description="Secret of the keyed hashes of addresses; long, random, never changed")
 
     s3_endpoint_url: str | None = Field(None, description="S3 API other than AWS's own")
     s3_region: str | None = Field(None, description="Region; AWS's default chain without it")
     s3_access_key_id: SecretStr | None = Field(None, description="Access key; AWS's default chain without it")
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary keys")
+
+    @field_validator("lake", "logs", check_fields=False)
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        scheme = value.partition("://")[0] if "://" in value else "file"
+        if not value.strip() or scheme not in ("s3", "file"):
+            raise ValueError("must be a folder or s3://bucket/prefix")
+        return value
+
+    @property
+    def s3(self) -> S3Options:
+        return S3Options(
+            endpoint_url=self.s3_endpoint_url,
+            region=self.s3_region,
+            access_key_id=_revealed(self.s3_access_key_id),
+            secret_access_key=_revealed(self.s3_secret_access_key),
+            session_token=_revealed(self.s3_session_token),
+        )
+
+    def open_lake(self) -> Lake:
+        return Lake(self.lake, self.s3)
+
+
+class Settings(LakeSettings):
+    """Everything; read when a run, a sensor or a command starts."""
+
+    logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
+    hash_key: SecretStr = Field(description="Secret of the keyed hashes of addresses; long, random, never changed")
 
     mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to")
     mongodb_database: str = Field("clicklake", description="Database of performance_entries")
@@ -62,14 +88,6 @@ class Settings(PartitionSettings):
     duckdb_temp_directory: Path | None = Field(None, description="Where DuckDB spills to")
     publish_report: Path | None = Field(None, description="Where dbt reports what it published; set by each run")
 
-    @field_validator("logs", "lake")
-    @classmethod
-    def _is_a_place(cls, value: str) -> str:
-        scheme = value.partition("://")[0] if "://" in value else "file"
-        if not value.strip() or scheme not in ("s3", "file"):
-            raise ValueError("must be a folder or s3://bucket/prefix")
-        return value
-
     @field_validator("hash_key")
     @classmethod
     def _is_long(cls, value: SecretStr) -> SecretStr:
@@ -83,19 +101,6 @@ class Settings(PartitionSettings):
         if value and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("must start with mongodb:// or mongodb+srv://")
         return value
-
-    @property
-    def s3(self) -> S3Options:
-        return S3Options(
-            endpoint_url=self.s3_endpoint_url,
-            region=self.s3_region,
-            access_key_id=_revealed(self.s3_access_key_id),
-            secret_access_key=_revealed(self.s3_secret_access_key),
-            session_token=_revealed(self.s3_session_token),
-        )
-
-    def open_lake(self) -> Lake:
-        return Lake(self.lake, self.s3)
 
     def ingest_options(self) -> IngestOptions:
         return IngestOptions(
@@ -128,8 +133,11 @@ class Settings(PartitionSettings):
         }
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Reads the settings.
+Kind = TypeVar("Kind", bound=PartitionSettings)
+
+
+def load_settings(kind: type[Kind] = Settings) -> Kind:  # type: ignore[assignment]
+    """Reads the settings, all of them or only those of a kind.
 
     Raises:
         SettingsError: naming every setting that is missing, unknown or unsafe, without its value.
@@ -138,7 +146,7 @@ def load_settings(**overrides: Any) -> Settings:
     if unknown:
         raise SettingsError("; ".join(unknown))
     try:
-        return Settings(**overrides)
+        return kind()
     except ValidationError as error:
         raise SettingsError("; ".join(_explained(problem) for problem in error.errors())) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-console = Console(soft_wrap=False)
-notes = Console(stderr=True)
+WIDTH_IN_A_LOG = 160
 
+console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_LOG)
+notes = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_IN_A_LOG)
+
+NEVER_WRAPPED = ("day", "state")
 STATE_STYLES = {"published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red"}
 
 
@@ -23,7 +27,7 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any
     for position, name in enumerate(columns):
         values = [row[position] for row in rows]
         is_number = bool(values) and all(isinstance(value, int | float) or value is None for value in values)
-        shown.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        shown.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=name in NEVER_WRAPPED)
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     console.print(shown)

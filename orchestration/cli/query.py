@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ingest.views import create_views
 from orchestration.cli.console import console, notes
-from orchestration.settings import load_settings
+from orchestration.settings import LakeSettings, load_settings
 
 MAX_ROWS_SHOWN = 1000
 MAX_WIDTH = 60
@@ -43,7 +43,7 @@ def command(sql: str, form: str, output: Path | None) -> None:
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is no text. Name a file with --output, or redirect it.")
     statement = sys.stdin.read() if sql == "-" else sql
-    lake = load_settings().open_lake()
+    lake = load_settings(LakeSettings).open_lake()
     with lake.connect() as connection:
         views = create_views(lake, connection)
         try:

@@ -24,7 +24,9 @@
 {% macro lake_inputs() %}
   {# What the selected nodes read that this run does not build: sources and published models, which lie in the
      lake, and others, which lie nowhere. #}
-  {% set needed = {'sources': [], 'published': [], 'missing': [], 'unaudited': [], 'unit_tests': [], 'lake_tables': []} %}
+  {% set needed = {
+    'sources': [], 'published': [], 'missing': [], 'lake_tables': [], 'unaudited': [], 'unit_tests': []
+  } %}
   {% for id in selected_resources | sort %}
     {% set node = graph.nodes.get(id) %}
     {% if node is none %}
@@ -127,8 +129,8 @@
   {# The data tests attached to a model that stop its publication: all but those of severity warn. #}
   {% set ids = [] %}
   {% for id, node in graph.nodes.items() %}
-    {% if node.resource_type == 'test' and model_id in node.depends_on.nodes and node.config.severity | lower == 'error' %}
-      {% do ids.append(id) %}
+    {% if node.resource_type == 'test' and model_id in node.depends_on.nodes %}
+      {% do ids.append(id) if node.config.severity | lower == 'error' %}
     {% endif %}
   {% endfor %}
   {{ return(ids) }}

@@ -16,7 +16,8 @@
       {% set judged = verdict_on(node, by_id, verdicts) %}
       {% do verdicts.update({id: judged}) %}
       {% if judged.status != 'published' %}
-        {% do exceptions.warn(node.name ~ ' is not published: ' ~ judged.reasons | map(attribute='message') | join('; ')) %}
+        {% set messages = judged.reasons | map(attribute='message') | join('; ') %}
+        {% do exceptions.warn(node.name ~ ' is not published: ' ~ messages) %}
       {% endif %}
       {% set absent = absent_days(node) if judged.status == 'published' else {} %}
       {% for day in window_days() %}
@@ -64,7 +65,8 @@
   {% if failed %}
     {{ return(verdict('refused', failed)) }}
   {% elif missing and missing | length == blocking_tests(node.unique_id) | length %}
-    {{ return(verdict('skipped', [reason(node.name, 'none of its tests ran. Use dbt build, which tests what it builds', none)])) }}
+    {% set message = 'none of its tests ran. Use dbt build, which tests what it builds' %}
+    {{ return(verdict('skipped', [reason(node.name, message, none)])) }}
   {% elif missing %}
     {{ return(verdict('skipped', missing)) }}
   {% elif flags.EMPTY %}
@@ -84,9 +86,10 @@
   {% set above = ancestors(node.unique_id) %}
   {% for id in above if id in graph.sources %}
     {% for row in run_query("select day from audit.absent_days where source = '" ~ id ~ "' order by day").rows %}
-      {% set message = 'raw ' ~ graph.sources[id].identifier ~ ' has no file of source date ' ~ row[0] ~ ': ingest it first' %}
+      {% set dataset = graph.sources[id].identifier %}
+      {% set message = 'raw ' ~ dataset ~ ' has no file of source date ' ~ row[0] ~ ': ingest it first' %}
       {% do exceptions.warn(node.name ~ ' ' ~ row[0] ~ ' is not published: ' ~ message) %}
-      {% do days.update({row[0] | string: verdict('skipped', [reason(graph.sources[id].identifier, message, none)])}) %}
+      {% do days.update({row[0] | string: verdict('skipped', [reason(dataset, message, none)])}) %}
     {% endfor %}
   {% endfor %}
   {{ return(days) }}
@@ -105,7 +108,9 @@
   {% set above = ancestors(node.unique_id) %}
   {% set found = [] %}
   {% for id, result in by_id.items() if result.status in ('fail', 'error') %}
-    {% set tested = graph.nodes[id].depends_on.nodes if id in graph.nodes and graph.nodes[id].resource_type == 'test' else [] %}
+    {% set node_of_result = graph.nodes.get(id) %}
+    {% set is_test = node_of_result and node_of_result.resource_type == 'test' %}
+    {% set tested = node_of_result.depends_on.nodes if is_test else [] %}
     {% if id in above or tested | select('in', above) | list %}
       {% do found.append(reason(result.node.name, result.node.name ~ ': ' ~ result.message, result.failures)) %}
     {% endif %}

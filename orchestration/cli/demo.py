@@ -1,0 +1,110 @@
+"""`clicklake demo`: everything, on made-up traffic and embedded services."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+from pathlib import Path
+
+import click
+
+from orchestration.cli import DONE, FAILED
+from orchestration.cli.console import console, notes, step, table
+from orchestration.settings import PROJECT_DIR, load_settings
+
+FOLDER = PROJECT_DIR / ".clicklake" / "demo"
+FIRST_DAY = dt.date(2026, 1, 10)
+DAYS = 5
+BAD = 3  # position of the day that is refused
+ENTRIES_SHOWN = 12
+
+
+@click.command("demo", short_help="Run everything on made-up traffic, and show the result.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=FOLDER,
+    help="Where its lake and data go; emptied first. .clicklake/demo in the project without it.",
+)
+def command(folder: Path) -> int:
+    """Starts an S3 API and a MongoDB protocol server on loopback, makes up five days of traffic in the real
+    formats, runs the pipeline over them, lets an object arrive late, and shows what MongoDB holds in the end.
+
+    One of the days is bad, and is stopped. Needs no account and no server; takes about a minute.
+    """
+    folder = folder.absolute()
+    if folder.exists() and any(folder.iterdir()) and not (folder / "demo").exists():
+        raise click.UsageError(f"{folder} holds something other than a demo. Name an empty folder.")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "demo").touch()
+    from demo.environment import embedded_environment, exported, load, made_up_days
+
+    with step("Making up five days of traffic"):
+        days = made_up_days(FIRST_DAY + dt.timedelta(days=DAYS - 1), DAYS, bad=BAD)
+    os.environ["DAGSTER_HOME"] = str(folder / "dagster")
+    with embedded_environment(folder) as environment, exported(environment.settings | _dagster_home(folder)):
+        with step("Putting the logs into the embedded S3"):
+            load(environment, days)
+        first = _run([day.day.isoformat() for day in days])
+        notes.print("\nA day later: an object of the first day arrives.", highlight=False)
+        load(environment, days[:1], late=True)
+        _run([days[0].day.isoformat()])
+        _show_entries(days[0].day, days[-1].day)
+        _show_next(folder, first)
+    expected = {days[BAD].day.isoformat()}
+    return DONE if set(first) == expected else FAILED
+
+
+def _dagster_home(folder: Path) -> dict[str, str]:
+    return {"DAGSTER_HOME": str(folder / "dagster")}
+
+
+def _run(days: list[str]) -> dict[str, str]:
+    """Runs the pipeline and prints its summary. Returns the refused days with their reasons."""
+    from orchestration.cli.pipeline import run_days
+    from orchestration.cli.summary import print_summary
+
+    result = run_days(days)
+    print_summary(result)
+    return result.bad
+
+
+def _show_entries(first: dt.date, last: dt.date) -> None:
+    from orchestration.publishing.performance_entries import connect, read_entries
+
+    settings = load_settings()
+    with connect(settings.mongodb()) as client:
+        entries = read_entries(client[settings.mongodb_database], first, last)
+    shown = sorted(entries, key=lambda entry: -entry["metrics"]["impressions"])[:ENTRIES_SHOWN]
+    rows = [
+        (
+            entry["dateStart"].date().isoformat(),
+            entry["orderId"],
+            entry["campaignId"],
+            entry["publicationName"],
+            entry["channel"],
+            entry["itemName"],
+            entry["dimensions"],
+            *(entry[metrics][name] for metrics in ("metrics", "validMetrics") for name in ("impressions", "clicks", "ctr")),
+            entry["metrics"]["reach"],
+        )
+        for entry in shown
+    ]
+    columns = (
+        "day", "order", "campaign", "publication", "channel", "item", "size", "impressions", "clicks", "ctr %",
+        "valid impr.", "valid clicks", "valid ctr %", "reach",
+    )  # fmt: skip
+    table(f"performance_entries, read back from MongoDB: the largest {len(rows)} of {len(entries):,}", columns, rows)
+
+
+def _show_next(folder: Path, refused: dict[str, str]) -> None:
+    for day in refused:
+        console.print(
+            f"{day} was refused on purpose: nobody sees it, and its rows lie in quarantine.", highlight=False
+        )
+    lake = folder / "lake"
+    console.print(f"The lake stays in {lake}. Look at it:", highlight=False, soft_wrap=True)
+    query = f'CLICKLAKE_LAKE={lake} .venv/bin/clicklake query "from marts.daily_aggregates limit 5"'
+    console.print(f"  {query}", highlight=False, soft_wrap=True)

@@ -1,0 +1,87 @@
+"""`clicklake services`: the embedded S3 and MongoDB, in the foreground."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import click
+
+from orchestration.cli.console import notes, step
+from orchestration.settings import PROJECT_DIR
+
+DATA_DIR = PROJECT_DIR / ".clicklake" / "services"
+
+
+@click.command(
+    "services",
+    short_help="Run the embedded S3 and MongoDB in the foreground.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DATA_DIR,
+    help="Where lake and MongoDB keep their data; .clicklake/services in the project without it.",
+)
+@click.option("--days", type=click.IntRange(0, 366), default=0, help="Days of made-up logs to put in, up to yesterday.")
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
+def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
+    """Starts an S3 API and a MongoDB protocol server on loopback, and prints the settings to use them.
+
+    Runs until Ctrl-C, or, with a program behind `--`, runs that program with these settings and ends with it.
+    S3's objects live in memory and are gone with it; the lake and MongoDB stay in the data directory.
+
+    \b
+    Examples:
+      clicklake services
+      clicklake services --days 7 -- dagster dev -w workspace.yaml
+    """
+    from demo.environment import embedded_environment, exported, load, made_up_days
+
+    with step("Starting the embedded services"):
+        context = embedded_environment(data_dir.absolute())
+        environment = context.__enter__()
+    try:
+        if days:
+            with step(f"Making up {days} days of logs"):
+                yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+                load(environment, made_up_days(yesterday, days))
+        for name, value in environment.settings.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+        notes.print("These run until Ctrl-C." if not program else f"Running {shlex.join(program)}", highlight=False)
+        if not program:
+            _wait()
+            return 0
+        with exported(environment.settings):
+            home = Path(os.environ.setdefault("DAGSTER_HOME", str(data_dir.absolute() / "dagster")))
+            home.mkdir(parents=True, exist_ok=True)
+            return _run(program)
+    finally:
+        context.__exit__(None, None, None)
+
+
+def _wait() -> None:
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    try:
+        while not stopped.wait(1):
+            pass
+    except KeyboardInterrupt:
+        pass
+
+
+def _run(program: tuple[str, ...]) -> int:
+    """Runs the program in the foreground; Ctrl-C and SIGTERM are its to handle."""
+    process = subprocess.Popen(program)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
