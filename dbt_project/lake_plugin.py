@@ -95,12 +95,9 @@ class Plugin(BasePlugin):
 
     def _fetched(self, key: str) -> str:
         local = Path(self.scratch) / "lake" / key
-        if not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            aside = local.with_suffix(".part")
-            source, here = self.lake.filesystem, fs.LocalFileSystem()
-            fs.copy_files(self.lake.path(key), str(aside), source, here, chunk_size=CHUNK)
-            aside.rename(local)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        source, here = self.lake.filesystem, fs.LocalFileSystem()
+        fs.copy_files(self.lake.path(key), str(local), source, here, chunk_size=CHUNK)
         return str(local)
 
     def lake_stage(self) -> str:

@@ -84,7 +84,9 @@ def running(command: Sequence[str], name: str, log_file: Path) -> Iterator[str]:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         log = log_file.open("ab")
     except OSError as error:
-        raise ServiceError(f"The embedded {name} cannot write {log_file}: {error.strerror}. Choose another folder") from error
+        raise ServiceError(
+            f"The embedded {name} cannot write {log_file}: {error.strerror}. Choose another folder"
+        ) from error
     with log, _started(command, log) as process:
         yield _first_line(process, name, log_file)
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ingest.encoding import decode_once, decode_parameter, decode_user_agent
 from ingest.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
-from ingest.log_files import TIMESTAMP_MS, RawBatch
+from ingest.log_files import MAX_INTEGER, MAX_STATUS, TIMESTAMP_MS, RawBatch
 from ingest.privacy import HASH_BITS, keyed_hash, normal_address, scrub_column, scrub_line
 from ingest.schema import ACCESS_LOGS, arrow_schema
 
@@ -50,8 +50,8 @@ HASH_DIGITS = HASH_BITS // 4
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
 _EPOCH = date(1970, 1, 1)
-_INTEGER = r"^-?[0-9]{1,18}$"
-_REAL = r"^-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?$"
+_INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
+_REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class AccessLogParser:
             keep = np.ones(length, dtype=bool)
             keep[rejected] = False
             table, time_us, object_index = table.filter(pa.array(keep)), time_us[keep], object_index[keep]
-            unreadable = unreadable & keep
+            unreadable *= keep
         ids = table.column("request_id")
         return ParsedBatch(
             table=table,
@@ -127,7 +127,7 @@ class AccessLogParser:
             has_id=ids.is_valid().to_numpy(zero_copy_only=False) if ids.null_count else np.ones(len(ids), dtype=bool),
             rejects=_rejects(batch, rejected, reasons),
             rows_read=_count(batch.object_index),
-            unreadable_numbers=_count(batch.object_index[unreadable]),
+            unreadable_numbers=_count(np.repeat(batch.object_index, unreadable)),
         )
 
     def _reasons(self, batch: RawBatch, time_us: np.ndarray, path: pa.Array, status: pa.Array) -> dict[int, str]:
@@ -146,7 +146,7 @@ class AccessLogParser:
     def _columns(
         self, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
     ) -> tuple[dict[str, pa.Array], np.ndarray]:
-        unreadable = np.zeros(logged.length, dtype=bool)
+        unreadable = np.zeros(logged.length, dtype=np.int64)  # how many values of each row
         columns: dict[str, pa.Array] = {}
         for column in ACCESS_LOGS:
             if column.field is None or column.field in ("cs-uri-stem", "sc-status"):
@@ -155,7 +155,7 @@ class AccessLogParser:
                 columns[column.name] = logged.text(column.field)
             else:
                 columns[column.name], bad = logged.number(column.field, column.type)
-                unreadable |= bad
+                unreadable += bad
         columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
         columns["path"], columns["status"] = path, status
         columns["request_type"] = _map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
@@ -256,20 +256,26 @@ class _Logged:
         return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
 
     def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
-        """(numbers, which of them could not be read and are null)."""
+        """(numbers, which of them could not be read and are null). What `log_files` reads as a number at once, it
+        reads alike: blanks around one do no harm, hexadecimal counts, what is not finite does not."""
         values = self.text(field)
         nothing = np.zeros(self.length, dtype=bool)
         if values.type == kind:
             return values, nothing
         if pa.types.is_dictionary(values.type):
             values = values.cast(pa.string())
-        is_readable = pc.match_substring_regex(values, _INTEGER if pa.types.is_integer(kind) else _REAL)
-        numbers = pc.if_else(is_readable, values, pa.scalar(None, pa.string())).cast(
-            pa.float64() if kind == pa.float64() else pa.int64()
-        )
-        if kind == pa.int32():
-            in_range = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, 1000))
+        is_real = kind == pa.float64()
+        trimmed = pc.utf8_trim(values, " \t")
+        is_readable = pc.match_substring_regex(trimmed, _REAL if is_real else _INTEGER)
+        numbers = pc.if_else(is_readable, trimmed, pa.scalar(None, pa.string())).cast(kind if is_real else pa.int64())
+        if is_real:
+            numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, kind))
+        elif kind == pa.int32():
+            in_range = pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, MAX_STATUS))
             numbers = pc.if_else(in_range, numbers, pa.scalar(None, pa.int64())).cast(kind)
+        else:
+            in_range = pc.and_(pc.greater_equal(numbers, -MAX_INTEGER), pc.less_equal(numbers, MAX_INTEGER))
+            numbers = pc.if_else(in_range, numbers, pa.scalar(None, kind))
         return numbers, _is_null(numbers) & ~_is_null(values)
 
 
@@ -308,14 +314,19 @@ def _decoded_agent(logged: str) -> tuple[str, UserAgent]:
 
 def _times(logged: _Logged) -> np.ndarray:
     """Microseconds since 1970 of each row, `_BAD` where date or time is none."""
+    times = np.full(logged.length, _BAD)
+    is_open = np.ones(logged.length, dtype=bool)  # neither date nor time is given
     if "date" in logged.columns and "time" in logged.columns:
-        days = _looked_up(logged.dictionary("date"), _day_us)
-        clock = _looked_up(logged.dictionary("time"), _clock_us)
-        return np.where((days == _BAD) | (clock == _BAD), _BAD, days + clock)
+        dates, clocks = logged.dictionary("date"), logged.dictionary("time")
+        days, clock = _looked_up(dates, _day_us), _looked_up(clocks, _clock_us)
+        times = np.where((days == _BAD) | (clock == _BAD), _BAD, days + clock)
+        is_open = _is_null(dates) & _is_null(clocks)
+    if TIMESTAMP_MS not in logged.columns or not is_open.any():
+        return times
     milliseconds, _ = logged.number(TIMESTAMP_MS, pa.int64())
     found = milliseconds.fill_null(-1).to_numpy(zero_copy_only=False)
     is_good = (found >= 0) & (found < 1 << 50)
-    return np.where(is_good, found * is_good // 1000 * 1_000_000, _BAD)
+    return np.where(is_open & is_good, found * is_good // 1000 * 1_000_000, times)
 
 
 def _looked_up(values: pa.DictionaryArray, function: Callable[[str], int]) -> np.ndarray:

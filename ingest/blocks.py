@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -81,32 +81,51 @@ class Lines:
     too_long: bool = False  # data is the beginning of one line that was longer than any may be
 
 
-def whole_lines(blocks: Iterator[bytes]) -> Iterator[Lines]:
+def whole_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
     """Cuts blocks at newlines. What follows the last newline is given as a last piece without one."""
-    line, carry = 1, b""
+    line, carry, in_long_line = 1, b"", False
     for block in blocks:
+        if in_long_line:
+            _, newline, block = block.partition(b"\n")
+            in_long_line = not newline
         end = block.rfind(b"\n") + 1
-        if not end:
+        if end:
+            whole = block if end == len(block) else block[:end]
+            for lines in _without_long_lines(line, carry + whole if carry else whole):
+                yield lines
+                line += lines.count
+            carry = block[end:]
+        else:
             carry += block
-            if len(carry) > MAX_LINE_BYTES:
-                carry = yield from _skip_line(blocks, line, carry)
-                line += 1
-            continue
-        whole = block if end == len(block) else block[:end]
-        data = carry + whole if carry else whole
-        carry = block[end:]
-        count = int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE))  # 3 times as fast as bytes.count
-        yield Lines(line, data, count)
-        line += count
+        if len(carry) > MAX_LINE_BYTES:
+            yield Lines(line, carry[:MAX_LINE_BYTES], 1, too_long=True)
+            line, carry, in_long_line = line + 1, b"", True
     if carry:
         yield Lines(line, carry, 1)
 
 
-def _skip_line(blocks: Iterator[bytes], line: int, start: bytes) -> Generator[Lines, None, bytes]:
-    """Gives the beginning of an endless line and passes over the rest; returns what follows its newline."""
-    yield Lines(line, start[:MAX_LINE_BYTES], 1, too_long=True)
-    for block in blocks:
-        _, newline, rest = block.partition(b"\n")
-        if newline:
-            return rest
-    return b""
+def _without_long_lines(line: int, data: bytes) -> Iterator[Lines]:
+    """Cuts whole lines around those that are too long. A stretch of half a line's limit without a newline tells
+    that there may be one, so that most data is not looked through."""
+    stretch = MAX_LINE_BYTES // 2
+    starts = range(0, len(data) - stretch, stretch)
+    if all(data.find(b"\n", start, start + stretch) >= 0 for start in starts):
+        yield Lines(line, data, _count_lines(data))
+        return
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1
+    begins = np.concatenate([[0], ends[:-1]])
+    after = 0
+    for number in np.flatnonzero(ends - begins - 1 > MAX_LINE_BYTES).tolist():
+        begin, end = int(begins[number]), int(ends[number])
+        if begin > after:
+            before = data[after:begin]
+            yield Lines(line, before, _count_lines(before))
+            line += _count_lines(before)
+        yield Lines(line, data[begin : begin + MAX_LINE_BYTES], 1, too_long=True)
+        line, after = line + 1, end
+    if after < len(data):
+        yield Lines(line, data[after:], _count_lines(data[after:]))
+
+
+def _count_lines(data: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE))  # 3 times as fast as bytes.count

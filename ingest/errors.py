@@ -23,3 +23,7 @@ class PublishError(ClicklakeError):
 
 class TransientError(ClicklakeError):
     """Worth another try: throttling, a cut connection, a server that is down for a moment."""
+
+
+class TransientPublishError(PublishError, TransientError):
+    """MongoDB cannot be reached, or has no primary, for a moment."""

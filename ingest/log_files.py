@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,9 +23,15 @@ from ingest.blocks import BlockReader, Lines, whole_lines
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, PRIVATE_FIELDS
 
 BATCH_BYTES = 24 << 20  # of plain text parsed at once: some 45,000 lines
+BEGINNING = 4096  # bytes that tell text from JSON
 JSON_LINES = ("json",)  # stands for a header where a file is JSON lines
 TIMESTAMP_MS = "timestamp(ms)"
 DIRECTIVES = (b"#Version", b"#Fields", b"#Software", b"#Start-Date", b"#End-Date", b"#Date", b"#Remark")
+
+MAX_STATUS = 999
+MAX_INTEGER = 10**18 - 1
+MAX_JSON_FIELDS = 200
+PRIVATE_MARKER = "[private]"
 
 _NULLS = ["-", ""]
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
@@ -43,6 +50,7 @@ def _plain_name(name: str) -> str:
 _CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, TIMESTAMP_MS)}
 
 
+@lru_cache(4096)
 def canonical_field(name: str) -> str:
     """The documented name of a field: `cs_user_agent` and `cs(User-Agent)` are one. Unknown names stay."""
     return _CANONICAL.get(_plain_name(name), name)
@@ -56,6 +64,16 @@ def header_fields(directive: bytes) -> tuple[str, ...]:
         canonical = canonical_field(name)
         fields.append(canonical if canonical not in fields else f"{canonical}#{len(fields)}")
     return tuple(fields)
+
+
+# What must not stay in a rejected line: values of private fields in JSON, broken or not, and a cookie by its looks:
+# `name=value`, without the `&` of a query and the `/` of a user agent before its `=`.
+_PRIVATE_IN_JSON = re.compile(
+    r"""(?i)("[^a-z0-9"]*(?:NAMES)[^a-z0-9"]*"\s*:\s*)(?!null\b|"-?")(?:"(?:[^"\\]|\\.)*"?|[^"\s].*)""".replace(
+        "NAMES", "|".join(_plain_name(name).replace("_", r'[^a-z0-9"]+') for name in PRIVATE_FIELDS)
+    )
+)
+_COOKIE = re.compile(r"[^=/?&;]{1,256}=[^=&][^&]*")
 
 
 @dataclass(frozen=True)
@@ -128,8 +146,9 @@ def _read_lines(
             yield first
         yield from blocks
 
-    is_json = first.lstrip()[:1] == b"{"
-    if first.strip():
+    start = first[:BEGINNING].lstrip()
+    is_json = start[:1] == b"{"
+    if start:
         facts.format = "json" if is_json else "text"
     header = JSON_LINES if is_json else tuple(ACCESS_LOG_FIELDS)
     for lines in whole_lines(all_blocks()):
@@ -169,8 +188,8 @@ def _cut_at_directives(
 
 def _next_directive(data: bytes, start: int) -> int:
     at = data.find(b"#", start)  # one byte is found ten times as fast as two, and is rare: CloudFront encodes it
-    if at > start:
-        at = data.find(b"\n#", at - 1)
+    if at >= 0:
+        at = data.find(b"\n#", max(at - 1, start))
     while at >= 0 and not data.startswith(DIRECTIVES, at + 1):
         at = data.find(b"\n#", at + 1)
     return len(data) if at < 0 else at + 1
@@ -195,6 +214,7 @@ def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
 
 
 def _parse(pieces: list[Piece]) -> RawBatch:
+    fields = pieces[0].fields
     data = pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
     counts = np.array([piece.count for piece in pieces])
     starts = np.cumsum(counts) - counts
@@ -204,7 +224,7 @@ def _parse(pieces: list[Piece]) -> RawBatch:
         columns={},
         object_index=np.repeat(np.array([piece.object_index for piece in pieces], dtype=np.int32), counts),
         line=row + np.repeat(first_lines - starts, counts),
-        text_of=lambda rows: _lines_at(data, rows),
+        text_of=lambda rows: _lines_at(data, rows, fields),
         reasons={
             int(start) + offset: piece.reason
             for piece, start, count in zip(pieces, starts, counts, strict=True)
@@ -212,7 +232,6 @@ def _parse(pieces: list[Piece]) -> RawBatch:
             for offset in range(count)
         },
     )
-    fields = pieces[0].fields
     if fields == JSON_LINES:
         batch.columns = _json_columns(bytes(data), batch)
     else:
@@ -221,9 +240,25 @@ def _parse(pieces: list[Piece]) -> RawBatch:
     return batch
 
 
-def _lines_at(data: bytes | memoryview, rows: np.ndarray) -> list[str]:
+def _lines_at(data: bytes | memoryview, rows: np.ndarray, fields: tuple[str, ...]) -> list[str]:
     lines = bytes(data).split(b"\n")
-    return [lines[row].rstrip(b"\r").decode("utf-8", "replace") for row in rows]
+    texts = (lines[row].rstrip(b"\r").decode("utf-8", "replace") for row in rows)
+    if fields == JSON_LINES:
+        return [_PRIVATE_IN_JSON.sub(rf'\1"{PRIVATE_MARKER}"', text) for text in texts]
+    return [_without_private_values(text, fields) for text in texts]
+
+
+def _without_private_values(line: str, fields: tuple[str, ...]) -> str:
+    """Where a line has another number of fields than its header, they may have moved: what looks like a cookie goes."""
+    values = line.split("\t")
+    is_even = len(values) == len(fields)
+    private = {index for index, name in enumerate(fields) if name in PRIVATE_FIELDS}
+    return "\t".join(
+        PRIVATE_MARKER
+        if (index in private and value not in _NULLS) or (not is_even and _COOKIE.fullmatch(value))
+        else value
+        for index, value in enumerate(values)
+    )
 
 
 # Text
@@ -235,7 +270,9 @@ def _text_columns(
     """Strict and typed first; a batch with anything unusual in it is evened out and read again as text."""
     if is_plain:
         try:
-            return _read_csv(data, fields, typed=True)
+            columns = _read_csv(data, fields, typed=True)
+            if all(map(_has_usual_numbers, columns.values())):
+                return columns
         except pa.ArrowInvalid:
             pass
     return _read_csv(_evened(bytes(data), len(fields), batch), fields, typed=False)
@@ -254,6 +291,17 @@ def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) ->
         pacsv.ConvertOptions(column_types=types, include_columns=kept, null_values=_NULLS, strings_can_be_null=True),
     )
     return {name: table.column(name).combine_chunks() for name in kept}
+
+
+def _has_usual_numbers(values: pa.Array) -> bool:
+    """Whether all numbers are ones that the reader of text takes as well (see `_Logged.number`)."""
+    if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
+        return True
+    if pa.types.is_floating(values.type):
+        return bool(pa.compute.all(pa.compute.is_finite(values), min_count=0).as_py())
+    low, high = (0, MAX_STATUS) if values.type == pa.int32() else (-MAX_INTEGER, MAX_INTEGER)
+    found = pa.compute.min_max(values).as_py()
+    return found["min"] is None or low <= found["min"] <= found["max"] <= high
 
 
 def _evened(data: bytes, width: int, batch: RawBatch) -> bytes:
@@ -278,10 +326,16 @@ def _evened(data: bytes, width: int, batch: RawBatch) -> bytes:
 
 def _json_columns(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
     """Every value a string, as standard logging v2 writes them; anything else takes the way line by line."""
-    if not batch.reasons:
-        names = _names_of_first_line(data)
+    names = _names_of_first_line(data)
+    if (
+        not batch.reasons
+        and _is_object_a_line(data, len(batch))
+        and len(set(map(canonical_field, names))) == len(names)
+    ):
         schema = pa.schema([(name, pa.string()) for name in names])
         try:
+            if not data.isascii():
+                data.decode()  # the reader of JSON does not check that text is UTF-8
             table = pajson.read_json(
                 pa.py_buffer(data),
                 pajson.ReadOptions(use_threads=False, block_size=len(data) + 1),
@@ -289,15 +343,21 @@ def _json_columns(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
             )
             if table.num_rows == len(batch):
                 return _as_logged({name: table.column(name).combine_chunks() for name in names})
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, UnicodeDecodeError):
             pass
     return _as_logged(_json_line_by_line(data, batch))
 
 
+def _is_object_a_line(data: bytes, lines: int) -> bool:
+    """Two objects in one line and none in the next would make as many rows as lines, each in the wrong place."""
+    return data.endswith(b"}\n") and data.count(b"}\n{") == lines - 1
+
+
 def _names_of_first_line(data: bytes) -> list[str]:
+    """The field names; the first ones only of a line that holds more than any log has."""
     try:
         first = json.loads(data[: data.index(b"\n")])
-        return list(first) if isinstance(first, dict) else []
+        return list(first)[:MAX_JSON_FIELDS] if isinstance(first, dict) else []
     except (ValueError, RecursionError):
         return []
 
@@ -314,9 +374,18 @@ def _json_line_by_line(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
             if not isinstance(record, dict):
                 batch.reasons[row] = "bad_json" if line.strip() else "empty_line"
                 record = {}
-        rows.append({name: _json_text(value) for name, value in record.items() if value is not None})
+        rows.append(_kept_values(record))
     names = list(dict.fromkeys(name for record in rows for name in record))
     return {name: pa.array([record.get(name) for record in rows], pa.string()) for name in names}
+
+
+def _kept_values(record: dict[str, Any]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in record.items():
+        canonical = canonical_field(name)
+        if canonical in _KEPT_FIELDS and value is not None:
+            values.setdefault(canonical, _json_text(value))
+    return values
 
 
 def _json_text(value: Any) -> str:
@@ -334,24 +403,41 @@ def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, fact
         facts.add_header(canonical_field(name) for name in file.schema_arrow.names)
         row = 0
         for part in file.iter_batches(batch_size=32_768):
-            columns = _as_logged({name: _as_text(part.column(name)) for name in part.schema.names})
+            columns: dict[str, pa.Array] = {}
+            for name, values in zip(part.schema.names, part.columns, strict=True):
+                if canonical_field(name) in _KEPT_FIELDS:
+                    columns.setdefault(name, _as_text(values))
             lines = np.arange(row, row + len(part), dtype=np.int64) + 1
-            yield RawBatch(columns, np.full(len(part), object_index, np.int32), lines, _record_text(part))
+            yield RawBatch(_as_logged(columns), np.full(len(part), object_index, np.int32), lines, _record_text(part))
             row += len(part)
-    except (pa.ArrowException, OSError) as error:
-        facts.error = f"corrupt Parquet: {str(error).splitlines()[0]}"
+    except (pa.ArrowException, OSError, ValueError) as error:
+        facts.error = f"corrupt Parquet: {(str(error) or type(error).__name__).splitlines()[0]}"
 
 
 def _as_text(values: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
     try:
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            values = values.cast(pa.large_binary())  # nothing has checked yet that it is UTF-8
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+        return pa.array([None if value is None else _text_of(value) for value in values.to_pylist()], pa.string())
+
+
+def _text_of(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _record_text(part: pa.RecordBatch) -> Callable[[np.ndarray], list[str]]:
     def text_of(rows: np.ndarray) -> list[str]:
-        return [json.dumps(record, default=str) for record in part.take(pa.array(rows)).to_pylist()]
+        chosen = part.take(pa.array(rows))
+        shown = [index for index, name in enumerate(part.schema.names) if canonical_field(name) not in PRIVATE_FIELDS]
+        names = [part.schema.names[index] for index in shown]
+        texts = [_as_text(chosen.column(index)).to_pylist() for index in shown]
+        return [
+            json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False) for values in zip(*texts, strict=True)
+        ]
 
     return text_of
 

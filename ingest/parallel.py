@@ -11,6 +11,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 WAITING_RESULTS = 3  # of one task, before its worker waits for the consumer
+TASKS_AHEAD = 3  # of the consumer, beside those at work
 _POLL_SECONDS = 0.1
 _END = object()
 
@@ -20,11 +21,11 @@ def ordered(
 ) -> Iterator[tuple[Task, Result]]:
     """Yields (task, result) for each result of each task, task by task, while workers go ahead.
 
-    Workers are at most one task more than their number ahead of the consumer, and wait after
+    Workers are at most `TASKS_AHEAD` tasks more than their number ahead of the consumer, and wait after
     `WAITING_RESULTS` results of a task. An error of a task is raised where its next result would have
     stood. Leaving the loop early stops the workers.
     """
-    may_start = threading.Semaphore(workers + 1)
+    may_start = threading.Semaphore(workers + TASKS_AHEAD)
     results: list[queue.Queue[object]] = [queue.Queue(WAITING_RESULTS) for _ in tasks]
     numbers = iter(range(len(tasks)))
     lock = threading.Lock()

@@ -82,10 +82,11 @@ def normal_address(logged: str) -> tuple[str, str] | None:
 # address (`%3Dann%40x.org`) are taken as units, so that no half of one is read as its first letter.
 _AT = "(?:@|%(?:25)*40)"
 _DOT = r"(?:\.|%(?:25)*2[Ee])"
-_LOCAL = "(?:[A-Za-z0-9._+'-]|%(?:25)*2[Bb]){1,64}"
+_LOCAL_ESCAPE = "2[BbDdEe7]|5[Ff]"  # + - . ' _
+_LOCAL = f"(?:[A-Za-z0-9._+'-]|%(?:25)*(?:{_LOCAL_ESCAPE})){{1,64}}"
 _EMAIL = re.compile(
     rf"(?P<email>{_LOCAL}{_AT}(?:[A-Za-z0-9-]{{1,63}}{_DOT}){{1,8}}[A-Za-z]{{2,24}})"
-    r"|%(?:25)*(?!40|2[Bb])[0-9A-Fa-f]{2}"
+    rf"|%(?:25)*(?!40|{_LOCAL_ESCAPE})[0-9A-Fa-f]{{2}}"
 )
 # A phone number is one with a plus and 10 to 15 digits, one grouped as in 312-555-0199 or
 # (312) 555-0199, or the value of a parameter that is named for it. A bare run of digits is an id.
@@ -107,9 +108,9 @@ _SUSPECT = (
     r"|[0-9]{3}(?:[ .+)-]|%(?:25)*2[0DdEeBb9])+[0-9]{3}(?:[ .+-]|%(?:25)*2[0DdEeBb])[0-9]{4}"
     r"|(?i:phone|number|tel|mobile|cell|msisdn|fax)(?:=|:|%(?:25)*3[DdAa])"
 )
-_ADDRESS = re.compile(
-    r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9.])|(?<![0-9A-Fa-f:])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"
-)
+# Escapes are taken as units here too: `%2085.1.2.3` is a blank and 85.1.2.3.
+_ADDRESS = re.compile(r"%(?:25)*(?!25)[0-9A-Fa-f]{2}|(?P<address>[0-9A-Fa-f.:]{2,})")
+_IPV4 = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 
 
 def scrub(text: str) -> str:
@@ -122,7 +123,8 @@ def scrub_line(line: str) -> str:
     """The same for a whole line of a log, and its addresses too. Times such as 10:05:03 stay."""
 
     def replace(match: re.Match[str]) -> str:
-        return ADDRESS_MARKER if normal_address(match[0]) else match[0]
+        address = (match["address"] or "").strip(".")
+        return ADDRESS_MARKER if _IPV4.match(address) or normal_address(address) else match[0]
 
     return scrub(_ADDRESS.sub(replace, line))
 

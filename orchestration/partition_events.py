@@ -86,9 +86,10 @@ def finish(context: dg.AssetExecutionContext, bad: Mapping[str, str]) -> Iterato
     """
     if bad and (is_last(context) or len(bad) == len(context.partition_keys)):
         raise failed(bad)
-    for name, key in sorted(context.assets_def.keys_by_output_name.items()):
-        if key in context.selected_asset_keys:
-            yield dg.Output(None, output_name=name, metadata=_NO_EVENTS)
+    names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
+    for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
+        if key in names and key in context.selected_asset_keys:
+            yield dg.Output(None, output_name=names[key], metadata=_NO_EVENTS)
 
 
 def is_last(context: dg.AssetExecutionContext) -> bool:

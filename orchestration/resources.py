@@ -28,8 +28,7 @@ class Lakehouse(dg.ConfigurableResource):
         return self.settings().open_lake()
 
     def source(self) -> Source:
-        settings = self.settings()
-        return open_source(settings.logs, s3_client(settings) if settings.logs.startswith("s3://") else None)
+        return source_of(self.settings())
 
     @contextmanager
     def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -37,6 +36,11 @@ class Lakehouse(dg.ConfigurableResource):
         with self.duckdb.get_connection() as connection:
             self.lake().attach(connection)
             yield connection
+
+
+def source_of(settings: Settings) -> Source:
+    """The access logs that the settings name."""
+    return open_source(settings.logs, s3_client(settings) if settings.logs.startswith("s3://") else None)
 
 
 def s3_client(settings: Settings) -> Any:

@@ -87,7 +87,11 @@ def _show_entries(first: dt.date, last: dt.date) -> None:
             entry["channel"],
             entry["itemName"],
             entry["dimensions"],
-            *(entry[metrics][name] for metrics in ("metrics", "validMetrics") for name in ("impressions", "clicks", "ctr")),
+            *(
+                entry[metrics][name]
+                for metrics in ("metrics", "validMetrics")
+                for name in ("impressions", "clicks", "ctr")
+            ),
             entry["metrics"]["reach"],
         )
         for entry in shown
@@ -101,9 +105,7 @@ def _show_entries(first: dt.date, last: dt.date) -> None:
 
 def _show_next(folder: Path, refused: dict[str, str]) -> None:
     for day in refused:
-        console.print(
-            f"{day} was refused on purpose: nobody sees it, and its rows lie in quarantine.", highlight=False
-        )
+        console.print(f"{day} was refused on purpose: nobody sees it, and its rows lie in quarantine.", highlight=False)
     lake = folder / "lake"
     console.print(f"The lake stays in {lake}. Look at it:", highlight=False, soft_wrap=True)
     query = f'CLICKLAKE_LAKE={lake} .venv/bin/clicklake query "from marts.daily_aggregates limit 5"'

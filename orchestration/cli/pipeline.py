@@ -47,11 +47,9 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
     Raises:
         SourceError, LakeError, PublishError, SettingsError: in one sentence.
     """
-    from ingest.source import open_source
-    from orchestration.resources import s3_client
+    from orchestration.resources import source_of
 
-    source = open_source(settings.logs, s3_client(settings) if settings.logs.startswith("s3://") else None)
-    source.objects(["1970-01-01"])
+    source_of(settings).objects(["1970-01-01"])
     try:
         with settings.open_lake().staging():
             settings.open_lake().files("ledger/access_logs/source_date=1970-01-01")

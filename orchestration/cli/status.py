@@ -6,7 +6,7 @@ import datetime as dt
 
 import click
 
-from orchestration.cli.console import console, table
+from orchestration.cli.console import console, notes, table
 from orchestration.settings import Settings, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -25,17 +25,14 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     out of date  objects, or raw rows, are newer than what was built
     """
     settings = load_settings()
-    from orchestration.operations.status import MART, RAW, status
-    from orchestration.resources import Lakehouse
+    from orchestration.operations.status import MART, MISSING, RAW, REFUSED, status
+    from orchestration.resources import source_of
 
-    from dagster_duckdb import DuckDBResource
-
-    source = Lakehouse(duckdb=DuckDBResource(database=":memory:")).source()
-    found = status(settings.open_lake(), source, first and first.date(), last and last.date())
+    found = status(settings.open_lake(), source_of(settings), first and first.date(), last and last.date())
     if not found:
         console.print("No day is known: the source holds no objects, and the lake no files.", highlight=False)
         return
-    entries = _entry_states(settings, [day.day for day in found if day.mart != "missing"])
+    entries = _entry_states(settings, [day.day for day in found if day.mart not in (MISSING, REFUSED)])
     table(
         None,
         ("day", "objects", RAW, MART, "performance_entries"),
@@ -45,3 +42,19 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
         if day.reason:
             text = day.reason.replace("[", r"\[")
             console.print(f"[red]{day.day}[/red] {text}", highlight=False, soft_wrap=True)
+
+
+def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
+    """The states of the days in MongoDB; `unknown` where it is not set or cannot be reached, said once."""
+    from ingest.errors import PublishError
+    from orchestration.operations.status import entry_states
+    from orchestration.publishing.performance_entries import connect
+
+    if settings.mongodb_url is None:
+        return dict.fromkeys(days, "unknown")
+    try:
+        with connect(settings.mongodb()) as client:
+            return entry_states(settings.open_lake(), client[settings.mongodb_database], days)
+    except PublishError as error:
+        notes.print(f"[yellow]{error}[/yellow]", highlight=False)
+        return dict.fromkeys(days, "unknown")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ingest.day import DATASET
 from ingest.lake import Lake, LakeFile, ledger_key, quarantine_prefix
@@ -99,3 +100,30 @@ def _reason(lake: Lake, day: str, quarantined: set[tuple[str, str | None]]) -> s
             verdict = json.loads(lake.read_text(key))
             reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdict["reasons"]]
     return "; ".join(reasons) or None
+
+
+def entry_states(lake: Lake, database: Any, days: Sequence[str]) -> dict[str, str]:
+    """Day → whether MongoDB holds what the mart holds, by rows, impressions and clicks of rows with an order."""
+    from ingest.views import create_views
+    from orchestration.publishing.performance_entries import read_entries
+
+    if not days:
+        return {}
+    with lake.connect() as connection:
+        create_views(lake, connection)
+        found = connection.execute(
+            "select cast(report_date as varchar), count(*), sum(impressions), sum(clicks) from marts.daily_aggregates "
+            "where order_id is not null group by report_date"
+        ).fetchall()
+    mart = {day: (rows, int(impressions), int(clicks)) for day, rows, impressions, clicks in found}
+    entries: dict[str, list[tuple[int, int, int]]] = {}
+    for entry in read_entries(database, dt.date.fromisoformat(min(days)), dt.date.fromisoformat(max(days))):
+        metrics = entry["metrics"]
+        day = entry["dateStart"].date().isoformat()
+        entries.setdefault(day, []).append((1, metrics["impressions"], metrics["clicks"]))
+    states = {}
+    for day in days:
+        stored = tuple(map(sum, zip(*entries.get(day, []), strict=True))) or (0, 0, 0)
+        expected = mart.get(day, (0, 0, 0))
+        states[day] = PUBLISHED if stored == expected else OUT_OF_DATE if day in entries else MISSING
+    return states

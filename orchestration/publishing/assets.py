@@ -8,7 +8,14 @@ import dagster as dg
 
 from ingest.lake import DATA_FILE, Lake
 from orchestration.marts.assets import DAILY_AGGREGATES
-from orchestration.partition_events import explained, finish, partitioned_check, refusals, report_check, report_materialized
+from orchestration.partition_events import (
+    explained,
+    finish,
+    partitioned_check,
+    refusals,
+    report_check,
+    report_materialized,
+)
 from orchestration.partitions import daily, range_in_one_run
 from orchestration.publishing.performance_entries import DayReport, connect, ensure_indexes, publish_day
 from orchestration.raw.assets import OWNERS

@@ -43,7 +43,8 @@ func run(data string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	go fmt.Println(server.MongoDBURI()) // returns once the server listens
+
+	fmt.Println(server.MongoDBURI())
 
 	return server.Run(ctx)
 }
