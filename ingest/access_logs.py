@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ingest.encoding import decode_once, decode_parameter, decode_user_agent
 from ingest.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
-from ingest.log_files import MAX_INTEGER, MAX_STATUS, TIMESTAMP_MS, RawBatch
+from ingest.log_files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
 from ingest.privacy import HASH_BITS, keyed_hash, normal_address, scrub_column, scrub_line
 from ingest.schema import ACCESS_LOGS, arrow_schema
 
@@ -50,6 +50,7 @@ HASH_DIGITS = HASH_BITS // 4
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
 _EPOCH = date(1970, 1, 1)
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 _INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
 _REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
@@ -91,7 +92,8 @@ class AccessLogParser:
         self._agents = Remembered(_decoded_agent)
         self._hash = keyed_hash(hash_key)
         self._geo = geo or Geo(None)
-        self._addresses = Remembered(self._address)
+        self._address_hashes = Remembered(self._hashed_address)
+        self._places = Remembered(self._place)
         self._decode = Remembered(decode_once)
         self._parameters = {name: Remembered(decode_parameter) for name in PARAMETERS}
         self._first_us = _microseconds(day - timedelta(days=max_age_days))
@@ -109,7 +111,7 @@ class AccessLogParser:
 
         columns, unreadable = self._columns(logged, time_us, path, status)
         columns["source_line"] = pa.array(batch.line)
-        nothing = pa.nulls(length, pa.dictionary(pa.int32(), pa.string()))
+        nothing = pa.nulls(length, _DICTIONARY)
         names = [name for name in SCHEMA.names if name != "source_object"]
         table = pa.table([columns.get(name, nothing) for name in names], names)
         object_index = batch.object_index
@@ -191,24 +193,27 @@ class AccessLogParser:
         return columns
 
     def _address_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
-        found = self._addresses(logged.dictionary.to_pylist())
-        hashes = pa.array([hashes for hashes, _ in found], pa.string())
+        values = logged.dictionary.to_pylist()
+        hashes = pa.array(self._address_hashes(values), pa.string())
+        hashes = pc.if_else(pc.equal(hashes, ""), pa.scalar(None, pa.string()), hashes)
         columns = {
             "ip_hash": _remapped(logged, pc.utf8_slice_codeunits(hashes, 0, HASH_DIGITS)),
             "subnet_hash": _remapped(logged, pc.utf8_slice_codeunits(hashes, HASH_DIGITS)),
         }
         if self._geo.is_open:
+            places = self._places(values)
             for position, name in enumerate(("country", "region", "city")):
-                columns[name] = _remapped(logged, pa.array([place[position] for _, place in found], pa.string()))
+                columns[name] = _remapped(logged, pa.array([place[position] for place in places], pa.string()))
         return columns
 
-    def _address(self, logged: str) -> tuple[str | None, Place]:
-        """(hash of the address and hash of its network in one text, place); a day has hundreds of thousands."""
+    def _hashed_address(self, logged: str) -> str:
+        """Hash of the address and hash of its network in one text, empty for no address: a day has very many."""
         normal = normal_address(logged)
-        if normal is None:
-            return None, NOWHERE
-        address, network = normal
-        return self._hash(address) + self._hash(network), self._geo.look_up(address)
+        return "" if normal is None else self._hash(normal[0]) + self._hash(normal[1])
+
+    def _place(self, logged: str) -> Place:
+        normal = normal_address(logged)
+        return NOWHERE if normal is None else self._geo.look_up(normal[0])
 
     def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
         """The parameters of these rows' query strings; null in all others.
@@ -249,7 +254,9 @@ class _Logged:
 
     def text(self, field: str) -> pa.Array:
         values = self.columns.get(field)
-        return pa.nulls(self.length, pa.string()) if values is None else values
+        if values is None:  # of the type that it has where it is logged, so that all batches are alike
+            return pa.nulls(self.length, pa.string() if field in PLAIN_FIELDS else _DICTIONARY)
+        return values
 
     def dictionary(self, field: str) -> pa.DictionaryArray:
         values = self.text(field)
@@ -258,8 +265,10 @@ class _Logged:
     def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
         """(numbers, which of them could not be read and are null). What `log_files` reads as a number at once, it
         reads alike: blanks around one do no harm, hexadecimal counts, what is not finite does not."""
-        values = self.text(field)
         nothing = np.zeros(self.length, dtype=bool)
+        if field not in self.columns:
+            return pa.nulls(self.length, kind), nothing
+        values = self.columns[field]
         if values.type == kind:
             return values, nothing
         if pa.types.is_dictionary(values.type):

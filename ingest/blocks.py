@@ -40,24 +40,19 @@ class BlockReader:
             self.error = f"corrupt gzip: {error}"
         except (OSError, EOFError) as error:
             self.error = f"reading stopped: {type(error).__name__}"
-        except Exception as error:  # urllib3 and botocore raise kinds of their own on a cut connection
-            if type(error).__module__.partition(".")[0] not in ("urllib3", "botocore", "http"):
-                raise
-            self.error = f"reading stopped: {type(error).__name__}"
 
     def _members(self, data: bytes) -> Iterator[bytes]:
         member = isal_zlib.decompressobj(wbits=31)
         while True:
-            while data and not member.eof:
-                block = member.decompress(data, BLOCK_BYTES)
+            while not member.eof:
+                block = member.decompress(data, BLOCK_BYTES)  # what it holds back comes even without more data
                 data = member.unconsumed_tail
                 if block:
                     yield block
-                elif not member.eof and not data:
+                elif not data:
                     break
             if member.eof:
-                data = (data or member.unused_data).lstrip(b"\0")  # tapes and some tools pad with zeros
-                data = data or self._stream.read(READ_BYTES).lstrip(b"\0")
+                data = self._behind_padding(data or member.unused_data)
                 if not data:
                     return
                 if data[:2] != GZIP_MAGIC[: len(data)]:
@@ -69,6 +64,14 @@ class BlockReader:
             if not data:
                 self.error = "cut off: gzip ends in the middle"
                 return
+
+    def _behind_padding(self, data: bytes) -> bytes:
+        """Tapes and some tools pad with zeros."""
+        while not (data := data.lstrip(b"\0")):
+            data = self._stream.read(READ_BYTES)
+            if not data:
+                break
+        return data
 
 
 @dataclass(frozen=True)

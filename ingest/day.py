@@ -35,7 +35,7 @@ class IngestOptions:
     geoip_database: Path | None = None
     max_age_days: int = 400
     workers: int = 2
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass
@@ -96,10 +96,7 @@ def ingest_day(
         read = time.monotonic()
         verdicts = audit(staged, lake, options.limits)
         published = not any(verdict.blocks and not verdict.passed for verdict in verdicts)
-        if published:
-            size = _publish(lake, staged, raw_files)
-        else:
-            size = _quarantine(lake, staged, verdicts)
+        size = _publish(lake, staged, raw_files) if published else _quarantine(lake, staged, verdicts)
     ended = time.monotonic()
     return DayResult(
         day=day,

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class Remembered(Generic[Result]):
-    """A function of a text that is worked out once for each value.
+    """A function of a text, never None, that is worked out once for each value.
 
     Holds two generations of `CACHE_SIZE` values at most; a full one becomes the old one, and what is
     asked for again moves back to the young one.
@@ -32,15 +32,20 @@ class Remembered(Generic[Result]):
     def __call__(self, values: Iterable[str]) -> list[Result]:
         if len(self._young) > CACHE_SIZE:
             self._old, self._young = self._young, {}
-        known, old, function = self._young, self._old, self._function
-        found = []
-        for value in values:
-            try:
-                result = known[value]
-            except KeyError:
-                result = known[value] = old[value] if value in old else function(value)
-            found.append(result)
-        return found
+        values = list(values)
+        found = list(map(self._young.get, values))  # at the speed of C; most are known
+        if None in found:
+            for position, value in enumerate(values):
+                if found[position] is None:
+                    found[position] = self._look_up(value)
+        return found  # type: ignore[return-value]
+
+    def _look_up(self, value: str) -> Result:
+        result = self._young.get(value)
+        if result is None:
+            result = self._old[value] if value in self._old else self._function(value)
+            self._young[value] = result
+        return result
 
 
 class UserAgent(NamedTuple):

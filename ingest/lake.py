@@ -148,7 +148,8 @@ class Lake:
                 folder.mkdir(parents=True)
                 _remove_abandoned(folder.parent)
         try:
-            yield folder
+            with _explained(f"writing below {folder}"):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -229,7 +230,7 @@ def _fsspec_s3(filesystem: fs.FileSystem) -> Any:
     """pyarrow's S3 as an fsspec filesystem, which DuckDB reads through without its httpfs extension."""
     from fsspec.implementations.arrow import ArrowFSWrapper
 
-    class LakeFileSystem(ArrowFSWrapper):
+    class LakeFileSystem(ArrowFSWrapper):  # type: ignore[misc]
         protocol = "s3"
         cachable = False
 

@@ -36,7 +36,7 @@ PRIVATE_MARKER = "[private]"
 _NULLS = ["-", ""]
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 # Nearly every value differs: a dictionary would only cost.
-_PLAIN_FIELDS = ("x-edge-request-id", "cs-uri-query")
+PLAIN_FIELDS = ("x-edge-request-id", "cs-uri-query")
 _NUMBERS = {column.field: column.type for column in ACCESS_LOGS if column.field and column.type != pa.string()}
 _KEPT_FIELDS = (
     {column.field for column in ACCESS_LOGS if column.field} | {"date", "time", "c-ip", TIMESTAMP_MS} | set(_NUMBERS)
@@ -196,7 +196,7 @@ def _next_directive(data: bytes, start: int) -> int:
 
 
 def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
-    """Joins the pieces of small objects and parses `BATCH_BYTES` at a time: thousands of files cost little more than one."""
+    """Joins the pieces of small objects and parses `BATCH_BYTES` at a time: thousands of files cost what one costs."""
     waiting: list[Piece] = []
     size = 0
     for piece in pieces:
@@ -280,7 +280,7 @@ def _text_columns(
 
 def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:
     kept = [name for name in fields if name in _KEPT_FIELDS]
-    types = {name: pa.string() if name in _PLAIN_FIELDS else _DICTIONARY for name in kept}
+    types = {name: pa.string() if name in PLAIN_FIELDS else _DICTIONARY for name in kept}
     types |= {name: _NUMBERS[name] if typed else pa.string() for name in kept if name in _NUMBERS}
     if not kept:
         return {}
@@ -451,6 +451,6 @@ def _as_logged(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
             continue
         is_null = pa.compute.is_in(values, pa.array(_NULLS))
         values = pa.compute.if_else(is_null, pa.scalar(None, pa.string()), values)
-        is_plain = canonical in _PLAIN_FIELDS or canonical in _NUMBERS
+        is_plain = canonical in PLAIN_FIELDS or canonical in _NUMBERS
         found[canonical] = values if is_plain else values.dictionary_encode()
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -18,7 +18,7 @@ _END = object()
 
 def ordered(
     function: Callable[[Task], Iterable[Result]], tasks: Sequence[Task], workers: int
-) -> Iterator[tuple[Task, Result]]:
+) -> Generator[tuple[Task, Result], None, None]:
     """Yields (task, result) for each result of each task, task by task, while workers go ahead.
 
     Workers are at most `TASKS_AHEAD` tasks more than their number ahead of the consumer, and wait after

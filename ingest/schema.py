@@ -26,14 +26,16 @@ FLAG = pa.bool_()
 TIMESTAMP = pa.timestamp("us")
 
 # AWS, "Standard logging reference": the 33 fields of a version 1 log, in their documented order.
-ACCESS_LOG_FIELDS = (
-    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
-    "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header "
-    "cs-protocol cs-bytes time-taken x-forwarded-for ssl-protocol ssl-cipher "
-    "x-edge-response-result-type cs-protocol-version fle-status fle-encrypted-fields c-port "
-    "time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len sc-range-start "
-    "sc-range-end"
-).split()
+ACCESS_LOG_FIELDS = tuple(
+    (
+        "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
+        "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header "
+        "cs-protocol cs-bytes time-taken x-forwarded-for ssl-protocol ssl-cipher "
+        "x-edge-response-result-type cs-protocol-version fle-status fle-encrypted-fields c-port "
+        "time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len sc-range-start "
+        "sc-range-end"
+    ).split()
+)
 
 # Kept out of the lake: clear addresses, and cookies, which are credentials.
 PRIVATE_FIELDS = ("c-ip", "x-forwarded-for", "cs(Cookie)")

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, Protocol, cast
 from ingest.errors import SourceError, TransientError
 
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
-_IN_FOLDERS = re.compile(r"(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
+_IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
+_CHANGED = "the object has changed since it was listed. Run the day again"
 _THROTTLING = {"SlowDown", "Throttling", "RequestTimeout", "InternalError", "ServiceUnavailable", "503", "500", "429"}
 
 
@@ -40,10 +41,16 @@ def hour_of(key: str) -> str | None:
     """`YYYY-MM-DD-HH` of a key, None where it names no day."""
     name = key.rpartition("/")[2]
     if match := _IN_NAME.search(name):
-        return f"{match[1]}-{match[2]}"
-    if match := _IN_FOLDERS.search("/" + key):
-        return f"{match[1]}-{match[2]}-{match[3]}-{match[4] or '00'}"
-    return None
+        day, hour = match.groups()
+    elif match := _IN_FOLDERS.search("/" + key):
+        day, hour = f"{match[1]}-{match[2]}-{match[3]}", match[4] or "00"
+    else:
+        return None
+    try:
+        datetime.fromisoformat(f"{day}T{hour}")
+    except ValueError:
+        return None
+    return f"{day}-{hour}"
 
 
 class Source(Protocol):
@@ -78,15 +85,22 @@ class FolderSource:
             if hour is None or path.name.startswith(".") or not path.is_file():
                 continue
             stat = path.stat()
-            etag = f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
-            yield SourceObject(hour, key, stat.st_size, etag, datetime.fromtimestamp(stat.st_mtime, UTC))
+            yield SourceObject(hour, key, stat.st_size, _etag(stat), datetime.fromtimestamp(stat.st_mtime, UTC))
 
     def open(self, item: SourceObject) -> BinaryIO:
         path = self.folder / item.key
         try:
-            return path.open("rb")
+            stream = path.open("rb")
         except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}") from error
+            raise SourceError(f"reading {path}: {error.strerror}") from error
+        if _etag(os.fstat(stream.fileno())) != item.etag:
+            stream.close()
+            raise SourceError(f"reading {path}: {_CHANGED}")
+        return stream
+
+
+def _etag(stat: os.stat_result) -> str:
+    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
 
 
 class S3Source:
@@ -108,29 +122,33 @@ class S3Source:
         wanted = set(days)
         found: set[SourceObject] = set()
         for stem in self._stems(self.prefix, wanted):
-            for day in sorted(wanted):
-                found.update(item for item in self._list(stem + day) if item.day == day)
-            if dated := hour_of(stem):  # the folders name the day, so the file need not
-                found.update(item for item in self._list(stem) if item.day == dated[:10] and item.day in wanted)
+            is_dated = hour_of(stem[len(self.prefix) :])  # the folders name the day, so the file need not
+            for prefix in [stem] if is_dated else [stem + day for day in sorted(wanted)]:
+                found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
 
     def _stems(self, prefix: str, wanted: set[str]) -> Iterator[str]:
-        """Key beginnings up to the dot before the date. Folders of other days are passed over."""
+        """Key beginnings up to the dot before the date, and keys without a dot; not those in folders of other days."""
         for page in self._pages(Prefix=prefix, Delimiter="."):
-            for common in page.get("CommonPrefixes", ()):
-                stem = common["Prefix"]
-                dated = hour_of(stem)
-                if dated is not None:
-                    if dated[:10] in wanted:
-                        yield stem
-                    continue
-                yield stem
-                first = self._first_key(stem)
-                if first and not re.match(r"\d{4}-\d{2}-\d{2}-\d{2}", first[len(stem) :]):
-                    yield from self._stems(stem, wanted)  # the dot was in a folder's name
+            stems = [common["Prefix"] for common in page.get("CommonPrefixes", ())]
+            stems += [entry["Key"] for entry in page.get("Contents", ()) if not entry["Key"].endswith("/")]
+            for stem in stems:
+                dated = hour_of(stem[len(self.prefix) :])
+                if dated is None:
+                    yield stem
+                    if self._has_other_names(stem):
+                        yield from self._stems(stem, wanted)  # the dot was in a folder's name
+                elif dated[:10] in wanted:
+                    yield stem
 
-    def _first_key(self, prefix: str) -> str | None:
-        for page in self._pages(Prefix=prefix, PaginationConfig={"MaxItems": 1, "PageSize": 1}):
+    def _has_other_names(self, stem: str) -> bool:
+        """Whether any key goes on with something else than a date: the first, or one behind all digits."""
+        first = self._first_key(stem, after="")
+        is_other = first is not None and not re.match(r"\d{4}-\d{2}-\d{2}-\d{2}", first[len(stem) :])
+        return is_other or self._first_key(stem, after=f"{stem}:") is not None
+
+    def _first_key(self, prefix: str, after: str) -> str | None:
+        for page in self._pages(Prefix=prefix, StartAfter=after, PaginationConfig={"MaxItems": 1, "PageSize": 1}):
             for entry in page.get("Contents", ()):
                 return cast(str, entry["Key"])
         return None
@@ -156,7 +174,7 @@ class S3Source:
             answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=item.etag)
         except Exception as error:
             raise self._explained(f"reading s3://{self.bucket}/{key}", error) from error
-        return cast(BinaryIO, answer["Body"])
+        return cast(BinaryIO, _Body(answer["Body"], f"reading s3://{self.bucket}/{key}"))
 
     def _explained(self, doing: str, error: Exception) -> Exception:
         """A botocore error as one sentence; never with keys or a signed address in it."""
@@ -183,9 +201,32 @@ class S3Source:
         if code in ("NoSuchKey", "404"):
             return SourceError(f"{doing}: the object has gone since it was listed")
         if code in ("PreconditionFailed", "412"):
-            return SourceError(f"{doing}: the object has changed since it was listed. Run the day again")
+            return SourceError(f"{doing}: {_CHANGED}")
         kind = TransientError if code in _THROTTLING else SourceError
         return kind(f"{doing}: S3 answered {code or 'with an error'}")
+
+
+class _Body:
+    """An object's bytes as they come. A connection that breaks meanwhile is worth another try."""
+
+    def __init__(self, body: Any, doing: str) -> None:
+        self._body = body
+        self._doing = doing
+
+    def read(self, size: int | None = None) -> bytes:
+        from botocore.exceptions import BotoCoreError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return cast(bytes, self._body.read(size))
+        except (BotoCoreError, HTTPError, OSError) as error:
+            raise TransientError(f"{self._doing}: the connection broke ({type(error).__name__})") from error
+
+    def __enter__(self) -> _Body:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._body.close()
 
 
 def open_source(url: str, client: Any = None) -> Source:

@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, timedelta
 from pathlib import Path
@@ -99,12 +100,13 @@ def stage_day(
                 yield parser.parse(batch)
 
         done = 0
-        for task, batch in ordered(parsed, tasks, workers):
-            _take(batch, counts, seen, files)
-            rejects.add(batch.rejects)
-            if progress and task.stop != done:
-                done = task.stop
-                progress(done, len(objects), sum(files.rows.values()))
+        with closing(ordered(parsed, tasks, workers)) as results:
+            for task, batch in results:
+                _take(batch, counts, seen, files)
+                rejects.add(batch.rejects)
+                if progress and task.stop != done:
+                    done = task.stop
+                    progress(done, len(objects), sum(files.rows.values()))
     if day not in files.rows:  # a published day always has its own file, so that an empty one is known to be empty
         files.add(day, "other", _empty_table())
     finished = files.close()

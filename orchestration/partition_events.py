@@ -31,7 +31,7 @@ SECONDS_BETWEEN_RETRIES = 5
 
 
 def partitioned_check(name: str, asset: dg.AssetKey, description: str | None, blocking: bool) -> dg.AssetCheckSpec:
-    """A check with a result for each day. Dagster calls partitioned checks a preview, which need not be said each time."""
+    """A check with a result for each day. That Dagster calls this a preview need not be said each time."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=daily)

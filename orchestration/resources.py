@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-import duckdb
 from dagster_aws.s3 import S3Resource
 from dagster_duckdb import DuckDBResource
+from duckdb import DuckDBPyConnection
 
 from ingest.lake import Lake
 from ingest.source import Source, open_source
@@ -16,7 +16,7 @@ from orchestration.settings import Settings, load_settings
 S3_ATTEMPTS = 5
 
 
-class Lakehouse(dg.ConfigurableResource):
+class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The access logs and the lake, as the settings name them."""
 
     duckdb: DuckDBResource
@@ -31,7 +31,7 @@ class Lakehouse(dg.ConfigurableResource):
         return source_of(self.settings())
 
     @contextmanager
-    def engine(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def engine(self) -> Iterator[DuckDBPyConnection]:
         """A disposable in-memory DuckDB that reads the lake."""
         with self.duckdb.get_connection() as connection:
             self.lake().attach(connection)

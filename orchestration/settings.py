@@ -136,12 +136,21 @@ class Settings(LakeSettings):
 Kind = TypeVar("Kind", bound=PartitionSettings)
 
 
-def load_settings(kind: type[Kind] = Settings) -> Kind:  # type: ignore[assignment]
-    """Reads the settings, all of them or only those of a kind.
+def load_settings() -> Settings:
+    """Reads all settings.
 
     Raises:
         SettingsError: naming every setting that is missing, unknown or unsafe, without its value.
     """
+    return _load(Settings)
+
+
+def load_lake_settings() -> LakeSettings:
+    """Reads only where the lake is. Raises as `load_settings` does."""
+    return _load(LakeSettings)
+
+
+def _load(kind: type[Kind]) -> Kind:
     unknown = _unknown_settings()
     if unknown:
         raise SettingsError("; ".join(unknown))

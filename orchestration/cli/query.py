@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import click
@@ -11,7 +13,7 @@ import pyarrow as pa
 
 from ingest.views import create_views
 from orchestration.cli.console import console, notes
-from orchestration.settings import LakeSettings, load_settings
+from orchestration.settings import load_lake_settings
 
 MAX_ROWS_SHOWN = 1000
 MAX_WIDTH = 60
@@ -43,7 +45,7 @@ def command(sql: str, form: str, output: Path | None) -> None:
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is no text. Name a file with --output, or redirect it.")
     statement = sys.stdin.read() if sql == "-" else sql
-    lake = load_settings(LakeSettings).open_lake()
+    lake = load_lake_settings().open_lake()
     with lake.connect() as connection:
         views = create_views(lake, connection)
         try:
@@ -76,7 +78,7 @@ def _show(rows: pa.Table, output: Path | None) -> None:
     with duckdb.connect() as connection:
         connection.register("found", rows)
         text = connection.sql("from found").limit(MAX_ROWS_SHOWN)
-        lines = _boxed(text, len(rows))
+        lines = _boxed(text)
     if output:
         output.write_text(lines + "\n", encoding="utf-8")
     else:
@@ -85,11 +87,8 @@ def _show(rows: pa.Table, output: Path | None) -> None:
         notes.print(f"{MAX_ROWS_SHOWN:,} of {len(rows):,} rows; use --format csv for all", highlight=False)
 
 
-def _boxed(rows: duckdb.DuckDBPyRelation, count: int) -> str:
+def _boxed(rows: duckdb.DuckDBPyRelation) -> str:
     width = max(console.width, 80) if console.is_terminal else 10_000
-    from io import StringIO
-    from contextlib import redirect_stdout
-
     buffer = StringIO()
     with redirect_stdout(buffer):
         rows.show(max_rows=MAX_ROWS_SHOWN, max_width=width, max_col_width=MAX_WIDTH)

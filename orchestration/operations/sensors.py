@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import dagster as dg
 
@@ -91,7 +92,7 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
             continue
         run = context.instance.get_run_by_id(record.run_id)
         in_run = _days_of_run(run) if run else set()
-        for day in event.metadata["touched_days"].value:  # type: ignore[union-attr]
+        for day in cast(list[str], event.metadata["touched_days"].value):
             if day not in in_run and daily.has_partition_key(day) and is_published(lake, day):
                 yield dg.RunRequest(run_key=f"{day}:{record.storage_id}", partition_key=day)
         context.update_cursor(str(record.storage_id))

@@ -83,7 +83,7 @@ def _mart_key(day: str) -> str:
 
 def _mart_rows(lake: Lake, day: str) -> str:
     address = lake.uri(_mart_key(day)).replace("'", "''")
-    return f"select * from read_parquet('{address}', hive_partitioning = true)"
+    return f"from read_parquet('{address}', hive_partitioning = true)"
 
 
 def _report(context: dg.AssetExecutionContext, day: str, report: DayReport, seconds: float) -> None:
@@ -93,7 +93,7 @@ def _report(context: dg.AssetExecutionContext, day: str, report: DayReport, seco
     message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
     report_check(context, PUBLICATIONS_MAPPED.key, day, not unmapped, False, message, {"codes": unmapped})
     metadata = {
-        name: dg.MetadataValue.json(value) if isinstance(value, dict | list | tuple | set) else value
+        name: dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
         for name, value in figures.items()
     }
     report_materialized(context, PERFORMANCE_ENTRIES, day, metadata | {"seconds": round(seconds, 3)})

@@ -90,8 +90,9 @@ def table(*rows: dict[str, Any]) -> pa.Table:
 
 
 def stored(database: Mongo, **equal: Any) -> Documents:
-    """Documents with these values, soft-deleted ones too."""
-    return sorted(database[COLLECTION].find(equal), key=lambda entry: str(entry["_id"]))
+    """Documents with these values, soft-deleted ones too. Compared here: the embedded server cannot find a null."""
+    found = [entry for entry in database[COLLECTION].find() if all(entry[name] == equal[name] for name in equal)]
+    return sorted(found, key=lambda entry: str(entry["_id"]))
 
 
 def live(database: Mongo) -> Documents:
@@ -175,12 +176,6 @@ def test_an_entry_looks_as_the_contract_says(database: Mongo) -> None:
     assert (report.documents, report.unchanged, written(report)) == (1, 0, {"inserted": 1})
     assert (report.mart_impressions, report.mongodb_impressions) == (5000, 5000)
     assert (report.mart_clicks, report.mongodb_clicks) == (150, 150)
-
-
-def test_times_are_cut_to_the_millisecond(database: Mongo) -> None:
-    publish_day(database, "2026-01-12", table(row()), now=FIRST.replace(microsecond=789999))
-
-    assert only(stored(database))["updatedAt"] == FIRST
 
 
 def test_a_second_run_writes_nothing(mongodb_url: str, database: Mongo) -> None:
@@ -343,6 +338,19 @@ def test_a_person_who_deletes_while_a_day_is_published_is_heeded(mongodb_url: st
     assert (report.left_deleted, written(report)) == (1, {})
 
 
+def test_an_entry_that_changes_after_it_was_read_is_read_again(mongodb_url: str, database: Mongo) -> None:
+    publish_day(database, DAY, table(row(clicks=1)), now=FIRST)
+
+    def publish_other_numbers() -> None:
+        publish_day(database, DAY, table(row(clicks=2)), now=LATER)
+
+    with listened(mongodb_url, database, Commands(find=publish_other_numbers)) as watched:
+        report = publish_day(watched, DAY, table(row(clicks=3)), now=LAST)
+
+    assert only(live(database))["metrics"]["clicks"] == 3
+    assert written(report) == {"updated": 1}
+
+
 # Keys.
 
 
@@ -397,7 +405,7 @@ def test_a_code_that_gets_a_publication_moves_there(database: Mongo) -> None:
     assert written(report) == {"inserted": 1, "soft_deleted": 1}
 
 
-@pytest.mark.parametrize("first", [row(), unmapped("there")])
+@pytest.mark.parametrize("first", [row(), unmapped("there"), unmapped(None)])
 def test_an_entry_without_a_code_is_the_same_entry(database: Mongo, first: dict[str, Any]) -> None:
     """Whoever published before knew no publicationCode."""
     publish_day(database, DAY, table(first), now=FIRST)
@@ -470,9 +478,11 @@ def test_a_difference_that_leaves_the_totals_alone_is_an_error(mongodb_url: str,
     def spoil() -> None:
         change(database[COLLECTION], only(stored(database)), publicationName="Another")
 
-    with listened(mongodb_url, database, Commands(insert=spoil)) as watched:
-        with pytest.raises(PublishError, match="1 entries differ"):
-            publish_day(watched, DAY, table(row()), now=FIRST)
+    with (
+        listened(mongodb_url, database, Commands(insert=spoil)) as watched,
+        pytest.raises(PublishError, match="1 entries differ"),
+    ):
+        publish_day(watched, DAY, table(row()), now=FIRST)
 
 
 def test_publishers_at_the_same_time_leave_every_entry_once(mongodb_url: str, database: Mongo) -> None:
@@ -616,7 +626,7 @@ _KEYS = [
 _TABLES = st.dictionaries(st.integers(0, len(_KEYS) - 1), st.integers(0, 2), max_size=6)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(days=st.lists(_TABLES, min_size=1, max_size=4))
 def test_any_sequence_of_tables_ends_with_the_last(mongodb_url: str, days: list[dict[int, int]]) -> None:
     with connect(mongodb_url) as client:

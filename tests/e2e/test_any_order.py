@@ -1,0 +1,105 @@
+"""Any partition, any number of times, in any order, gives the same lake and the same documents: the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.services import S3Service
+from demo.traffic import Measures, expected_aggregates
+from demo.visits import Placement
+from tests.environment_fixtures import DAYS, Environment, good, mart_key, new_environment, same_rows
+
+ONE, TWO = DAYS[:2]
+MAIN_LAYERS = ("raw", "rejects", "ledger", "marts")
+Maker = Callable[[], Environment]
+
+
+@pytest.fixture
+def new(
+    tmp_path: Path, s3_client: Any, s3_service: S3Service, embedded_mongodb_url: str, manifest: None
+) -> Iterator[Maker]:
+    """Makes environments; the last one made is that of this process."""
+    with ExitStack() as stack:
+        count = iter(range(10))
+
+        def make() -> Environment:
+            folder = tmp_path / str(next(count))
+            return stack.enter_context(new_environment(folder, s3_client, s3_service, embedded_mongodb_url))
+
+        yield make
+
+
+@pytest.mark.slow
+def test_a_second_run_changes_nothing(environment: Environment) -> None:
+    environment.put(good(ONE), good(TWO))
+    environment.run(ONE, TWO)
+    files, documents = environment.contents(), environment.documents()
+    assert documents
+
+    again = environment.run(ONE, TWO)
+
+    assert again.bad == {}
+    assert environment.contents() == files
+    assert environment.documents() == documents
+    for day in (ONE, TWO):
+        report = again.materialized["performance_entries", day]
+        assert report["unchanged"] == report["documents"] > 0
+
+
+@pytest.mark.slow
+def test_order_does_not_matter_and_the_numbers_are_true(new: Maker) -> None:
+    one, two = good(ONE), good(TWO)
+
+    at_once = new()
+    at_once.put(one, two)
+    at_once.put(one, late=True)
+    assert at_once.run(ONE, TWO).bad == {}
+
+    backwards = new()
+    _same_objects(at_once, backwards)
+    backwards.run(TWO)
+    assert backwards.run(ONE).restated == [TWO]
+
+    as_it_comes = new()
+    as_it_comes.put(one, two)
+    as_it_comes.run(ONE)
+    as_it_comes.run(TWO)
+    _same_objects(at_once, as_it_comes)
+    as_it_comes.run(ONE)
+
+    for other in (backwards, as_it_comes):
+        assert same_rows(_comparable(other), _comparable(at_once))
+        assert other.entries() == at_once.entries() != []
+    truth = expected_aggregates([one.truth_with_late, two.truth])
+    assert _mart(at_once) == {key: measures for key, measures in truth.items() if key[0].isoformat() in (ONE, TWO)}
+
+
+def _same_objects(first: Environment, second: Environment) -> None:
+    """Copies the logs of one environment into another."""
+    for page in first.s3.get_paginator("list_objects_v2").paginate(Bucket=first.bucket):
+        for entry in page["Contents"]:
+            body = first.s3.get_object(Bucket=first.bucket, Key=entry["Key"])["Body"].read()
+            second.s3.put_object(Bucket=second.bucket, Key=entry["Key"], Body=body)
+
+
+def _comparable(environment: Environment) -> dict[str, Any]:
+    """All rows; in the ledger without the time at which an object was stored, which differs between buckets."""
+    return {
+        key: table.drop_columns(["modified"]) if key.startswith("ledger/") else table
+        for key, table in environment.rows(*MAIN_LAYERS).items()
+    }
+
+
+def _mart(environment: Environment) -> dict[tuple[date, Placement], Measures]:
+    found = {}
+    for day in (ONE, TWO):
+        for row in environment.lake.read_table(mart_key(day)).to_pylist():
+            placement = Placement(*(row[name] for name in Placement._fields))
+            found[date.fromisoformat(day), placement] = Measures(*(row[name] for name in Measures._fields))
+    return found
