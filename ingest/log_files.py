@@ -271,7 +271,8 @@ def _text_columns(
     if is_plain:
         try:
             columns = _read_csv(data, fields, typed=True)
-            if all(map(_has_usual_numbers, columns.values())):
+            may_have_empty_line = all(values.null_count for values in columns.values())
+            if not may_have_empty_line and all(map(_has_usual_numbers, columns.values())):
                 return columns
         except pa.ArrowInvalid:
             pass

@@ -41,7 +41,7 @@ def ordered(
 
     def work() -> None:
         while not stop.is_set():
-            if not may_start.acquire(timeout=_POLL_SECONDS):
+            if not may_start.acquire(timeout=_POLL_SECONDS) or stop.is_set():
                 continue
             with lock:
                 number = next(numbers, None)
@@ -68,5 +68,6 @@ def ordered(
             may_start.release()
     finally:
         stop.set()
+        may_start.release(workers)  # whoever waits need not wait any longer
         for thread in threads:
             thread.join()

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluation,
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from ingest.errors import ClicklakeError, TransientError
@@ -53,7 +56,7 @@ def report_check(
     message: str,
     figures: Mapping[str, Any] | None = None,
 ) -> None:
-    """A check's verdict on this day."""
+    """A check's verdict on this day. Where it was published, `report_materialized` comes first."""
     context.log_event(
         AssetCheckEvaluation(
             asset_key=check.asset_key,
@@ -64,8 +67,20 @@ def report_check(
             partition=day,
             description=message,
             metadata=dict(figures or {}),
+            target_materialization_data=_last_materialization(context.instance, check.asset_key, day),
         )
     )
+
+
+def _last_materialization(
+    instance: dg.DagsterInstance, key: dg.AssetKey, day: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """The one that a verdict has to name: Dagster takes a verdict on any other for an old one, and hides it."""
+    for last in instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[day]), limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp
+        )
+    return None
 
 
 def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:

@@ -171,7 +171,7 @@ class LogDay:
             path = Path(self.lake.root) / key
             if path.suffix == ".parquet":
                 for column in pq.ParquetFile(path).read().columns:
-                    yield from (str(value) for value in column.unique().to_pylist())
+                    yield from (str(value) for value in column.to_pylist())
             else:
                 yield path.read_text()
 

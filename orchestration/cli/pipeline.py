@@ -1,24 +1,21 @@
-"""Runs the pipeline job in this process, on the instance that the UI shows too, and reads back what happened."""
+"""Runs the pipeline job in this process, with its events where a UI finds them, and reads back what happened."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from ingest.errors import LakeError, PublishError, SettingsError
 from orchestration.cli.console import bar, notes, step
+from orchestration.cli.home import dagster_home
 from orchestration.settings import PROJECT_DIR, Settings
-
-DAGSTER_YAML = "# Written by clicklake; yours to change.\ntelemetry:\n  enabled: false\n"
 
 
 @dataclass
@@ -175,11 +172,8 @@ def _late_days(result: PipelineResult) -> list[str]:
 
 @contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
-    """The instance of DAGSTER_HOME, else of .clicklake/dagster in the project, which `make dev` shows too."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(PROJECT_DIR / ".clicklake" / "dagster")))
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(DAGSTER_YAML)
+    """That of DAGSTER_HOME, else of .clicklake/dagster in the project. A UI with the same home shows its runs."""
+    dagster_home(PROJECT_DIR / ".clicklake" / "dagster")
     with dg.DagsterInstance.get() as instance:
         yield instance
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shlex
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 
 from orchestration.cli.console import notes, step
+from orchestration.cli.home import dagster_home
 from orchestration.settings import PROJECT_DIR
 
 DATA_DIR = PROJECT_DIR / ".clicklake" / "services"
@@ -47,20 +47,23 @@ def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
     with step("Starting the embedded services"):
         context = embedded_environment(data_dir.absolute())
         environment = context.__enter__()
+    settings = environment.settings
     try:
         if days:
             with step(f"Making up {days} days of logs"):
                 yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-                load(environment, made_up_days(yesterday, days))
-        for name, value in environment.settings.items():
+                made_up = made_up_days(yesterday, days)
+                load(environment, made_up)
+            # Else the UI's bar of partitions would be eleven years, with these days as a hairline at its end.
+            settings = settings | {"CLICKLAKE_FIRST_DAY": made_up[0].day.isoformat()}
+        for name, value in settings.items():
             click.echo(f"export {name}={shlex.quote(value)}")
         notes.print("These run until Ctrl-C." if not program else f"Running {shlex.join(program)}", highlight=False)
         if not program:
             _wait()
             return 0
-        with exported(environment.settings):
-            home = Path(os.environ.setdefault("DAGSTER_HOME", str(data_dir.absolute() / "dagster")))
-            home.mkdir(parents=True, exist_ok=True)
+        with exported(settings):
+            dagster_home(data_dir.absolute() / "dagster")
             return _run(program)
     finally:
         context.__exit__(None, None, None)

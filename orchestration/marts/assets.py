@@ -110,10 +110,6 @@ def _select(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> lis
 
 
 def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]) -> None:
-    for (unique_id, day), test in result.tests.items():
-        if unique_id in checks and test["status"] != "skipped":
-            message = f"{test['failures']} failing rows. {test['message']}" if test["failures"] else "passed"
-            _report_test(context, checks[unique_id], day, test, message)
     for (name, day), seconds in result.built.items():
         entry = result.published.get((name, day))
         if dg.AssetKey(name) not in context.selected_asset_keys:
@@ -127,6 +123,10 @@ def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Map
                 "seconds": round(seconds + entry["seconds"], 3),
             }
             report_materialized(context, dg.AssetKey(name), day, metadata)
+    for (unique_id, day), test in result.tests.items():
+        if unique_id in checks and test["status"] != "skipped":
+            message = f"{test['failures']} failing rows. {test['message']}" if test["failures"] else "passed"
+            _report_test(context, checks[unique_id], day, test, message)
 
 
 def _report_test(

@@ -28,6 +28,15 @@ from orchestration.resources import Lakehouse
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
 EVENTS_AT_ONCE = 500
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+# Where a whole machine dies, nobody is left to say that its runs have failed. No day takes this long.
+SILENT_RUNS_ARE_DEAD_AFTER = dt.timedelta(hours=12)
 FINGERPRINT_TAG = "clicklake/objects"
 
 
@@ -58,12 +67,21 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
 
 def _request(context: dg.SensorEvaluationContext, day: str, objects: str) -> dg.RunRequest | None:
     """Content and attempt make the run key: news is asked for again, and a run that died is tried again."""
+    if _is_running(context.instance, day):
+        return None
     tags = {FINGERPRINT_TAG: objects}
     attempts = context.instance.get_runs_count(dg.RunsFilter(tags=tags | {"dagster/partition": day}))
     if attempts >= MAX_ATTEMPTS:
         context.log.error(f"{day}: {attempts} runs have died on these objects. See docs/operations.md")
         return None
     return dg.RunRequest(run_key=f"{day}:{objects}:{attempts}", partition_key=day, tags=tags)
+
+
+def _is_running(instance: dg.DagsterInstance, day: str) -> bool:
+    """Whether a run over this day waits or works, which may be about to take the news."""
+    since = dt.datetime.now(dt.UTC) - SILENT_RUNS_ARE_DEAD_AFTER
+    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since))
+    return any(day in _days_of_run(run) for run in unfinished)
 
 
 def days_with_news(lake: Lake, listed: Iterable[SourceObject]) -> dict[str, str]:

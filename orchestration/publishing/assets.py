@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from ingest.errors import PublishError, TransientError
 from ingest.lake import DATA_FILE, Lake
 from orchestration.marts.assets import DAILY_AGGREGATES
 from orchestration.partition_events import (
@@ -71,7 +72,14 @@ def performance_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse)
                     continue
                 started = time.monotonic()
                 rows = engine.sql(_mart_rows(lake, day)).to_arrow_table()
-                report = publish_day(database, day, rows)
+                try:
+                    report = publish_day(database, day, rows)
+                except TransientError:
+                    raise
+                except PublishError as error:  # this day's alone: the others go on
+                    report_check(context, RECONCILED.key, day, False, True, str(error))
+                    bad[day] = str(error)
+                    continue
                 _report(context, day, report, time.monotonic() - started)
     # Whatever refused a day earlier in this run ends the run here, after the good days are published.
     yield from finish(context, bad | refusals(context.instance, context.run_id))
@@ -88,12 +96,12 @@ def _mart_rows(lake: Lake, day: str) -> str:
 
 def _report(context: dg.AssetExecutionContext, day: str, report: DayReport, seconds: float) -> None:
     figures = asdict(report)
-    report_check(context, RECONCILED.key, day, True, True, "MongoDB holds what the mart holds", figures)
-    unmapped = sorted(report.unmapped_codes)
-    message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
-    report_check(context, PUBLICATIONS_MAPPED.key, day, not unmapped, False, message, {"codes": unmapped})
     metadata = {
         name: dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
         for name, value in figures.items()
     }
     report_materialized(context, PERFORMANCE_ENTRIES, day, metadata | {"seconds": round(seconds, 3)})
+    report_check(context, RECONCILED.key, day, True, True, "MongoDB holds what the mart holds", figures)
+    unmapped = sorted(report.unmapped_codes)
+    message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
+    report_check(context, PUBLICATIONS_MAPPED.key, day, not unmapped, False, message, {"codes": unmapped})

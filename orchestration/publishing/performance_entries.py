@@ -67,7 +67,7 @@ TEXTS = ("order_id", "campaign_id", "publication_code", "publication_name", "cha
 NUMBERS = tuple(prefix + column for prefix in ("", "valid_") for column in MEASURES.values())
 COLUMNS = ("report_date", "publication_id", *TEXTS, *NUMBERS)
 
-ATTEMPTS = 10
+ATTEMPTS = 6
 SECONDS_BETWEEN = 0.05  # times the number of the attempt
 # FerretDB 1.24 over SQLite keeps a connection for each replacement of a command and hangs at the hundredth;
 # with 25, three publishers at once are safe. On MongoDB 5,000 changes are 200 commands of about a millisecond.

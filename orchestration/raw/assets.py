@@ -64,12 +64,12 @@ def raw_access_logs(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> 
 
 
 def _report(context: dg.AssetExecutionContext, result: DayResult) -> None:
-    for verdict in result.verdicts:
-        _report_verdict(context, result.day, verdict)
     if result.published:
         report_materialized(context, RAW_ACCESS_LOGS, result.day, _metadata(result))
     else:
         context.log.error(f"{result.day} refused, its last good version stays: {result.reason}")
+    for verdict in result.verdicts:
+        _report_verdict(context, result.day, verdict)
 
 
 def _report_verdict(context: dg.AssetExecutionContext, day: str, verdict: Verdict) -> None:

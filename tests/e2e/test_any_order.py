@@ -36,9 +36,36 @@ def new(
 
 
 @pytest.mark.slow
-def test_a_second_run_changes_nothing(environment: Environment) -> None:
-    environment.put(good(ONE), good(TWO))
-    environment.run(ONE, TWO)
+def test_neither_order_nor_repetition_matters_and_the_numbers_are_true(new: Maker) -> None:
+    one, two = good(ONE), good(TWO)
+
+    at_once = new()
+    at_once.put(one, two)
+    at_once.put(one, late=True)
+    assert at_once.run(ONE, TWO).bad == {}
+    _assert_second_run_changes_nothing(at_once)
+
+    backwards = new()
+    _same_objects(at_once, backwards)
+    backwards.run(TWO)
+    assert backwards.run(ONE).restated == [TWO]  # ONE has rows of TWO
+
+    as_it_comes = new()
+    as_it_comes.put(one, two)
+    as_it_comes.run(ONE)
+    assert as_it_comes.entries() != []
+    _same_objects(at_once, as_it_comes)  # ONE's late object among them
+    as_it_comes.run(ONE)
+    as_it_comes.run(TWO)
+
+    for other in (backwards, as_it_comes):
+        assert same_rows(_comparable(other), _comparable(at_once))
+        assert other.entries() == at_once.entries()
+    truth = expected_aggregates([one.truth_with_late, two.truth])
+    assert _mart(at_once) == {key: measures for key, measures in truth.items() if key[0].isoformat() in (ONE, TWO)}
+
+
+def _assert_second_run_changes_nothing(environment: Environment) -> None:
     files, documents = environment.contents(), environment.documents()
     assert documents
 
@@ -50,34 +77,6 @@ def test_a_second_run_changes_nothing(environment: Environment) -> None:
     for day in (ONE, TWO):
         report = again.materialized["performance_entries", day]
         assert report["unchanged"] == report["documents"] > 0
-
-
-@pytest.mark.slow
-def test_order_does_not_matter_and_the_numbers_are_true(new: Maker) -> None:
-    one, two = good(ONE), good(TWO)
-
-    at_once = new()
-    at_once.put(one, two)
-    at_once.put(one, late=True)
-    assert at_once.run(ONE, TWO).bad == {}
-
-    backwards = new()
-    _same_objects(at_once, backwards)
-    backwards.run(TWO)
-    assert backwards.run(ONE).restated == [TWO]
-
-    as_it_comes = new()
-    as_it_comes.put(one, two)
-    as_it_comes.run(ONE)
-    as_it_comes.run(TWO)
-    _same_objects(at_once, as_it_comes)
-    as_it_comes.run(ONE)
-
-    for other in (backwards, as_it_comes):
-        assert same_rows(_comparable(other), _comparable(at_once))
-        assert other.entries() == at_once.entries() != []
-    truth = expected_aggregates([one.truth_with_late, two.truth])
-    assert _mart(at_once) == {key: measures for key, measures in truth.items() if key[0].isoformat() in (ONE, TWO)}
 
 
 def _same_objects(first: Environment, second: Environment) -> None:

@@ -519,6 +519,16 @@ def test_duplicates_from_before_the_unique_key_are_soft_deleted_but_for_one(mong
     assert report.mongodb_impressions == 5000
 
 
+def test_a_unique_index_of_others_that_keeps_entries_out_is_named(mongodb_database: Mongo) -> None:
+    mongodb_database[COLLECTION].create_index([("orderId", 1), ("source", 1)], unique=True)
+
+    with pytest.raises(PublishError, match="another unique index of performance_entries keeps some out") as caught:
+        publish_day(mongodb_database, DAY, table(row(), row(creative_id="7")), now=FIRST)
+
+    assert str(caught.value).startswith("2026-01-12: ")
+    assert len(live(mongodb_database)) == 1
+
+
 # The connection.
 
 

@@ -120,7 +120,7 @@ def test_any_bytes_are_read_without_a_crash(body: bytes, seed: int) -> None:
         data[chance.randrange(len(data))] = chance.randrange(256)
     reader = BlockReader(io.BytesIO(bytes(data)))
     found = b"".join(reader)
-    assert reader.error or found == body or data[:2] != blocks.GZIP_MAGIC or len(found) != len(body)
+    assert reader.error or found == body or data[:2] != blocks.GZIP_MAGIC
 
 
 # Lines
