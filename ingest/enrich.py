@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.resources import files
@@ -62,6 +63,7 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place(None, None, None)
+_PLACE_DATABASES = ("City", "Country", "Enterprise", "Location")
 
 _MOBILE_SYSTEMS = {"iOS", "Android", "Windows Phone", "Windows Mobile", "BlackBerry OS", "KaiOS", "HarmonyOS"}
 _DESKTOP_SYSTEMS = {"Windows", "Mac OS X", "Linux", "Ubuntu", "Chrome OS", "Fedora", "FreeBSD", "Debian", "Mac OS"}
@@ -113,13 +115,15 @@ def _category(lowered: str, system: str | None) -> str:
 
 
 class Geo:
-    """Country, region and city of an address, from an optional MaxMind City database.
+    """Country, region and city of an address, from an optional MaxMind City or Country database.
 
-    A database that is missing or broken costs one warning, and all places are null.
+    A database that is missing, broken or of another kind costs one warning; what it does not tell is null.
     """
 
     def __init__(self, database: Path | None) -> None:
         self._reader: Any = None
+        self._database = database
+        self._warning = threading.Lock()  # whoever takes it warns; nobody gives it back
         if database is None:
             return
         import maxminddb
@@ -127,29 +131,34 @@ class Geo:
         try:
             self._reader = maxminddb.open_database(database)
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
-            self._give_up(database, error)
-        self._database = database
+            self._warn(str(error))
+            return
+        kind = self._reader.metadata().database_type
+        if not any(word in kind for word in _PLACE_DATABASES):
+            self._warn(f"its type is {kind!r}, not City or Country")
 
-    def _give_up(self, database: Path, error: Exception) -> None:
-        log.warning("geo database %s cannot be used (%s): country, region and city are null", database, error)
-        self._reader = None
+    def _warn(self, reason: str) -> None:
+        if self._warning.acquire(blocking=False):
+            log.warning(
+                "geo database %s does not give all places (%s): country, region and city are null there",
+                self._database,
+                reason,
+            )
 
     @property
     def is_open(self) -> bool:
         return self._reader is not None
 
     def look_up(self, address: str) -> Place:
-        reader = self._reader
-        if reader is None:
+        if self._reader is None:
             return NOWHERE
         try:
-            record = reader.get(address)
+            return _place(self._reader.get(address))
         except ValueError:
             return NOWHERE  # an IPv6 address in a database of IPv4
         except Exception as error:  # a database that is broken in the middle raises several kinds
-            self._give_up(self._database, error)
+            self._warn(str(error))
             return NOWHERE
-        return _place(record)
 
 
 def _place(record: Any) -> Place:

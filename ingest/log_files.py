@@ -26,7 +26,7 @@ BATCH_BYTES = 24 << 20  # of plain text parsed at once: some 45,000 lines
 BEGINNING = 4096  # bytes that tell text from JSON
 JSON_LINES = ("json",)  # stands for a header where a file is JSON lines
 TIMESTAMP_MS = "timestamp(ms)"
-DIRECTIVES = (b"#Version", b"#Fields", b"#Software", b"#Start-Date", b"#End-Date", b"#Date", b"#Remark")
+DIRECTIVES = (b"#Version:", b"#Fields:", b"#Software:", b"#Start-Date:", b"#End-Date:", b"#Date:", b"#Remark:")
 
 MAX_STATUS = 999
 MAX_INTEGER = 10**18 - 1
@@ -172,7 +172,7 @@ def _cut_at_directives(
     while start < len(data):
         if data.startswith(DIRECTIVES, start):
             end = data.index(b"\n", start) + 1
-            if data.startswith(b"#Fields", start) and reason is None:
+            if data.startswith(b"#Fields:", start) and reason is None:
                 header = header_fields(data[start:end])
             line += 1
         else:

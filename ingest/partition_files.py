@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +33,13 @@ class PartitionFiles:
         self._buffers: dict[Buffer, list[pa.Table]] = {}
         self._waiting: dict[Buffer, int] = {}
         self.rows: dict[str, int] = {}
+
+    def __enter__(self) -> PartitionFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._writers.values():
+            let_go(writer)
 
     def add(self, event_date: str, kind: str, table: pa.Table) -> None:
         buffer = (event_date, kind)
@@ -74,3 +82,11 @@ class PartitionFiles:
         for writer in self._writers.values():
             writer.close()
         return {event_date: self.path(event_date) for event_date in sorted(self._writers)}
+
+
+def let_go(writer: pq.ParquetWriter) -> None:
+    """Closes what an error left open, whole or not: an open file keeps its place on a full disk."""
+    for close in (writer.close, writer.file_handle.close):
+        with suppress(OSError, pa.ArrowException):
+            close()
+    writer.is_open = False

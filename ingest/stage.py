@@ -22,12 +22,13 @@ from ingest.dedup import SeenRequests
 from ingest.errors import SourceError
 from ingest.log_files import ObjectFacts, batches, read_pieces
 from ingest.parallel import ordered
-from ingest.partition_files import PartitionFiles
+from ingest.partition_files import PartitionFiles, let_go
 from ingest.schema import LEDGER, REJECTS, arrow_schema
 from ingest.source import Source, SourceObject
 
 TASK_BYTES = 3 << 20  # compressed bytes of small objects that are read as one task
 FETCH_WHOLE_BYTES = 8 << 20  # a larger object is streamed
+FETCH_AHEAD_BYTES = 16 << 20
 FETCH_THREADS = 16
 REJECTS_AT_ONCE = 20_000
 
@@ -87,11 +88,13 @@ def stage_day(
         workers: threads that decompress and parse; two saturate two cores.
     """
     counts = [ObjectCounts(item) for item in objects]
-    files = PartitionFiles(folder / "rows", PLAIN_COLUMNS)
     seen = SeenRequests(folder)
-    rejects = _RejectsFile(folder / "rejects.parquet", "access_logs", counts)
     tasks = _tasks(objects)
-    with ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool:
+    with (
+        PartitionFiles(folder / "rows", PLAIN_COLUMNS) as files,
+        _RejectsFile(folder / "rejects.parquet", "access_logs", counts) as rejects,
+        ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool,
+    ):
         fetcher = _Fetcher(source, objects, pool)
 
         def parsed(task: range) -> Iterator[ParsedBatch]:
@@ -107,10 +110,11 @@ def stage_day(
                 if progress and task.stop != done:
                     done = task.stop
                     progress(done, len(objects), sum(files.rows.values()))
-    if day not in files.rows:  # a published day always has its own file, so that an empty one is known to be empty
-        files.add(day, "other", _empty_table())
-    finished = files.close()
-    return StagedDay("access_logs", day, finished, files.rows, rejects.close(), counts, dict(rejects.by_reason))
+        if day not in files.rows:  # a published day always has its own file, so that an empty one is known to be empty
+            files.add(day, "other", _empty_table())
+        finished = files.close()
+        rejects_file = rejects.close()
+    return StagedDay("access_logs", day, finished, files.rows, rejects_file, counts, dict(rejects.by_reason))
 
 
 def _tasks(objects: Sequence[SourceObject]) -> list[range]:
@@ -130,15 +134,17 @@ def _tasks(objects: Sequence[SourceObject]) -> list[range]:
 class _Fetcher:
     """Reads small objects ahead of the parser, `FETCH_THREADS` at once; large ones are opened when asked for."""
 
-    AHEAD = 2 * FETCH_THREADS
-
     def __init__(self, source: Source, objects: Sequence[SourceObject], pool: ThreadPoolExecutor) -> None:
         self._source, self._objects, self._pool = source, objects, pool
         self._fetched: dict[int, Future[bytes]] = {}
         self._next = 0
 
     def open(self, index: int) -> BinaryIO:
-        for ahead in range(index, min(index + self.AHEAD, len(self._objects))):
+        waiting = 0
+        for ahead in range(index, min(index + 2 * FETCH_THREADS, len(self._objects))):
+            waiting += self._objects[ahead].size
+            if ahead > index and waiting > FETCH_AHEAD_BYTES:
+                break
             self._submit(ahead)
         fetched = self._fetched.pop(index, None)
         return self._source.open(self._objects[index]) if fetched is None else io.BytesIO(fetched.result())
@@ -224,6 +230,12 @@ class _RejectsFile:
         self._schema = arrow_schema(REJECTS)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
         self.by_reason: Counter[str] = Counter()
+
+    def __enter__(self) -> _RejectsFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        let_go(self._writer)
 
     def add(self, rejects: list[Reject]) -> None:
         self.by_reason.update(reject.reason for reject in rejects)

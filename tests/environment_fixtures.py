@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -80,16 +80,25 @@ class Environment:
 
         return run_days(list(days), publishes)
 
-    def job(self, name: str, instance: dg.DagsterInstance, days: list[str], **tags: str) -> dg.ExecuteInProcessResult:
-        """Runs a job over days without a gap."""
+    def job(
+        self,
+        name: str,
+        instance: dg.DagsterInstance,
+        days: Sequence[str],
+        selection: Sequence[dg.AssetKey] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Runs a job, or some of its assets, over days without a gap."""
         from orchestration.definitions import defs
         from orchestration.partitions import range_tags
 
         return defs.resolve_job_def(name).execute_in_process(
             instance=instance,
-            tags=range_tags(days) | tags if len(days) > 1 else tags,
+            asset_selection=selection,
             partition_key=days[0] if len(days) == 1 else None,
+            tags=dict(tags or {}) | (range_tags(list(days)) if len(days) > 1 else {}),
             raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
 
     def command(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:

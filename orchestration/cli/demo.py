@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
 from pathlib import Path
 
@@ -43,7 +42,6 @@ def command(folder: Path) -> int:
 
     with step("Making up five days of traffic"):
         days = made_up_days(FIRST_DAY + dt.timedelta(days=DAYS - 1), DAYS, bad=BAD)
-    os.environ["DAGSTER_HOME"] = str(folder / "dagster")
     with embedded_environment(folder) as environment, exported(environment.settings | _dagster_home(folder)):
         with step("Putting the logs into the embedded S3"):
             load(environment, days)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-DAGSTER_YAML = "# Written by clicklake; yours to change.\ntelemetry:\n  enabled: false\n"
+DAGSTER_YAML = """\
+# Written by clicklake; yours to change.
+telemetry:
+  enabled: false
+nux: # the UI asks nobody for a mail address
+  enabled: false
+"""
 
 
 def dagster_home(default: Path) -> Path:

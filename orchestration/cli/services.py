@@ -81,6 +81,8 @@ def _wait() -> None:
 
 def _run(program: tuple[str, ...]) -> int:
     """Runs the program in the foreground; Ctrl-C and SIGTERM are its to handle."""
+    # A script that starts this in the background has Ctrl-C ignored; `dagster dev` would then ignore SIGTERM too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(program)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:

@@ -61,8 +61,10 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
         return
     requests = [request for day in sorted(news) if (request := _request(context, day, news[day]))]
     yield from requests
-    if not requests:
+    if not news:
         yield dg.SkipReason(f"{first} … {last}: the ledger knows all objects")
+    elif not requests:
+        yield dg.SkipReason(f"{', '.join(sorted(news))}: news, but a run is at it, or {MAX_ATTEMPTS} have died on it")
 
 
 def _request(context: dg.SensorEvaluationContext, day: str, objects: str) -> dg.RunRequest | None:
@@ -110,7 +112,8 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
             continue
         run = context.instance.get_run_by_id(record.run_id)
         in_run = _days_of_run(run) if run else set()
-        for day in cast(list[str], event.metadata["touched_days"].value):
+        touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
+        for day in cast(list[str], touched.value if touched else []):
             if day not in in_run and daily.has_partition_key(day) and is_published(lake, day):
                 yield dg.RunRequest(run_key=f"{day}:{record.storage_id}", partition_key=day)
         context.update_cursor(str(record.storage_id))

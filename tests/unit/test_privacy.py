@@ -18,7 +18,7 @@ from tests.log_lines import QUICK
 # What e-mail addresses, phone numbers and escapes are made of: such text meets the expressions far more often.
 PIECES = st.sampled_from(
     "@ %40 %2540 ann x.org . %2E %252E + %2B %252B - ( ) %28 %29 %20 312 555 0199 13125550199 tel= phone: mobile%3D "
-    "fax%253d & = % %25 é".split()  # noqa: SIM905
+    "fax%253d & = % %25 é".split()
 )
 TEXT = st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join)
 

@@ -1,0 +1,297 @@
+"""Sensors and the schedule: what is requested, and what is not. Real logs in S3, real runs on an instance in memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ingest.lake import ledger_key
+from orchestration.partitions import next_day
+from orchestration.publishing.performance_entries import COLLECTION
+from tests.environment_fixtures import DAYS, Environment, bad, good
+from tests.log_lines import lines, log
+
+DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
+RAW = dg.AssetKey("raw_access_logs")
+
+pytestmark = pytest.mark.usefixtures("manifest")
+
+
+def recent(days_back: int) -> str:
+    """A day that the sensor looks at, whether or not its window moves on while the test runs."""
+    from orchestration.operations.sensors import last_closed_day
+
+    return (last_closed_day(dt.datetime.now(dt.UTC)) - dt.timedelta(days=days_back)).isoformat()
+
+
+def tick(name: str, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
+    """One evaluation, as the daemon does it: requests with their partition in the tags, and the next cursor."""
+    from orchestration.definitions import defs
+
+    resources = {"lakehouse": defs.resources["lakehouse"]} if name != "published_marts" else {}
+    with dg.build_sensor_context(
+        instance=instance, cursor=cursor, definitions=defs, resources=resources
+    ) as context:
+        return defs.resolve_sensor_def(name).evaluate_tick(context)
+
+
+def days(ticked: Any) -> list[str]:
+    return [request.partition_key for request in ticked.run_requests]
+
+
+def put_log(environment: Environment, day: str, name: str, count: int = 30) -> str:
+    """One object of a day, with rows of that day."""
+    rows = [row.replace(DAYS[0].encode(), day.encode()) for row in lines(count, start=sum(map(ord, name)) * 100)]
+    key = f"E1TEST.{day}-10.{name}.gz"
+    environment.put_object(key, log(rows))
+    return key
+
+
+def ingest(environment: Environment, instance: dg.DagsterInstance, *wanted: str, **tags: str) -> bool:
+    """Runs the raw asset of the daily job alone, which needs no dbt."""
+    return environment.job("daily_build", instance, list(wanted), selection=[RAW], tags=tags).success
+
+
+def follow(environment: Environment, instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest]) -> list[bool]:
+    """Does what was requested, with the tags that the daemon would give the run."""
+    return [
+        ingest(environment, instance, str(request.partition_key), **{**request.tags, "dagster/run_key": request.run_key})
+        for request in requests
+    ]
+
+
+# new_objects
+
+
+def test_only_a_day_with_new_or_changed_objects_is_requested(
+    environment: Environment, instance: dg.DagsterInstance
+) -> None:
+    older, newer = recent(3), recent(2)
+    for day in (older, newer):
+        put_log(environment, day, "a")
+    first = tick("new_objects", instance)
+    assert days(first) == [older, newer]
+    assert follow(environment, instance, first.run_requests) == [True, True]
+
+    assert days(tick("new_objects", instance)) == []
+    assert "the ledger knows all objects" in tick("new_objects", instance).skip_message
+
+    put_log(environment, older, "late")  # an object of an old day
+    late = tick("new_objects", instance)
+    assert days(late) == [older]
+    assert [request.run_key for request in tick("new_objects", instance).run_requests] == [late.run_requests[0].run_key]
+    follow(environment, instance, late.run_requests)
+    assert days(tick("new_objects", instance)) == []
+
+    put_log(environment, newer, "a", count=31)  # the same object with other content
+    assert days(tick("new_objects", instance)) == [newer]
+    put_log(environment, newer, "a")  # as it was: stored anew, nothing else
+    assert days(tick("new_objects", instance)) == []
+
+    environment.remove(f"E1TEST.{older}-10.late.gz")
+    assert days(tick("new_objects", instance)) == [older]
+
+
+def test_days_outside_of_the_window_are_not_looked_at(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    for day in (recent(0), recent(4), today):
+        put_log(environment, day, "a")
+    monkeypatch.setenv("CLICKLAKE_SENSOR_LOOKBACK_DAYS", "3")
+
+    assert days(tick("new_objects", instance)) == [recent(0)]
+
+
+def test_a_refused_day_is_requested_again_only_with_other_objects(
+    environment: Environment, instance: dg.DagsterInstance
+) -> None:
+    day = recent(2)
+    environment.put(bad(day))
+    first = tick("new_objects", instance)
+    assert days(first) == [day]
+    assert follow(environment, instance, first.run_requests) == [False]
+    assert not environment.lake.exists(ledger_key("access_logs", day))
+
+    assert days(tick("new_objects", instance)) == []
+    put_log(environment, day, "more")
+    assert days(tick("new_objects", instance)) == [day]
+
+
+def test_a_run_that_died_is_requested_again_but_not_for_ever(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration.operations.sensors import MAX_ATTEMPTS
+
+    day = recent(1)
+    put_log(environment, day, "a")
+    no_folder = environment.folder / "a-file"
+    no_folder.touch()
+    keys = []
+    for _ in range(MAX_ATTEMPTS):
+        ticked = tick("new_objects", instance)
+        assert days(ticked) == [day]
+        keys.append(ticked.run_requests[0].run_key)
+        with monkeypatch.context() as patch:
+            patch.setenv("CLICKLAKE_LAKE", str(no_folder))
+            assert follow(environment, instance, ticked.run_requests) == [False]
+    assert len(set(keys)) == MAX_ATTEMPTS  # the daemon runs each key once
+
+    given_up = tick("new_objects", instance)
+    assert days(given_up) == []
+    assert f"{MAX_ATTEMPTS} have died" in given_up.skip_message
+    put_log(environment, day, "b")
+    assert days(tick("new_objects", instance)) == [day]
+
+
+@pytest.mark.parametrize("tagged", ["by partition", "by range"])
+def test_a_day_that_a_run_is_at_is_not_requested_a_second_time(
+    environment: Environment, instance: dg.DagsterInstance, tagged: str
+) -> None:
+    from orchestration.definitions import defs
+
+    day, other = recent(2), recent(1)
+    put_log(environment, day, "a")
+    put_log(environment, other, "a")
+    span = {"dagster/asset_partition_range_start": recent(3), "dagster/asset_partition_range_end": day}
+    run = instance.create_run_for_job(
+        defs.resolve_job_def("daily_build"), tags={"dagster/partition": day} if tagged == "by partition" else span
+    )
+    assert days(tick("new_objects", instance)) == [other]
+
+    instance.report_run_failed(run)
+    assert days(tick("new_objects", instance)) == [day, other]
+
+
+def test_unreachable_logs_are_a_reason_not_a_failure(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLICKLAKE_LOGS", "s3://no-such-bucket-of-ours/logs")
+
+    ticked = tick("new_objects", instance)
+
+    assert days(ticked) == []
+    assert "no such bucket. Correct CLICKLAKE_LOGS" in ticked.skip_message
+
+
+# late_rows
+
+
+def test_days_that_late_rows_came_for_are_built_again(environment: Environment, instance: dg.DagsterInstance) -> None:
+    first, second = DAYS[:2]
+    environment.put(good(first), good(second))
+    ingest(environment, instance, first)
+    ticked = tick("late_rows", instance)
+    assert days(ticked) == []  # it has rows of the second day, which nobody has built yet
+
+    ingest(environment, instance, second)
+    ticked = tick("late_rows", instance, ticked.cursor)
+    assert days(ticked) == []
+
+    ingest(environment, instance, first)
+    ticked, cursor = tick("late_rows", instance, ticked.cursor), ticked.cursor
+    assert days(ticked) == [second]
+    assert ticked.run_requests[0].job_name in (None, "restate")
+    assert tick("late_rows", instance, cursor).run_requests[0].run_key == ticked.run_requests[0].run_key
+    assert days(tick("late_rows", instance, ticked.cursor)) == []
+
+    ingest(environment, instance, first)
+    again = tick("late_rows", instance, ticked.cursor)
+    assert days(again) == [second]
+    assert again.run_requests[0].run_key != ticked.run_requests[0].run_key
+
+    ingest(environment, instance, first, second)  # the second day's marts follow in the same run
+    assert days(tick("late_rows", instance, again.cursor)) == []
+
+
+def test_a_day_marked_by_hand_and_days_that_are_no_partition_request_nothing(
+    environment: Environment, instance: dg.DagsterInstance
+) -> None:
+    day = DAYS[0]
+    put_log(environment, day, "a")
+    ingest(environment, instance, day)
+    by_hand = dg.AssetMaterialization(RAW, partition=DAYS[1])
+    odd = dg.AssetMaterialization(
+        RAW, partition=DAYS[2], metadata={"touched_days": dg.MetadataValue.json(["1999-12-31", "2999-01-01"])}
+    )
+    real = dg.AssetMaterialization(RAW, partition=DAYS[2], metadata={"touched_days": dg.MetadataValue.json([day])})
+    for event in (by_hand, odd, real):
+        instance.report_runless_asset_event(event)
+
+    ticked = tick("late_rows", instance)
+
+    assert days(ticked) == [day]
+    assert days(tick("late_rows", instance, ticked.cursor)) == []
+
+
+# published_marts
+
+
+def test_each_mart_that_was_put_in_place_is_published_once(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration.operations import sensors
+
+    for day in DAYS[:3]:
+        instance.report_runless_asset_event(dg.AssetMaterialization(DAILY_AGGREGATES, partition=day))
+    instance.report_runless_asset_event(dg.AssetMaterialization(DAILY_AGGREGATES, partition=DAYS[0]))
+
+    ticked = tick("published_marts", instance)
+    assert days(ticked) == [*DAYS[:3], DAYS[0]]
+    assert len({request.run_key for request in ticked.run_requests}) == 4
+    assert days(tick("published_marts", instance, ticked.cursor)) == []
+
+    monkeypatch.setattr(sensors, "EVENTS_AT_ONCE", 3)  # more than fit into one tick
+    part = tick("published_marts", instance)
+    assert days(part) == DAYS[:3]
+    assert days(tick("published_marts", instance, part.cursor)) == [DAYS[0]]
+
+
+@pytest.mark.slow
+def test_only_runs_that_do_not_publish_themselves_are_followed(
+    environment: Environment, instance: dg.DagsterInstance
+) -> None:
+    from orchestration.marts.assets import DAILY_AGGREGATES
+    from orchestration.publishing.assets import PERFORMANCE_ENTRIES
+
+    day = DAYS[0]
+    put_log(environment, day, "a")
+    assert environment.job("daily_build", instance, [day]).success
+    ticked = tick("published_marts", instance)
+    assert days(ticked) == [day]
+    assert environment.entries() == []
+
+    request = ticked.run_requests[0]
+    assert environment.job("publish", instance, [request.partition_key], tags=request.tags).success
+    assert days(tick("published_marts", instance, ticked.cursor)) == []
+
+    chosen = [RAW, DAILY_AGGREGATES, PERFORMANCE_ENTRIES]  # as a person chooses assets in the UI
+    assert environment.job("pipeline", instance, [day], selection=chosen).success
+    after = tick("published_marts", instance, ticked.cursor)
+    assert days(after) == []
+    assert after.cursor != ticked.cursor  # the event was seen
+
+
+# the schedule
+
+
+@pytest.mark.parametrize(
+    ("at", "wanted"),
+    [("2026-01-13T06:00", "2026-01-12"), ("2027-01-01T06:00", "2026-12-31"), ("2028-03-01T06:00", "2028-02-29")],
+)
+def test_the_schedule_builds_yesterday_at_six_utc(at: str, wanted: str) -> None:
+    from orchestration.definitions import defs
+
+    schedule = defs.resolve_schedule_def("build_yesterday")
+    context = dg.build_schedule_context(
+        scheduled_execution_time=dt.datetime.fromisoformat(at).replace(tzinfo=dt.UTC),
+        repository_def=defs.get_repository_def(),
+    )
+
+    assert days(schedule.evaluate_tick(context)) == [wanted]
+    assert schedule.job_name == "daily_build"
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "UTC")

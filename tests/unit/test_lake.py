@@ -1,0 +1,153 @@
+"""A lake in a folder: files whole or not at all. S3 is in tests/integration/test_ingest_s3.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ingest.errors import LakeError
+from ingest.lake import STAGING, Lake, LakeFile, S3Options
+
+TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def test_a_file_is_put_listed_read_and_deleted(lake: Lake, tmp_path: Path) -> None:
+    size = lake.put_table(TABLE, "raw/t/day=1/data.parquet")
+    lake.put_text("hello é", "raw/t/day=2/note.txt")
+    assert lake.read_table("raw/t/day=1/data.parquet").equals(TABLE)
+    assert lake.read_table("raw/t/day=1/data.parquet", ["b"]).column_names == ["b"]
+    assert lake.read_text("raw/t/day=2/note.txt") == "hello é"
+    first, second = lake.files("raw")
+    assert (first.key, first.size, first.partition("day"), first.partition("x")) == (
+        "raw/t/day=1/data.parquet",
+        size,
+        "1",
+        None,
+    )
+    assert second.key == "raw/t/day=2/note.txt"
+    assert lake.exists(first.key)
+    assert not lake.exists("raw/t/day=1")
+    lake.delete(first.key)
+    assert [file.key for file in lake.files("raw")] == [second.key]
+    lake.delete("raw")
+    lake.delete("raw")
+    assert lake.files("raw") == lake.files("nowhere") == []
+
+
+def test_putting_replaces_and_takes_the_local_file_away(lake: Lake) -> None:
+    for text in ("one", "two"):
+        with lake.staging() as folder:
+            local = folder / "x"
+            local.write_text(text)
+            assert lake.put(local, "x/y") == 3
+            assert not local.exists()
+    assert lake.read_text("x/y") == "two"
+
+
+def test_staging_is_gone_afterwards_even_after_an_error(lake: Lake) -> None:
+    def fail() -> None:
+        with lake.staging() as folder:
+            (folder / "x").write_text("x")
+            raise ValueError("on the way")
+
+    with pytest.raises(ValueError, match="on the way"):
+        fail()
+    assert list((Path(lake.root) / STAGING).iterdir()) == []
+
+
+def test_what_a_killed_process_left_behind_is_taken_away(lake: Lake) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = Path(lake.root) / STAGING / f"{process.pid}-abcd" / "rows"
+    left.mkdir(parents=True)
+    with lake.staging() as ours, lake.staging() as also_ours:
+        assert ours.exists()
+        assert also_ours.exists()
+        assert not left.exists()
+
+
+def test_a_lake_is_made_without_touching_anything(tmp_path: Path) -> None:
+    Lake(str(tmp_path / "none"))
+    Lake("s3://no-such-bucket/prefix", S3Options(endpoint_url="http://127.0.0.1:1"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_addresses(tmp_path: Path) -> None:
+    assert Lake(f"file://{tmp_path}").uri("a/b") == f"{tmp_path}/a/b"
+    assert Lake("s3://bucket/some/prefix/").uri("a/b") == "s3://bucket/some/prefix/a/b"
+    assert Lake("s3://bucket").path("a/b") == "bucket/a/b"
+    with pytest.raises(LakeError, match="only a folder or s3://"):
+        Lake("gs://bucket/x")
+
+
+def test_no_secret_is_shown() -> None:
+    options = S3Options("http://127.0.0.1:1", "us-east-1", "AKIDEXAMPLE", "the secret", "the token")
+    for text in (repr(options), repr(Lake("s3://b", options)), str(options)):
+        assert "secret" not in text.replace("secret_access_key", "")
+        assert "token" not in text
+
+
+def test_a_file_that_cannot_be_read_is_explained(lake: Lake) -> None:
+    lake.put_text("no parquet", "text.parquet")
+    with pytest.raises(LakeError, match=r"reading .*missing.parquet"):
+        lake.read_table("missing.parquet")
+    with pytest.raises(LakeError, match=r"reading .*missing.txt"):
+        lake.read_text("missing.txt")
+    with pytest.raises(LakeError, match=r"reading .*text.parquet: no whole Parquet file"):
+        lake.read_table("text.parquet")
+
+
+def test_a_lake_that_is_a_file_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "lake").write_text("x")
+    with pytest.raises(LakeError, match="making"):
+        Lake(str(tmp_path / "lake")).put_text("x", "a/b")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_explained_and_leaves_the_file_as_it_was(tiny_disk: Path) -> None:
+    lake = Lake(str(tiny_disk / "lake"))
+    lake.put_text("before", "x")
+    for write in (
+        lambda: lake.put_text("y" * 1_000_000, "x"),
+        lambda: lake.put_table(pa.table({"a": range(1_000_000)}), "x"),
+    ):
+        with pytest.raises(LakeError, match=r"the disk is full. Free some space and run again"):
+            write()
+    assert lake.read_text("x") == "before"
+    assert [path.name for path in (tiny_disk / "lake").rglob("*") if path.is_file()] == ["x"]
+
+
+def test_duckdb_reads_the_lake_in_utc(lake: Lake) -> None:
+    lake.put_table(TABLE, "raw/t/data.parquet")
+    with lake.connect() as connection:
+        rows = connection.execute(f"select * from read_parquet('{lake.uri('raw/t/data.parquet')}')").fetchall()
+        assert rows == [(1, "x"), (2, None)]
+        assert connection.execute("select current_setting('TimeZone')").fetchone() == ("UTC",)
+
+
+def test_a_key_without_a_partition_has_none() -> None:
+    from datetime import UTC, datetime
+
+    file = LakeFile("raw/t/event_date=2026-01-12/x=/data.parquet", 1, datetime.now(UTC))
+    assert (file.partition("event_date"), file.partition("x"), file.partition("date")) == ("2026-01-12", "", None)

@@ -1,0 +1,45 @@
+"""The lake as SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ingest.views import create_views
+from tests.log_lines import LogDay, line, lines, log
+
+
+def test_an_empty_lake_has_no_views(tmp_path: Path) -> None:
+    day = LogDay(tmp_path)
+    with day.lake.connect() as connection:
+        assert create_views(day.lake, connection) == []
+
+
+def test_every_table_has_a_view_and_refused_days_stand_apart(tmp_path: Path) -> None:
+    day = LogDay(tmp_path / "it's a lake")
+    day.add(log([*lines(99), line(id="next", date="2026-01-13"), b"broken"]))
+    assert day.ingest().published
+    day.add(log([b"broken"] * 200), "late")
+    assert not day.ingest().published
+
+    with day.lake.connect() as connection:
+        assert create_views(day.lake, connection) == [
+            "ledger.access_logs",
+            "quarantine.access_logs",
+            "quarantine.verdicts",
+            "raw.access_logs",
+            "rejects.access_logs",
+        ]
+
+        def rows(query: str) -> list[tuple[object, ...]]:
+            return connection.execute(query).fetchall()
+
+        by_day = (
+            "select event_date::varchar, source_date::varchar, count(*) from raw.access_logs group by all order by all"
+        )
+        assert rows(by_day) == [("2026-01-12", "2026-01-12", 99), ("2026-01-13", "2026-01-12", 1)]
+        assert rows("select reason, source_line from rejects.access_logs") == [("bad_timestamp", 103)]
+        assert rows("select sum(rows_read) from ledger.access_logs") == [(101,)]
+        assert rows("select day::varchar, count(*) from quarantine.access_logs group by all") == [("2026-01-12", 100)]
+        assert rows('select "table", day::varchar, reasons[1].check from quarantine.verdicts') == [
+            ("access_logs", "2026-01-12", "reject_share")
+        ]
