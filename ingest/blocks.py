@@ -15,6 +15,7 @@ READ_BYTES = 8 << 20
 MAX_LINE_BYTES = 1 << 20  # a longer line is rejected; CloudFront's own are below 64 KiB
 GZIP_MAGIC = b"\x1f\x8b"
 _NEWLINE = ord("\n")
+_GZIP_ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, zlib.error)
 
 
 class BlockReader:
@@ -36,7 +37,7 @@ class BlockReader:
                 while data:
                     yield data
                     data = self._stream.read(READ_BYTES)
-        except (isal_zlib.error, zlib.error) as error:
+        except _GZIP_ERRORS as error:
             self.error = f"corrupt gzip: {error}"
         except (OSError, EOFError) as error:
             self.error = f"reading stopped: {type(error).__name__}"

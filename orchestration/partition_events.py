@@ -40,6 +40,17 @@ def partitioned_check(name: str, asset: dg.AssetKey, description: str | None, bl
         return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=daily)
 
 
+def days_of(context: dg.AssetExecutionContext) -> list[str]:
+    """The days of a run: one, or a range.
+
+    Raises:
+        Failure: the run names none, as one that "Execute all" on an asset's checks in the UI starts.
+    """
+    if not (context.has_partition_key or context.has_partition_key_range):
+        raise dg.Failure("This run names no day. A day's checks run when the day is built: materialize it instead")
+    return list(context.partition_keys)
+
+
 def report_materialized(
     context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, metadata: Mapping[str, Any]
 ) -> None:

@@ -17,7 +17,6 @@ WIDTH_IN_A_LOG = 160
 console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_LOG)
 notes = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_IN_A_LOG)
 
-NEVER_WRAPPED = ("day", "state")
 STATE_STYLES = {"published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red"}
 
 
@@ -27,7 +26,7 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any
     for position, name in enumerate(columns):
         values = [row[position] for row in rows]
         is_number = bool(values) and all(isinstance(value, int | float) or value is None for value in values)
-        shown.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=name in NEVER_WRAPPED)
+        shown.add_column(name, justify="right" if is_number else "left", overflow="ellipsis", no_wrap=True)
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     console.print(shown)

@@ -83,20 +83,16 @@ def _show_entries(first: dt.date, last: dt.date) -> None:
             entry["campaignId"],
             entry["publicationName"],
             entry["channel"],
-            entry["itemName"],
+            entry["creativeId"],
             entry["dimensions"],
-            *(
-                entry[metrics][name]
-                for metrics in ("metrics", "validMetrics")
-                for name in ("impressions", "clicks", "ctr")
-            ),
-            entry["metrics"]["reach"],
+            *(entry["metrics"][name] for name in ("impressions", "clicks", "ctr", "reach")),
+            *(entry["validMetrics"][name] for name in ("clicks", "ctr")),
         )
         for entry in shown
     ]
     columns = (
-        "day", "order", "campaign", "publication", "channel", "item", "size", "impressions", "clicks", "ctr %",
-        "valid impr.", "valid clicks", "valid ctr %", "reach",
+        "day", "order", "campaign", "publication", "channel", "creative", "size",
+        "impressions", "clicks", "ctr %", "reach", "valid clicks", "valid ctr %",
     )  # fmt: skip
     table(f"performance_entries, read back from MongoDB: the largest {len(rows)} of {len(entries):,}", columns, rows)
 

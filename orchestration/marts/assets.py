@@ -1,6 +1,7 @@
 """Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,7 +11,14 @@ from dagster_dbt.asset_specs import build_dbt_asset_specs
 from ingest.day import is_published
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
-from orchestration.partition_events import explained, finish, partitioned_check, report_check, report_materialized
+from orchestration.partition_events import (
+    days_of,
+    explained,
+    finish,
+    partitioned_check,
+    report_check,
+    report_materialized,
+)
 from orchestration.partitions import consecutive, daily, range_in_one_run
 from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS
 from orchestration.resources import Lakehouse
@@ -85,17 +93,18 @@ def build_dbt_models() -> dg.AssetsDefinition:
     def dbt_models(
         context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
     ) -> Iterator[dg.Output[None]]:
+        days = days_of(context)
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
-            days = [day for day in context.partition_keys if is_published(lake, day)]
+            ready = [day for day in days if is_published(lake, day)]
             bad = {
                 day: f"{RAW_ACCESS_LOGS.to_user_string()} has no published partition of this day to build on"
-                for day in context.partition_keys
-                if day not in days
+                for day in days
+                if day not in ready
             }
             result = WindowResult()
-            for window in consecutive(days):
-                result.add(build(dbt, window, _select(context, specs), settings.environment()))
+            for window in consecutive(ready):
+                result.add(build(Path(dbt.project_dir), window, _select(context, specs), settings.environment()))
         _report(context, result, checks)
         yield from finish(context, bad | result.refused())
 

@@ -11,7 +11,8 @@ from typing import Any
 from dagster._utils.env import using_dagster_dev
 from dagster_dbt import DbtCliResource, DbtProject
 
-from ingest.errors import SettingsError
+from ingest.errors import ClicklakeError, SettingsError
+from orchestration.marts.dbt_process import run_dbt
 from orchestration.settings import PROJECT_DIR
 
 DBT_DIR = PROJECT_DIR / "dbt_project"
@@ -53,7 +54,10 @@ def prepare() -> bool:
     path = dbt_project().manifest_path
     if path.exists() and path.stat().st_mtime > _last_change():
         return False
-    dbt_resource().cli(["parse", "--quiet"], target_path=path.parent).wait()
+    path.parent.mkdir(exist_ok=True)
+    done = run_dbt(DBT_DIR, ["parse"], path.parent)
+    if done.status:
+        raise ClicklakeError(f"dbt cannot read {DBT_DIR}: {done.errors()}")
     return True
 
 

@@ -1,21 +1,16 @@
 """A window of days → one `dbt build`, and what came of each model, test and day."""
 
 import json
-import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dagster_dbt import DbtCliInvocation, DbtCliResource
-
 from ingest.errors import ClicklakeError
+from orchestration.marts.dbt_process import run_dbt
 from orchestration.partitions import next_day
-
-_ERROR_LINES = 8
 
 
 @dataclass
@@ -48,9 +43,7 @@ class WindowResult:
         return found
 
 
-def build(
-    dbt: DbtCliResource, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]
-) -> WindowResult:
+def build(project: Path, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]) -> WindowResult:
     """Builds, tests and publishes a window of consecutive days.
 
     dbt judges a window as a whole: where it refuses one of several days, the window is halved until the
@@ -59,31 +52,30 @@ def build(
     Raises:
         ClicklakeError: dbt failed before it could judge anything.
     """
-    result = _build_once(dbt, days, select, environment)
+    result = _build_once(project, days, select, environment)
     if not result.refused() or len(days) == 1:
         return result
     halves = WindowResult(seconds=result.seconds)
     middle = len(days) // 2
     for half in (days[:middle], days[middle:]):
-        halves.add(build(dbt, half, select, environment))
+        halves.add(build(project, half, select, environment))
     return halves
 
 
 def _build_once(
-    dbt: DbtCliResource, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]
+    project: Path, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]
 ) -> WindowResult:
     started = time.monotonic()
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--event-time-start", days[0], "--event-time-end", next_day(days[-1])]
     if select:
         arguments += ["--select", *select]
-    with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder, _exported(environment):
-        invocation = dbt.cli(arguments, raise_on_error=False, target_path=Path(folder))
-        succeeded = invocation.is_successful()
+    with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder:
+        done = run_dbt(project, arguments, Path(folder), environment)
         report = _read(Path(folder) / "clicklake_publish.json")
         results = _read(Path(folder) / "run_results.json")
-        if results is None or (report is None and not succeeded):
-            raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_last_errors(invocation)}")
+        if results is None or (report is None and done.status):
+            raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {done.errors()}")
     return _collect(days, results["results"], report or [], time.monotonic() - started)
 
 
@@ -105,24 +97,3 @@ def _collect(
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text("utf-8")) if path.exists() else None
-
-
-def _last_errors(invocation: DbtCliInvocation) -> str:
-    error = invocation.get_error()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[-_ERROR_LINES:])
-
-
-@contextmanager
-def _exported(environment: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables for a child process; dagster-dbt passes on its own environment and no other."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -10,6 +10,7 @@ from ingest.errors import PublishError, TransientError
 from ingest.lake import DATA_FILE, Lake
 from orchestration.marts.assets import DAILY_AGGREGATES
 from orchestration.partition_events import (
+    days_of,
     explained,
     finish,
     partitioned_check,
@@ -60,13 +61,14 @@ PUBLICATIONS_MAPPED = partitioned_check(
     backfill_policy=range_in_one_run,
 )
 def performance_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
+    days = days_of(context)
     bad: dict[str, str] = {}
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
         with connect(settings.mongodb()) as client, lakehouse.engine() as engine:
             database = client[settings.mongodb_database]
             ensure_indexes(database)
-            for day in context.partition_keys:
+            for day in days:
                 if not lake.exists(_mart_key(day)):
                     bad[day] = "daily_aggregates has no published partition of this day"
                     continue

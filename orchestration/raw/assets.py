@@ -8,7 +8,14 @@ from ingest.audit import CHECKS, Verdict
 from ingest.day import DATASET, DayResult, ingest_day
 from ingest.schema import ACCESS_LOGS
 from orchestration import progress
-from orchestration.partition_events import explained, finish, partitioned_check, report_check, report_materialized
+from orchestration.partition_events import (
+    days_of,
+    explained,
+    finish,
+    partitioned_check,
+    report_check,
+    report_materialized,
+)
 from orchestration.partitions import daily, range_in_one_run
 from orchestration.resources import Lakehouse
 
@@ -47,7 +54,7 @@ _columns = dg.TableSchema(
     backfill_policy=range_in_one_run,
 )
 def raw_access_logs(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    days = list(context.partition_keys)
+    days = days_of(context)
     bad: dict[str, str] = {}
     with explained():
         settings, lake, source = lakehouse.settings(), lakehouse.lake(), lakehouse.source()

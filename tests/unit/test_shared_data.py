@@ -10,11 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 import pytest
 
-from ingest.access_logs import PARAMETERS
 from ingest.day import ingest_day
 from ingest.encoding import decode_once, decode_parameter
 from ingest.enrich import Geo
@@ -319,9 +317,3 @@ def test_no_link_crashes_anything(day: LogDay) -> None:
             assert row["referrer"] == scrub(text), text
             if "+" not in text:
                 assert row["landing_url"] == scrub(text), text
-
-
-def test_parameters_are_named_as_a_plain_parser_names_them() -> None:
-    query = "oid=1&cid=2&pid=3&ch=4&cr=5&s=6&r=7"
-    assert [name for name, _ in parse_qsl(query)] == list(PARAMETERS)
-    assert unquote(query) == query
