@@ -15,7 +15,7 @@ READ_BYTES = 8 << 20
 MAX_LINE_BYTES = 1 << 20  # a longer line is rejected; CloudFront's own are below 64 KiB
 GZIP_MAGIC = b"\x1f\x8b"
 _NEWLINE = ord("\n")
-_GZIP_ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, zlib.error)
+_GZIP_ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, zlib.error)  # type: ignore[assignment]
 
 
 class BlockReader:

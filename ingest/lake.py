@@ -189,7 +189,9 @@ class Lake:
                 return pq.read_table(self.path(key), columns=columns, filesystem=self.filesystem, partitioning=None)
             except pa.ArrowInvalid as error:
                 reason = str(error).splitlines()[0]
-                raise LakeError(f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again") from error
+                raise LakeError(
+                    f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again"
+                ) from error
 
     def read_text(self, key: str) -> str:
         with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_stream(self.path(key)) as stream:

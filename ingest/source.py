@@ -122,24 +122,30 @@ class S3Source:
         wanted = set(days)
         found: set[SourceObject] = set()
         for stem in self._stems(self.prefix, wanted):
-            is_dated = hour_of(stem[len(self.prefix) :])  # the folders name the day, so the file need not
+            is_dated = self._hour_of(stem)  # the folders name the day, so the file need not
             for prefix in [stem] if is_dated else [stem + day for day in sorted(wanted)]:
                 found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
 
     def _stems(self, prefix: str, wanted: set[str]) -> Iterator[str]:
-        """Key beginnings up to the dot before the date, and keys without a dot; not those in folders of other days."""
+        """Key beginnings up to the dot before the date, and keys without a dot. Other days are passed over."""
         for page in self._pages(Prefix=prefix, Delimiter="."):
-            stems = [common["Prefix"] for common in page.get("CommonPrefixes", ())]
-            stems += [entry["Key"] for entry in page.get("Contents", ()) if not entry["Key"].endswith("/")]
-            for stem in stems:
-                dated = hour_of(stem[len(self.prefix) :])
+            for common in page.get("CommonPrefixes", ()):
+                stem = common["Prefix"]
+                dated = self._hour_of(stem)
                 if dated is None:
                     yield stem
                     if self._has_other_names(stem):
                         yield from self._stems(stem, wanted)  # the dot was in a folder's name
                 elif dated[:10] in wanted:
                     yield stem
+            for entry in page.get("Contents", ()):
+                dated = self._hour_of(entry["Key"])
+                if dated is not None and dated[:10] in wanted and not entry["Key"].endswith("/"):
+                    yield entry["Key"]
+
+    def _hour_of(self, key: str) -> str | None:
+        return hour_of(key[len(self.prefix) :])
 
     def _has_other_names(self, stem: str) -> bool:
         """Whether any key goes on with something else than a date: the first, or one behind all digits."""

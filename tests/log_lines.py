@@ -22,7 +22,7 @@ from ingest.source import FolderSource
 
 # Of examples that cost milliseconds, and of those that ingest a day each.
 QUICK = settings(max_examples=60, deadline=None)
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 DAY = "2026-01-12"
 HASH_KEY = "a key for tests, long enough"

@@ -15,7 +15,6 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 
 from demo.traffic import expected_aggregates
 from ingest.audit import CHECKS
-from ingest.lake import raw_key
 from tests.environment_fixtures import DAYS, Environment, bad, good, mart_key
 from tests.integration.dbt_fixtures import request, spoil, write_raw
 
@@ -99,7 +98,9 @@ def test_dagster_tells_of_each_good_day_once_and_of_the_bad_one_never(told: dict
 
 
 @pytest.mark.parametrize("asset", [RAW, MART, ENTRIES], ids=lambda key: key.to_user_string())
-def test_the_bad_day_is_missing_in_dagster_and_the_good_ones_are_green(told: dict[str, Any], asset: dg.AssetKey) -> None:
+def test_the_bad_day_is_missing_in_dagster_and_the_good_ones_are_green(
+    told: dict[str, Any], asset: dg.AssetKey
+) -> None:
     from orchestration.partitions import daily
 
     with _instance() as instance:
@@ -136,7 +137,9 @@ def test_the_materialization_has_rows_bytes_and_seconds(told: dict[str, Any]) ->
 
 
 def test_rows_and_reasons_of_the_bad_day_can_be_read(told: dict[str, Any], shared_environment: Environment) -> None:
-    rows = _query(shared_environment, "select day::varchar as day, count(*) as rows from quarantine.access_logs group by 1")
+    rows = _query(
+        shared_environment, "select day::varchar as day, count(*) as rows from quarantine.access_logs group by 1"
+    )
     assert rows == [{"day": BAD, "rows": BAD_ROWS.truth.rows_kept}]
     [verdict] = _query(shared_environment, "select * from quarantine.verdicts")
     assert (verdict["table"], verdict["day"][:10]) == ("access_logs", BAD)
@@ -145,7 +148,9 @@ def test_rows_and_reasons_of_the_bad_day_can_be_read(told: dict[str, Any], share
     assert "rows rejected" in reason["message"]
     seen = _query(shared_environment, "select distinct source_date::varchar as day from raw.access_logs order by 1")
     assert [row["day"] for row in seen] == GOOD
-    seen = _query(shared_environment, "select distinct report_date::varchar as day from marts.daily_aggregates order by 1")
+    seen = _query(
+        shared_environment, "select distinct report_date::varchar as day from marts.daily_aggregates order by 1"
+    )
     assert [row["day"] for row in seen] == GOOD
 
 

@@ -10,8 +10,6 @@ import dagster as dg
 import pytest
 
 from ingest.lake import ledger_key
-from orchestration.partitions import next_day
-from orchestration.publishing.performance_entries import COLLECTION
 from tests.environment_fixtures import DAYS, Environment, bad, good
 from tests.log_lines import lines, log
 
@@ -33,9 +31,7 @@ def tick(name: str, instance: dg.DagsterInstance, cursor: str | None = None) -> 
     from orchestration.definitions import defs
 
     resources = {"lakehouse": defs.resources["lakehouse"]} if name != "published_marts" else {}
-    with dg.build_sensor_context(
-        instance=instance, cursor=cursor, definitions=defs, resources=resources
-    ) as context:
+    with dg.build_sensor_context(instance=instance, cursor=cursor, definitions=defs, resources=resources) as context:
         return defs.resolve_sensor_def(name).evaluate_tick(context)
 
 
@@ -59,7 +55,9 @@ def ingest(environment: Environment, instance: dg.DagsterInstance, *wanted: str,
 def follow(environment: Environment, instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest]) -> list[bool]:
     """Does what was requested, with the tags that the daemon would give the run."""
     return [
-        ingest(environment, instance, str(request.partition_key), **{**request.tags, "dagster/run_key": request.run_key})
+        ingest(
+            environment, instance, str(request.partition_key), **{**request.tags, "dagster/run_key": request.run_key}
+        )
         for request in requests
     ]
 

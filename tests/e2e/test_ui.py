@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 START_SECONDS, BACKFILL_SECONDS, STOP_SECONDS = 120, 300, 60
 DAYS_OF_LOGS, DAYS_BUILT = 7, 5
 DAGSTER = Path(sys.executable).with_name("dagster")
-MARK = "CLICKLAKES_UI_TEST"  # in the environment of every process that the test starts, to find those left over
+MARK = "UI_TEST_MARK"  # in the environment of every process that the test starts, to find those left over
 CHECKS_OF_RAW = {
     "objects_present": "SUCCEEDED",
     "objects_readable": "SUCCEEDED",
@@ -107,7 +107,6 @@ class UI:
     """A running UI, where it listens, and what it was started with."""
 
     port: int
-    folder: Path
     log: Path
     settings: dict[str, str]
 
@@ -130,6 +129,9 @@ class UI:
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
+    """`make dev`, but with its data aside and on a free port."""
+    if not DAGSTER.with_name("dagster-webserver").exists():
+        pytest.skip("dagster-webserver is not installed")
     folder = tmp_path_factory.mktemp("ui")
     mark, port, log = uuid.uuid4().hex, _free_port(), folder / "log"
     dagster = [str(DAGSTER), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
@@ -146,16 +148,16 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
             stderr=subprocess.STDOUT,
         )
     try:
-        if not _comes(lambda: _answers(port), START_SECONDS, lambda: process.poll() is not None):
-            pytest.skip(f"the webserver does not start here: {' / '.join(log.read_text('utf-8').splitlines()[-3:])}")
+        comes = _comes(lambda: _answers(port), START_SECONDS, lambda: process.poll() is not None)
+        assert comes, f"the UI does not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}"
         exports = re.findall(r"^export (\w+)=(.+)$", log.read_text("utf-8"), re.MULTILINE)
-        yield UI(port, folder, log, {name: value.strip("'") for name, value in exports})
+        yield UI(port, log, {name: value.strip("'") for name, value in exports})
         process.send_signal(signal.SIGTERM)
-        assert process.wait(STOP_SECONDS) is not None
-        assert _comes(lambda: not _left_over(mark), STOP_SECONDS), f"processes that outlive the UI: {_left_over(mark)}"
+        process.wait(STOP_SECONDS)
+        assert _comes(lambda: not _left_over(mark), STOP_SECONDS), f"these outlive the UI: {_left_over(mark)}"
     finally:
-        for pid in [process.pid] if process.poll() is None else []:
-            os.kill(pid, signal.SIGKILL)
+        if process.poll() is None:
+            process.kill()
             process.wait()
         for pid in _left_over(mark):
             os.kill(pid, signal.SIGKILL)

@@ -199,9 +199,10 @@ def test_wrong_keys_are_explained_and_never_shown(tmp_path: Path) -> None:
         good = boto3.client("s3", **client_options(S3Options(*_keys(service))))
         good.create_bucket(Bucket="guarded")
         good.put_object(Bucket="guarded", Key="logs/" + name(), Body=gzip.compress(log(lines(5))))
-        urllib.request.urlopen(
-            urllib.request.Request(f"{service.endpoint_url}/moto-api/reset-auth", b"0", method="POST")
+        guard = urllib.request.Request(
+            f"{service.endpoint_url}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}, method="POST"
         )
+        urllib.request.urlopen(guard).close()
         wrong = S3Options(service.endpoint_url, service.region, "AKIDWRONG", "a-wrong-secret")
         source = S3Source("s3://guarded/logs", boto3.client("s3", **client_options(wrong)))
         with pytest.raises(SourceError, match=r"S3 refused these credentials \(\w+\). Check the keys") as of_source:
@@ -234,7 +235,7 @@ def cutting_proxy(endpoint: str, after: int) -> Iterator[str]:
     target = urlsplit(endpoint)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             connection = HTTPConnection(target.hostname or "", target.port)
             connection.request("GET", self.path, headers=dict(self.headers))
             answer = connection.getresponse()

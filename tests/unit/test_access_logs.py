@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from ingest import log_files
 from ingest.access_logs import PARAMETERS, REASONS
 from ingest.privacy import keyed_hash
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, LEDGER, REJECTS, arrow_schema
@@ -21,6 +22,12 @@ HASH = keyed_hash(HASH_KEY)
 @pytest.fixture
 def day(tmp_path: Path) -> LogDay:
     return LogDay(tmp_path)
+
+
+@pytest.fixture
+def _an_object_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an unusual line changes how the lines of its own object are read, and no others."""
+    monkeypatch.setattr(log_files, "BATCH_BYTES", 1)
 
 
 def row_of(day: LogDay, **values: str) -> dict[str, Any]:
@@ -76,6 +83,7 @@ UNREADABLE = ["abc", "1.5", "1,5", "+5", "--1", "9" * 19, "1_0", "1e3", "٣", "%
 
 
 @pytest.mark.parametrize("beside", [b"", b"a short row\t\n"], ids=["alone", "beside a broken row"])
+@pytest.mark.usefixtures("_an_object_a_batch")
 def test_a_whole_number_that_cannot_be_read_is_null_and_counted(day: LogDay, beside: bytes) -> None:
     keys = [
         day.add(log([line(bytes=text, port=text), line(bytes="5")]) + beside, f"{n}")
@@ -90,6 +98,7 @@ def test_a_whole_number_that_cannot_be_read_is_null_and_counted(day: LogDay, bes
 UNREADABLE_REALS = ["abc", "nan", "NaN", "inf", "-Infinity", "1e999", "0x1p3", "1,5", "--1"]
 
 
+@pytest.mark.usefixtures("_an_object_a_batch")
 def test_a_real_number_that_cannot_be_read_is_null_and_counted(day: LogDay) -> None:
     keys = [day.add(log([line(taken=text), line(taken="0.25")]), f"{n}") for n, text in enumerate(UNREADABLE_REALS)]
     assert [row["time_taken"] for row in day.publish()] == [None, 0.25] * len(UNREADABLE_REALS)
@@ -100,6 +109,7 @@ ODD_NUMBERS = ["5", " 5", "5 ", "-5", "0x1F", "007", "1e18", "9" * 18, "9" * 19,
                "+1", "1e-5", "1E+05", "nan", "1e400", "0xFFFFFFFFFFFFFFFF", "-0", "0.1234567890123456789"]  # fmt: skip
 
 
+@pytest.mark.usefixtures("_an_object_a_batch")
 def test_a_number_is_read_alike_whatever_stands_beside_it(day: LogDay) -> None:
     """One unusual line makes ingest read the whole batch in another way."""
     for number, value in enumerate(ODD_NUMBERS):
@@ -250,6 +260,7 @@ LACKING = [
 
 
 @pytest.mark.parametrize("beside", [b"", b"\n"], ids=["alone", "beside an empty line"])
+@pytest.mark.usefixtures("_an_object_a_batch")
 def test_a_row_that_lacks_what_is_needed_is_rejected(day: LogDay, beside: bytes) -> None:
     for number, (values, _) in enumerate(LACKING):
         day.add(log([line(**values)]) + beside, f"{number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -282,24 +283,23 @@ def test_a_day_that_was_killed_anywhere_is_made_whole_by_the_next_run(
     day: LogDay, tmp_path: Path, after: bool, refused: bool
 ) -> None:
     """The lake holds an older version of the day, with a stale file and a refusal."""
+    old = tmp_path / "old"
+    day.add(log([*lines(10), line(id="stale", date="2026-01-05"), line(id="before", date=BEFORE)]))
+    assert day.ingest(Lake(str(old))).published
+    day.add(log([b"broken"] * 9))
+    assert not day.ingest(Lake(str(old))).published
+    day.add(log([*neighbours(), *([b"broken"] * 30 if refused else [])]))
 
-    def prepare(lake: Lake) -> None:
-        day.add(log([*lines(10), line(id="stale", date="2026-01-05"), line(id="before", date=BEFORE)]))
-        day.ingest(lake)
-        day.add(log([b"broken"] * 9))
-        day.ingest(lake)
-        day.add(log([*neighbours(), *([b"broken"] * 30 if refused else [])]))
+    def copy(name: str) -> str:
+        return str(shutil.copytree(old, tmp_path / name))
 
-    undisturbed = Lake(str(tmp_path / "undisturbed"))
-    prepare(undisturbed)
+    undisturbed = Lake(copy("undisturbed"))
     assert day.ingest(undisturbed).published is not refused
     expected = tables(undisturbed)
 
     kills = 0
     for at in range(1, 30):
-        url = str(tmp_path / f"killed-{at}")
-        prepare(Lake(url))
-        lake = KilledLake(url, at, after)
+        lake = KilledLake(copy(f"killed-{at}"), at, after)
         try:
             day.ingest(lake)
         except KilledError:
@@ -308,9 +308,10 @@ def test_a_day_that_was_killed_anywhere_is_made_whole_by_the_next_run(
             break
         for file in lake.files("raw"):
             lake.read_table(file.key)  # every file is whole
-        day.ingest(Lake(url))
-        assert tables(Lake(url)) == expected
-        assert not list((Path(url) / STAGING).iterdir())
+        next_run = Lake(lake.url)
+        day.ingest(next_run)
+        assert tables(next_run) == expected
+        assert not list((Path(lake.url) / STAGING).iterdir())
     assert kills >= 7
 
 

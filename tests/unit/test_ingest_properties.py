@@ -16,7 +16,20 @@ from hypothesis import strategies as st
 from ingest import blocks, log_files, stage
 from ingest.access_logs import AccessLogParser, ParsedBatch
 from ingest.log_files import Piece, batches
-from tests.log_lines import DAY, FEW, FIELDS, HASH_KEY, LogDay, assert_accounted, header, line, lines, log, request
+from tests.log_lines import (
+    DAY,
+    FEW,
+    FIELDS,
+    HASH_KEY,
+    QUICK,
+    LogDay,
+    assert_accounted,
+    header,
+    line,
+    lines,
+    log,
+    request,
+)
 
 TEXT = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.one_of(
@@ -168,8 +181,12 @@ def parsed(rows: list[bytes], is_plain: bool) -> ParsedBatch:
     return AccessLogParser(HASH_KEY, DAY).parse(batch)
 
 
-@FEW
-@given(st.lists(REQUESTS, min_size=1, max_size=15))
+@QUICK
+@given(st.lists(REQUESTS, min_size=1, max_size=15) | REQUESTS.map(lambda values: [values]))
+@example([{"status": "-1"}])
+@example([{"bytes": "9" * 19}, {"taken": "nan"}])
+@example([{"bytes": " 5", "port": "0x1f", "taken": ".5"}])
+@example([dict.fromkeys(("path", "status", "date", "time", "agent"), "")])
 def test_the_fast_way_and_the_slow_way_give_the_same(requests: list[dict[str, str]]) -> None:
     rows = [line(**values) for values in requests]
     fast, slow = parsed(rows, True), parsed(rows, False)
