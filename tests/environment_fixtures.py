@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,9 @@ class Environment:
         return sorted(entries, key=str)
 
 
+Maker = Callable[[], Environment]
+
+
 def mart_key(day: str) -> str:
     return f"marts/daily_aggregates/report_date={day}/data.parquet"
 
@@ -163,6 +167,7 @@ def same_rows(found: Mapping[str, pa.Table], expected: Mapping[str, pa.Table]) -
 def new_environment(folder: Path, s3: Any, service: S3Service, mongodb_url: str) -> Iterator[Environment]:
     """Makes one and sets its variables in this process. The database is dropped at the end."""
     name = f"test-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(exist_ok=True)
     s3.create_bucket(Bucket=name)
     settings = {
         "CLICKLAKE_LOGS": f"s3://{name}/{LOGS_PREFIX}",
@@ -206,6 +211,22 @@ def environment(
 ) -> Iterator[Environment]:
     with new_environment(tmp_path, s3_client, s3_service, embedded_mongodb_url) as made:
         yield made
+
+
+@pytest.fixture
+def new(
+    tmp_path: Path, s3_client: Any, s3_service: S3Service, embedded_mongodb_url: str, manifest: None
+) -> Iterator[Maker]:
+    """Makes environments; what runs in this process runs in the one that was made last."""
+    with ExitStack() as stack:
+        names = (str(number) for number in count())
+
+        def make() -> Environment:
+            return stack.enter_context(
+                new_environment(tmp_path / next(names), s3_client, s3_service, embedded_mongodb_url)
+            )
+
+        yield make
 
 
 @pytest.fixture(scope="module")

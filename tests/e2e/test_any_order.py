@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo.services import S3Service
 from demo.traffic import Measures, expected_aggregates
 from demo.visits import Placement
-from tests.environment_fixtures import DAYS, Environment, good, mart_key, new_environment, same_rows
+from tests.environment_fixtures import DAYS, Environment, Maker, good, mart_key, same_rows
 
 ONE, TWO = DAYS[:2]
 MAIN_LAYERS = ("raw", "rejects", "ledger", "marts")
-Maker = Callable[[], Environment]
-
-
-@pytest.fixture
-def new(
-    tmp_path: Path, s3_client: Any, s3_service: S3Service, embedded_mongodb_url: str, manifest: None
-) -> Iterator[Maker]:
-    """Makes environments; the last one made is that of this process."""
-    with ExitStack() as stack:
-        count = iter(range(10))
-
-        def make() -> Environment:
-            folder = tmp_path / str(next(count))
-            return stack.enter_context(new_environment(folder, s3_client, s3_service, embedded_mongodb_url))
-
-        yield make
 
 
 @pytest.mark.slow

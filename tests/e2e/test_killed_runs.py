@@ -7,15 +7,14 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from demo.services import S3Service
-from tests.environment_fixtures import CLICKLAKE, DAYS, ROOT, Environment, good, new_environment, same_rows
+from tests.environment_fixtures import CLICKLAKE, DAYS, Environment, Maker, good, same_rows
 from tests.log_lines import lines, log
 
 pytestmark = pytest.mark.slow
@@ -29,46 +28,37 @@ RUNNING = "Running pipeline"  # what a run says when all is loaded and its work 
 State = tuple[dict[str, Any], list[dict[str, Any]]]  # rows of the lake, entries
 
 
-@pytest.fixture
-def reference(
-    tmp_path_factory: pytest.TempPathFactory,
-    s3_client: Any,
-    s3_service: S3Service,
-    embedded_mongodb_url: str,
-    manifest: None,
-) -> Iterator[Environment]:
-    """A lake whose runs nobody disturbs."""
-    folder = tmp_path_factory.mktemp("reference")
-    with new_environment(folder, s3_client, s3_service, embedded_mongodb_url) as made:
-        yield made
-
-
-def test_ten_runs_killed_at_random_moments(reference: Environment, tmp_path: Path) -> None:
-    """Two kills, then a run to the end, five times over; each time the logs have changed since the last whole run."""
-    before, after, seconds = _undisturbed(reference)
-    environment = Environment(
-        tmp_path,
-        reference.settings
-        | {"CLICKLAKE_LAKE": str(tmp_path / "lake"), "CLICKLAKE_MONGODB_DATABASE": f"{reference.bucket}-killed"},
-        reference.s3,
-        reference.bucket,
-    )
+def test_ten_runs_killed_at_random_moments(new: Maker) -> None:
+    """In two lakes at once, five kills each. After two, and after three more, a run is let through: before it the logs
+    have changed, so that every file is replaced."""
+    lakes = [new(), new()]
+    before, after, seconds = _undisturbed(new())
     rng = random.Random(SEED)
     moments = [rng.uniform(tenth, tenth + 1) * seconds / KILLS for tenth in range(KILLS)]
     rng.shuffle(moments)
-    killed = 0
-    for round_, (first, second) in enumerate(zip(moments[::2], moments[1::2], strict=True)):
-        wanted = (before, after)[round_ % 2]
-        _change_logs(reference, round_ % 2 == 1)
-        for moment in (first, second):
-            killed += _kill(environment, moment)
-            _assert_all_is_whole(environment, before, after)
-        done = environment.command("run", "--from", ONE, "--to", TWO)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert same_rows(_rows(environment), wanted[0])
-        assert environment.entries() == wanted[1]
-    assert killed > 0
-    assert list((tmp_path / "lake" / ".staging").iterdir()) == []
+
+    def disturb(lake: Environment, moments: list[float]) -> int:
+        lake.put(good(ONE), good(TWO))
+        killed = 0
+        for wanted, chosen in ((before, moments[:2]), (after, moments[2:])):
+            _change_logs(lake, wanted is after)
+            for moment in chosen:
+                killed += _kill(lake, moment)
+                _assert_all_is_whole(lake, before, after)
+            _run_to_the_end(lake, wanted)
+        return killed
+
+    with ThreadPoolExecutor(len(lakes)) as pool:
+        killed = list(pool.map(disturb, lakes, (moments[: KILLS // 2], moments[KILLS // 2 :])))
+    assert sum(killed) > 0
+
+
+def _run_to_the_end(environment: Environment, wanted: State) -> None:
+    done = environment.command("run", "--from", ONE, "--to", TWO)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert same_rows(_rows(environment), wanted[0])
+    assert environment.entries() == wanted[1]
+    assert list((environment.folder / "lake" / ".staging").iterdir()) == []  # what was killed left nothing behind
 
 
 def _undisturbed(reference: Environment) -> tuple[State, State, float]:
@@ -115,22 +105,7 @@ def _kill(environment: Environment, moment: float) -> bool:
         time.sleep(moment)
         was_running = run.poll() is None
         run.kill()
-    _wait_for_children()
     return was_running
-
-
-def _wait_for_children() -> None:
-    """Until no dbt of a killed run is left: one that is would go on writing, and this would wait in vain."""
-    while any(b"orchestration.marts.dbt_process" in words for words in _command_lines()):
-        time.sleep(0.05)
-
-
-def _command_lines() -> Iterator[bytes]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            yield (folder / "cmdline").read_bytes()
-        except OSError:
-            continue  # it has just ended
 
 
 def _assert_all_is_whole(environment: Environment, before: State, after: State) -> None:
