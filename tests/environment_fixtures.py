@@ -1,4 +1,4 @@
-"""A Clicklake of a test's own: logs in S3, a lake, a MongoDB database, a Dagster instance, and settings that name them."""
+"""A Clicklake of a test's own: logs in S3, a lake, a MongoDB database, a Dagster instance, and settings of these."""
 
 from __future__ import annotations
 

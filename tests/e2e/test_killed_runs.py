@@ -128,7 +128,6 @@ def test_dbt_ends_with_the_run_that_started_it(environment: Environment) -> None
             env=environment.variables(),
             stdout=log_stream,
             stderr=subprocess.STDOUT,
-            cwd=ROOT,
         ) as run,
     ):
         child = None
