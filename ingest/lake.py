@@ -134,6 +134,18 @@ class Lake:
         with _explained(f"looking for {self.uri(key)}"):
             return self.filesystem.get_file_info(self.path(key)).type == fs.FileType.File
 
+    def check(self) -> None:
+        """Asks S3 whether the bucket is there, which a listing does not tell. A folder is made when it is needed.
+
+        Raises:
+            LakeError: there is no such bucket, or S3 does not let us ask.
+        """
+        if self.is_s3:
+            with _explained(f"looking for {self.url}"):
+                bucket = self.filesystem.get_file_info(self.root.partition("/")[0])
+            if bucket.type == fs.FileType.NotFound:
+                raise LakeError(f"{self.url}: no such bucket. Create it, or correct CLICKLAKE_LAKE")
+
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """A private local folder to write in before `put`; gone afterwards, whatever happened.
@@ -226,7 +238,7 @@ def _s3_filesystem(options: S3Options) -> fs.FileSystem:
         access_key=options.access_key_id,
         secret_key=options.secret_access_key,
         session_token=options.session_token,
-        region=options.region or "us-east-1",
+        region=options.region,
         endpoint_override=address or None,
         scheme=scheme or "https",
     )
@@ -279,9 +291,13 @@ def _reason(error: OSError) -> str:
         return "the disk is full. Free some space and run again; the lake is as it was"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "no permission. Give this user write access to the lake and run again"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return "a file is in the way of a folder. Correct CLICKLAKE_LAKE"
     text = str(error)
     if "NO_SUCH_BUCKET" in text or "NoSuchBucket" in text:
         return "no such bucket. Create it, or correct CLICKLAKE_LAKE"
     if "ACCESS_DENIED" in text or "INVALID_ACCESS_KEY_ID" in text or "SIGNATURE_DOES_NOT_MATCH" in text:
         return "S3 refused these credentials. Check the keys and the bucket's policy"
+    if "NETWORK_CONNECTION" in text:
+        return "S3 does not answer. Check CLICKLAKE_S3_ENDPOINT_URL, and whether this machine may reach it"
     return text.splitlines()[0] if text else type(error).__name__

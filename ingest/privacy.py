@@ -92,12 +92,23 @@ _GAP = "(?:[ .+-]|%(?:25)*(?:20|2[DdEeBb]))"
 _OPEN = r"(?:\(|%(?:25)*28)"
 _CLOSE = r"(?:\)|%(?:25)*29)"
 _PLUS = r"(?:\+|%(?:25)*2[Bb])"
+# Where a name or a number may begin: behind an escape too, of up to three layers.
+_ESCAPE = "".join(f"|(?<=%{'25' * layer}[0-9A-Fa-f]{{2}})" for layer in range(3))
 _PHONE_NAMES = "(?:phone|phone_?number|telephone|tel|mobile|cell|msisdn|fax)"
 _PHONE = re.compile(
-    rf"(?<![0-9A-Za-z])(?P<name>(?i:{_PHONE_NAMES})(?:=|:|%(?:25)*3[DdAa]))"
+    rf"(?:(?<![0-9A-Za-z]){_ESCAPE})(?P<name>(?i:{_PHONE_NAMES})(?:=|:|%(?:25)*3[DdAa]))"
     rf"(?:{_PLUS}|{_OPEN}|{_CLOSE}|{_GAP}|[0-9]){{6,40}}"
     rf"|{_PLUS}[0-9](?:(?:{_GAP}|{_OPEN}|{_CLOSE})?[0-9]){{9,14}}(?![0-9])"
-    rf"|(?<![0-9A-Za-z.%-])(?:{_OPEN}[0-9]{{3}}{_CLOSE}{_GAP}?|[0-9]{{3}}{_GAP})[0-9]{{3}}{_GAP}[0-9]{{4}}(?![0-9A-Za-z])"
+    rf"|(?:(?<![0-9A-Za-z.%-]){_ESCAPE})(?:{_OPEN}[0-9]{{3}}{_CLOSE}{_GAP}?|[0-9]{{3}}{_GAP})"
+    rf"[0-9]{{3}}{_GAP}[0-9]{{4}}(?![0-9A-Za-z])"
+)
+# An address in a link is scrubbed where its parameter is named for it; others are hosts and versions.
+_COLON = "(?:[:.]|%(?:25)*3[Aa])"
+_BRACKET = r"(?:[\[\]]|%(?:25)*5[BbDd])"
+_IP_NAMES = "(?:[a-z]{1,12}[_-]?)?ip(?:[_-]?addr(?:ess)?)?|remote[_-]?addr(?:ess)?|(?:x[_-]?)?forwarded[_-]?for"
+_NAMED_ADDRESS = re.compile(
+    rf"(?:(?<![0-9A-Za-z]){_ESCAPE})(?P<name>(?i:{_IP_NAMES})(?:=|%(?:25)*3[Dd]))"
+    rf"{_BRACKET}?[0-9A-Fa-f]{{0,4}}(?:{_COLON}{{1,2}}[0-9A-Fa-f]{{0,4}}){{2,8}}{_BRACKET}?(?:{_COLON}[0-9]{{1,5}})?"
 )
 # What RE2 looks for on whole columns; only values with a hit are looked at one by one.
 _SUSPECT = (
@@ -105,6 +116,7 @@ _SUSPECT = (
     r"|(?:\+|%(?:25)*2[Bb])[0-9]"
     r"|[0-9]{3}(?:[ .+)-]|%(?:25)*2[0DdEeBb9])+[0-9]{3}(?:[ .+-]|%(?:25)*2[0DdEeBb])[0-9]{4}"
     r"|(?i:phone|number|tel|mobile|cell|msisdn|fax)(?:=|:|%(?:25)*3[DdAa])"
+    r"|(?i:ip|addr|address|for)(?:=|%(?:25)*3[Dd])"
 )
 # Escapes are taken as units here too: `%2085.1.2.3` is a blank and 85.1.2.3.
 _ADDRESS = re.compile(r"%(?:25)*(?!25)[0-9A-Fa-f]{2}|(?P<address>[0-9A-Fa-f.:]{2,})")
@@ -112,9 +124,10 @@ _IPV4 = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 
 
 def scrub(text: str) -> str:
-    """Replaces e-mail addresses and phone numbers, plain or percent-encoded, by markers."""
+    """Replaces e-mail addresses, phone numbers and parameters that give an address, plain or percent-encoded."""
     if _AT_SIGN.search(text):  # rare, and looking for it costs a twentieth
         text = _EMAIL.sub(lambda match: EMAIL_MARKER if match["email"] else match[0], text)
+    text = _NAMED_ADDRESS.sub(lambda match: match["name"] + ADDRESS_MARKER, text)
     return _PHONE.sub(lambda match: (match["name"] or "") + PHONE_MARKER, text)
 
 

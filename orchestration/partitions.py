@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from orchestration.settings import PartitionSettings
+from orchestration.settings import load_partition_settings
 
 # Today is a partition too: its numbers so far can be asked for.
-daily = dg.DailyPartitionsDefinition(start_date=PartitionSettings().first_day.isoformat(), timezone="UTC", end_offset=1)
+_first_day = load_partition_settings().first_day.isoformat()
+daily = dg.DailyPartitionsDefinition(start_date=_first_day, timezone="UTC", end_offset=1)
 
 # One run for a range: importing Dagster and dbt costs more than a day of small logs.
 range_in_one_run = dg.BackfillPolicy.single_run()

@@ -7,6 +7,7 @@ import os
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -51,6 +52,13 @@ class LakeSettings(PartitionSettings):
             raise ValueError("must be a folder or s3://bucket/prefix")
         return value
 
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+            raise ValueError("must be a URL, such as https://s3.example.com")
+        return value
+
     @property
     def s3(self) -> S3Options:
         return S3Options(
@@ -92,7 +100,7 @@ class Settings(LakeSettings):
     @classmethod
     def _is_long(cls, value: SecretStr) -> SecretStr:
         if len(value.get_secret_value().encode()) < MIN_KEY_BYTES:
-            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed")
+            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. Make a long random one")
         return value
 
     @field_validator("mongodb_url")
@@ -148,6 +156,11 @@ def load_settings() -> Settings:
 def load_lake_settings() -> LakeSettings:
     """Reads only where the lake is. Raises as `load_settings` does."""
     return _load(LakeSettings)
+
+
+def load_partition_settings() -> PartitionSettings:
+    """Reads only what the definitions depend on. Raises as `load_settings` does."""
+    return _load(PartitionSettings)
 
 
 def _load(kind: type[Kind]) -> Kind:

@@ -67,5 +67,5 @@ def main() -> None:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"clicklake: {message}.", err=True)
+    click.echo(f"clicklake: {message}{'' if message.endswith(('.', '?', '!')) else '.'}", err=True)
     return code

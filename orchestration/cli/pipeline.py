@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from ingest.errors import LakeError, PublishError, SettingsError
+from ingest.errors import ClicklakeError, SettingsError
 from orchestration.cli.console import bar, notes, step
 from orchestration.cli.home import dagster_home
 from orchestration.settings import PROJECT_DIR, Settings
@@ -42,24 +42,21 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
     """One cheap question to each place, so that a wrong setting costs a second and not a run.
 
     Raises:
-        SourceError, LakeError, PublishError, SettingsError: in one sentence.
+        SettingsError: one of them cannot be used; in one sentence.
     """
+    from orchestration.publishing.performance_entries import connect
     from orchestration.resources import source_of
 
-    source_of(settings).objects(["1970-01-01"])
     try:
-        with settings.open_lake().staging():
-            settings.open_lake().files("ledger/access_logs/source_date=1970-01-01")
-    except LakeError as error:
+        source_of(settings).objects(["1970-01-01"])
+        lake = settings.open_lake()
+        lake.check()
+        with lake.staging():
+            lake.files("ledger/access_logs/source_date=1970-01-01")
+        if publishes:
+            connect(settings.mongodb()).close()
+    except ClicklakeError as error:
         raise SettingsError(str(error)) from error
-    if publishes:
-        from orchestration.publishing.performance_entries import connect
-
-        try:
-            with connect(settings.mongodb()) as client:
-                client.admin.command("ping")
-        except PublishError as error:
-            raise SettingsError(str(error)) from error
 
 
 def run_days(days: list[str], publishes: bool = True) -> PipelineResult:
@@ -100,7 +97,16 @@ def _run(defs: dg.Definitions, job: str, instance: dg.DagsterInstance, days: lis
             )
     finally:
         progress.drawer.reset(token)
-    _collect(instance.all_logs(ran.run_id), days, result)
+    entries = instance.all_logs(ran.run_id)
+    if any(entry.dagster_event and _was_interrupted(entry.dagster_event) for entry in entries):
+        raise KeyboardInterrupt  # Dagster has made a failed or canceled run of it
+    _collect(entries, days, result)
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    if event.event_type == dg.DagsterEventType.STEP_FAILURE and event.step_failure_data.error:
+        return event.step_failure_data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+    return event.event_type == dg.DagsterEventType.RUN_CANCELED
 
 
 def _collect(entries: Iterable[dg.EventLogEntry], days: list[str], result: PipelineResult) -> None:
@@ -183,5 +189,6 @@ def _quiet() -> Iterator[None]:
     """Other libraries' warnings are not for whoever runs a command; what matters is in the summary."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.getLogger("dagster").setLevel(logging.CRITICAL)
+        for name in ("dagster", "sqlalchemy.pool"):  # the pool tells of Ctrl-C with a traceback
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         yield

@@ -55,8 +55,14 @@ def command(sql: str, form: str, output: Path | None) -> None:
             known = f" Tables: {', '.join(views)}." if views else f" {lake.url} holds no table yet."
             hint = known if isinstance(error, duckdb.CatalogException) else ""
             raise click.ClickException(f"{str(error).strip()}{hint}") from None
-    if rows is not None:
+    if rows is None:
+        return
+    try:
         _write(rows, form, output)
+    except BrokenPipeError:
+        raise
+    except (OSError, duckdb.IOException) as error:
+        raise click.ClickException(f"Writing {output or 'to the standard output'}: {error}") from None
 
 
 def _write(rows: pa.Table, form: str, output: Path | None) -> None:

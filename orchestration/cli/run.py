@@ -8,7 +8,7 @@ import click
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes, step
-from orchestration.settings import load_settings
+from orchestration.settings import load_partition_settings, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -46,9 +46,8 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool) -> i
 
 def _checked(first: dt.date, last: dt.date) -> list[str]:
     from orchestration.partitions import days_between, today
-    from orchestration.settings import PartitionSettings
 
-    earliest = PartitionSettings().first_day
+    earliest = load_partition_settings().first_day
     if last < first:
         raise click.UsageError(f"--to {last} lies before --from {first}.")
     if last > today():

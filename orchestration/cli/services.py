@@ -83,10 +83,14 @@ def _run(program: tuple[str, ...]) -> int:
     """Runs the program in the foreground; Ctrl-C and SIGTERM are its to handle."""
     # A script that starts this in the background has Ctrl-C ignored; `dagster dev` would then ignore SIGTERM too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(program)
+    try:
+        process = subprocess.Popen(program)
+    except OSError as error:
+        raise click.UsageError(f"{program[0]} cannot be run: {error.strerror}.") from None
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
-            return process.wait()
+            status = process.wait()
+            return status if status >= 0 else 128 - status  # as a shell gives the signal that ended it
         except KeyboardInterrupt:
             continue

@@ -40,7 +40,10 @@ class Translator(DagsterDbtTranslator):
         if properties is None:
             return spec
         in_lake = properties["config"].get("materialized") == "lake_table"
+        # What lies between is not kept: a run of raw and a mart alone builds it too, and must build raw first.
+        above = [dg.AssetDep(RAW_ACCESS_LOGS)] if in_lake else []
         return spec.replace_attributes(
+            deps=[*spec.deps, *above],
             group_name=properties["fqn"][1] if properties["resource_type"] == "model" else "seeds",
             kinds={"dbt", "duckdb", "parquet"} if in_lake else {"dbt", "duckdb"},
             owners=OWNERS,

@@ -42,16 +42,17 @@ def run_dbt(
 
     Args:
         target: where dbt writes its artifacts; what the project's own target folder knows of earlier parsing is used.
-        environment: variables beside those of this process.
+        environment: Clicklake's variables for dbt; of this process's own, which hold secrets, it gets none.
     """
     parsed = project / "target" / _PARSED
     if parsed.exists() and not (target / _PARSED).exists():
         shutil.copy(parsed, target)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLICKLAKE_")}
     search_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
         [sys.executable, "-P", "-m", __name__, *arguments],
         cwd=project,
-        env=os.environ
+        env=inherited
         | {"PYTHONPATH": search_path, "DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)}
         | {"DBT_LOG_FORMAT": "json", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
         | dict(environment or {}),

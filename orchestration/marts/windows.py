@@ -71,7 +71,8 @@ def _build_once(
     if select:
         arguments += ["--select", *select]
     with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder:
-        done = run_dbt(project, arguments, Path(folder), environment)
+        # What dbt leaves lying when it is ended in the middle, such as fetched files, goes with the folder.
+        done = run_dbt(project, arguments, Path(folder), {**environment, "TMPDIR": folder})
         report = _read(Path(folder) / "clicklake_publish.json")
         results = _read(Path(folder) / "run_results.json")
         if results is None or (report is None and done.status):

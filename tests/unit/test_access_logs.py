@@ -310,7 +310,8 @@ def private_lines() -> list[bytes]:
     }
     links = ["mail=ann.brown@example.org", "mail=ann.brown%40example.org", "mail=ann%2Ebrown%2540example.org",
              "tel=3125550199", "t=%2B13125550199", "t=312-555-0199", "t=(312)%20555%200199",
-             "r=https%253A%252F%252Fx.com%252F%253Fm%253Dann.brown%252540example.org"]  # fmt: skip
+             "r=https%253A%252F%252Fx.com%252F%253Fm%253Dann.brown%252540example.org",
+             "r=https%3A%2F%2Fx.com%2F%3Ftel%3D3125550199%26ip%3D203.0.113.77", "ip=203.0.113.78"]  # fmt: skip
     good = [
         line(path=path, query=link, referrer=f"https://x.com/?{link}", **secrets)
         for link in links
@@ -335,7 +336,7 @@ def check_nothing_private(day: LogDay, rows: int, rejects: int) -> None:
 @pytest.mark.parametrize("published", [True, False])
 def test_nothing_private_is_in_any_file_of_the_lake(day: LogDay, published: bool) -> None:
     day.add(log(private_lines()))
-    check_nothing_private(day, 16, 64)
+    check_nothing_private(day, 20, 80)
     if not published:
         day.allow(max_reject_share=0.0)
         assert not day.ingest().published

@@ -18,7 +18,7 @@ from tests.log_lines import QUICK
 # What e-mail addresses, phone numbers and escapes are made of: such text meets the expressions far more often.
 PIECES = st.sampled_from(
     "@ %40 %2540 ann x.org . %2E %252E + %2B %252B - ( ) %28 %29 %20 312 555 0199 13125550199 tel= phone: mobile%3D "
-    "fax%253d & = % %25 é".split()
+    "fax%253d %26 %2526 %3F ip= addr%3D for%253D 203.0.113.7 2001:db8::1 %3A & = % %25 é".split()
 )
 TEXT = st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join)
 
@@ -106,15 +106,27 @@ def test_no_text_makes_an_address_fail(text: str) -> None:
         ("phone=3125550199&x=1", "phone=[phone]&x=1"),
         ("msisdn%3D3125550199", "msisdn%3D[phone]"),
         ("Tel:312 555 0199", "Tel:[phone]"),
+        (
+            "r=https%3A%2F%2Fx.com%3Fphone%3D3125550199%26tel%3D3125550199",
+            "r=https%3A%2F%2Fx.com%3Fphone%3D[phone]%26tel%3D[phone]",
+        ),
+        ("r=x%253Fphone%253D3125550199", "r=x%253Fphone%253D[phone]"),
+        ("q=call%20312-555-0199", "q=call%20[phone]"),
+        ("q%253D312%2D555%2D0199", "q%253D[phone]"),
+        ("ip=203.0.113.77&x=1", "ip=[ip]&x=1"),
+        ("r=x%3Fip%3D2001%3Adb8%3A%3A1%26b", "r=x%3Fip%3D[ip]%26b"),
+        ("client_ip=[2001:db8::1]:80&x-forwarded-for=203.0.113.77", "client_ip=[ip]&x-forwarded-for=[ip]"),
+        ("remote_addr%253D203.0.113.77", "remote_addr%253D[ip]"),
     ],
 )
-def test_email_addresses_and_phone_numbers_become_markers(text: str, scrubbed: str) -> None:
+def test_email_addresses_phone_numbers_and_named_addresses_become_markers(text: str, scrubbed: str) -> None:
     assert scrub(text) == scrubbed
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "oid=3125550199", "2026-01-12", "300x250", "id=123456789012", "a@b", "@", "x@y.", "1.2.3.4", "v=120.5.1234",
+    ["", "oid=3125550199", "2026-01-12", "300x250", "id=123456789012", "a@b", "@", "x@y.",
+     "1.2.3.4", "v=1.2.3.4", "https://203.0.113.7/x", "zip=98101", "ip=abc", "v=120.5.1234",
      "c=550e8400-e29b-41d4-a716-446655440000", "t=1768219200000", "%E2%82%AC"],
 )  # fmt: skip
 def test_ids_dates_and_sizes_stay(text: str) -> None:
