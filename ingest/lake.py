@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
+import re
 import shutil
 import tempfile
 import uuid
@@ -27,6 +29,7 @@ from pyarrow import fs
 from ingest.errors import LakeError
 
 STAGING = ".staging"
+HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # a container's name is its own, as its process ids are
 DATA_FILE = "data.parquet"
 
 
@@ -155,7 +158,7 @@ class Lake:
         if self.is_s3:
             folder = Path(tempfile.mkdtemp(prefix="clicklake-"))
         else:
-            folder = Path(self.root) / STAGING / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            folder = Path(self.root) / STAGING / f"{os.getpid()}-{HOST}-{uuid.uuid4().hex[:8]}"
             with _explained(f"making {folder}"):
                 folder.mkdir(parents=True)
                 _remove_abandoned(folder.parent)
@@ -262,8 +265,8 @@ def _fsspec_s3(filesystem: fs.FileSystem) -> Any:
 def _remove_abandoned(staging: Path) -> None:
     """Takes away what killed processes of this machine left behind."""
     for folder in staging.iterdir():
-        owner = folder.name.partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)):
+        owner, _, rest = folder.name.partition("-")
+        if owner.isdigit() and rest.startswith(f"{HOST}-") and not _is_running(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from ingest.errors import LakeError
-from ingest.lake import STAGING, Lake, LakeFile, S3Options
+from ingest.lake import HOST, STAGING, Lake, LakeFile, S3Options
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 
@@ -68,7 +68,7 @@ def test_staging_is_gone_afterwards_even_after_an_error(lake: Lake) -> None:
 def test_what_a_killed_process_left_behind_is_taken_away(lake: Lake) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    left = Path(lake.root) / STAGING / f"{process.pid}-abcd" / "rows"
+    left = Path(lake.root) / STAGING / f"{process.pid}-{HOST}-abcd" / "rows"
     left.mkdir(parents=True)
     with lake.staging() as ours, lake.staging() as also_ours:
         assert ours.exists()
