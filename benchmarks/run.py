@@ -330,5 +330,5 @@ def main(arguments: list[str] | None = None) -> None:
         lines = run_section(section, options.repeats)
         print(table(section, lines), end="\n\n", flush=True)
         results.append((section, lines))
-    if not options.quick:
-        write_results(options.out, facts, results)
+        if not options.quick:
+            write_results(options.out, facts, results)  # after each section: hours later nothing is lost

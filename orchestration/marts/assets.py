@@ -40,10 +40,7 @@ class Translator(DagsterDbtTranslator):
         if properties is None:
             return spec
         in_lake = properties["config"].get("materialized") == "lake_table"
-        # What lies between is not kept: a run of raw and a mart alone builds it too, and must build raw first.
-        above = [dg.AssetDep(RAW_ACCESS_LOGS)] if in_lake else []
         return spec.replace_attributes(
-            deps=[*spec.deps, *above],
             group_name=properties["fqn"][1] if properties["resource_type"] == "model" else "seeds",
             kinds={"dbt", "duckdb", "parquet"} if in_lake else {"dbt", "duckdb"},
             owners=OWNERS,
@@ -97,6 +94,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
     ) -> Iterator[dg.Output[None]]:
         days = days_of(context)
+        _check_order(context, specs)
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
             ready = [day for day in days if is_published(lake, day)]
@@ -112,6 +110,25 @@ def build_dbt_models() -> dg.AssetsDefinition:
         yield from finish(context, bad | result.refused())
 
     return dbt_models
+
+
+def _check_order(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> None:
+    """Dagster orders steps by what their selected assets read directly: of raw and a mart alone, the mart comes first.
+
+    Raises:
+        Failure: this run is such a one, and would build on raw as it was.
+    """
+    parents = {spec.key: {dep.asset_key for dep in spec.deps} for spec in specs}
+    direct = {parent for key in context.selected_asset_keys for parent in parents[key]}
+    above = set(direct)
+    while more := {parent for key in above for parent in parents.get(key, ())} - above:
+        above |= more
+    if RAW_ACCESS_LOGS in (above - direct) & set(context.job_def.asset_layer.executable_asset_keys):
+        raise dg.Failure(
+            f"This run builds {RAW_ACCESS_LOGS.to_user_string()} too, but not the models between: Dagster would build "
+            "the mart first. Select what lies between as well",
+            allow_retries=False,
+        )
 
 
 def _select(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> list[str]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ingest.errors import ClicklakeError
-from orchestration.marts.dbt_process import run_dbt
+from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
+
+DISK_FULL = "No space left on device"
 
 
 @dataclass
@@ -18,6 +20,7 @@ class WindowResult:
     """What dbt did to a window, day by day.
 
     published: (model, day) → {status, rows, bytes, seconds, reasons} of every model that is published to the lake.
+        The status is published, refused or skipped, or failed where dbt did not come so far.
     built: (model or seed, day) of every node that was built, in the lake or in memory.
     tests: (test's unique id, day) → {status, failures, message}.
     """
@@ -26,12 +29,14 @@ class WindowResult:
     built: dict[tuple[str, str], float] = field(default_factory=dict)
     tests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
+    disk_is_full: bool = False
 
     def add(self, other: "WindowResult") -> None:
         self.published |= other.published
         self.built |= other.built
         self.tests |= other.tests
         self.seconds += other.seconds
+        self.disk_is_full |= other.disk_is_full
 
     def refused(self) -> dict[str, str]:
         """Day → why, of the days that some model was not published for."""
@@ -53,7 +58,7 @@ def build(project: Path, days: Sequence[str], select: Sequence[str], environment
         ClicklakeError: dbt failed before it could judge anything.
     """
     result = _build_once(project, days, select, environment)
-    if not result.refused() or len(days) == 1:
+    if not result.refused() or result.disk_is_full or len(days) == 1:
         return result
     halves = WindowResult(seconds=result.seconds)
     middle = len(days) // 2
@@ -76,16 +81,30 @@ def _build_once(
         report = _read(Path(folder) / "clicklake_publish.json")
         results = _read(Path(folder) / "run_results.json")
         if results is None or (report is None and done.status):
-            raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {done.errors()}")
-    return _collect(days, results["results"], report or [], time.monotonic() - started)
+            raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_reason(done)}")
+        models = _lake_tables(_read(Path(folder) / "manifest.json"), results["results"])
+    found = _collect(days, results["results"], time.monotonic() - started)
+    found.disk_is_full = DISK_FULL in done.output
+    failed = {"status": "failed", "reasons": [{"message": _reason(done)}]}
+    found.published = {(model, day): failed for model in models for day in days}
+    found.published |= {(entry["model"], entry["day"]): entry for entry in report or []}
+    return found
 
 
-def _collect(
-    days: Sequence[str], results: list[dict[str, Any]], report: list[dict[str, Any]], seconds: float
-) -> WindowResult:
+def _lake_tables(manifest: dict[str, Any], results: list[dict[str, Any]]) -> list[str]:
+    """The models that this run was to publish."""
+    nodes = [manifest["nodes"][each["unique_id"]] for each in results if each["unique_id"].startswith("model.")]
+    return [node["name"] for node in nodes if node["config"]["materialized"] == "lake_table"]
+
+
+def _reason(done: Finished) -> str:
+    if DISK_FULL in done.output:
+        return "the disk is full. Free some space and run again; the last good files stand"
+    return done.errors()
+
+
+def _collect(days: Sequence[str], results: list[dict[str, Any]], seconds: float) -> WindowResult:
     found = WindowResult(seconds=seconds)
-    for entry in report:
-        found.published[entry["model"], entry["day"]] = entry
     for result in results:
         kind, _, rest = result["unique_id"].partition(".")
         for day in days:
