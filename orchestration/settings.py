@@ -174,13 +174,13 @@ def _load(kind: type[Kind]) -> Kind:
 
 
 def _unknown_settings() -> list[str]:
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    known = {name.upper() for name in Settings.model_fields}
     given = {*os.environ, *dotenv_values(".env")}
     found = []
     for name in sorted(given):
-        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"Did you mean {close[0]}?" if close else "See docs/settings.md for all there are."
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name.removeprefix(PREFIX) not in known:
+            close = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1)
+            hint = f"Did you mean {PREFIX}{close[0]}?" if close else "See docs/settings.md for all there are."
             found.append(f"{name} is no setting. {hint}")
     return found
 

@@ -105,6 +105,24 @@ def test_days_outside_of_the_window_are_not_looked_at(
     assert days(tick("new_objects", instance)) == [recent(0)]
 
 
+def test_a_day_that_a_run_works_on_is_left_to_it(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration.definitions import defs
+    from orchestration.operations import sensors
+    from orchestration.partitions import range_tags
+
+    before, first, last = recent(4), recent(3), recent(2)
+    for day in (before, first, last):
+        put_log(environment, day, "a")
+    job = defs.resolve_job_def("daily_build")
+    instance.create_run_for_job(job, tags=range_tags([first, last]), status=dg.DagsterRunStatus.STARTED)
+    assert days(tick("new_objects", instance)) == [before]
+
+    monkeypatch.setattr(sensors, "SILENT_RUNS_ARE_DEAD_AFTER", dt.timedelta(0))  # its machine has died
+    assert days(tick("new_objects", instance)) == [before, first, last]
+
+
 def test_a_refused_day_is_requested_again_only_with_other_objects(
     environment: Environment, instance: dg.DagsterInstance
 ) -> None:
