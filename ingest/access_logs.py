@@ -61,6 +61,7 @@ class Reject:
     line: int
     reason: str
     text: str
+    detail: str | None = None
 
 
 @dataclass

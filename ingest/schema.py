@@ -23,6 +23,7 @@ TEXT = pa.string()
 INT = pa.int64()
 REAL = pa.float64()
 FLAG = pa.bool_()
+MONEY = pa.decimal128(18, 4)
 TIMESTAMP = pa.timestamp("us")
 
 # AWS, "Standard logging reference": the 33 fields of a version 1 log, in their documented order.
@@ -91,11 +92,66 @@ ACCESS_LOGS = (
     Column("source_line", INT, "Line in that object, the first being 1, header lines counted"),
 )
 
+EVENTS = (
+    Column("event_ts", TIMESTAMP, "When it happened, by the sender's clock, UTC"),
+    Column("event_id", TEXT, "Given, else a hash of site, line, time and place in its batch; the same id is one event"),
+    Column("event_type", TEXT, "What happened, in snake case: `page_view`, `click`, `purchase` …"),
+    Column("site_id", TEXT, "Site whose folder the object lies in; where there is none, the one that the event names"),
+    Column("declared_site_id", TEXT, "Site or app that the event itself names"),
+    Column("visitor_id", TEXT, "Visitor, as the tracker knows them; placeholders are null, in all ids"),
+    Column("client_session_id", TEXT, "Session, as the tracker cut it"),
+    Column("user_id", TEXT, "User who is logged in; a keyed hash where it was an e-mail address or a phone number"),
+    Column("device_id", TEXT, "Device, as the app knows it"),
+    Column("advertising_id", TEXT, "Advertising id: gaid or idfa"),
+    Column("cookie_id", TEXT, "Cookie id"),
+    Column("device_fingerprint", TEXT, "Given, else a hash of what is known of screen, browser and place; null if little"),
+    Column("ip_hash", TEXT, "Keyed hash of the client address: HMAC-SHA256, its first 128 bits in hex"),
+    Column("subnet_hash", TEXT, "Keyed hash of the client's network (/24 for IPv4, /48 for IPv6)"),
+    Column("country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; null without one"),
+    Column("region", TEXT, "ISO 3166-2 subdivision, without its country"),
+    Column("city", TEXT, "City, English name"),
+    Column("url", TEXT, "Address of the page, scrubbed"),
+    Column("host", TEXT, "Host of the page, in lower case"),
+    Column("path", TEXT, "Path of the page"),
+    Column("page_title", TEXT, "Title of the page"),
+    Column("referrer", TEXT, "Address that the visitor came from, scrubbed"),
+    Column("referrer_host", TEXT, "Its host, in lower case"),
+    Column("utm_source", TEXT, "Of the page's query string, else what the tracker sent"),
+    Column("utm_medium", TEXT, "Likewise"),
+    Column("utm_campaign", TEXT, "Likewise"),
+    Column("utm_term", TEXT, "Likewise"),
+    Column("utm_content", TEXT, "Likewise"),
+    Column("click_id", TEXT, "Click id in the page's query string"),
+    Column("click_id_kind", TEXT, "Its parameter: gclid, fbclid, msclkid …, oid or cid for links of our own"),
+    Column("campaign_id", TEXT, "Campaign that an app's event names"),
+    Column("language", TEXT, "Language of the browser or app"),
+    Column("screen_width", INT, "Pixels"),
+    Column("screen_height", INT, "Pixels"),
+    Column("timezone", TEXT, "IANA name of the time zone"),
+    Column("user_agent", TEXT, "User agent"),
+    Column("device_category", TEXT, "`desktop`, `mobile`, `tablet`, `tv`, `bot`, `other`; null without a user agent"),
+    Column("browser_family", TEXT, "Browser family, as uap-core names it"),
+    Column("os_family", TEXT, "Operating system family, as uap-core names it"),
+    Column("is_bot", FLAG, "The user agent is a known robot or program; false where it is missing"),
+    Column("revenue", MONEY, "What the event is worth, in its currency"),
+    Column("currency", TEXT, "ISO 4217 code, in capitals"),
+    Column("opted_out", FLAG, "The visitor has opted out of tracking; null where nothing is said"),
+    Column("gpc", FLAG, "The browser sends Global Privacy Control; null where nothing is said"),
+    Column("properties", TEXT, "JSON of all fields that have no column, scrubbed"),
+    Column("source_identity", TEXT, "JSON: `identity` that the event already carried"),
+    Column("source_normalized", TEXT, "JSON: `normalized` that the event already carried"),
+    Column("shape", TEXT, "`pixel`, `site`, `app` or `clickstream`"),
+    Column("batch_index", INT, "Place in its batch, the first being 0; null where it came alone"),
+    Column("source_object", TEXT, "Object that the row came from"),
+    Column("source_line", INT, "Line in that object, the first being 1; in a JSON array, the number of the element"),
+)
+
 REJECTS = (
     Column("dataset", TEXT, "Dataset that the row was meant for"),
     Column("source_object", TEXT, "Object that the row stands in"),
     Column("source_line", INT, "Line in that object, the first being 1"),
     Column("reason", TEXT, "Why: one of the documented codes"),
+    Column("detail", TEXT, "What exactly, where there is more to say: the field that breaks its schema"),
     Column("line", TEXT, "The line, without addresses, e-mails and phone numbers, 8 KiB at most"),
 )
 

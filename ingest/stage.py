@@ -245,8 +245,8 @@ class _RejectsFile:
 
     def _write(self) -> None:
         rows = [
-            (self._dataset, self._counts[reject.object_index].item.key, reject.line, reject.reason, reject.text)
-            for reject in self._waiting
+            (self._dataset, self._counts[each.object_index].item.key, each.line, each.reason, each.detail, each.text)
+            for each in self._waiting
         ]
         columns = zip(*rows, strict=True) if rows else [[] for _ in self._schema.names]
         self._writer.write_table(

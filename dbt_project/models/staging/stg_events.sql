@@ -1,0 +1,24 @@
+-- One row per event. The same event id of a site is one event, whatever day its copies say.
+select
+    events.*,
+    -- The prefix keeps a device from being taken for a visitor of the same name.
+    coalesce(
+        'visitor:' || events.visitor_id,
+        'fingerprint:' || events.device_fingerprint || '@' || events.subnet_hash,
+        'device:' || events.device_id,
+        'cookie:' || events.cookie_id,
+        'advertising:' || events.advertising_id,
+        'user:' || events.user_id,
+        'event:' || events.event_id
+    ) as visitor_key
+from {{ source('raw', 'events') }} as events
+where not exists (
+    select 1
+    from {{ ref('stg_events__duplicates') }} as duplicates
+    where
+        events.event_date = duplicates.event_date
+        and events.source_date = duplicates.source_date
+        and events.source_object = duplicates.source_object
+        and events.source_line = duplicates.source_line
+        and coalesce(events.batch_index, -1) = coalesce(duplicates.batch_index, -1)
+)
