@@ -17,10 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.clients import Clients
+from ingest.columns import DICTIONARY, codes_of, is_null, map_distinct, remapped
 from ingest.encoding import decode_once, decode_parameter, decode_user_agent
-from ingest.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
+from ingest.enrich import Geo, Remembered
 from ingest.log_files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
-from ingest.privacy import HASH_BITS, keyed_hash, normal_address, scrub_column, scrub_line
+from ingest.privacy import scrub_column, scrub_line
 from ingest.schema import ACCESS_LOGS, arrow_schema
 
 REASONS = {
@@ -45,12 +47,10 @@ PARAMETERS = {
 }
 SCHEMA = arrow_schema(ACCESS_LOGS)
 MAX_REJECT_BYTES = 8 << 10
-HASH_DIGITS = HASH_BITS // 4
 
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
 _EPOCH = date(1970, 1, 1)
-_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 _INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
 _REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
@@ -90,11 +90,7 @@ class AccessLogParser:
 
     def __init__(self, hash_key: str, source_day: str, geo: Geo | None = None, max_age_days: int = 400) -> None:
         day = date.fromisoformat(source_day)
-        self._agents = Remembered(_decoded_agent)
-        self._hash = keyed_hash(hash_key)
-        self._geo = geo or Geo(None)
-        self._address_hashes = Remembered(self._hashed_address)
-        self._places = Remembered(self._place)
+        self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
         self._decode = Remembered(decode_once)
         self._parameters = {name: Remembered(decode_parameter) for name in PARAMETERS}
         self._first_us = _microseconds(day - timedelta(days=max_age_days))
@@ -112,7 +108,7 @@ class AccessLogParser:
 
         columns, unreadable = self._columns(logged, time_us, path, status)
         columns["source_line"] = pa.array(batch.line)
-        nothing = pa.nulls(length, _DICTIONARY)
+        nothing = pa.nulls(length, DICTIONARY)
         names = [name for name in SCHEMA.names if name != "source_object"]
         table = pa.table([columns.get(name, nothing) for name in names], names)
         object_index = batch.object_index
@@ -138,8 +134,8 @@ class AccessLogParser:
         reasons: dict[int, str] = {}
         is_bad_time = time_us == _BAD
         for mask, reason in (
-            (_is_null(status), "bad_status"),
-            (_is_null(path), "missing_path"),
+            (is_null(status), "bad_status"),
+            (is_null(path), "missing_path"),
             (~is_bad_time & ((time_us < self._first_us) | (time_us >= self._end_us)), "out_of_range"),
             (is_bad_time, "bad_timestamp"),
         ):
@@ -161,13 +157,13 @@ class AccessLogParser:
                 unreadable += bad
         columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
         columns["path"], columns["status"] = path, status
-        columns["request_type"] = _map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
+        columns["request_type"] = map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
         columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
         columns["query"] = scrub_column(logged.text("cs-uri-query"))
-        columns |= self._agent_columns(logged.dictionary("cs(User-Agent)"))
-        columns |= self._address_columns(logged.dictionary("c-ip"))
+        columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
+        columns |= self._clients.address_columns(logged.dictionary("c-ip"))
         is_ad = pc.is_in(columns["request_type"].dictionary, pa.array(list(REQUEST_TYPES.values())))
-        codes = _codes(columns["request_type"])
+        codes = codes_of(columns["request_type"])
         is_ad_row = np.append(is_ad.to_numpy(zero_copy_only=False), False)[codes]
         columns |= self._parameter_columns(columns["query"], np.flatnonzero(is_ad_row))
         return columns, unreadable
@@ -180,41 +176,7 @@ class AccessLogParser:
             decoded = self._decode(distinct.filter(has_escape).to_pylist())
             distinct = pc.replace_with_mask(distinct, has_escape, pa.array(decoded, pa.string()))
         distinct = scrub_column(distinct)
-        return values if distinct is values.dictionary else _remapped(values, distinct)
-
-    def _agent_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
-        found = self._agents(logged.dictionary.to_pylist())
-        columns: dict[str, pa.Array] = {
-            "user_agent": _remapped(logged, pa.array([text for text, _ in found], pa.string()))
-        }
-        for position, name in enumerate(("device_category", "browser_family", "os_family")):
-            columns[name] = _remapped(logged, pa.array([agent[position] for _, agent in found], pa.string()))
-        is_bot = pa.array([*(agent.is_bot for _, agent in found), False])
-        columns["is_bot"] = is_bot.take(pa.array(_codes(logged)))
-        return columns
-
-    def _address_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
-        values = logged.dictionary.to_pylist()
-        hashes = pa.array(self._address_hashes(values), pa.string())
-        hashes = pc.if_else(pc.equal(hashes, ""), pa.scalar(None, pa.string()), hashes)
-        columns = {
-            "ip_hash": _remapped(logged, pc.utf8_slice_codeunits(hashes, 0, HASH_DIGITS)),
-            "subnet_hash": _remapped(logged, pc.utf8_slice_codeunits(hashes, HASH_DIGITS)),
-        }
-        if self._geo.is_open:
-            places = self._places(values)
-            for position, name in enumerate(("country", "region", "city")):
-                columns[name] = _remapped(logged, pa.array([place[position] for place in places], pa.string()))
-        return columns
-
-    def _hashed_address(self, logged: str) -> str:
-        """Hash of the address and hash of its network in one text, empty for no address: a day has very many."""
-        normal = normal_address(logged)
-        return "" if normal is None else self._hash(normal[0]) + self._hash(normal[1])
-
-    def _place(self, logged: str) -> Place:
-        normal = normal_address(logged)
-        return NOWHERE if normal is None else self._geo.look_up(normal[0])
+        return values if distinct is values.dictionary else remapped(values, distinct)
 
     def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
         """The parameters of these rows' query strings; null in all others.
@@ -236,7 +198,7 @@ class AccessLogParser:
             codes[rows[parents[found]]] = encoded.indices.to_numpy(zero_copy_only=False)
             distinct = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), encoded.dictionary)
             texts = pa.array([value or None for value in values], pa.string())
-            columns[column] = _remapped(distinct, scrub_column(texts))
+            columns[column] = remapped(distinct, scrub_column(texts))
         return columns
 
     def _hashes(self, ids: pa.ChunkedArray) -> np.ndarray:
@@ -256,7 +218,7 @@ class _Logged:
     def text(self, field: str) -> pa.Array:
         values = self.columns.get(field)
         if values is None:  # of the type that it has where it is logged, so that all batches are alike
-            return pa.nulls(self.length, pa.string() if field in PLAIN_FIELDS else _DICTIONARY)
+            return pa.nulls(self.length, pa.string() if field in PLAIN_FIELDS else DICTIONARY)
         return values
 
     def dictionary(self, field: str) -> pa.DictionaryArray:
@@ -286,40 +248,11 @@ class _Logged:
         else:
             in_range = pc.and_(pc.greater_equal(numbers, -MAX_INTEGER), pc.less_equal(numbers, MAX_INTEGER))
             numbers = pc.if_else(in_range, numbers, pa.scalar(None, kind))
-        return numbers, _is_null(numbers) & ~_is_null(values)
+        return numbers, is_null(numbers) & ~is_null(values)
 
 
 def _microseconds(day: date) -> int:
     return (day - _EPOCH).days * _DAY
-
-
-def _is_null(values: pa.Array) -> np.ndarray:
-    if not values.null_count:
-        return np.zeros(len(values), dtype=bool)
-    return values.is_null().to_numpy(zero_copy_only=False)
-
-
-def _codes(values: pa.DictionaryArray) -> np.ndarray:
-    """Positions in the dictionary; one behind its end for null, to look up in an array that ends in a default."""
-    indices = values.indices
-    if indices.null_count:
-        indices = indices.fill_null(len(values.dictionary))
-    return indices.to_numpy(zero_copy_only=False)
-
-
-def _remapped(values: pa.DictionaryArray, mapped: pa.Array) -> pa.DictionaryArray:
-    """The same rows with each distinct value replaced; equal results share one place in the new dictionary."""
-    encoded = mapped.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(encoded.indices.take(values.indices), encoded.dictionary)
-
-
-def _map_distinct(values: pa.DictionaryArray, function: Callable[[str], str]) -> pa.DictionaryArray:
-    return _remapped(values, pa.array([function(value) for value in values.dictionary.to_pylist()], pa.string()))
-
-
-def _decoded_agent(logged: str) -> tuple[str, UserAgent]:
-    agent = decode_user_agent(logged)
-    return agent, parse_user_agent(agent)
 
 
 def _times(logged: _Logged) -> np.ndarray:
@@ -330,7 +263,7 @@ def _times(logged: _Logged) -> np.ndarray:
         dates, clocks = logged.dictionary("date"), logged.dictionary("time")
         days, clock = _looked_up(dates, _day_us), _looked_up(clocks, _clock_us)
         times = np.where((days == _BAD) | (clock == _BAD), _BAD, days + clock)
-        is_open = _is_null(dates) & _is_null(clocks)
+        is_open = is_null(dates) & is_null(clocks)
     if TIMESTAMP_MS not in logged.columns or not is_open.any():
         return times
     milliseconds, _ = logged.number(TIMESTAMP_MS, pa.int64())
@@ -341,7 +274,7 @@ def _times(logged: _Logged) -> np.ndarray:
 
 def _looked_up(values: pa.DictionaryArray, function: Callable[[str], int]) -> np.ndarray:
     distinct = [function(value) for value in values.dictionary.to_pylist()]
-    return np.array([*distinct, _BAD], dtype=np.int64)[_codes(values)]
+    return np.array([*distinct, _BAD], dtype=np.int64)[codes_of(values)]
 
 
 def _day_us(text: str) -> int:

@@ -1,0 +1,39 @@
+"""Arrow columns by their distinct values: what is worked out once for each value, and spread over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+
+def is_null(values: pa.Array) -> np.ndarray:
+    if not values.null_count:
+        return np.zeros(len(values), dtype=bool)
+    return values.is_null().to_numpy(zero_copy_only=False)
+
+
+def codes_of(values: pa.DictionaryArray) -> np.ndarray:
+    """Positions in the dictionary; one behind its end for null, to look up in an array that ends in a default."""
+    indices = values.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(values.dictionary))
+    return indices.to_numpy(zero_copy_only=False)
+
+
+def remapped(values: pa.DictionaryArray, mapped: pa.Array) -> pa.DictionaryArray:
+    """The same rows with each distinct value replaced; equal results share one place in the new dictionary."""
+    encoded = mapped.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(encoded.indices.take(values.indices), encoded.dictionary)
+
+
+def map_distinct(values: pa.DictionaryArray, function: Callable[[str], str]) -> pa.DictionaryArray:
+    return remapped(values, pa.array([function(value) for value in values.dictionary.to_pylist()], pa.string()))
+
+
+def single(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """One array, whatever pieces it came in."""
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
