@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from ingest.datasets import ACCESS_LOGS, Dataset, Partition
 from ingest.lake import Lake, ledger_key
 from ingest.stage import StagedDay
 
@@ -61,9 +62,14 @@ class Verdict:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
+def checks_of(dataset: Dataset) -> tuple[Check, ...]:
+    """The checks of a dataset; only logs have headers."""
+    return tuple(check for check in CHECKS if check.name != "required_fields" or dataset is ACCESS_LOGS)
+
+
 def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
-    """All verdicts on a staged day, in the order of `CHECKS`."""
-    return [
+    """All verdicts on a staged partition, in the order of `CHECKS`."""
+    verdicts = [
         _objects_present(staged),
         _objects_readable(staged),
         _objects_whole(staged),
@@ -72,6 +78,8 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
         _rows_accounted(staged),
         _volume(staged, lake, limits),
     ]
+    names = {check.name for check in checks_of(staged.partition.dataset)}
+    return [verdict for verdict in verdicts if verdict.check in names]
 
 
 def _objects_present(staged: StagedDay) -> Verdict:
@@ -144,7 +152,7 @@ def _rows_accounted(staged: StagedDay) -> Verdict:
 
 def _volume(staged: StagedDay, lake: Lake, limits: Limits) -> Verdict:
     rows = staged.total("kept")
-    before = rows_of_same_weekday(lake, staged.dataset, staged.day)
+    before = rows_of_same_weekday(lake, staged.partition)
     if not before:
         return Verdict("volume", True, "no earlier day to compare with", limits.volume_blocks, {"rows": rows})
     usual = median(before)
@@ -154,11 +162,12 @@ def _volume(staged: StagedDay, lake: Lake, limits: Limits) -> Verdict:
     return Verdict("volume", passed, message, limits.volume_blocks, figures)
 
 
-def rows_of_same_weekday(lake: Lake, dataset: str, day: str) -> list[int]:
+def rows_of_same_weekday(lake: Lake, partition: Partition) -> list[int]:
     """Rows kept on the published same weekdays of the last weeks."""
     rows = []
     for week in range(1, SAME_WEEKDAYS + 1):
-        key = ledger_key(dataset, (date.fromisoformat(day) - timedelta(weeks=week)).isoformat())
+        day = (date.fromisoformat(partition.day) - timedelta(weeks=week)).isoformat()
+        key = ledger_key(partition.dataset.name, day, partition.site)
         if lake.exists(key):
             rows.append(sum(lake.read_table(key, ["rows_kept"]).column("rows_kept").to_pylist()))
     return rows

@@ -1,4 +1,4 @@
-"""One source day: list, stage, audit, then publish or refuse. Write, audit, publish lives here."""
+"""One partition: list, stage, audit, then publish or refuse. Write, audit, publish lives here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ingest.access_logs import AccessLogParser
 from ingest.audit import Limits, Verdict, audit
+from ingest.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
 from ingest.enrich import Geo
 from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key, quarantine_prefix, raw_key, rejects_key
 from ingest.source import Source, SourceObject
 from ingest.stage import Progress, StagedDay, stage_day
-
-DATASET = "access_logs"
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,9 @@ class IngestOptions:
 
 @dataclass
 class DayResult:
-    """What became of one source day."""
+    """What became of one partition."""
 
-    day: str
+    partition: Partition
     published: bool
     verdicts: list[Verdict]
     objects: int
@@ -54,6 +52,10 @@ class DayResult:
     rows_by_event_date: dict[str, int]
     bytes_written: int
     seconds: dict[str, float]
+
+    @property
+    def day(self) -> str:
+        return self.partition.day
 
     @property
     def touched_days(self) -> list[str]:
@@ -77,29 +79,34 @@ def ingest_day(
     objects: Sequence[SourceObject] | None = None,
     raw_files: Sequence[LakeFile] | None = None,
     progress: Progress | None = None,
+    dataset: Dataset = ACCESS_LOGS,
+    site: str | None = None,
 ) -> DayResult:
-    """Ingests one source day of access logs and publishes it, or refuses it and leaves the last good one standing.
+    """Ingests one source day of a dataset, or of one site in it, and publishes it, or refuses it and leaves the last
+    good one standing.
 
     Args:
-        objects: the day's objects, where they are listed already.
-        raw_files: all files below `raw/access_logs`, where they are listed already.
+        objects: the objects of this day and site, where they are listed already.
+        raw_files: all files below `raw/<dataset>`, where they are listed already.
 
     Raises:
         SourceError, LakeError, TransientError: nothing could be judged; the lake is as it was.
     """
     started = time.monotonic()
-    found = sorted(objects if objects is not None else source.objects([day]))
+    partition = Partition(dataset, day, site)
+    found = sorted(objects if objects is not None else _objects_of(source, partition))
     listed = time.monotonic()
-    parser = AccessLogParser(options.hash_key, day, Geo(options.geoip_database), options.max_age_days)
+    geo = Geo(options.geoip_database)
+    parse = parser_of(partition, found, options.hash_key, geo, options.max_age_days)
     with lake.staging() as folder:
-        staged = stage_day(source, found, day, parser, folder, options.workers, progress)
+        staged = stage_day(source, found, partition, parse, folder, options.workers, progress)
         read = time.monotonic()
         verdicts = audit(staged, lake, options.limits)
         published = not any(verdict.blocks and not verdict.passed for verdict in verdicts)
         size = _publish(lake, staged, raw_files) if published else _quarantine(lake, staged, verdicts)
     ended = time.monotonic()
     return DayResult(
-        day=day,
+        partition=partition,
         published=published,
         verdicts=verdicts,
         objects=len(found),
@@ -114,28 +121,36 @@ def ingest_day(
     )
 
 
+def _objects_of(source: Source, partition: Partition) -> list[SourceObject]:
+    found = source.objects([partition.day])
+    return [item for item in found if not partition.dataset.by_site or item.site == partition.site]
+
+
 def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None) -> int:
     """Raw, rejects, ledger, in this order, each by one atomic put. Returns the bytes of the raw files.
 
     A run that was killed on the way is repaired by the next: the ledger, which says that the day is
     taken, comes last, and what an earlier run wrote for days that have no rows now is found by listing.
     """
-    before = raw_files if raw_files is not None else lake.files(f"raw/{DATASET}")
+    name, day, site = staged.partition.dataset.name, staged.partition.day, staged.partition.site
+    before = raw_files if raw_files is not None else lake.files(f"raw/{name}")
     size = 0
     for event_date, path in staged.files.items():
-        size += lake.put(path, raw_key(DATASET, event_date, staged.day))
+        size += lake.put(path, raw_key(name, event_date, day, site))
     for file in before:
-        if file.partition("source_date") == staged.day and file.partition("event_date") not in staged.files:
+        event_date = file.partition("event_date") or ""
+        if file.key == raw_key(name, event_date, day, site) and event_date not in staged.files:
             lake.delete(file.key)
-    lake.put(staged.rejects_file, rejects_key(DATASET, staged.day))
-    lake.put_table(staged.ledger(), ledger_key(DATASET, staged.day))
-    lake.delete(quarantine_prefix(DATASET, staged.day))
+    lake.put(staged.rejects_file, rejects_key(name, day, site))
+    lake.put_table(staged.ledger(), ledger_key(name, day, site))
+    lake.delete(quarantine_prefix(name, day, site))
     return size
 
 
 def _quarantine(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
     """Puts what was refused where people can look at it; the verdict, which announces it, comes last."""
-    prefix = quarantine_prefix(DATASET, staged.day)
+    partition = staged.partition
+    prefix = quarantine_prefix(partition.dataset.name, partition.day, partition.site)
     lake.delete(prefix)
     size = sum(
         lake.put(path, f"{prefix}/rows/event_date={event_date}/{DATA_FILE}")
@@ -143,15 +158,16 @@ def _quarantine(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
     )
     lake.put(staged.rejects_file, f"{prefix}/rejects.parquet")
     lake.put_table(staged.ledger(), f"{prefix}/ledger.parquet")
-    lake.put_text(json.dumps(verdict_record(DATASET, staged.day, verdicts), indent=1), f"{prefix}/verdict.json")
+    lake.put_text(json.dumps(verdict_record(partition, verdicts), indent=1), f"{prefix}/verdict.json")
     return size
 
 
-def verdict_record(table: str, day: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The JSON that stands beside refused rows: table, day and the checks that refused them, with figures."""
+def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The JSON that stands beside refused rows: table, day, site and the checks that refused them, with figures."""
     return {
-        "table": table,
-        "day": day,
+        "table": partition.dataset.name,
+        "day": partition.day,
+        **({"site": partition.site} if partition.site else {}),
         "reasons": [
             {"check": verdict.check, "message": verdict.message, "figures": verdict.figures}
             for verdict in verdicts
@@ -160,6 +176,8 @@ def verdict_record(table: str, day: str, verdicts: Sequence[Verdict]) -> dict[st
     }
 
 
-def is_published(lake: Lake, day: str) -> bool:
-    """Whether a source day was ever published: its own file stands, even where it holds no row."""
-    return lake.exists(raw_key(DATASET, date.fromisoformat(day).isoformat(), day))
+def is_published(lake: Lake, day: str, dataset: Dataset = ACCESS_LOGS) -> bool:
+    """Whether a source day was ever published: its own file stands, even where it holds no row; by site, of any."""
+    if dataset.by_site:
+        return bool(lake.files(f"raw/{dataset.name}/event_date={day}/source_date={day}"))
+    return lake.exists(raw_key(dataset.name, date.fromisoformat(day).isoformat(), day))

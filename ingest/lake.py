@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import duckdb
 import pyarrow as pa
@@ -61,21 +62,30 @@ class LakeFile:
         return None
 
 
-def raw_key(dataset: str, event_date: str, source_date: str) -> str:
-    return f"raw/{dataset}/event_date={event_date}/source_date={source_date}/{DATA_FILE}"
+def raw_key(dataset: str, event_date: str, source_date: str, site: str | None = None) -> str:
+    return f"raw/{dataset}/event_date={event_date}/{_source(source_date, site)}/{DATA_FILE}"
 
 
-def rejects_key(dataset: str, source_date: str) -> str:
-    return f"rejects/{dataset}/source_date={source_date}/{DATA_FILE}"
+def rejects_key(dataset: str, source_date: str, site: str | None = None) -> str:
+    return f"rejects/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
 
 
-def ledger_key(dataset: str, source_date: str) -> str:
-    return f"ledger/{dataset}/source_date={source_date}/{DATA_FILE}"
+def ledger_key(dataset: str, source_date: str, site: str | None = None) -> str:
+    return f"ledger/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
 
 
-def quarantine_prefix(table: str, day: str) -> str:
+def quarantine_prefix(table: str, day: str, site: str | None = None) -> str:
     """Where the rows, rejects and verdict of a refused partition lie."""
-    return f"quarantine/{table}/day={day}"
+    return f"quarantine/{table}/day={day}" + (f"/{site_folder(site)}" if site else "")
+
+
+def _source(source_date: str, site: str | None) -> str:
+    return f"source_date={source_date}" + (f"/{site_folder(site)}" if site else "")
+
+
+def site_folder(site: str) -> str:
+    """A site's name comes with the objects, from outside: whatever it is, it makes one folder."""
+    return f"site={quote(site, safe='')}"
 
 
 class Lake:

@@ -151,3 +151,47 @@ def scrub_column(values: pa.Array) -> pa.Array:
     mask[rows] = True
     scrubbed = pa.array([scrub(value) for value in values.take(pa.array(rows)).to_pylist()], values.type)
     return pc.replace_with_mask(values, pa.array(mask), scrubbed)
+
+
+# In JSON, a field is known by its name: what a form, a user or a request calls a name, an address, a secret.
+_PRIVATE_NAMES = (
+    "e_?mail(?:_?address)?|phone(?:_?number)?|tel|telephone|mobile|msisdn|fax|"
+    "first_?name|last_?name|full_?name|surname|given_?name|family_?name|birth_?(?:day|date)|date_?of_?birth|dob|ssn|"
+    "password|passwd|pwd|secret|card_?number|cc_?number|cvv|cvc|iban|street(?:_?address)?|address(?:_?line)?_?[0-9]?|"
+    "postal_?code|zip(?:_?code)?|(?:[a-z]{1,12}_?)?ip(?:_?addr(?:ess)?)?|remote_?addr(?:ess)?|(?:x_)?forwarded_?for"
+)
+_JSON_VALUE = r'(?:"(?:[^"\\]|\\.)*"?|-?[0-9][0-9.eE+-]*)'
+_PRIVATE_FIELD = rf'(?i)("(?:{_PRIVATE_NAMES.replace("_?", "[_ -]?")})"\s*:\s*){_JSON_VALUE}'
+_JSON_ADDRESS = r'"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]{1,5})?"|"\[?(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]?"'
+_JSON_SUSPECT = f"{_PRIVATE_FIELD}|{_JSON_ADDRESS}"
+_PRIVATE_FIELD_IN_LINE = re.compile(_PRIVATE_FIELD)
+FIELD_MARKER = "[private]"
+
+
+def scrub_json_column(values: pa.Array) -> pa.Array:
+    """`scrub` over JSON texts, and the values of fields whose name says that they are private. They stay JSON."""
+    suspects = pc.match_substring_regex(values, _JSON_SUSPECT).fill_null(False)
+    if pc.any(suspects).as_py():
+        chosen = values.filter(suspects)
+        chosen = pc.replace_substring_regex(chosen, _PRIVATE_FIELD, rf'\1"{FIELD_MARKER}"')
+        chosen = pc.replace_substring_regex(chosen, _JSON_ADDRESS, f'"{ADDRESS_MARKER}"')
+        values = pc.replace_with_mask(values, suspects, chosen)
+    return scrub_column(values)
+
+
+def scrub_json_line(line: str) -> str:
+    """The private fields of one line, broken JSON or not."""
+    return _PRIVATE_FIELD_IN_LINE.sub(rf'\1"{FIELD_MARKER}"', line)
+
+
+_PERSONAL = r"@|%40|[0-9]\.[0-9]|:.*:|^\(?\+?[0-9][0-9 ().-]{6,}$"
+
+
+def looks_personal(ids: pa.Array) -> np.ndarray:
+    """Which ids are an e-mail address, a phone number or an IP address, and must not be stored as they are."""
+    suspects = pc.match_substring_regex(ids, _PERSONAL).fill_null(False).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(suspects)
+    personal = np.zeros(len(ids), dtype=bool)
+    texts = ids.take(pa.array(rows)).to_pylist()
+    personal[rows] = [scrub(text) != text or normal_address(text) is not None for text in texts]
+    return personal

@@ -104,9 +104,7 @@ EVENTS = (
     Column("device_id", TEXT, "Device, as the app knows it"),
     Column("advertising_id", TEXT, "Advertising id: gaid or idfa"),
     Column("cookie_id", TEXT, "Cookie id"),
-    Column(
-        "device_fingerprint", TEXT, "Given, else a hash of screen, browser and place; null where little is known"
-    ),
+    Column("device_fingerprint", TEXT, "Given, else a hash of screen, browser and place; null where little is known"),
     Column("ip_hash", TEXT, "Keyed hash of the client address: HMAC-SHA256, its first 128 bits in hex"),
     Column("subnet_hash", TEXT, "Keyed hash of the client's network (/24 for IPv4, /48 for IPv6)"),
     Column("country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; null without one"),

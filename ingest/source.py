@@ -18,6 +18,8 @@ from ingest.errors import SourceError, TransientError
 
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
 _IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
+_SITE = re.compile(r"/domain=([^/]+)/")
+UNKNOWN_SITE = "unknown"
 _CHANGED = "the object has changed since it was listed. Run the day again"
 _THROTTLING = {"SlowDown", "Throttling", "RequestTimeout", "InternalError", "ServiceUnavailable", "503", "500", "429"}
 
@@ -35,6 +37,12 @@ class SourceObject:
     @property
     def day(self) -> str:
         return self.hour[:10]
+
+    @property
+    def site(self) -> str:
+        """The `domain=<site>` folder that it lies in, in lower case; `unknown` without one."""
+        found = _SITE.search("/" + self.key)
+        return found[1].lower() if found else UNKNOWN_SITE
 
 
 def hour_of(key: str) -> str | None:
@@ -66,15 +74,16 @@ class Source(Protocol):
 
 
 class FolderSource:
-    """Objects as files below a local folder."""
+    """Objects as files below a local folder. `setting` is what a message tells to correct."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, setting: str = "CLICKLAKE_LOGS") -> None:
+        self._setting = setting
         self.folder = Path(str(folder).removeprefix("file://")).expanduser().absolute()
         self.url = str(self.folder)
 
     def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
         if not self.folder.is_dir():
-            raise SourceError(f"{self.folder}: no such folder. Set CLICKLAKE_LOGS to the folder of the access logs")
+            raise SourceError(f"{self.folder}: no such folder. Set {self._setting} to the folder that they are in")
         wanted = None if days is None else set(days)
         return sorted(item for item in self._walk() if wanted is None or item.day in wanted)
 
@@ -110,7 +119,8 @@ class S3Source:
     listed first; then each is listed for the wanted days alone.
     """
 
-    def __init__(self, url: str, client: Any) -> None:
+    def __init__(self, url: str, client: Any, setting: str = "CLICKLAKE_LOGS") -> None:
+        self._setting = setting
         self.url = url.rstrip("/")
         self.bucket, _, prefix = url.removeprefix("s3://").partition("/")
         self.prefix = prefix.rstrip("/") + "/" if prefix.strip("/") else ""
@@ -121,11 +131,21 @@ class S3Source:
             return sorted(self._list(self.prefix))
         wanted = set(days)
         found: set[SourceObject] = set()
+        sites = self._sites()
+        for prefix in (site + _folders_of(day) for site in sites for day in sorted(wanted)):
+            found.update(item for item in self._list(prefix) if item.day in wanted)
+        if sites:
+            return sorted(found)
         for stem in self._stems(self.prefix, wanted):
             is_dated = self._hour_of(stem)  # the folders name the day, so the file need not
             for prefix in [stem] if is_dated else [stem + day for day in sorted(wanted)]:
                 found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
+
+    def _sites(self) -> list[str]:
+        """The `domain=<site>/` folders below the prefix: few, and below each the folders name the day."""
+        pages = self._pages(Prefix=f"{self.prefix}domain=", Delimiter="/")
+        return [common["Prefix"] for page in pages for common in page.get("CommonPrefixes", ())]
 
     def _stems(self, prefix: str, wanted: set[str]) -> Iterator[str]:
         """Key beginnings up to the dot before the date, and keys without a dot. Other days are passed over."""
@@ -199,7 +219,7 @@ class S3Source:
 
     def _refused(self, doing: str, code: str) -> Exception:
         if code == "NoSuchBucket":
-            return SourceError(f"{doing}: no such bucket. Correct CLICKLAKE_LOGS, or create {self.bucket}")
+            return SourceError(f"{doing}: no such bucket. Correct {self._setting}, or create {self.bucket}")
         if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "ExpiredToken"):
             return SourceError(
                 f"{doing}: S3 refused these credentials ({code}). Check the keys and the bucket's policy"
@@ -210,6 +230,10 @@ class S3Source:
             return SourceError(f"{doing}: {_CHANGED}")
         kind = TransientError if code in _THROTTLING else SourceError
         return kind(f"{doing}: S3 answered {code or 'with an error'}")
+
+
+def _folders_of(day: str) -> str:
+    return f"year={day[:4]}/month={day[5:7]}/day={day[8:]}/"
 
 
 class _Body:
@@ -235,10 +259,10 @@ class _Body:
         self._body.close()
 
 
-def open_source(url: str, client: Any = None) -> Source:
-    """A source for a folder or `s3://bucket/prefix`; S3 needs a boto3 client."""
+def open_source(url: str, client: Any = None, setting: str = "CLICKLAKE_LOGS") -> Source:
+    """A source for a folder or `s3://bucket/prefix`; S3 needs a boto3 client. `setting` is the one that names it."""
     if url.startswith("s3://"):
-        return S3Source(url, client)
+        return S3Source(url, client, setting)
     if "://" in url and not url.startswith("file://"):
-        raise SourceError(f"{url}: only a folder or s3://bucket/prefix can be read. Correct CLICKLAKE_LOGS")
-    return FolderSource(os.fspath(url))
+        raise SourceError(f"{url}: only a folder or s3://bucket/prefix can be read. Correct {setting}")
+    return FolderSource(os.fspath(url), setting)

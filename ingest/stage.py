@@ -14,13 +14,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.access_logs import REQUEST_TYPES, SCHEMA, AccessLogParser, ParsedBatch, Reject
+from ingest.access_logs import ParsedBatch, Reject
+from ingest.datasets import Parse, Partition
 from ingest.dedup import SeenRequests
 from ingest.errors import SourceError
-from ingest.log_files import ObjectFacts, batches, read_pieces
+from ingest.log_files import ObjectFacts
 from ingest.parallel import ordered
 from ingest.partition_files import PartitionFiles, let_go
 from ingest.schema import LEDGER, REJECTS, arrow_schema
@@ -31,9 +31,6 @@ FETCH_WHOLE_BYTES = 8 << 20  # a larger object is streamed
 FETCH_AHEAD_BYTES = 16 << 20
 FETCH_THREADS = 16
 REJECTS_AT_ONCE = 20_000
-
-# Columns in which nearly every value differs: a Parquet dictionary would be tried and given up.
-PLAIN_COLUMNS = frozenset({"request_id", "query", "source_line", "client_port"})
 
 Progress = Callable[[int, int, int], None]  # objects done, objects in all, rows so far
 
@@ -54,10 +51,9 @@ class ObjectCounts:
 
 @dataclass
 class StagedDay:
-    """One source day, written aside: files by event date, rejects, and the counts of each object."""
+    """One partition, written aside: files by event date, rejects, and the counts of each object."""
 
-    dataset: str
-    day: str
+    partition: Partition
     files: dict[str, Path]
     rows: dict[str, int]
     rejects_file: Path
@@ -75,46 +71,47 @@ class StagedDay:
 def stage_day(
     source: Source,
     objects: Sequence[SourceObject],
-    day: str,
-    parser: AccessLogParser,
+    partition: Partition,
+    parse: Parse,
     folder: Path,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> StagedDay:
-    """Reads the objects of a day and writes what they hold into `folder`.
+    """Reads the objects of a partition and writes what they hold into `folder`.
 
     Args:
-        objects: of this source day, sorted; their order is the order of the rows.
+        objects: of this partition, sorted; their order is the order of the rows.
         workers: threads that decompress and parse; two saturate two cores.
     """
+    dataset = partition.dataset
     counts = [ObjectCounts(item) for item in objects]
     seen = SeenRequests(folder)
     tasks = _tasks(objects)
     with (
-        PartitionFiles(folder / "rows", PLAIN_COLUMNS) as files,
-        _RejectsFile(folder / "rejects.parquet", "access_logs", counts) as rejects,
+        PartitionFiles(folder / "rows", dataset.plain_columns) as files,
+        _RejectsFile(folder / "rejects.parquet", dataset.name, counts) as rejects,
         ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool,
     ):
         fetcher = _Fetcher(source, objects, pool)
 
         def parsed(task: range) -> Iterator[ParsedBatch]:
-            pieces = (piece for index in task for piece in _pieces_of(fetcher, index, counts[index].facts))
-            for batch in batches(pieces):
-                yield parser.parse(batch)
+            pieces = (piece for index in task for piece in _pieces_of(partition, fetcher, index, counts[index].facts))
+            for batch in dataset.batches(pieces):
+                yield parse(batch)
 
         done = 0
         with closing(ordered(parsed, tasks, workers)) as results:
             for task, batch in results:
-                _take(batch, counts, seen, files)
+                _take(partition, batch, counts, seen, files)
                 rejects.add(batch.rejects)
                 if progress and task.stop != done:
                     done = task.stop
                     progress(done, len(objects), sum(files.rows.values()))
-        if day not in files.rows:  # a published day always has its own file, so that an empty one is known to be empty
-            files.add(day, "other", _empty_table())
+        if partition.day not in files.rows:  # a published day always has its own file, even where it is empty
+            files.add(partition.day, "other", dataset.schema.empty_table())
         finished = files.close()
         rejects_file = rejects.close()
-    return StagedDay("access_logs", day, finished, files.rows, rejects_file, counts, dict(rejects.by_reason))
+    return StagedDay(partition, finished, files.rows, rejects_file, counts, dict(rejects.by_reason))
 
 
 def _tasks(objects: Sequence[SourceObject]) -> list[range]:
@@ -159,15 +156,21 @@ class _Fetcher:
             return stream.read()
 
 
-def _pieces_of(fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
+def _pieces_of(partition: Partition, fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
     try:
         with fetcher.open(index) as stream:
-            yield from read_pieces(stream, index, facts)
+            yield from partition.dataset.pieces(stream, index, facts)
     except SourceError as error:
         facts.error = str(error)
 
 
-def _take(batch: ParsedBatch, counts: list[ObjectCounts], seen: SeenRequests, files: PartitionFiles) -> None:
+def _take(
+    partition: Partition,
+    batch: ParsedBatch,
+    counts: list[ObjectCounts],
+    seen: SeenRequests,
+    files: PartitionFiles,
+) -> None:
     """Counts a batch, drops its duplicates and hands its rows to the files of their days."""
     for index, number in batch.rows_read.items():
         counts[index].read += number
@@ -185,10 +188,15 @@ def _take(batch: ParsedBatch, counts: list[ObjectCounts], seen: SeenRequests, fi
             counts[index].duplicate += int(number)
         table, object_index, days = table.filter(pa.array(is_kept)), object_index[is_kept], days[is_kept]
     _count_kept(object_index, days, counts)
-    table = table.append_column("source_object", _object_names(object_index, counts)).select(SCHEMA.names)
+    table = table.append_column("source_object", _object_names(object_index, counts)).select(
+        partition.dataset.schema.names
+    )
     for day in np.unique(days):
         rows = table if (days == day).all() else table.filter(pa.array(days == day))
-        _add_by_kind(files, _iso(int(day)), rows)
+        for kind, mask in partition.dataset.kinds(rows).items():
+            chosen = rows.filter(mask)
+            if len(chosen):
+                files.add(_iso(int(day)), kind, chosen)
 
 
 def _count_kept(object_index: np.ndarray, days: np.ndarray, counts: list[ObjectCounts]) -> None:
@@ -196,15 +204,6 @@ def _count_kept(object_index: np.ndarray, days: np.ndarray, counts: list[ObjectC
     for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
         counts[pair >> 32].kept += number
         counts[pair >> 32].days.add(pair & 0xFFFFFFFF)
-
-
-def _add_by_kind(files: PartitionFiles, event_date: str, rows: pa.Table) -> None:
-    kinds = rows.column("request_type")
-    is_ad = pc.is_in(kinds.cast(pa.string()), pa.array(list(REQUEST_TYPES.values())))
-    for kind, mask in (("ad", is_ad), ("other", pc.invert(is_ad))):
-        chosen = rows.filter(mask)
-        if len(chosen):
-            files.add(event_date, kind, chosen)
 
 
 def _object_names(object_index: np.ndarray, counts: list[ObjectCounts]) -> pa.DictionaryArray:
@@ -215,10 +214,6 @@ def _object_names(object_index: np.ndarray, counts: list[ObjectCounts]) -> pa.Di
 
 def _iso(day: int) -> str:
     return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
-
-
-def _empty_table() -> pa.Table:
-    return SCHEMA.empty_table()
 
 
 class _RejectsFile:

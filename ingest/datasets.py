@@ -1,0 +1,94 @@
+"""What ingest takes in: access logs and events. Each says how its files are read, what its rows are and how they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest import access_logs, events
+from ingest.access_logs import REQUEST_TYPES, AccessLogParser, ParsedBatch
+from ingest.enrich import Geo
+from ingest.event_files import event_batches, read_event_pieces
+from ingest.events import EventParser
+from ingest.log_files import ObjectFacts, batches, read_pieces
+from ingest.source import SourceObject
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One kind of input.
+
+    by_site: each site's objects of a day are a partition of their own, judged on their own.
+    plain_columns: nearly every value differs, so that a Parquet dictionary would be tried and given up.
+    kinds: rows of one kind share row groups, so that a reader of one skips the others.
+    """
+
+    name: str
+    schema: pa.Schema
+    reasons: dict[str, str]
+    by_site: bool
+    plain_columns: frozenset[str]
+    pieces: Callable[[BinaryIO, int, ObjectFacts], Iterator[Any]]
+    batches: Callable[[Iterable[Any]], Iterator[Any]]
+    kinds: Callable[[pa.Table], dict[str, pa.Array]]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """What is ingested as one: a day of a dataset, or of one site in it."""
+
+    dataset: Dataset
+    day: str
+    site: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} {self.day}" + (f" {self.site}" if self.site else "")
+
+
+Parse = Callable[[Any], ParsedBatch]
+
+
+def _ad_or_other(rows: pa.Table) -> dict[str, pa.Array]:
+    is_ad = pc.is_in(rows.column("request_type").cast(pa.string()), pa.array(list(REQUEST_TYPES.values())))
+    return {"ad": is_ad, "other": pc.invert(is_ad)}
+
+
+def _all_alike(rows: pa.Table) -> dict[str, pa.Array]:
+    return {"event": pa.repeat(pa.scalar(True), len(rows))}
+
+
+ACCESS_LOGS = Dataset(
+    name="access_logs",
+    schema=access_logs.SCHEMA,
+    reasons=access_logs.REASONS,
+    by_site=False,
+    plain_columns=frozenset({"request_id", "query", "source_line", "client_port"}),
+    pieces=read_pieces,
+    batches=batches,
+    kinds=_ad_or_other,
+)
+EVENTS = Dataset(
+    name="events",
+    schema=events.SCHEMA,
+    reasons=events.EVENT_REASONS,
+    by_site=True,
+    plain_columns=frozenset({"event_ts", "event_id", "properties", "source_line"}),
+    pieces=read_event_pieces,
+    batches=event_batches,
+    kinds=_all_alike,
+)
+DATASETS = {each.name: each for each in (ACCESS_LOGS, EVENTS)}
+
+
+def parser_of(
+    partition: Partition, objects: Sequence[SourceObject], hash_key: str, geo: Geo, max_age_days: int
+) -> Parse:
+    """What turns the batches of this partition's objects into rows."""
+    if partition.dataset is EVENTS:
+        hours = [item.hour for item in objects]
+        return EventParser(hash_key, partition.site, hours, geo, max_age_days).parse
+    return AccessLogParser(hash_key, partition.day, geo, max_age_days).parse

@@ -1,0 +1,232 @@
+"""The files of events: JSON lines, or one JSON array, plain or gzip → batches of lines. What a line means is in `events`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.blocks import MAX_LINE_BYTES, BlockReader, Lines, whole_lines
+from ingest.log_files import ObjectFacts
+
+BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
+_NEWLINE = ord("\n")
+_SPACE = re.compile(r"[\s,]*")
+_NEXT_ELEMENT = re.compile(r"\}\s*,\s*(?=\{)")
+
+
+@dataclass(frozen=True)
+class EventPiece:
+    """Whole lines of one object, each with its newline."""
+
+    object_index: int
+    first_line: int
+    data: bytes
+    count: int
+    reason: str | None = None  # why this one line is rejected unread
+
+
+@dataclass
+class EventBatch:
+    """Lines of events: the text of each, its object and line; `reasons` of those that are rejected unread."""
+
+    texts: pa.Array
+    object_index: np.ndarray
+    line: np.ndarray
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    def text(self, row: int) -> str:
+        return self.texts[row].as_py()
+
+
+def read_event_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[EventPiece]:
+    """An object's lines; of an array its elements, each as a line."""
+    reader = BlockReader(stream)
+    blocks = _with_first_text(reader)
+    first = next(blocks, b"")
+    if not first.strip():
+        return
+
+    def all_blocks() -> Iterator[bytes]:
+        yield first
+        yield from blocks
+
+    facts.format = "json"
+    if first.lstrip()[:1] == b"[":
+        yield from _elements(all_blocks(), object_index)
+    else:
+        yield from _lines(all_blocks(), reader, object_index)
+    facts.error = facts.error or reader.error
+
+
+def _with_first_text(reader: BlockReader) -> Iterator[bytes]:
+    """The blocks, without a byte order mark, and without blanks before the first text."""
+    has_begun = False
+    for block in reader:
+        if not has_begun:
+            block = block.removeprefix(b"\xef\xbb\xbf")
+            has_begun = bool(block.strip())
+        yield block
+
+
+def _lines(blocks: Iterable[bytes], reader: BlockReader, object_index: int) -> Iterator[EventPiece]:
+    for lines in whole_lines(blocks):
+        if lines.too_long:
+            yield EventPiece(object_index, lines.first_line, lines.data + b"\n", 1, "line_too_long")
+        elif not lines.data.endswith(b"\n"):
+            reason = "cut_off" if reader.error else None
+            yield EventPiece(object_index, lines.first_line, lines.data + b"\n", 1, reason)
+        else:
+            yield from _cut(lines, object_index)
+
+
+def _cut(lines: Lines, object_index: int) -> Iterator[EventPiece]:
+    """In pieces of about `BATCH_BYTES`."""
+    data, line = lines.data, lines.first_line
+    start = 0
+    while start < len(data):
+        end = len(data)
+        if end - start > BATCH_BYTES + MAX_LINE_BYTES:
+            end = data.index(b"\n", start + BATCH_BYTES) + 1
+        piece = data[start:end] if start or end < len(data) else data
+        count = int(np.count_nonzero(np.frombuffer(piece, dtype=np.uint8) == _NEWLINE))
+        yield EventPiece(object_index, line, piece, count)
+        line += count
+        start = end
+
+
+def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece]:
+    """The elements of a JSON array, read as it comes; the line is the number of the element.
+
+    What is no JSON is one reject, up to the next object.
+    """
+    decoder = json.JSONDecoder()
+    text, number = "", 1
+    rest = iter(blocks)
+    pending = b""
+    is_open = True
+    position = 0
+    while True:
+        position = _behind(text, position, "[" if number == 1 else "")
+        found = None
+        if position < len(text) and text[position] not in "]":
+            try:
+                _, end = decoder.raw_decode(text, position)
+                found = text[position:end]
+            except (ValueError, RecursionError):
+                end = -1
+        elif position < len(text):
+            position += 1
+            continue
+        if found is not None and (end < len(text) or not is_open):
+            yield _element(object_index, number, found)
+            number, position = number + 1, end
+            continue
+        waiting = len(text) - position
+        if is_open and waiting <= 4 * MAX_LINE_BYTES:
+            block = next(rest, None)
+            is_open = block is not None
+            more, pending = _whole_characters(pending + (block or b""), is_last=not is_open)
+            text, position = text[position:] + more, 0
+            continue
+        if position >= len(text):
+            return
+        gap = _NEXT_ELEMENT.search(text, position)
+        end = gap.end() if gap else len(text)
+        is_long = end - position > MAX_LINE_BYTES
+        yield _element(
+            object_index, number, text[position:end].rstrip().rstrip(",]"), "line_too_long" if is_long else "bad_json"
+        )
+        number, position = number + 1, end
+
+
+def _behind(text: str, position: int, opening: str) -> int:
+    match = _SPACE.match(text, position)
+    position = match.end() if match else position
+    if opening and text[position : position + 1] == opening:
+        return _behind(text, position + 1, "")
+    return position
+
+
+def _whole_characters(data: bytes, is_last: bool) -> tuple[str, bytes]:
+    """Text, and the bytes of a last character that is not whole yet. What is no UTF-8 becomes U+FFFD."""
+    for back in range(1, 4):
+        if not is_last and len(data) >= back and data[-back] >= 0xC0:
+            return data[:-back].decode("utf-8", "replace"), data[-back:]
+    return data.decode("utf-8", "replace"), b""
+
+
+def _element(object_index: int, number: int, text: str, reason: str | None = None) -> EventPiece:
+    data = text.replace("\r", " ").replace("\n", " ").encode("utf-8", "replace")
+    if reason is None and len(data) > MAX_LINE_BYTES:
+        reason = "line_too_long"
+    return EventPiece(object_index, number, data[:MAX_LINE_BYTES] + b"\n", 1, reason)
+
+
+def event_batches(pieces: Iterable[EventPiece]) -> Iterator[EventBatch]:
+    """Joins small pieces up to `BATCH_BYTES`."""
+    waiting: list[EventPiece] = []
+    size = 0
+    for piece in pieces:
+        if waiting and size + len(piece.data) > BATCH_BYTES:
+            yield _batch(waiting)
+            waiting, size = [], 0
+        waiting.append(piece)
+        size += len(piece.data)
+    if waiting:
+        yield _batch(waiting)
+
+
+def _batch(pieces: list[EventPiece]) -> EventBatch:
+    data = pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
+    counts = np.array([piece.count for piece in pieces])
+    starts = np.cumsum(counts) - counts
+    first_lines = np.array([piece.first_line for piece in pieces], dtype=np.int64)
+    row = np.arange(counts.sum(), dtype=np.int64)
+    reasons = {int(start): piece.reason for piece, start in zip(pieces, starts, strict=True) if piece.reason}
+    texts = _texts(data, reasons)
+    for empty in np.flatnonzero(_is_blank(texts)).tolist():
+        reasons.setdefault(empty, "empty_line")
+    return EventBatch(
+        texts=texts,
+        object_index=np.repeat(np.array([piece.object_index for piece in pieces], dtype=np.int32), counts),
+        line=row + np.repeat(first_lines - starts, counts),
+        reasons=reasons,
+    )
+
+
+def _texts(data: bytes, reasons: dict[int, str]) -> pa.Array:
+    """The lines as texts, without a copy where all of it is UTF-8; a line that is not is rejected."""
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE).astype(np.int32) + 1
+    offsets = np.concatenate([np.zeros(1, np.int32), ends])
+    try:
+        if not data.isascii():
+            data.decode()
+    except UnicodeDecodeError:
+        texts = []
+        for number, line in enumerate(data.split(b"\n")[:-1]):
+            try:
+                texts.append(line.decode())
+            except UnicodeDecodeError:
+                reasons.setdefault(number, "bad_json")
+                texts.append(line.decode("utf-8", "replace"))
+        return pa.array(texts, pa.string())
+    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def _is_blank(texts: pa.Array) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    short = pc.less(pc.binary_length(texts), 100).to_numpy(zero_copy_only=False)
+    blank = np.zeros(len(texts), dtype=bool)
+    rows = np.flatnonzero(short)
+    blank[rows] = [not text.strip() for text in texts.take(pa.array(rows)).to_pylist()]
+    return blank

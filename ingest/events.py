@@ -1,0 +1,483 @@
+"""Event rows: JSON lines of four shapes become the columns of `raw.events`, or rejects with a reason.
+
+Works on whole columns, in a private DuckDB of each thread: events with the same keys are read by one query, made from
+their JSON Schema (`event_shapes.py`). What costs Python time is done once for each distinct value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.access_logs import MAX_REJECT_BYTES, ParsedBatch, Reject
+from ingest.clients import Clients
+from ingest.columns import DICTIONARY, is_null, single
+from ingest.enrich import Geo
+from ingest.event_files import EventBatch
+from ingest.event_shapes import (
+    VERSION_KEY,
+    Structure,
+    columns_taken,
+    everything,
+    object_paths,
+    pointer,
+    structure,
+    type_problem,
+)
+from ingest.event_sql import MACROS, columns_query, types_of, url_query
+from ingest.privacy import looks_personal, scrub_column, scrub_json_column, scrub_json_line, scrub_line
+from ingest.schema import EVENTS, arrow_schema
+
+EVENT_REASONS = {
+    "empty_line": "The line holds nothing.",
+    "line_too_long": "The line is longer than 1 MiB.",
+    "cut_off": "The object ends in the middle of this line.",
+    "bad_json": "The line is no JSON, or text in it is no Unicode.",
+    "too_deep": "Its objects and arrays are nested too deeply.",
+    "unknown_shape": "It is no object, or its fields are those of no known shape.",
+    "unknown_version": "It names a version of its schema that is not known.",
+    "schema": "A field breaks the schema of its shape; `detail` says which and how.",
+    "bad_timestamp": "The time is missing or is none.",
+    "in_future": "The time is more than 24 hours after the hour in which it was received.",
+    "too_old": "The time is further before the day it was received than the limit.",
+    "empty_batch": "A batch without events.",
+}
+DAY = 86_400_000_000  # microseconds
+HOUR = 3_600_000_000
+MAX_FUTURE = 24 * HOUR
+MAX_STRUCTURES = 60  # of a batch that get a query of their own
+SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
+SUSPECT_BRACKETS = 400
+MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
+
+# Text that comes out of a dictionary, because few of its values differ; the rest is plain.
+_BY_VALUE = (
+    "ip_hash subnet_hash country region city host path referrer_host utm_source utm_medium utm_campaign utm_term "
+    "utm_content click_id click_id_kind user_agent device_category browser_family os_family source_object"
+).split()
+IDS = (
+    "event_id declared_site_id visitor_id client_session_id user_id device_id advertising_id cookie_id "
+    "device_fingerprint campaign_id"
+).split()
+_TEXTS = ("page_title", "language", "timezone", "currency", "event_type")
+_JSON = ("properties", "source_identity", "source_normalized")
+
+_PLAIN_SCHEMA = arrow_schema(EVENTS)
+SCHEMA = pa.schema([(each.name, DICTIONARY if each.name in _BY_VALUE else each.type) for each in _PLAIN_SCHEMA])
+
+
+class EventParser:
+    """Turns batches of lines into events of one site; safe to use from several threads.
+
+    Args:
+        hash_key: secret of the keyed hashes.
+        site: whose events they are, None where the objects do not say.
+        hours: `YYYY-MM-DD-HH` in which each object was received.
+        geo: where addresses are; closed for none.
+        max_age_days: events older than this, counted from the day they were received, are rejected.
+    """
+
+    def __init__(
+        self, hash_key: str, site: str | None, hours: Sequence[str], geo: Geo | None = None, max_age_days: int = 400
+    ) -> None:
+        self._clients = Clients(hash_key, geo or Geo(None))
+        self._key = self._clients.hash(f"event ids of {site}")
+        self._site = site
+        self._received = np.array([_microseconds(hour) for hour in hours], dtype=np.int64)
+        self._max_age = max_age_days * DAY
+        self._local = threading.local()
+        self._structures: dict[str, Structure] = {}
+        self._problems: dict[tuple[Structure, str], str | None] = {}
+
+    # Lines to events
+
+    def parse(self, batch: EventBatch) -> ParsedBatch:
+        """Every line → events or a reject. The rows come in the order of the lines."""
+        found = _Found(batch)
+        rows = np.array([row for row in range(len(batch)) if row not in batch.reasons]) if batch.reasons else None
+        self._read(found, found.lines if rows is None else found.lines.take(pa.array(rows)))
+        return self._finished(found)
+
+    def _read(self, found: _Found, lines: pa.Table, is_child: bool = False) -> None:
+        """Reads these lines (row, batch_index, origin, line) into `found`."""
+        lines = self._not_too_deep(found, lines)
+        if not len(lines):
+            return
+        for kind, chosen in self._by_structure(found, lines):
+            if any(each.is_children for each in kind.fields) and not is_child:
+                chosen = self._expanded(found, chosen)
+            if len(chosen):
+                self._read_alike(found, kind, chosen, is_child)
+
+    def _not_too_deep(self, found: _Found, lines: pa.Table) -> pa.Table:
+        """The lines that are not nested too deeply; the others are rejected."""
+        texts = single(lines.column("line"))
+        suspects = np.flatnonzero(pc.greater(pc.binary_length(texts), SUSPECT_LENGTH).to_numpy(zero_copy_only=False))
+        deep = [row for row in suspects.tolist() if _is_too_deep(texts[row].as_py())]
+        return self._rejected(found, lines, deep, "too_deep")
+
+    def _rejected(self, found: _Found, lines: pa.Table, rows: list[int], reason: str) -> pa.Table:
+        """The lines without these, which are rejected."""
+        for row in rows:
+            found.reject(lines, row, reason)
+        return lines.filter(_without(len(lines), rows)) if rows else lines
+
+    def _signed(self, found: _Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
+        """The lines that are JSON, the keys and the version of each as one text."""
+        pointers = _list(pointer(path) or "$" for path in object_paths())
+        version = f"json_extract_string(line, '/{VERSION_KEY}')"
+        sql = f"select json_keys(line, {pointers})::varchar || '#' || coalesce({version}, '') as text from lines"  # noqa: S608 - of our own schemas
+        try:
+            texts = self._run(sql, lines)
+        except duckdb.InvalidInputException:
+            bad = self._run("select position from lines where not json_valid(line)", found.numbered(lines))
+            lines = self._rejected(found, lines, bad.column("position").to_pylist(), "bad_json")
+            texts = self._run(sql, lines)
+        return lines, single(single(texts.column("text")).dictionary_encode())
+
+    def _by_structure(self, found: _Found, lines: pa.Table) -> Iterable[tuple[Structure, pa.Table]]:
+        """The lines, those with the same keys together; what no event with their keys can be is rejected."""
+        lines, signatures = self._signed(found, lines)
+        codes = signatures.indices.to_numpy(zero_copy_only=False)
+        kinds = self._kinds(signatures.dictionary, codes, lines)
+        common = set(np.argsort(np.bincount(codes, minlength=len(kinds)))[::-1][:MAX_STRUCTURES].tolist())
+        groups: dict[Structure, list[int]] = {}
+        for code, kind in enumerate(kinds):
+            if kind.shape is not None and kind.reason is None and code not in common:
+                kind = everything(kind.shape)
+            groups.setdefault(kind, []).append(code)
+        for kind, members in groups.items():
+            chosen = lines if len(groups) == 1 else lines.filter(pa.array(np.isin(codes, members)))
+            if kind.reason is not None:
+                for row in range(len(chosen)):
+                    found.reject(chosen, row, kind.reason, kind.problem)
+            else:
+                yield kind, chosen
+
+    def _kinds(self, signatures: pa.Array, codes: np.ndarray, lines: pa.Table) -> list[Structure]:
+        """The structure of each signature; that of a new one is worked out from the first line that has it."""
+        texts = signatures.to_pylist()
+        new = [code for code, text in enumerate(texts) if text not in self._structures]
+        if new:
+            if len(self._structures) + len(new) > MAX_SIGNATURES:
+                self._structures = {}
+                new = list(range(len(texts)))
+            _, first = np.unique(codes, return_index=True)
+            samples = lines.take(pa.array(first[new]))
+            pointers = _list(pointer(path) or "$" for path in object_paths())
+            keys = self._run(f"select json_keys(line, {pointers}) as keys from lines", samples)  # noqa: S608
+            for code, found in zip(new, keys.column("keys").to_pylist(), strict=True):
+                version = texts[code].rpartition("#")[2] or "1"
+                known = {path: each for path, each in zip(object_paths(), found, strict=True) if each}
+                self._structures[texts[code]] = structure(known, int(version) if version.isdecimal() else 0)
+        return [self._structures[text] for text in texts]
+
+    def _expanded(self, found: _Found, lines: pa.Table) -> pa.Table:
+        """Reads the children of the batches among these lines; returns the lines that are none."""
+        kinds = self._run("select json_extract_string(line, '/eventType') = 'batch' as is_batch from lines", lines)
+        is_batch = kinds.column("is_batch").fill_null(False)
+        batches = found.numbered(lines.filter(is_batch))
+        if not len(batches):
+            return lines
+        children = self._run(_CHILDREN, batches)
+        with_children = set(children.column("parent").to_pylist())
+        for position in range(len(batches)):
+            if position not in with_children:
+                found.reject(batches, position, "empty_batch")
+        self._read(found, children.drop_columns(["parent"]), is_child=True)
+        return lines.filter(pc.invert(is_batch))
+
+    def _read_alike(self, found: _Found, kind: Structure, lines: pa.Table, is_child: bool) -> None:
+        """One query over lines of one structure; what breaks the schema is rejected, the rest is found."""
+        table = self._run(columns_query(kind, _patch(kind)), lines)
+        types = single(table.column("types").dictionary_encode())
+        problems = [self._problem(kind, text) for text in types.dictionary.to_pylist()]
+        lengths = single(table.column("too_long"))
+        suspects = ~is_null(lengths)
+        if any(problems):
+            suspects |= np.array([each is not None for each in problems])[types.indices.to_numpy(zero_copy_only=False)]
+        if is_child:
+            suspects |= pc.equal(table.column("event_type"), "batch").fill_null(False).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(suspects).tolist():
+            detail = problems[types.indices[row].as_py()] or lengths[row].as_py() or "eventType: a batch within a batch"
+            found.reject(lines, row, "schema", detail)
+        table = table.drop_columns(["types", "too_long"])
+        found.tables.append(table.filter(pa.array(~suspects)) if suspects.any() else table)
+
+    def _problem(self, kind: Structure, types: str) -> str | None:
+        key = (kind, types)
+        if key not in self._problems:
+            if len(self._problems) > MAX_SIGNATURES:
+                self._problems = {}
+            self._problems[key] = type_problem(kind.fields, types_of(types))
+        return self._problems[key]
+
+    # Events to rows
+
+    def _finished(self, found: _Found) -> ParsedBatch:
+        table = found.table()
+        batch = found.batch
+        rows = table.column("row").to_numpy()
+        object_index = batch.object_index[rows]
+        time_us = table.column("event_us").fill_null(np.iinfo(np.int64).min).to_numpy()
+        received = self._received[object_index]
+        reason = np.select(
+            [
+                time_us == np.iinfo(np.int64).min,
+                time_us > received + HOUR + MAX_FUTURE,
+                time_us < received // DAY * DAY - self._max_age,
+            ],
+            ["bad_timestamp", "in_future", "too_old"],
+            "",
+        )
+        bad = np.flatnonzero(reason != "")
+        for row in bad.tolist():
+            found.reject(table, row, str(reason[row]), is_event=True)
+        if len(bad):
+            keep = pa.array(reason == "")
+            table, object_index, time_us = table.filter(keep), object_index[reason == ""], time_us[reason == ""]
+        columns = self._columns(table, time_us, batch)
+        names = [name for name in SCHEMA.names if name != "source_object"]
+        ids = columns["event_id"]
+        rejects = found.rejects()
+        return ParsedBatch(
+            table=pa.table([columns[name].cast(SCHEMA.field(name).type) for name in names], names),
+            object_index=object_index,
+            day=time_us // DAY,
+            id_hash=self._hashes(ids),
+            has_id=np.ones(len(table), dtype=bool),
+            rejects=rejects,
+            rows_read=_count(np.concatenate([object_index, [each.object_index for each in rejects]]).astype(np.int64)),
+            unreadable_numbers=_count(object_index[columns["is_unreadable"].to_numpy(zero_copy_only=False)]),
+        )
+
+    def _columns(self, table: pa.Table, time_us: np.ndarray, batch: EventBatch) -> dict[str, pa.Array]:
+        columns = {name: single(table.column(name)) for name in table.column_names}
+        columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
+        columns["source_line"] = pa.array(batch.line[columns["row"].to_numpy()])
+        columns |= self._clients.agent_columns(columns.pop("user_agent").dictionary_encode())
+        columns |= self._clients.address_columns(columns.pop("ip").dictionary_encode())
+        columns |= self._address_parts(columns)
+        for name in ("country", "region", "city"):
+            columns.setdefault(name, pa.nulls(len(table), DICTIONARY))
+        for name in IDS:
+            columns[name] = self._impersonal(columns[name])
+        for name in _TEXTS:
+            columns[name] = _by_value(columns[name], _MEANING.get(name, _clean))
+        for name in _JSON:
+            columns[name] = scrub_json_column(columns[name])
+        columns["site_id"] = self._site_ids(columns["declared_site_id"])
+        return columns
+
+    def _site_ids(self, declared: pa.Array) -> pa.Array:
+        if self._site is not None:
+            return pa.DictionaryArray.from_arrays(
+                pa.array(np.zeros(len(declared), np.int32)), pa.array([self._site], pa.string())
+            ).cast(pa.string())
+        return declared.fill_null("unknown")
+
+    def _address_parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """url, host, path, the campaign in its query string, referrer and referrer_host: once for each address."""
+        pages = self._of_distinct("url", columns["url"])
+        sent = self._of_distinct("url", columns["sent_query"])
+        referrers = self._of_distinct("url", columns["referrer"])
+        parts = {
+            "url": pages["url"],
+            "host": pages["host"],
+            "path": _first(pages["path"], _by_value(columns["path"], _clean)),
+            "referrer": referrers["url"],
+            "referrer_host": referrers["host"],
+            "click_id": _first(pages["click_id"], sent["click_id"]),
+        }
+        parts["click_id_kind"] = _first(pages["click_id_kind"], sent["click_id_kind"])
+        for name in ("source", "medium", "campaign", "term", "content"):
+            tracked = _by_value(columns[f"sent_utm_{name}"], _clean)
+            parts[f"utm_{name}"] = _first(pages[f"utm_{name}"], sent[f"utm_{name}"], tracked)
+        return {name: values.dictionary_encode() if name in _BY_VALUE else values for name, values in parts.items()}
+
+    def _of_distinct(self, name: str, values: pa.Array) -> dict[str, pa.Array]:
+        encoded = single(values.dictionary_encode())
+        distinct = encoded.dictionary
+        found = self._run(url_query(name), pa.table({name: distinct}))
+        parts = {}
+        for part in found.column_names:
+            scrubbed = scrub_column(single(found.column(part)))
+            parts[part] = scrubbed.take(encoded.indices)
+        return parts
+
+    def _impersonal(self, ids: pa.Array) -> pa.Array:
+        """An id that is an e-mail address, a phone number or an IP address is replaced by its keyed hash."""
+        suspects = looks_personal(ids)
+        if not suspects.any():
+            return ids
+        mask = pa.array(suspects)
+        hashed = pa.array([self._clients.hash(value.strip().lower()) for value in ids.filter(mask).to_pylist()])
+        return pc.replace_with_mask(ids, mask, hashed)
+
+    # DuckDB
+
+    def _run(self, sql: str, lines: pa.Table) -> pa.Table:
+        engine = self._engine()
+        engine.register("lines", lines)
+        try:
+            return engine.sql(sql).to_arrow_table()
+        finally:
+            engine.unregister("lines")
+
+    def _engine(self) -> duckdb.DuckDBPyConnection:
+        if not hasattr(self._local, "engine"):
+            engine = duckdb.connect(config={"threads": 1})
+            engine.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+            for macro in MACROS:
+                engine.execute(macro)
+            engine.execute("set variable event_key = ?", [self._key])
+            self._local.engine = engine
+        return self._local.engine
+
+    def _hashes(self, ids: pa.Array) -> np.ndarray:
+        rows = self._run("select hash(id) as id_hash from lines", pa.table({"id": ids}))
+        return single(rows.column("id_hash")).to_numpy(zero_copy_only=False).astype(np.uint64)
+
+
+class _Found:
+    """What the lines of a batch turned out to be: tables of events, and rejects by (line, place in its batch)."""
+
+    def __init__(self, batch: EventBatch) -> None:
+        self.batch = batch
+        self.tables: list[pa.Table] = []
+        self._rejects: list[tuple[int, int, str, str | None, str]] = []
+        length = len(batch)
+        self.lines = pa.table(
+            {
+                "row": pa.array(np.arange(length, dtype=np.int32)),
+                "batch_index": pa.nulls(length, pa.int64()),
+                "origin": pa.nulls(length, pa.string()),
+                "line": batch.texts,
+            }
+        )
+        for row, reason in batch.reasons.items():
+            self.reject(self.lines, row, reason)
+
+    @staticmethod
+    def numbered(lines: pa.Table) -> pa.Table:
+        """With `position`, by which a query's rows are told apart."""
+        if "position" in lines.column_names:
+            lines = lines.drop_columns(["position"])
+        return lines.append_column("position", pa.array(np.arange(len(lines), dtype=np.int32)))
+
+    def reject(
+        self, lines: pa.Table, position: int, reason: str, detail: str | None = None, is_event: bool = False
+    ) -> None:
+        row = lines.column("row")[position].as_py()
+        index = lines.column("batch_index")[position].as_py()
+        text = self.batch.text(row) if is_event else lines.column("line")[position].as_py()
+        self._rejects.append((row, -1 if index is None else index, reason, detail, text))
+
+    def rejects(self) -> list[Reject]:
+        found = []
+        for row, _, reason, detail, text in sorted(self._rejects):
+            shown = scrub_line(scrub_json_line(text[: 2 * MAX_REJECT_BYTES]))
+            shown = shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
+            found.append(Reject(int(self.batch.object_index[row]), int(self.batch.line[row]), reason, shown, detail))
+        return found
+
+    def table(self) -> pa.Table:
+        """All events, in the order of the lines and of their places in a batch."""
+        if not self.tables:
+            return self._none()
+        table = pa.concat_tables(self.tables)
+        if len(self.tables) > 1:
+            order = np.lexsort([table.column("batch_index").fill_null(-1).to_numpy(), table.column("row").to_numpy()])
+            table = table.take(pa.array(order))
+        return table
+
+
+_CHILDREN = """
+with batches as (
+    select row, position as parent, line, md5(line) as origin,
+        json_merge_patch(line, '{"events":null,"eventType":null,"eventId":null}') as base,
+        json_extract(line, '/timestamp') as time,
+        unnest(json_extract(line, '$.events[*]')) as child,
+        generate_subscripts(json_extract(line, '$.events[*]'), 1) - 1 as batch_index
+    from lines where json_type(line, '/events') = 'ARRAY'
+)
+select row, parent, cast(batch_index as bigint) as batch_index, origin,
+    cast(case
+        when json_type(child) <> 'OBJECT' then child
+        when json_type(child, '/timestamp') = 'NULL' and time is not null
+            then json_merge_patch(json_merge_patch(base, child), '{"timestamp":' || time || '}')
+        else json_merge_patch(base, child)
+    end as varchar) as line
+from batches order by parent, batch_index
+"""
+
+
+def _patch(kind: Structure) -> str | None:
+    """For the general way: what takes the columns out of an event."""
+    if kind.left_paths is not None or kind.shape is None:
+        return None
+    return json.dumps(columns_taken(kind.shape))
+
+
+def _is_too_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") < SUSPECT_BRACKETS:
+        return False
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+def _without(length: int, rows: Sequence[int]) -> pa.Array:
+    mask = np.ones(length, dtype=bool)
+    mask[list(rows)] = False
+    return pa.array(mask)
+
+
+def _list(texts: Iterable[str]) -> str:
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
+
+
+def _by_value(values: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    encoded = single(values.dictionary_encode())
+    return function(encoded.dictionary).take(encoded.indices)
+
+
+def _clean(values: pa.Array) -> pa.Array:
+    """Without blanks around it, and scrubbed; null where nothing is left."""
+    values = pc.utf8_trim_whitespace(values)
+    return scrub_column(pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values))
+
+
+def _snake(values: pa.Array) -> pa.Array:
+    """pageView, page-view, Page View and pageview are one: page_view."""
+    parted = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value) for value in _clean(values).fill_null("").to_pylist()]
+    names = [re.sub(r"[\s._-]+", "_", value.lower()).strip("_") for value in parted]
+    return pa.array(["page_view" if name == "pageview" else name or None for name in names], pa.string())
+
+
+_MEANING = {"event_type": _snake, "currency": lambda values: pc.utf8_upper(_clean(values))}
+
+
+def _first(*columns: pa.Array) -> pa.Array:
+    return pc.coalesce(*columns)
+
+
+def _microseconds(hour: str) -> int:
+    return int(datetime.fromisoformat(f"{hour[:10]}T{hour[11:13]}:00:00+00:00").timestamp()) * 1_000_000
+
+
+def _count(object_index: np.ndarray) -> dict[int, int]:
+    indices, counts = np.unique(object_index, return_counts=True)
+    return dict(zip(indices.tolist(), counts.tolist(), strict=True))
