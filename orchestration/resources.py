@@ -9,15 +9,17 @@ from dagster_aws.s3 import S3Resource
 from dagster_duckdb import DuckDBResource
 from duckdb import DuckDBPyConnection
 
+from ingest.datasets import ACCESS_LOGS, EVENTS
 from ingest.lake import Lake
 from ingest.source import Source, open_source
 from orchestration.settings import Settings, load_settings
 
 S3_ATTEMPTS = 5
+SETTINGS = {ACCESS_LOGS.name: "CLICKLAKE_LOGS", EVENTS.name: "CLICKLAKE_EVENTS"}
 
 
 class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The access logs and the lake, as the settings name them."""
+    """The logs, the events and the lake, as the settings name them."""
 
     duckdb: DuckDBResource
 
@@ -27,8 +29,8 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def lake(self) -> Lake:
         return self.settings().open_lake()
 
-    def source(self) -> Source:
-        return source_of(self.settings())
+    def sources(self) -> dict[str, Source]:
+        return sources_of(self.settings())
 
     @contextmanager
     def engine(self) -> Iterator[DuckDBPyConnection]:
@@ -38,9 +40,14 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield connection
 
 
-def source_of(settings: Settings) -> Source:
-    """The access logs that the settings name."""
-    return open_source(settings.logs, s3_client(settings) if settings.logs.startswith("s3://") else None)
+def sources_of(settings: Settings) -> dict[str, Source]:
+    """Dataset → where its objects are, of all datasets that the settings name."""
+    places = {ACCESS_LOGS.name: settings.logs, EVENTS.name: settings.events}
+    return {
+        name: open_source(url, s3_client(settings) if url.startswith("s3://") else None, SETTINGS[name])
+        for name, url in places.items()
+        if url is not None
+    }
 
 
 def s3_client(settings: Settings) -> Any:

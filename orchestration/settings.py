@@ -44,9 +44,11 @@ class LakeSettings(PartitionSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary keys")
 
-    @field_validator("lake", "logs", check_fields=False)
+    @field_validator("lake", "logs", "events", check_fields=False)
     @classmethod
-    def _is_a_place(cls, value: str) -> str:
+    def _is_a_place(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         scheme = value.partition("://")[0] if "://" in value else "file"
         if not value.strip() or scheme not in ("s3", "file"):
             raise ValueError("must be a folder or s3://bucket/prefix")
@@ -77,6 +79,7 @@ class Settings(LakeSettings):
     """Everything; read when a run, a sensor or a command starts."""
 
     logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
+    events: str | None = Field(None, description="Where the event files are: s3://bucket/prefix or a folder; none without")
     hash_key: SecretStr = Field(description="Secret of the keyed hashes of addresses; long, random, never changed")
 
     mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to")

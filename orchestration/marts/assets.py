@@ -1,6 +1,6 @@
 """Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource
 from dagster_dbt.asset_specs import build_dbt_asset_specs
 
+from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import is_published
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
@@ -20,10 +21,11 @@ from orchestration.partition_events import (
     report_materialized,
 )
 from orchestration.partitions import consecutive, daily, range_in_one_run
-from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS
+from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
 
 DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
+NO_EVENTS = ["--exclude", "source:raw.events+"]  # for dbt, where the settings name none
 
 
 class Translator(DagsterDbtTranslator):
@@ -97,15 +99,13 @@ def build_dbt_models() -> dg.AssetsDefinition:
         _check_order(context, specs)
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
-            ready = [day for day in days if is_published(lake, day)]
-            bad = {
-                day: f"{RAW_ACCESS_LOGS.to_user_string()} has no published partition of this day to build on"
-                for day in days
-                if day not in ready
-            }
+            datasets = [ACCESS_LOGS, EVENTS] if settings.events else [ACCESS_LOGS]
+            ready = [day for day in days if any(is_published(lake, day, dataset) for dataset in datasets)]
+            bad = {day: f"{_named(datasets)} has no published partition of this day" for day in days if day not in ready}
             result = WindowResult()
+            arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
             for window in consecutive(ready):
-                result.add(build(Path(dbt.project_dir), window, _select(context, specs), settings.environment()))
+                result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
         _report(context, result, checks)
         yield from finish(context, bad | result.refused())
 
@@ -123,9 +123,10 @@ def _check_order(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -
     above = set(direct)
     while more := {parent for key in above for parent in parents.get(key, ())} - above:
         above |= more
-    if RAW_ACCESS_LOGS in (above - direct) & set(context.job_def.asset_layer.executable_asset_keys):
+    built_too = (above - direct) & set(context.job_def.asset_layer.executable_asset_keys)
+    for raw in {RAW_ACCESS_LOGS, RAW_EVENTS} & built_too:
         raise dg.Failure(
-            f"This run builds {RAW_ACCESS_LOGS.to_user_string()} too, but not the models between: Dagster would build "
+            f"This run builds {raw.to_user_string()} too, but not the models between: Dagster would build "
             "the mart first. Select what lies between as well",
             allow_retries=False,
         )
@@ -135,7 +136,11 @@ def _select(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> lis
     """dbt's selection: nothing for all; of a subset each model with what is above it, which is not kept."""
     if len(context.selected_asset_keys) == len(specs):
         return []
-    return sorted(f"+{key.path[-1]}" for key in context.selected_asset_keys)
+    return ["--select", *sorted(f"+{key.path[-1]}" for key in context.selected_asset_keys)]
+
+
+def _named(datasets: Sequence[Dataset]) -> str:
+    return " or ".join(RAW_ASSETS[dataset.name].to_user_string() for dataset in datasets)
 
 
 def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]) -> None:

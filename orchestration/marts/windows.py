@@ -12,6 +12,7 @@ from ingest.errors import ClicklakeError
 from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
 
+ABSENT = "absent"  # the raw rows of that day are not there: smaller windows would not help
 DISK_FULL = "No space left on device"
 
 
@@ -20,7 +21,7 @@ class WindowResult:
     """What dbt did to a window, day by day.
 
     published: (model, day) → {status, rows, bytes, seconds, reasons} of every model that is published to the lake.
-        The status is published, refused or skipped, or failed where dbt did not come so far.
+        The status is published, refused, skipped or absent, or failed where dbt did not come so far.
     built: (model or seed, day) of every node that was built, in the lake or in memory.
     tests: (test's unique id, day) → {status, failures, message}.
     """
@@ -38,6 +39,10 @@ class WindowResult:
         self.seconds += other.seconds
         self.disk_is_full |= other.disk_is_full
 
+    def is_divisible(self) -> bool:
+        """Whether some days of the window may be good where it was refused as a whole."""
+        return any(entry["status"] not in ("published", ABSENT) for entry in self.published.values())
+
     def refused(self) -> dict[str, str]:
         """Day → why, of the days that some model was not published for."""
         found: dict[str, str] = {}
@@ -49,7 +54,7 @@ class WindowResult:
 
 
 def build(project: Path, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]) -> WindowResult:
-    """Builds, tests and publishes a window of consecutive days.
+    """Builds, tests and publishes a window of consecutive days; `select` is dbt's own `--select …`, `--exclude …`.
 
     dbt judges a window as a whole: where it refuses one of several days, the window is halved until the
     bad days stand alone, so that the good ones are published.
@@ -58,7 +63,7 @@ def build(project: Path, days: Sequence[str], select: Sequence[str], environment
         ClicklakeError: dbt failed before it could judge anything.
     """
     result = _build_once(project, days, select, environment)
-    if not result.refused() or result.disk_is_full or len(days) == 1:
+    if not result.is_divisible() or result.disk_is_full or len(days) == 1:
         return result
     halves = WindowResult(seconds=result.seconds)
     middle = len(days) // 2
@@ -73,8 +78,7 @@ def _build_once(
     started = time.monotonic()
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--event-time-start", days[0], "--event-time-end", next_day(days[-1])]
-    if select:
-        arguments += ["--select", *select]
+    arguments += select
     with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder:
         # What dbt leaves lying when it is ended in the middle, such as fetched files, goes with the folder.
         done = run_dbt(project, arguments, Path(folder), {**environment, "TMPDIR": folder})

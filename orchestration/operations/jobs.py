@@ -4,18 +4,17 @@ import dagster as dg
 
 from orchestration.partitions import daily
 from orchestration.publishing.assets import PERFORMANCE_ENTRIES
-from orchestration.raw.assets import RAW_ACCESS_LOGS
+from orchestration.raw.assets import RAW_ASSETS
 
-_marts = dg.AssetSelection.assets(RAW_ACCESS_LOGS).downstream() - dg.AssetSelection.assets(
-    RAW_ACCESS_LOGS, PERFORMANCE_ENTRIES
-)
+_raw = dg.AssetSelection.assets(*RAW_ASSETS.values())
+_marts = _raw.downstream() - _raw - dg.AssetSelection.assets(PERFORMANCE_ENTRIES)
 # What a mart needs and no raw asset feeds: seeds.
-_models = _marts | _marts.upstream() - dg.AssetSelection.assets(RAW_ACCESS_LOGS)
+_models = _marts | _marts.upstream() - _raw
 
 daily_build = dg.define_asset_job(
     "daily_build",
-    dg.AssetSelection.assets(RAW_ACCESS_LOGS) | _models,
-    description="A source day from its logs to the marts. Publishing follows by its own sensor.",
+    _raw | _models,
+    description="A source day from its logs and events to the marts. Publishing follows by its own sensor.",
     partitions_def=daily,
 )
 restate = dg.define_asset_job(
@@ -32,7 +31,7 @@ publish = dg.define_asset_job(
 )
 pipeline = dg.define_asset_job(
     "pipeline",
-    dg.AssetSelection.assets(RAW_ACCESS_LOGS, PERFORMANCE_ENTRIES) | _models,
+    _raw | _models | dg.AssetSelection.assets(PERFORMANCE_ENTRIES),
     description="Everything in one run, as `clicklake run` does it.",
     partitions_def=daily,
 )

@@ -1,12 +1,20 @@
-"""Raw assets: which source day is ingested when. How a log is read is in `ingest/`."""
+"""Raw assets: which source day is ingested when. How a log or an event is read is in `ingest/`."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
-from ingest.audit import CHECKS, Verdict
-from ingest.day import DATASET, DayResult, ingest_day
-from ingest.schema import ACCESS_LOGS
+from ingest.audit import checks_of
+from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.day import DayResult, ingest_day
+from ingest.lake import Lake, LakeFile
+from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
+from ingest.schema import EVENTS as EVENT_COLUMNS
+from ingest.schema import Column
+from ingest.source import Source, SourceObject
 from orchestration import progress
 from orchestration.partition_events import (
     days_of,
@@ -17,84 +25,181 @@ from orchestration.partition_events import (
     report_materialized,
 )
 from orchestration.partitions import daily, range_in_one_run
-from orchestration.resources import Lakehouse
+from orchestration.resources import SETTINGS, Lakehouse
+from orchestration.settings import Settings
 
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
+RAW_EVENTS = dg.AssetKey("raw_events")
+RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
 OWNERS = ["team:data-platform"]
 NEVER_BLOCKS = {"objects_whole", "volume"}
 
-_columns = dg.TableSchema(
-    [dg.TableColumn(column.name, str(column.type), description=column.description) for column in ACCESS_LOGS]
-)
+
+class Sites(dg.Config):
+    """Which sites of a day to take in; all without any."""
+
+    sites: list[str] = []
+
+
+def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...]) -> dict[str, Any]:
+    key = RAW_ASSETS[dataset.name]
+    schema = dg.TableSchema([dg.TableColumn(each.name, str(each.type), description=each.description) for each in columns])
+    return {
+        "name": key.to_user_string(),
+        "specs": [
+            dg.AssetSpec(
+                key,
+                description=description,
+                group_name="raw",
+                kinds={"s3", "python", "parquet"},
+                owners=OWNERS,
+                metadata={"dagster/column_schema": schema},
+                skippable=True,
+            )
+        ],
+        "check_specs": [
+            partitioned_check(check.name, key, check.description, blocking=check.name not in NEVER_BLOCKS)
+            for check in checks_of(dataset)
+        ],
+        "can_subset": True,
+        "partitions_def": daily,
+        "backfill_policy": range_in_one_run,
+    }
 
 
 @dg.multi_asset(
-    name="raw_access_logs",
-    specs=[
-        dg.AssetSpec(
-            RAW_ACCESS_LOGS,
-            description=(
-                "CloudFront access logs of one source day, typed, pseudonymised, deduplicated and checked, as Parquet "
-                f"by event date: raw/{DATASET}/event_date=E/source_date=S. A day that fails a check is put into "
-                "quarantine, and its last good version stays."
-            ),
-            group_name="raw",
-            kinds={"s3", "python", "parquet"},
-            owners=OWNERS,
-            metadata={"dagster/column_schema": _columns},
-            skippable=True,
-        )
-    ],
-    check_specs=[
-        partitioned_check(check.name, RAW_ACCESS_LOGS, check.description, blocking=check.name not in NEVER_BLOCKS)
-        for check in CHECKS
-    ],
-    can_subset=True,
-    partitions_def=daily,
-    backfill_policy=range_in_one_run,
+    **_definition(
+        ACCESS_LOGS,
+        "CloudFront access logs of one source day, typed, pseudonymised, deduplicated and checked, as Parquet "
+        "by event date: raw/access_logs/event_date=E/source_date=S. A day that fails a check is put into "
+        "quarantine, and its last good version stays.",
+        ACCESS_LOG_COLUMNS,
+    )
 )
 def raw_access_logs(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
+    yield from _ingest(context, lakehouse, ACCESS_LOGS)
+
+
+@dg.multi_asset(
+    **_definition(
+        EVENTS,
+        "Events of one day of receipt, of all sites, validated against the schemas of their shapes, typed, "
+        "pseudonymised, deduplicated and checked site by site, as Parquet by event date: "
+        "raw/events/event_date=E/source_date=S/site=X. A site that fails a check is put into quarantine, and its last "
+        "good version stays; the other sites go on.",
+        EVENT_COLUMNS,
+    )
+)
+def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
+    yield from _ingest(context, lakehouse, EVENTS, config.sites)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a step ingests from and to."""
+
+    settings: Settings
+    lake: Lake
+    source: Source
+    dataset: Dataset
+    objects: list[SourceObject]
+    raw_files: list[LakeFile]
+
+
+def _ingest(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, dataset: Dataset, sites: Sequence[str] = ()
+) -> Iterator[dg.Output[None]]:
     days = days_of(context)
     bad: dict[str, str] = {}
     with explained():
-        settings, lake, source = lakehouse.settings(), lakehouse.lake(), lakehouse.source()
-        listed = source.objects(days)
-        raw_files = lake.files(f"raw/{DATASET}")
-        for day in days:
-            objects = [item for item in listed if item.day == day]
-            with progress.task(context, f"raw {day}", len(objects)) as advance:
-                result = ingest_day(lake, source, day, settings.ingest_options(), objects, raw_files, advance)
-            _report(context, result)
-            if not result.published:
-                bad[day] = f"raw_access_logs refused ({result.reason})"
+        settings, lake = lakehouse.settings(), lakehouse.lake()
+        source = lakehouse.sources().get(dataset.name)
+        if source is None:
+            context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
+        else:
+            objects = [item for item in source.objects(days) if not sites or item.site in sites]
+            work = _Work(settings, lake, source, dataset, objects, lake.files(f"raw/{dataset.name}"))
+            for day in days:
+                results = _ingest_day(context, work, day)
+                _report(context, RAW_ASSETS[dataset.name], day, results)
+                refused = [_refusal(result) for result in results if not result.published]
+                if refused:
+                    bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
     yield from finish(context, bad)
 
 
-def _report(context: dg.AssetExecutionContext, result: DayResult) -> None:
-    if result.published:
-        report_materialized(context, RAW_ACCESS_LOGS, result.day, _metadata(result))
-    else:
-        context.log.error(f"{result.day} refused, its last good version stays: {result.reason}")
-    for verdict in result.verdicts:
-        _report_verdict(context, result.day, verdict)
+def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
+    """Ingests a day, each site on its own where the dataset has sites."""
+    of_day = [item for item in work.objects if item.day == day]
+    sites: list[str | None] = [None]
+    if work.dataset.by_site and of_day:
+        sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
+    results = []
+    for site in sites:
+        objects = [item for item in of_day if site is None or item.site == site]
+        name = f"raw {day}" + (f" {site}" if site else "")
+        with progress.task(context, name, len(objects)) as advance:
+            options = work.settings.ingest_options()
+            results.append(
+                ingest_day(
+                    work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site
+                )
+            )
+    return results
 
 
-def _report_verdict(context: dg.AssetExecutionContext, day: str, verdict: Verdict) -> None:
-    check = dg.AssetCheckKey(RAW_ACCESS_LOGS, verdict.check)
-    report_check(context, check, day, verdict.passed, verdict.blocks, verdict.message, verdict.figures)
+def _refusal(result: DayResult) -> str:
+    return f"{result.partition.site}: {result.reason}" if result.partition.site else result.reason
 
 
-def _metadata(result: DayResult) -> dict[str, object]:
-    return {
-        "dagster/partition_row_count": result.rows_kept,
-        "rows_read": result.rows_read,
-        "rows_kept": result.rows_kept,
-        "rows_rejected": result.rows_rejected,
-        "rows_duplicate": result.rows_duplicate,
-        "rejects_by_reason": dg.MetadataValue.json(result.rejects_by_reason),
-        "objects": result.objects,
-        "bytes": result.bytes_written,
-        "seconds": round(sum(result.seconds.values()), 3),
-        "rows_by_event_date": dg.MetadataValue.json(result.rows_by_event_date),
-        "touched_days": dg.MetadataValue.json(result.touched_days),
+def _report(context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
+    published = [result for result in results if result.published]
+    if published:
+        report_materialized(context, key, day, _metadata(results))
+    for result in results:
+        if not result.published:
+            context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
+    _report_verdicts(context, key, day, results)
+
+
+def _report_verdicts(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, results: Sequence[DayResult]
+) -> None:
+    """One result a day for each check: of several sites it passes where all do, and names those that do not."""
+    for verdicts in zip(*(result.verdicts for result in results), strict=True):
+        check = dg.AssetCheckKey(key, verdicts[0].check)
+        passed = all(verdict.passed for verdict in verdicts)
+        message, figures = verdicts[0].message, dict(verdicts[0].figures)
+        if results[0].partition.site:
+            named = list(zip(results, verdicts, strict=True))
+            failing = [f"{result.partition.site}: {verdict.message}" for result, verdict in named if not verdict.passed]
+            message = "; ".join(failing) or f"{len(named)} sites: all passed"
+            figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
+        report_check(context, check, day, passed, verdicts[0].blocks, message, figures)
+
+
+def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
+    """Figures of what was published, and, of several sites, each site's rows."""
+    good = [result for result in results if result.published]
+    reasons, by_date = Counter[str](), Counter[str]()
+    for result in good:
+        reasons.update(result.rejects_by_reason)
+        by_date.update(result.rows_by_event_date)
+    kept = sum(result.rows_kept for result in good)
+    metadata: dict[str, object] = {
+        "dagster/partition_row_count": kept,
+        "rows_read": sum(result.rows_read for result in good),
+        "rows_kept": kept,
+        "rows_rejected": sum(result.rows_rejected for result in good),
+        "rows_duplicate": sum(result.rows_duplicate for result in good),
+        "rejects_by_reason": dg.MetadataValue.json(dict(reasons)),
+        "objects": sum(result.objects for result in good),
+        "bytes": sum(result.bytes_written for result in good),
+        "seconds": round(sum(sum(result.seconds.values()) for result in results), 3),
+        "rows_by_event_date": dg.MetadataValue.json(dict(by_date)),
+        "touched_days": dg.MetadataValue.json(sorted({day for result in good for day in result.touched_days})),
     }
+    if results[0].partition.site:
+        metadata["rows_by_site"] = dg.MetadataValue.json({str(each.partition.site): each.rows_kept for each in good})
+        metadata["refused_sites"] = dg.MetadataValue.json([each.partition.site for each in results if not each.published])
+    return metadata
