@@ -367,7 +367,7 @@ def _first_visits(world: World, rng: random.Random, day: date) -> Iterator[Visit
             shape=DELIVERY.shape,
             device=person.phone,
             address=person.phone.addresses[0],
-            start=milliseconds(day) + start,
+            start=milliseconds(day) + max(start, HOUR),  # the ad was clicked before, on the same day
             source=rng.choice(("own_ad", "paid_search", "paid_social")),
             user_id=person.user_id,
             is_first=True,
@@ -477,7 +477,7 @@ def _messages(visit: Visit) -> Iterator[Message]:
 
 
 def _views(visit: Visit, rng: random.Random) -> Iterator[View]:
-    at, source = visit.clock, SOURCES[visit.source]
+    at, source = visit.clock + SECOND, SOURCES[visit.source]  # an app opens before it shows its first screen
     referrer = visit.referrer or source.referrer
     for n, (page, dwell) in enumerate(visit.plan or _walk(visit, rng)):
         url = f"https://{visit.site.domain}{quote(rng.choice(PATHS[page]))}"
