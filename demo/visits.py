@@ -165,7 +165,7 @@ def requests_of_day(world: World, rng: random.Random, day: date, rows: int) -> l
     """About `rows` requests on a Monday, fewer at the weekend, in the order of time; none after midnight."""
     visits = int(rows * WEEKDAYS[day.weekday()] / ROWS_PER_VISIT)
     kinds = rng.choices(list(VISITS), weights=list(VISITS.values()), k=visits)
-    hours = rng.choices(range(24), weights=[_busyness(hour) for hour in range(24)], k=visits)
+    hours = rng.choices(range(24), weights=[busyness(hour) for hour in range(24)], k=visits)
     made: list[Request] = []
     for kind, hour in zip(kinds, hours, strict=True):
         start = hour * 3600 + rng.randrange(3600)
@@ -173,7 +173,7 @@ def requests_of_day(world: World, rng: random.Random, day: date, rows: int) -> l
     return sorted((request for request in made if request.second < 86_400), key=lambda request: request.second)
 
 
-def _busyness(hour: int) -> float:
+def busyness(hour: int) -> float:
     """UTC hours of a city at UTC-6: a trough before dawn, a small peak at lunch, a large one in the evening."""
     local = (hour - 6) % 24
     return (
