@@ -1,4 +1,4 @@
-"""What ingest takes in: access logs and events. Each says how its files are read, what its rows are and how they are judged."""
+"""What ingest takes in: access logs and events. Each says how its files are read, and what its rows are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The files of events: JSON lines, or one JSON array, plain or gzip → batches of lines. What a line means is in `events`."""
+"""The files of events: JSON lines, or one JSON array, plain or gzip → batches of lines.
+
+What a line means is in `events.py`.
+"""
 
 from __future__ import annotations
 

@@ -39,6 +39,31 @@ OWN_CLICK_IDS = ("cid", "oid")
 
 _PLACEHOLDER_LIST = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
 MACROS = (
+    "create macro unescaped(x) as url_decode(replace(x, '+', ' '))",
+    f"""create macro known_id(x) as case
+        when x is null or lower(trim(x)) in ({_PLACEHOLDER_LIST}) or regexp_full_match(x, '[0\\s-]*') then null
+        else trim(x) end""",
+    # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
+    """create macro microseconds(x) as case
+        when regexp_full_match(x, '\\s*-?[0-9]{1,18}(\\.[0-9]*)?([eE][+]?[0-9]{1,2})?\\s*') then cast(round(case
+            when abs(cast(x as double)) < 1e11 then cast(x as double) * 1e6
+            when abs(cast(x as double)) < 1e14 then cast(x as double) * 1e3
+            when abs(cast(x as double)) < 4e17 then cast(x as double) end) as bigint)
+        when regexp_matches(x, '^\\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:')
+            then try_cast(epoch_us(try_cast(x as timestamptz)) as bigint) end""",
+    """create macro flag(x) as case
+        when lower(x) in ('true', '1', 'yes', 'y', 't', 'on') then true
+        when lower(x) in ('false', '0', 'no', 'n', 'f', 'off') then false end""",
+    "create macro parameter(query, name) as nullif(trim(unescaped(regexp_extract(query, '(?i)[?&;]' || name"
+    " || '=([^&#;]*)', 1))), '')",
+)
+_IDS = (
+    "gclid gbraid wbraid dclid gclsrc fbclid msclkid ttclid twclid li_fat_id yclid epik sccid rdt_cid qclid irclickid"
+).split()
+OWN_CLICK_IDS = ("cid", "oid")
+
+_PLACEHOLDER_LIST = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
+MACROS = (
     f"""create macro known_id(x) as case
         when x is null or lower(trim(x)) in ({_PLACEHOLDER_LIST}) or regexp_full_match(x, '[0\\s-]*') then null
         else trim(x) end""",
@@ -155,7 +180,7 @@ with extracted as (
 select row, batch_index, types,
     {shown}
 from extracted
-"""
+"""  # noqa: S608 - of our own schemas, and of keys that `event_shapes` found plain
 
 
 def url_query(name: str) -> str:
@@ -184,7 +209,7 @@ select url, nullif(host, '') as host,
     coalesce(nullif(unescaped(click.id), ''), nullif(unescaped(own_click.id), '')) as click_id,
     lower(coalesce(nullif(click.kind, ''), nullif(own_click.kind, ''))) as click_id_kind
 from found
-"""
+"""  # noqa: S608 - names of our own
 
 
 def _types(fields: Sequence[Field]) -> str:

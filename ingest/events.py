@@ -223,6 +223,8 @@ class EventParser:
     # Events to rows
 
     def _finished(self, found: _Found) -> ParsedBatch:
+        if not found.tables:
+            return _without_events(found.rejects())
         table = found.table()
         batch = found.batch
         rows = table.column("row").to_numpy()
@@ -391,8 +393,6 @@ class _Found:
 
     def table(self) -> pa.Table:
         """All events, in the order of the lines and of their places in a batch."""
-        if not self.tables:
-            return self._none()
         table = pa.concat_tables(self.tables)
         if len(self.tables) > 1:
             order = np.lexsort([table.column("batch_index").fill_null(-1).to_numpy(), table.column("row").to_numpy()])
@@ -418,6 +418,20 @@ select row, parent, cast(batch_index as bigint) as batch_index, origin,
     end as varchar) as line
 from batches order by parent, batch_index
 """
+
+
+def _without_events(rejects: list[Reject]) -> ParsedBatch:
+    nothing = np.empty(0, dtype=np.int64)
+    return ParsedBatch(
+        table=SCHEMA.remove(SCHEMA.get_field_index("source_object")).empty_table(),
+        object_index=nothing,
+        day=nothing,
+        id_hash=nothing.astype(np.uint64),
+        has_id=nothing.astype(bool),
+        rejects=rejects,
+        rows_read=_count(np.array([each.object_index for each in rejects], dtype=np.int64)),
+        unreadable_numbers={},
+    )
 
 
 def _patch(kind: Structure) -> str | None:

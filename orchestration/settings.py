@@ -79,7 +79,9 @@ class Settings(LakeSettings):
     """Everything; read when a run, a sensor or a command starts."""
 
     logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
-    events: str | None = Field(None, description="Where the event files are: s3://bucket/prefix or a folder; none without")
+    events: str | None = Field(
+        None, description="Where the event files are: s3://bucket/prefix or a folder; none without"
+    )
     hash_key: SecretStr = Field(description="Secret of the keyed hashes of addresses; long, random, never changed")
 
     mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,10 +45,11 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
         SettingsError: one of them cannot be used; in one sentence.
     """
     from orchestration.publishing.performance_entries import connect
-    from orchestration.resources import source_of
+    from orchestration.resources import sources_of
 
     try:
-        source_of(settings).objects(["1970-01-01"])
+        for source in sources_of(settings).values():
+            source.objects(["1970-01-01"])
         lake = settings.open_lake()
         lake.check()
         with lake.staging():
@@ -59,8 +60,12 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
         raise SettingsError(str(error)) from error
 
 
-def run_days(days: list[str], publishes: bool = True) -> PipelineResult:
-    """Runs consecutive days, then the days of other dates that they brought late rows for."""
+def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ()) -> PipelineResult:
+    """Runs consecutive days, then the days of other dates that they brought late rows for.
+
+    Args:
+        sites: take in the events of these sites alone; of all without any.
+    """
     result = PipelineResult(days)
     started = time.monotonic()
     with step("Loading Dagster and dbt"), _quiet():
@@ -73,7 +78,7 @@ def run_days(days: list[str], publishes: bool = True) -> PipelineResult:
         defs = build_defs()
     result.seconds["load"] = time.monotonic() - started
     with _instance() as instance, _quiet():
-        _run(defs, "pipeline" if publishes else "daily_build", instance, days, result)
+        _run(defs, "pipeline" if publishes else "daily_build", instance, days, result, sites)
         late = _late_days(result)
         for window in consecutive(late):
             notes.print(f"Late rows for {', '.join(window)}: building these marts again", highlight=False)
@@ -82,10 +87,20 @@ def run_days(days: list[str], publishes: bool = True) -> PipelineResult:
     return result
 
 
-def _run(defs: dg.Definitions, job: str, instance: dg.DagsterInstance, days: list[str], result: PipelineResult) -> None:
+def _run(
+    defs: dg.Definitions,
+    job: str,
+    instance: dg.DagsterInstance,
+    days: list[str],
+    result: PipelineResult,
+    sites: Sequence[str] = (),
+) -> None:
     from orchestration import progress
     from orchestration.partitions import range_tags
 
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if sites:
+        config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
     token = progress.drawer.set(bar)
     try:
         with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
@@ -93,7 +108,7 @@ def _run(defs: dg.Definitions, job: str, instance: dg.DagsterInstance, days: lis
                 instance=instance,
                 tags=range_tags(days),
                 raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=config,
             )
     finally:
         progress.drawer.reset(token)
@@ -143,9 +158,9 @@ def _collect_check(check: Any, result: PipelineResult) -> None:
     result.bad[check.partition] = (
         f"{result.bad[check.partition]}; {reason}" if check.partition in result.bad else reason
     )
-    result.refused_raw.setdefault(check.partition, {}).update(
-        {name: value.value for name, value in check.metadata.items()}
-    )
+    if check.asset_key.to_user_string() == "raw_access_logs":
+        figures = {name: value.value for name, value in check.metadata.items()}
+        result.refused_raw.setdefault(check.partition, {}).update(figures)
 
 
 def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> None:
@@ -163,17 +178,22 @@ def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> Non
 
 def _late_days(result: PipelineResult) -> list[str]:
     """Days outside the run that its source days brought rows for, where their own source day is published."""
+    from ingest.datasets import DATASETS
     from ingest.day import is_published
+    from orchestration.raw.assets import RAW_ASSETS
     from orchestration.settings import load_settings
 
     lake = load_settings().open_lake()
-    touched = {
-        day
-        for (asset, _), metadata in result.materialized.items()
-        if asset == "raw_access_logs"
-        for day in metadata["touched_days"]
-    }
-    return sorted(day for day in touched - set(result.days) if is_published(lake, day))
+    late: set[str] = set()
+    for name, key in RAW_ASSETS.items():
+        touched = {
+            day
+            for (asset, _), metadata in result.materialized.items()
+            if asset == key.to_user_string()
+            for day in metadata["touched_days"]
+        }
+        late |= {day for day in touched - set(result.days) if is_published(lake, day, DATASETS[name])}
+    return sorted(late)
 
 
 @contextmanager

@@ -17,8 +17,11 @@ DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--from", "first", type=DAY, required=True, metavar="D1", help="First day, YYYY-MM-DD, UTC.")
 @click.option("--to", "last", type=DAY, metavar="D2", help="Last day; the first day alone without it.")
 @click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
-def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool) -> int:
-    """Runs everything for the days D1 to D2, both included: access logs → raw → marts → MongoDB.
+@click.option(
+    "--site", "sites", multiple=True, metavar="SITE", help="Take in the events of this site alone; repeatable."
+)
+def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, sites: tuple[str, ...]) -> int:
+    """Runs everything for the days D1 to D2, both included: logs and events → raw → marts → MongoDB.
 
     A day that fails a check is refused: its last good version stays, its rows go to quarantine/, and the
     other days go on. Days of other dates that late rows arrived for are built again too. Any day can be
@@ -28,15 +31,18 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool) -> i
     Examples:
       clicklake run --from 2026-01-12
       clicklake run --from 2026-01-01 --to 2026-01-31
+      clicklake run --from 2026-01-12 --site shop.example.com
     """
     days = _checked(first.date(), (last or first).date())
     settings = load_settings()
+    if sites and settings.events is None:
+        raise click.UsageError("--site names a site of events, and CLICKLAKE_EVENTS is not set.")
     from orchestration.cli.pipeline import check_reachable, run_days
     from orchestration.cli.summary import print_summary
 
-    with step("Looking at the logs, the lake and MongoDB"):
+    with step("Looking at the sources, the lake and MongoDB"):
         check_reachable(settings, publishes=not no_publish)
-    result = run_days(days, publishes=not no_publish)
+    result = run_days(days, publishes=not no_publish, sites=[site.lower() for site in sites])
     print_summary(result)
     if result.bad:
         notes.print(f"[red]{len(result.bad)} of {len(days)} days refused or failed[/red]", highlight=False)

@@ -21,22 +21,24 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     \b
     published    the last good version is what the source and the raw layer hold now
     refused      a check stopped the day; an earlier good version, if there is one, still stands
+    partly refused   a check stopped some sites of the day; the others are published
     missing      there are objects, or raw rows, and nothing was built of them yet
     out of date  objects, or raw rows, are newer than what was built
     """
     settings = load_settings()
-    from orchestration.operations.status import MART, MISSING, RAW, REFUSED, status
-    from orchestration.resources import source_of
+    from orchestration.operations.status import MISSING, REFUSED, status
+    from orchestration.resources import sources_of
 
-    found = status(settings.open_lake(), source_of(settings), first and first.date(), last and last.date())
+    found = status(settings.open_lake(), sources_of(settings), first and first.date(), last and last.date())
     if not found:
         console.print("No day is known: the source holds no objects, and the lake no files.", highlight=False)
         return
-    entries = _entry_states(settings, [day.day for day in found if day.mart not in (MISSING, REFUSED)])
+    mart = "marts.daily_aggregates"
+    entries = _entry_states(settings, [day.day for day in found if day.tables[mart] not in (MISSING, REFUSED)])
     table(
         None,
-        ("day", "objects", RAW, MART, "performance_entries"),
-        [(day.day, day.objects, day.raw, day.mart, entries.get(day.day, "missing")) for day in found],
+        ("day", "objects", *found[0].tables, "performance_entries"),
+        [(day.day, day.objects, *day.tables.values(), entries.get(day.day, MISSING)) for day in found],
     )
     for day in found:
         if day.reason:

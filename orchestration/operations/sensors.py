@@ -8,22 +8,23 @@ published_marts     a mart partition was really published → it goes to MongoDB
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import dagster as dg
 
-from ingest.day import DATASET, is_published
+from ingest.datasets import DATASETS
+from ingest.day import is_published
 from ingest.errors import ClicklakeError
-from ingest.lake import Lake, ledger_key
-from ingest.source import SourceObject
+from ingest.lake import Lake
+from ingest.source import Source, SourceObject
 from orchestration.marts.assets import DAILY_AGGREGATES
 from orchestration.operations.jobs import daily_build, publish, restate
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.operations.status import Version, versions_listed, versions_refused, versions_taken
+from orchestration.operations.status import Version, is_judged
 from orchestration.partitions import daily, days_between
 from orchestration.publishing.assets import PERFORMANCE_ENTRIES
-from orchestration.raw.assets import RAW_ACCESS_LOGS
+from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
@@ -55,7 +56,7 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
     last = last_closed_day(dt.datetime.now(dt.UTC))
     first = max(last - dt.timedelta(days=settings.sensor_lookback_days - 1), settings.first_day)
     try:
-        news = days_with_news(lakehouse.lake(), lakehouse.source().objects(days_between(first, last)))
+        news = days_with_news(lakehouse.lake(), lakehouse.sources(), days_between(first, last))
     except ClicklakeError as error:
         yield dg.SkipReason(str(error))
         return
@@ -86,13 +87,17 @@ def _is_running(instance: dg.DagsterInstance, day: str) -> bool:
     return any(day in _days_of_run(run) for run in unfinished)
 
 
-def days_with_news(lake: Lake, listed: Iterable[SourceObject]) -> dict[str, str]:
+def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> dict[str, str]:
     """Day → fingerprint of its objects, where neither the ledger nor a refusal has judged just these."""
-    return {
-        day: fingerprint(versions)
-        for day, versions in versions_listed(listed).items()
-        if versions not in (versions_taken(lake, ledger_key(DATASET, day)), versions_refused(lake, day))
-    }
+    news: set[str] = set()
+    versions: dict[str, set[Version]] = {}
+    for name, source in sources.items():
+        listed: dict[str, list[SourceObject]] = {}
+        for item in source.objects(days):
+            listed.setdefault(item.day, []).append(item)
+            versions.setdefault(item.day, set()).add((item.key, item.etag, item.size))
+        news |= {day for day, objects in listed.items() if not is_judged(lake, DATASETS[name], day, objects)}
+    return {day: fingerprint(versions[day]) for day in sorted(news)}
 
 
 def fingerprint(objects: Iterable[Version]) -> str:
@@ -106,7 +111,7 @@ def fingerprint(objects: Iterable[Version]) -> str:
 )
 def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest]:
     lake = lakehouse.lake()
-    for record in _after_cursor(context, RAW_ACCESS_LOGS):
+    for dataset, record in sorted(_arrivals(context), key=lambda arrival: arrival[1].storage_id):
         event = record.asset_materialization
         if event is None:
             continue
@@ -114,9 +119,22 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
         in_run = _days_of_run(run) if run else set()
         touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
         for day in cast(list[str], touched.value if touched else []):
-            if day not in in_run and daily.has_partition_key(day) and is_published(lake, day):
+            if day not in in_run and daily.has_partition_key(day) and is_published(lake, day, DATASETS[dataset]):
                 yield dg.RunRequest(run_key=f"{day}:{record.storage_id}", partition_key=day)
         context.update_cursor(str(record.storage_id))
+
+
+def _arrivals(context: dg.SensorEvaluationContext) -> list[tuple[str, dg.EventLogRecord]]:
+    """(dataset, materialization) of raw days since the last tick; of each dataset as far as all have been read."""
+    found = {name: _after_cursor(context, key) for name, key in RAW_ASSETS.items()}
+    full = [records[-1].storage_id for records in found.values() if len(records) == EVENTS_AT_ONCE]
+    last = min(full, default=None)
+    return [
+        (name, record)
+        for name, records in found.items()
+        for record in records
+        if last is None or record.storage_id <= last
+    ]
 
 
 @dg.sensor(

@@ -8,33 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.day import DATASET
+from ingest.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
 from ingest.lake import Lake, LakeFile, ledger_key, quarantine_prefix
 from ingest.source import Source, SourceObject
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
 REFUSED_BUT_KEPT = "refused, last good kept"
-RAW = f"raw.{DATASET}"
-MART = "marts.daily_aggregates"
+PARTLY_REFUSED = "partly refused"
+# Mart → the dataset that it is made of, of the marts that are looked at.
+MARTS = {"daily_aggregates": ACCESS_LOGS, "sessions": EVENTS}
+PARTITION_COLUMNS = {"daily_aggregates": "report_date", "sessions": "session_date"}
 
 Version = tuple[str, str, int]  # object, etag, size
 
 
 @dataclass(frozen=True)
 class DayStatus:
+    """tables: `raw.<dataset>` and `marts.<model>` → its state."""
+
     day: str
     objects: int
-    raw: str
-    mart: str
+    tables: dict[str, str]
     reason: str | None
-
-
-def versions_listed(listed: Iterable[SourceObject]) -> dict[str, set[Version]]:
-    """Day → the versions of its objects, as a listing names them."""
-    by_day: dict[str, set[Version]] = {}
-    for item in listed:
-        by_day.setdefault(item.day, set()).add((item.key, item.etag, item.size))
-    return by_day
 
 
 def versions_taken(lake: Lake, key: str) -> set[Version] | None:
@@ -45,41 +40,77 @@ def versions_taken(lake: Lake, key: str) -> set[Version] | None:
     return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def versions_refused(lake: Lake, day: str) -> set[Version] | None:
-    return versions_taken(lake, f"{quarantine_prefix(DATASET, day)}/ledger.parquet")
+def versions_refused(lake: Lake, dataset: str, day: str, site: str | None) -> set[Version] | None:
+    return versions_taken(lake, f"{quarantine_prefix(dataset, day, site)}/ledger.parquet")
 
 
-def status(lake: Lake, source: Source, first: dt.date | None, last: dt.date | None) -> list[DayStatus]:
-    """The state of every day between first and last that the source or the lake knows; of all without them."""
-    listed = versions_listed(source.objects())
-    raw = lake.files(f"raw/{DATASET}")
-    marts = {file.partition("report_date"): file for file in lake.files("marts/daily_aggregates")}
-    quarantined = {(file.key.split("/")[1], file.partition("day")) for file in lake.files("quarantine")}
-    own = {
-        file.partition("source_date") for file in raw if file.partition("event_date") == file.partition("source_date")
-    }
-    days = {day for day in {*listed, *own, *marts, *(day for _, day in quarantined)} if day}
+def is_judged(lake: Lake, dataset: Dataset, day: str, listed: Iterable[SourceObject]) -> bool:
+    """Whether the ledger, or a refusal, has judged just these objects of a day; site by site, where there are sites."""
+    by_site: dict[str | None, set[Version]] = {}
+    for item in listed:
+        by_site.setdefault(item.site if dataset.by_site else None, set()).add((item.key, item.etag, item.size))
+    return all(
+        versions
+        in (versions_taken(lake, ledger_key(dataset.name, day, site)), versions_refused(lake, dataset.name, day, site))
+        for site, versions in by_site.items()
+    )
+
+
+def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, last: dt.date | None) -> list[DayStatus]:
+    """The state of every day between first and last that a source or the lake knows; of all without them."""
+    tables: dict[str, dict[str, str]] = {}
+    days: dict[str, int] = {}
+    quarantined = _quarantined(lake)
+    for name, source in sources.items():
+        listed: dict[str, list[SourceObject]] = {}
+        for item in source.objects():
+            listed.setdefault(item.day, []).append(item)
+        for day, objects in listed.items():
+            days[day] = days.get(day, 0) + len(objects)
+        raw = lake.files(f"raw/{name}")
+        own = {
+            file.partition("source_date")
+            for file in raw
+            if file.partition("event_date") == file.partition("source_date")
+        }
+        refused = {day for table, day in quarantined if table == name}
+        known = {day for day in {*listed, *own, *refused} if day}
+        tables[f"raw.{name}"] = {
+            day: _raw_state(lake, DATASETS[name], day, listed.get(day, []), day in own, day in refused) for day in known
+        }
+        for mart in (mart for mart, dataset in MARTS.items() if dataset.name == name):
+            files = {file.partition(PARTITION_COLUMNS[mart]): file for file in lake.files(f"marts/{mart}")}
+            refused = {day for table, day in quarantined if table == mart}
+            tables[f"marts.{mart}"] = {
+                day: _mart_state(day, files, raw, day in refused) for day in {*known, *files, *refused} if day
+            }
     lower, upper = first.isoformat() if first else "", last.isoformat() if last else "9999"
     return [
         DayStatus(
             day=day,
-            objects=len(listed.get(day, ())),
-            raw=_raw_state(lake, day, listed.get(day, set()), day in own, (DATASET, day) in quarantined),
-            mart=_mart_state(day, marts, raw, ("daily_aggregates", day) in quarantined),
-            reason=_reason(lake, day, quarantined),
+            objects=days.get(day, 0),
+            tables={table: states.get(day, MISSING) for table, states in tables.items()},
+            reason=_reason(lake, day),
         )
-        for day in sorted(days)
+        for day in sorted({day for states in tables.values() for day in states})
         if lower <= day <= upper
     ]
 
 
-def _raw_state(lake: Lake, day: str, listed: set[Version], is_published: bool, is_refused: bool) -> str:
-    if is_refused and versions_refused(lake, day) == listed:
+def _quarantined(lake: Lake) -> set[tuple[str, str]]:
+    return {(file.key.split("/")[1], file.partition("day") or "") for file in lake.files("quarantine")}
+
+
+def _raw_state(
+    lake: Lake, dataset: Dataset, day: str, listed: list[SourceObject], is_published: bool, is_refused: bool
+) -> str:
+    if listed and not is_judged(lake, dataset, day, listed):
+        return OUT_OF_DATE if is_published else MISSING
+    if is_refused and dataset.by_site and is_published:
+        return PARTLY_REFUSED
+    if is_refused:
         return REFUSED_BUT_KEPT if is_published else REFUSED
-    if not is_published:
-        return MISSING
-    taken = versions_taken(lake, ledger_key(DATASET, day))
-    return PUBLISHED if taken == listed or not listed else OUT_OF_DATE
+    return PUBLISHED if is_published else MISSING
 
 
 def _mart_state(day: str, marts: Mapping[str | None, LakeFile], raw: list[LakeFile], is_refused: bool) -> str:
@@ -92,12 +123,12 @@ def _mart_state(day: str, marts: Mapping[str | None, LakeFile], raw: list[LakeFi
     return OUT_OF_DATE if newer else PUBLISHED
 
 
-def _reason(lake: Lake, day: str, quarantined: set[tuple[str, str | None]]) -> str | None:
+def _reason(lake: Lake, day: str) -> str | None:
     reasons = []
-    for table, refused_day in sorted(quarantined, key=str):
-        key = f"{quarantine_prefix(table, day)}/verdict.json"
-        if refused_day == day and lake.exists(key):
-            verdict = json.loads(lake.read_text(key))
+    for file in lake.files("quarantine"):
+        if file.partition("day") == day and file.key.endswith("/verdict.json"):
+            verdict = json.loads(lake.read_text(file.key))
+            table = f"{verdict['table']} {verdict['site']}" if "site" in verdict else verdict["table"]
             reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdict["reasons"]]
     return "; ".join(reasons) or None
 

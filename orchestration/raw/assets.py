@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from ingest.audit import checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
@@ -38,12 +39,14 @@ NEVER_BLOCKS = {"objects_whole", "volume"}
 class Sites(dg.Config):
     """Which sites of a day to take in; all without any."""
 
-    sites: list[str] = []
+    sites: list[str] = Field(default=[])
 
 
 def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...]) -> dict[str, Any]:
     key = RAW_ASSETS[dataset.name]
-    schema = dg.TableSchema([dg.TableColumn(each.name, str(each.type), description=each.description) for each in columns])
+    schema = dg.TableSchema(
+        [dg.TableColumn(each.name, str(each.type), description=each.description) for each in columns]
+    )
     return {
         "name": key.to_user_string(),
         "specs": [
@@ -141,9 +144,7 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> lis
         with progress.task(context, name, len(objects)) as advance:
             options = work.settings.ingest_options()
             results.append(
-                ingest_day(
-                    work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site
-                )
+                ingest_day(work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site)
             )
     return results
 
@@ -201,5 +202,7 @@ def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
     }
     if results[0].partition.site:
         metadata["rows_by_site"] = dg.MetadataValue.json({str(each.partition.site): each.rows_kept for each in good})
-        metadata["refused_sites"] = dg.MetadataValue.json([each.partition.site for each in results if not each.published])
+        metadata["refused_sites"] = dg.MetadataValue.json(
+            [each.partition.site for each in results if not each.published]
+        )
     return metadata
