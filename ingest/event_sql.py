@@ -38,7 +38,7 @@ CLICK_IDS = (
 OWN_CLICK_IDS = ("cid", "oid")
 
 _PLACEHOLDER_LIST = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
-MACROS = (
+MACROS: tuple[str, ...] = (
     "create macro unescaped(x) as url_decode(replace(x, '+', ' '))",
     f"""create macro known_id(x) as case
         when x is null or lower(trim(x)) in ({_PLACEHOLDER_LIST}) or regexp_full_match(x, '[0\\s-]*') then null
@@ -63,7 +63,7 @@ _IDS = (
 OWN_CLICK_IDS = ("cid", "oid")
 
 _PLACEHOLDER_LIST = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
-MACROS = (
+MACROS: tuple[str, ...] = (
     f"""create macro known_id(x) as case
         when x is null or lower(trim(x)) in ({_PLACEHOLDER_LIST}) or regexp_full_match(x, '[0\\s-]*') then null
         else trim(x) end""",
@@ -81,7 +81,7 @@ MACROS = (
     "create macro parameter(query, name) as nullif(trim(unescaped(regexp_extract(query, '(?i)[?&;]' || name"
     " || '=([^&#;]*)', 1))), '')",
 )
-MACROS = (
+MACROS: tuple[str, ...] = (
     "create macro unescaped(x) as url_decode(replace(x, '+', ' '))",
     *MACROS,
 )
