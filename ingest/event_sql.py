@@ -33,12 +33,14 @@ PLACEHOLDERS = (
 UTM = ("source", "medium", "campaign", "term", "content")
 # The click ids of ad platforms, and the ids of our own links, which count where no other is there.
 CLICK_IDS = (
-    "gclid gbraid wbraid dclid gclsrc fbclid msclkid ttclid twclid li_fat_id yclid epik sccid rdt_cid qclid irclickid"
+    "gclid gbraid wbraid dclid srsltid msclkid yclid ysclid ymclid vmcid fbclid igshid igsh ttclid twclid li_fat_id "
+    "epik rdt_cid sccid qclid tblci dicbo obclid mc_eid mc_cid mkt_tok _hsenc _kx vero_id irclickid cjevent awc zanpid "
+    "ransiteid sscid clickref admitad_uid"
 ).split()
 OWN_CLICK_IDS = ("cid", "oid")
 
 _PLACEHOLDER_LIST = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
-MACROS: tuple[str, ...] = (
+MACROS = (
     "create macro unescaped(x) as url_decode(replace(x, '+', ' '))",
     f"""create macro known_id(x) as case
         when x is null or lower(trim(x)) in ({_PLACEHOLDER_LIST}) or regexp_full_match(x, '[0\\s-]*') then null
@@ -56,34 +58,6 @@ MACROS: tuple[str, ...] = (
         when lower(x) in ('false', '0', 'no', 'n', 'f', 'off') then false end""",
     "create macro parameter(query, name) as nullif(trim(unescaped(regexp_extract(query, '(?i)[?&;]' || name"
     " || '=([^&#;]*)', 1))), '')",
-)
-_IDS = (
-    "gclid gbraid wbraid dclid gclsrc fbclid msclkid ttclid twclid li_fat_id yclid epik sccid rdt_cid qclid irclickid"
-).split()
-OWN_CLICK_IDS = ("cid", "oid")
-
-_PLACEHOLDER_LIST = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
-MACROS: tuple[str, ...] = (
-    f"""create macro known_id(x) as case
-        when x is null or lower(trim(x)) in ({_PLACEHOLDER_LIST}) or regexp_full_match(x, '[0\\s-]*') then null
-        else trim(x) end""",
-    # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
-    """create macro microseconds(x) as case
-        when regexp_full_match(x, '\\s*-?[0-9]{1,18}(\\.[0-9]*)?([eE][+]?[0-9]{1,2})?\\s*') then cast(round(case
-            when abs(cast(x as double)) < 1e11 then cast(x as double) * 1e6
-            when abs(cast(x as double)) < 1e14 then cast(x as double) * 1e3
-            when abs(cast(x as double)) < 4e17 then cast(x as double) end) as bigint)
-        when regexp_matches(x, '^\\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:')
-            then try_cast(epoch_us(try_cast(x as timestamptz)) as bigint) end""",
-    """create macro flag(x) as case
-        when lower(x) in ('true', '1', 'yes', 'y', 't', 'on') then true
-        when lower(x) in ('false', '0', 'no', 'n', 'f', 'off') then false end""",
-    "create macro parameter(query, name) as nullif(trim(unescaped(regexp_extract(query, '(?i)[?&;]' || name"
-    " || '=([^&#;]*)', 1))), '')",
-)
-MACROS: tuple[str, ...] = (
-    "create macro unescaped(x) as url_decode(replace(x, '+', ' '))",
-    *MACROS,
 )
 
 _IDS = ("declared_site_id visitor_id client_session_id user_id device_id advertising_id cookie_id campaign_id").split()
@@ -150,7 +124,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         "shape": f"'{kind.shape.name if kind.shape else ''}'",
         "is_unreadable": " or ".join(unreadable) or "false",
         "too_long": _length_problem(readable, at),
-        "properties": _properties(kind.left or {}, left) if patch is None else "nullif(j_left::varchar, '{}')",
+        "properties": _properties(kind.left or {}, left) if patch is None else _without_empty(kind, "j_left::varchar"),
     }
     if page != "cast(null as varchar)":  # either an address or a path
         columns["url"] = f"coalesce({columns['url']}, case when contains({page}, '://') then {page} end)"
@@ -260,6 +234,15 @@ def _properties(left: Mapping[str, Any], paths: list[tuple[str, ...]]) -> str:
         return "'{' || " + " || ',' || ".join(parts) + " || '}'"
 
     return text(left)
+
+
+def _without_empty(kind: Structure, text: str) -> str:
+    """JSON text without the empty objects that a patch leaves where an event has none of those it reaches into."""
+    names = "|".join(each.path[-1] for each in kind.fields if each.fields and not (each.is_free or each.is_kept))
+    if not names:
+        return f"nullif({text}, '{{}}')"
+    behind = f"regexp_replace({text}, ',\"(?:{names})\":[{{][}}]', '', 'g')"
+    return f"nullif(regexp_replace({behind}, '^[{{]\"(?:{names})\":[{{][}}],?', '{{'), '{{}}')"
 
 
 def _list(texts: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gzip
 import json
@@ -11,17 +12,16 @@ from typing import Any
 
 import pytest
 
+from ingest.event_sql import CLICK_IDS, OWN_CLICK_IDS
 from ingest.events import EVENT_REASONS
 from tests.event_lines import DAY, SITE, Events, lenient, line, pixel, reasons
+
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"
 
 
 @pytest.fixture
 def events(tmp_path: Path) -> Events:
     return Events(tmp_path)
-
-
-def known(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value is not None}
 
 
 def test_a_pixel_event_becomes_a_row(events: Events) -> None:
@@ -44,7 +44,7 @@ def test_a_pixel_event_becomes_a_row(events: Events) -> None:
                 "firstTouch": {"source": "bing", "campaign": "spring", "utmParams": {"utm_campaign": "sale"}}
             },
             "browser": {
-                "userAgent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36",
+                "userAgent": CHROME,
                 "language": "en-US",
                 "screenWidth": 1920,
                 "screenHeight": "1080",
@@ -253,8 +253,18 @@ def test_late_and_early_events_lie_under_their_own_day(events: Events) -> None:
 
 @pytest.mark.parametrize(
     "time",
-    ["2026-01-12T10:00:00Z", "2026-01-12T10:00:00", "2026-01-12 10:00:00+00", "2026-01-12T05:00:00-05:00"]
-    + [1768212000, 1768212000.0, "1768212000", 1768212000000, "1768212000000", 1768212000000000],
+    [
+        "2026-01-12T10:00:00Z",
+        "2026-01-12T10:00:00",
+        "2026-01-12 10:00:00+00",
+        "2026-01-12T05:00:00-05:00",
+        1768212000,
+        1768212000.0,
+        "1768212000",
+        1768212000000,
+        "1768212000000",
+        1768212000000000,
+    ],
 )
 def test_times_are_read_in_every_usual_way(events: Events, time: Any) -> None:
     (row,) = events.take(pixel(timestamp=time))
@@ -387,6 +397,12 @@ CLICKS = {
 def test_click_ids(events: Events, query: str) -> None:
     (row,) = events.take(pixel(url=f"https://example.com/{query}"))
     assert (row["click_id"], row["click_id_kind"]) == CLICKS[query]
+
+
+def test_every_kind_of_click_id_has_its_source_in_the_seed() -> None:
+    seed = Path(__file__).parents[2] / "dbt_project" / "seeds" / "click_ids.csv"
+    kinds = [row["click_id_kind"] for row in csv.DictReader(seed.read_text("utf-8").splitlines())]
+    assert sorted(kinds) == sorted([*CLICK_IDS, *OWN_CLICK_IDS])
 
 
 def test_no_web_address_breaks_the_reader(events: Events) -> None:
