@@ -149,6 +149,7 @@ class Environment:
 
 
 Maker = Callable[[], Environment]
+Caller = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def mart_key(day: str) -> str:
@@ -241,6 +242,25 @@ def shared_environment(
     folder = tmp_path_factory.mktemp("environment")
     with new_environment(folder, s3_client, s3_service, embedded_mongodb_url) as made:
         yield made
+
+
+@pytest.fixture
+def call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Caller:
+    """Runs `clicklake …` as `Environment.command` does, but in this process, which spares the start of Python."""
+    from orchestration.cli import main
+
+    def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in changes.items():
+                variable = f"CLICKLAKE_{name}".upper()
+                patch.delenv(variable) if value is None else patch.setenv(variable, value)
+            patch.chdir(tmp_path)
+            patch.setattr("sys.argv", ["clicklake", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return subprocess.CompletedProcess(arguments, ended.value.code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -60,9 +60,6 @@ def main() -> None:
         code = _say(str(error), USAGE)
     except ClicklakeError as error:
         code = _say(str(error), FAILED)
-    except BrokenPipeError:
-        code = DONE  # the reader, such as `head`, has seen enough
-        sys.stderr.close()
     sys.exit(code or DONE)
 
 

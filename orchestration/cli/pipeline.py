@@ -24,6 +24,8 @@ class PipelineResult:
 
     materialized: (asset, day) → its metadata.
     bad: day → why it was refused or failed.
+    refused: those of the bad days that a check stopped.
+    raw_figures: day → what the checks of its raw partition counted, of refused days too.
     warnings: lines about checks that did not pass and do not block.
     restated: days of other dates that late rows made necessary.
     seconds: step → seconds.
@@ -32,8 +34,9 @@ class PipelineResult:
     days: list[str]
     materialized: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    raw_figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    refused_raw: dict[str, dict[str, Any]] = field(default_factory=dict)
     restated: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -148,19 +151,20 @@ def _collect(entries: Iterable[dg.EventLogEntry], days: list[str], result: Pipel
 
 
 def _collect_check(check: Any, result: PipelineResult) -> None:
+    name = check.asset_key.to_user_string()
+    if name == "raw_access_logs":
+        figures = {key: value.value for key, value in check.metadata.items()}
+        result.raw_figures.setdefault(check.partition, {}).update(figures)
     if check.passed:
         return
-    line = f"{check.asset_key.to_user_string()} {check.partition}: {check.check_name}: {check.description}"
     if not check.blocking:
-        result.warnings.append(line)
+        result.warnings.append(f"{name} {check.partition}: {check.check_name}: {check.description}")
         return
-    reason = f"{check.asset_key.to_user_string()} refused ({check.check_name}): {check.description}"
+    reason = f"{name} refused ({check.check_name}): {check.description}"
     result.bad[check.partition] = (
         f"{result.bad[check.partition]}; {reason}" if check.partition in result.bad else reason
     )
-    if check.asset_key.to_user_string() == "raw_access_logs":
-        figures = {name: value.value for name, value in check.metadata.items()}
-        result.refused_raw.setdefault(check.partition, {}).update(figures)
+    result.refused.add(check.partition)
 
 
 def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> None:

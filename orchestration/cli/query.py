@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
@@ -59,10 +61,17 @@ def command(sql: str, form: str, output: Path | None) -> None:
         return
     try:
         _write(rows, form, output)
-    except BrokenPipeError:
-        raise
+        sys.stdout.flush()
     except (OSError, duckdb.IOException) as error:
+        if output is None and _is_broken_pipe(error):  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails on it once more
+            return
         raise click.ClickException(f"Writing {output or 'to the standard output'}: {error}") from None
+
+
+def _is_broken_pipe(error: Exception) -> bool:
+    """DuckDB's error holds no number, only what the system says of it."""
+    return isinstance(error, BrokenPipeError) or os.strerror(errno.EPIPE) in str(error)
 
 
 def _write(rows: pa.Table, form: str, output: Path | None) -> None:

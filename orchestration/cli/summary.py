@@ -13,7 +13,7 @@ MAX_WARNINGS_SHOWN = 10
 
 
 def print_summary(result: PipelineResult) -> None:
-    """Days, rejects by reason, warnings, refused days with reasons, seconds by step."""
+    """Days, rejects by reason, seconds by step, warnings, days that are refused or failed with reasons."""
     days = sorted({*result.days, *result.restated})
     if len(days) <= MAX_DAYS_SHOWN:
         table("Days", _DAY_COLUMNS, [_day_row(result, day) for day in days])
@@ -39,16 +39,18 @@ _DAY_COLUMNS = (
 
 
 def _day_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
-    return (day, *_figures(result, day), "refused" if day in result.bad else _state(result, day))
+    return (day, *_figures(result, day), _state(result, day))
 
 
 def _state(result: PipelineResult, day: str) -> str:
+    if day in result.bad:
+        return "refused" if day in result.refused else "failed"
     asset = "performance_entries" if ("performance_entries", day) in result.materialized else "daily_aggregates"
     return "published" if (asset, day) in result.materialized else "missing"
 
 
 def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:
-    raw = result.materialized.get(("raw_access_logs", day)) or result.refused_raw.get(day, {})
+    raw = result.materialized.get(("raw_access_logs", day)) or result.raw_figures.get(day, {})
     mart = result.materialized.get(("daily_aggregates", day), {})
     entries = result.materialized.get(("performance_entries", day), {})
     written = [entries[name] for name in ("inserted", "updated", "revived", "soft_deleted") if name in entries]

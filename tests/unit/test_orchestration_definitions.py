@@ -1,0 +1,193 @@
+"""The definitions as a whole: loading them touches nothing outside, and everything in them is described."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECRET = "marked-secret-that-must-never-be-seen"
+# Refuses every connection, even to this machine, and every look at an address; then says what was loaded.
+LOAD = """
+import socket, sys
+
+def refuse(*arguments, **options):
+    raise AssertionError(f"a connection was tried: {arguments}")
+
+socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = refuse
+from orchestration.definitions import defs
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster import serialize_value
+print(serialize_value(RepositorySnap.from_def(defs.get_repository_def())))
+"""
+
+
+LOADS = {
+    "no settings": {},
+    "secrets": {
+        "CLICKLAKE_HASH_KEY": SECRET,
+        "CLICKLAKE_MONGODB_URL": f"mongodb://user:{SECRET}@127.0.0.1:9/",
+        "CLICKLAKE_S3_SECRET_ACCESS_KEY": SECRET,
+        "CLICKLAKE_S3_SESSION_TOKEN": SECRET,
+    },
+    "unknown setting": {"CLICKLAKE_FIRSTDAY": "2026-01-01"},
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How a load ended, and the folder that it was started in."""
+
+    done: subprocess.CompletedProcess[str]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def loaded(manifest: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Loaded]:
+    """Loads the definitions in fresh processes, elsewhere, with no settings but these."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CLICKLAKE_", "DAGSTER_", "AWS_"))
+    }
+
+    def load(settings: dict[str, str], folder: Path) -> Loaded:
+        done = subprocess.run(
+            [sys.executable, "-c", LOAD],
+            cwd=folder,
+            env=inherited | {"PYTHONPATH": str(ROOT)} | settings,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Loaded(done, folder)
+
+    folders = [tmp_path_factory.mktemp("elsewhere") for _ in LOADS]
+    with ThreadPoolExecutor(len(LOADS)) as pool:
+        return dict(zip(LOADS, pool.map(load, LOADS.values(), folders), strict=True))
+
+
+@pytest.fixture(scope="module")
+def defs(manifest: None) -> dg.Definitions:
+    from orchestration.definitions import build_defs
+
+    return build_defs()
+
+
+@pytest.fixture(scope="module")
+def specs(defs: dg.Definitions) -> list[dg.AssetSpec]:
+    return [spec for spec in defs.resolve_all_asset_specs() if spec.partitions_def is not None]
+
+
+@pytest.mark.parametrize("settings", ["no settings", "secrets"])
+def test_loading_needs_no_settings_and_opens_no_connection(loaded: dict[str, Loaded], settings: str) -> None:
+    done, folder = loaded[settings].done, loaded[settings].folder
+    assert done.returncode == 0, done.stderr
+    assert "raw_access_logs" in str(json.loads(done.stdout))
+    assert list(folder.iterdir()) == []
+
+
+def test_no_secret_is_in_the_definitions(loaded: dict[str, Loaded]) -> None:
+    assert SECRET in str(LOADS["secrets"])
+    assert SECRET not in loaded["secrets"].done.stdout + loaded["secrets"].done.stderr
+
+
+def test_an_unknown_setting_is_an_error_at_load(loaded: dict[str, Loaded]) -> None:
+    done = loaded["unknown setting"].done
+    assert done.returncode != 0
+    assert "CLICKLAKE_FIRSTDAY is no setting. Did you mean CLICKLAKE_FIRST_DAY?" in done.stderr
+
+
+def test_every_asset_says_what_it_is_and_whose(specs: list[dg.AssetSpec]) -> None:
+    names = {spec.key.to_user_string() for spec in specs}
+    assert {"raw_access_logs", "daily_aggregates", "performance_entries", "publications"} <= names
+    for spec in specs:
+        assert spec.description, spec.key
+        assert len(spec.description) > 20, spec.key
+        assert spec.group_name in ("raw", "staging", "intermediate", "marts", "seeds", "publishing"), spec.key
+        assert spec.kinds, spec.key
+        assert spec.owners == ["team:data-platform"], spec.key
+
+
+def test_every_asset_has_the_one_partitioning(specs: list[dg.AssetSpec]) -> None:
+    from orchestration.partitions import daily
+
+    assert {spec.partitions_def for spec in specs} == {daily}
+    assert daily.get_first_partition_key() == "2015-01-01"
+
+
+def test_every_asset_function_has_a_return_annotation(defs: dg.Definitions) -> None:
+    """Without one, a run over a range fails on its output."""
+    found = [each for each in defs.assets or () if isinstance(each, dg.AssetsDefinition) and each.is_executable]
+    assert len(found) == 3
+    for each in found:
+        function: Any = each.op.compute_fn.decorated_fn
+        assert inspect.signature(function).return_annotation is not inspect.Signature.empty, function
+        assert each.backfill_policy == dg.BackfillPolicy.single_run(), function
+
+
+def test_checks_have_a_result_for_each_day_and_ours_are_described(defs: dg.Definitions) -> None:
+    from ingest.audit import CHECKS
+
+    checks = list(defs.resolve_asset_graph().asset_check_keys)
+    of_raw = {key.name for key in checks if key.asset_key == dg.AssetKey("raw_access_logs")}
+    assert of_raw == {check.name for check in CHECKS}
+    for asset in ("daily_aggregates", "performance_entries"):
+        assert any(key.asset_key == dg.AssetKey(asset) for key in checks), asset
+    for each in defs.assets or ():
+        for spec in each.check_specs if isinstance(each, dg.AssetsDefinition) else ():
+            assert spec.partitions_def is not None, spec.name
+            assert spec.description or spec.asset_key.to_user_string() not in ("raw_access_logs", "performance_entries")
+
+
+def test_what_can_run(defs: dg.Definitions) -> None:
+    repository = defs.get_repository_def()
+    jobs = {name for name in repository.job_names if not name.startswith("__")}
+    assert jobs == {"daily_build", "restate", "publish", "pipeline", "restate_and_publish"}
+    assert {each.name for each in repository.sensor_defs} == {"new_objects", "late_rows", "published_marts"}
+    assert {each.name for each in repository.schedule_defs} == {"build_yesterday"}
+    for each in (*repository.sensor_defs, *repository.schedule_defs, *map(repository.get_job, jobs)):
+        assert each.description, each.name
+
+
+@pytest.mark.parametrize(
+    ("job", "holds", "lacks"),
+    [
+        ("daily_build", {"raw_access_logs", "daily_aggregates", "publications"}, {"performance_entries"}),
+        ("restate", {"daily_aggregates", "publications"}, {"raw_access_logs", "performance_entries"}),
+        ("publish", {"performance_entries"}, {"raw_access_logs", "daily_aggregates"}),
+        ("pipeline", {"raw_access_logs", "daily_aggregates", "publications", "performance_entries"}, set()),
+        ("restate_and_publish", {"daily_aggregates", "performance_entries"}, {"raw_access_logs"}),
+    ],
+)
+def test_what_each_job_builds(defs: dg.Definitions, job: str, holds: set[str], lacks: set[str]) -> None:
+    layer = defs.resolve_job_def(job).asset_layer
+    built = {key.to_user_string() for key in layer.executable_asset_keys}
+    assert holds <= built
+    assert not lacks & built
+
+
+def test_the_lineage_leads_from_the_logs_to_mongodb(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    above = {key.to_user_string() for key in graph.get_ancestor_asset_keys(dg.AssetKey("performance_entries"))}
+    assert {"raw_access_logs", "stg_access_logs__requests", "daily_aggregates", "publications"} <= above
+
+
+def test_a_resource_can_be_replaced(manifest: None) -> None:
+    from dagster_duckdb import DuckDBResource
+
+    from orchestration.definitions import build_defs
+    from orchestration.resources import Lakehouse
+
+    other = Lakehouse(duckdb=DuckDBResource(database=":memory:", connection_config={"threads": 1}))
+    assert build_defs(lakehouse=other).resources["lakehouse"] is other
+    assert build_defs().resources["lakehouse"] is not other
