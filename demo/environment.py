@@ -1,4 +1,4 @@
-"""The embedded services and made-up logs, together as a set of settings that everything else runs on."""
+"""The embedded services and made-up logs and events, together as a set of settings that everything else runs on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from demo import event_files
+from demo.browsing import ad_clicks
+from demo.event_files import EventDay
 from demo.services import embedded_mongodb, embedded_s3
 from demo.traffic import Day, generate_bad_day, generate_day, to_s3, write_days
 
 LOGS_BUCKET = "demo-logs"
 LOGS_PREFIX = "access-logs"
+EVENTS_PREFIX = "site-logs"
 DATABASE = "clicklake"
 # No secret: it protects made-up addresses.
 HASH_KEY = "made-up-addresses-need-no-secret"
@@ -49,6 +53,7 @@ def embedded_environment(folder: Path) -> Iterator[Environment]:
         client.create_bucket(Bucket=LOGS_BUCKET)
         settings = {
             "CLICKLAKE_LOGS": f"s3://{LOGS_BUCKET}/{LOGS_PREFIX}",
+            "CLICKLAKE_EVENTS": f"s3://{LOGS_BUCKET}/{EVENTS_PREFIX}",
             "CLICKLAKE_LAKE": str(folder / "lake"),
             "CLICKLAKE_HASH_KEY": HASH_KEY,
             "CLICKLAKE_S3_ENDPOINT_URL": s3.endpoint_url,
@@ -79,6 +84,22 @@ def made_up_days(last: date, count: int, bad: int | None = None) -> list[Day]:
     """Consecutive days up to `last`; the one at position `bad` is a bad one."""
     days = [last - timedelta(days=count - 1 - position) for position in range(count)]
     return [generate_bad_day(day) if position == bad else generate_day(day) for position, day in enumerate(days)]
+
+
+def made_up_events(days: Sequence[Day], bad: tuple[str, int] | None = None) -> list[EventDay]:
+    """What visitors did on three sites on these days, after clicks on the ads of their logs among other things.
+
+    Args:
+        bad: a site and the position of a day on which it sends too much that is broken.
+    """
+    clicks = {day.day: ad_clicks(day.day) for day in days}
+    bad_day = None if bad is None else (bad[0], days[bad[1]].day)
+    return event_files.generate_days(days[0].day, len(days), bad=bad_day, clicks=clicks)
+
+
+def load_events(environment: Environment, days: Sequence[EventDay]) -> int:
+    """Puts the days' event objects into the embedded S3. Returns their number."""
+    return len(event_files.write_days(days, environment.put, EVENTS_PREFIX))
 
 
 def load(environment: Environment, days: Sequence[Day], late: bool = False) -> int:

@@ -15,7 +15,8 @@ from orchestration.settings import PROJECT_DIR, load_settings
 FOLDER = PROJECT_DIR / ".clicklake" / "demo"
 FIRST_DAY = dt.date(2026, 1, 10)
 DAYS = 5
-BAD = 3  # position of the day that is refused
+BAD = 3  # position of the day whose logs are refused
+BAD_SITE = ("shop.example.com", 2)  # a site, and the position of the day on which its events are refused
 ENTRIES_SHOWN = 12
 
 
@@ -30,7 +31,8 @@ def command(folder: Path) -> int:
     """Starts an S3 API and a MongoDB protocol server on loopback, makes up five days of traffic in the real
     formats, runs the pipeline over them, lets an object arrive late, and shows what MongoDB holds in the end.
 
-    One of the days is bad, and is stopped. Needs no account and no server; takes about a minute.
+    The logs of one day and the events of one site are bad, and are stopped. Needs no account and no server;
+    takes about a minute.
     """
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()) and not (folder / "demo").exists():
@@ -38,20 +40,23 @@ def command(folder: Path) -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "demo").touch()
-    from demo.environment import embedded_environment, exported, load, made_up_days
+    from demo.environment import embedded_environment, exported, load, load_events, made_up_days, made_up_events
 
     with step("Making up five days of traffic"):
         days = made_up_days(FIRST_DAY + dt.timedelta(days=DAYS - 1), DAYS, bad=BAD)
+        events = made_up_events(days, bad=BAD_SITE)
     with embedded_environment(folder) as environment, exported(environment.settings | _dagster_home(folder)):
-        with step("Putting the logs into the embedded S3"):
+        with step("Putting logs and events into the embedded S3"):
             load(environment, days)
+            load_events(environment, events)
         first = _run([day.day.isoformat() for day in days])
         notes.print("\nA day later: an object of the first day arrives.", highlight=False)
         load(environment, days[:1], late=True)
         _run([days[0].day.isoformat()])
         _show_entries(days[0].day, days[-1].day)
+        _show_sites()
         _show_next(folder, first)
-    expected = {days[BAD].day.isoformat()}
+    expected = {days[position].day.isoformat() for position in (BAD, BAD_SITE[1])}
     return DONE if set(first) == expected else FAILED
 
 
@@ -97,9 +102,39 @@ def _show_entries(first: dt.date, last: dt.date) -> None:
     table(f"performance_entries, read back from MongoDB: the largest {len(rows)} of {len(entries):,}", columns, rows)
 
 
+SITE_NUMBERS = """
+select site_id, report_date, visitors, new_visitors, sessions, page_views, bounce_rate, engaged_sessions,
+    average_duration_seconds, wau
+from marts.site_daily where not is_bot order by site_id, report_date
+"""
+CHANNELS = """
+select channel, count(*) as sessions, count(distinct visitor_key) as visitors,
+    round(avg(page_views), 1) as pages_a_session, sum(conversions) as conversions
+from marts.sessions where not is_bot group by channel order by sessions desc, channel
+"""
+
+
+def _show_sites() -> None:
+    from ingest.views import create_views
+
+    lake = load_settings().open_lake()
+    with lake.connect() as connection:
+        create_views(lake, connection)
+        for title, query in (("Sites by day", SITE_NUMBERS), ("Where sessions come from", CHANNELS)):
+            found = connection.execute(query)
+            names = [column[0].replace("_", " ") for column in found.description or ()]
+            table(title, tuple(names), [tuple(map(_shown, row)) for row in found.fetchall()])
+
+
+def _shown(value: object) -> object:
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
 def _show_next(folder: Path, refused: dict[str, str]) -> None:
     for day in refused:
-        console.print(f"{day} was refused on purpose: nobody sees it, and its rows lie in quarantine.", highlight=False)
+        console.print(
+            f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.", highlight=False
+        )
     lake = folder / "lake"
     console.print(f"The lake stays in {lake}. Look at it:", highlight=False, soft_wrap=True)
     query = f'CLICKLAKE_LAKE={lake} .venv/bin/clicklake query "from marts.daily_aggregates limit 5"'

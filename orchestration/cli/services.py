@@ -29,7 +29,9 @@ DATA_DIR = PROJECT_DIR / ".clicklake" / "services"
     default=DATA_DIR,
     help="Where lake and MongoDB keep their data; .clicklake/services in the project without it.",
 )
-@click.option("--days", type=click.IntRange(0, 366), default=0, help="Days of made-up logs to put in, up to yesterday.")
+@click.option(
+    "--days", type=click.IntRange(0, 366), default=0, help="Days of made-up logs and events, up to yesterday."
+)
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
     """Starts an S3 API and a MongoDB protocol server on loopback, and prints the settings to use them.
@@ -42,7 +44,7 @@ def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
       clicklake services
       clicklake services --days 7 -- dagster dev -w workspace.yaml
     """
-    from demo.environment import embedded_environment, exported, load, made_up_days
+    from demo.environment import embedded_environment, exported, load, load_events, made_up_days, made_up_events
 
     with step("Starting the embedded services"):
         context = embedded_environment(data_dir.absolute())
@@ -50,10 +52,11 @@ def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
     settings = environment.settings
     try:
         if days:
-            with step(f"Making up {days} days of logs"):
+            with step(f"Making up {days} days of logs and events"):
                 yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
                 made_up = made_up_days(yesterday, days)
                 load(environment, made_up)
+                load_events(environment, made_up_events(made_up))
             # Else the UI's bar of partitions would be eleven years, with these days as a hairline at its end.
             settings = settings | {"CLICKLAKE_FIRST_DAY": made_up[0].day.isoformat()}
         for name, value in settings.items():
