@@ -17,3 +17,16 @@
     else floor((20000 * {{ part }} + {{ whole }}) / (2 * {{ whole }})) / 100
   end
 {%- endmacro %}
+
+{% macro first_known(column, place) -%}
+  min_by({{ column }}, case when {{ column }} is not null then {{ place }} end)
+{%- endmacro %}
+
+{% macro last_known(column, place) -%}
+  max_by({{ column }}, case when {{ column }} is not null then {{ place }} end)
+{%- endmacro %}
+
+{% macro seconds_between(earlier, later) -%}
+  {# To the microsecond; Spark calls it unix_micros. #}
+  ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0)
+{%- endmacro %}

@@ -48,6 +48,19 @@
   {{ return(lake_files(keys)) }}
 {% endmacro %}
 
+{% macro published_rows(model_name, days_before) -%}
+  {# Rows of a model's published days that a run does not build, from so many days before the first that it builds
+     on; for a model that is made from its own past, which dbt cannot `ref`. #}
+  {%- set node = node_named(model_name) if execute else none -%}
+  {%- set built = built_days(node) if node else [] -%}
+  {%- set files = published_files(node, day_after(built[0], -days_before), built[-1], built) if built else [] -%}
+  {%- if files -%}
+    ({{ files_query(files, [node.config.partition_by]) }}) as published_rows
+  {%- else -%}
+    ({{ typed_empty(node.columns) if node else 'select 1' }}) as published_rows
+  {%- endif -%}
+{%- endmacro %}
+
 {% macro mart_key(node, day) %}
   {{ return('marts/' ~ node.name ~ '/' ~ node.config.partition_by ~ '=' ~ day ~ '/data.parquet') }}
 {% endmacro %}
