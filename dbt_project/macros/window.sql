@@ -112,9 +112,10 @@
 {% endmacro %}
 
 {% macro in_built_days(model_name, column) -%}
-  {# Whether a date is one that the run builds of a model; all are where nothing is built, as in unit tests. #}
-  {%- set node = node_named(model_name) if execute else none -%}
-  {%- if not node or not window_bounds() or model.resource_type == 'unit_test' -%}
+  {# Whether a date is one that the run builds of a model. All are where nothing is built, as in unit tests, which
+     know no graph. #}
+  {%- set node = node_named(model_name) if execute and window_bounds() and graph.nodes else none -%}
+  {%- if not node -%}
     true
   {%- elif not node.config.get('restates') -%}
     {{ in_window(column) }}
