@@ -154,12 +154,15 @@
 {% endmacro %}
 
 {% macro blocking_tests(model_id) %}
-  {# The data tests attached to a model that stop its publication: all but those of severity warn. #}
+  {# The data tests attached to a model that stop its publication: all but those of severity warn. A test that
+     compares a mart with one that it is made from judges the lower of them. #}
   {% set ids = [] %}
-  {% for id, node in graph.nodes.items() %}
-    {% if node.resource_type == 'test' and model_id in node.depends_on.nodes %}
-      {% do ids.append(id) if node.config.severity | lower == 'error' %}
-    {% endif %}
+  {% for id, node in graph.nodes.items() if node.resource_type == 'test' and model_id in node.depends_on.nodes %}
+    {% set below = [] %}
+    {% for other in node.depends_on.nodes if other in graph.nodes and other != model_id %}
+      {% do below.append(other) if is_lake_table(graph.nodes[other]) and model_id in ancestors(other) %}
+    {% endfor %}
+    {% do ids.append(id) if node.config.severity | lower == 'error' and not below %}
   {% endfor %}
   {{ return(ids) }}
 {% endmacro %}
