@@ -44,7 +44,8 @@ class Plugin(BasePlugin):
         if self._lake is not None:
             self._lake.attach(conn)
         functions: dict[Callable[..., Any], tuple[list[str], str]] = {
-            self.lake_files: (["VARCHAR"], "VARCHAR[]"),
+            self.lake_keys: (["VARCHAR"], "VARCHAR[]"),
+            self.lake_file: (["VARCHAR"], "VARCHAR"),
             self.lake_stage: ([], "VARCHAR"),
             self.lake_publish: (["VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
@@ -84,14 +85,17 @@ class Plugin(BasePlugin):
             self._scratch = self._at_exit.enter_context(folder)
         return self._scratch
 
-    def lake_files(self, prefix: str) -> list[str]:
-        """Local paths of the Parquet files below a folder of the lake, `name=value` folders included.
+    def lake_keys(self, prefix: str) -> list[str]:
+        """Keys of the Parquet files below a folder of the lake. Lists, and fetches nothing."""
+        return [file.key for file in self.lake.files(prefix) if file.key.endswith("/" + DATA_FILE)]
 
-        A file on S3 is fetched whole and once: a run reads it a dozen times, and DuckDB would ask S3 some five
-        times for each of them, from Python and one after the other.
+    def lake_file(self, key: str) -> str:
+        """Local path of a file of the lake.
+
+        A file on S3 is fetched whole: a run reads it a dozen times, and DuckDB would ask S3 some five times for
+        each of them, from Python and one after the other.
         """
-        keys = [file.key for file in self.lake.files(prefix) if file.key.endswith("/" + DATA_FILE)]
-        return [self._fetched(key) if self.lake.is_s3 else self.lake.path(key) for key in keys]
+        return self._fetched(key) if self.lake.is_s3 else self.lake.path(key)
 
     def _fetched(self, key: str) -> str:
         local = Path(self.scratch) / "lake" / key

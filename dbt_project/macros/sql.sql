@@ -17,3 +17,38 @@
     else floor((20000 * {{ part }} + {{ whole }}) / (2 * {{ whole }})) / 100
   end
 {%- endmacro %}
+
+{% macro first_known(column, place) -%}
+  min_by({{ column }}, case when {{ column }} is not null then {{ place }} end)
+{%- endmacro %}
+
+{% macro last_known(column, place) -%}
+  max_by({{ column }}, case when {{ column }} is not null then {{ place }} end)
+{%- endmacro %}
+
+{% macro seconds_between(earlier, later) -%}
+  {# To the microsecond; Spark calls it unix_micros. #}
+  ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0)
+{%- endmacro %}
+
+{% macro session_measures() -%}
+  {# What is counted of a group of rows of `sessions`. A mean of exact numbers is the same in any order of rows. #}
+  count(distinct visitor_key) as visitors,
+  count(case when is_new_visitor then 1 end) as new_visitors,
+  count(*) as sessions,
+  cast(sum(page_views) as bigint) as page_views,
+  cast(sum(events) as bigint) as events,
+  count(case when is_bounce then 1 end) as bounces,
+  {{ percentage('count(case when is_bounce then 1 end)', 'count(*)') }} as bounce_rate,
+  count(case when is_engaged then 1 end) as engaged_sessions,
+  {{ percentage('count(case when is_engaged then 1 end)', 'count(*)') }} as engagement_rate,
+  round(cast(sum(cast(duration_seconds as decimal(18, 6))) as double) / count(*), 3) as average_duration_seconds,
+  cast(sum(conversions) as bigint) as conversions,
+  case
+    when count(distinct case when revenue is not null then coalesce(currency, '') end) <= 1
+      then cast(sum(revenue) as decimal(18, 4))
+  end as revenue,
+  case
+    when count(distinct case when revenue is not null then coalesce(currency, '') end) <= 1 then min(currency)
+  end as currency
+{%- endmacro %}

@@ -53,3 +53,74 @@
 {% macro in_window(column) -%}
   ({{ column }} >= {{ window_start() }} and {{ column }} < {{ window_end() }})
 {%- endmacro %}
+
+{% macro day_after(day, days) %}
+  {# The day so many days after an ISO date, or before it. #}
+  {{ return((modules.datetime.date.fromisoformat(day) + modules.datetime.timedelta(days=days)).isoformat()) }}
+{% endmacro %}
+
+{% macro node_named(name) %}
+  {% for node in graph.nodes.values() if node.resource_type == 'model' and node.name == name %}
+    {{ return(node) }}
+  {% endfor %}
+{% endmacro %}
+
+{% macro built_days(node) %}
+  {# The days of a lake_table that a run builds, as ISO texts: those of the window. A model that `restates` also
+     builds its published days around the window, as far as there is what they are made from; and of the window
+     itself it leaves out what has no raw file, so that the rest is as it would be alone. #}
+  {% set restates = node.config.get('restates') %}
+  {% if not restates or not window_days() %}
+    {{ return(window_days()) }}
+  {% endif %}
+  {% set noted = run_query("select days from audit.built_days where model = '" ~ node.name ~ "'").columns[0].values() %}
+  {% if noted | length %}
+    {{ return(noted[0].split(' ') if noted[0] else []) }}
+  {% endif %}
+  {% set days = [] %}
+  {% for day in window_days() + restated_days(node, restates) if can_be_made(node, day) %}
+    {% do days.append(day) %}
+  {% endfor %}
+  {% do run_query("insert into audit.built_days values ('" ~ node.name ~ "', '" ~ days | sort | join(' ') ~ "')") %}
+  {{ return(days | sort) }}
+{% endmacro %}
+
+{% macro restated_days(node, restates) %}
+  {# The published days around the window that depend on it. #}
+  {% set window = window_days() %}
+  {% set first = day_after(window[0], -restates.before) %}
+  {% set last = day_after(window[-1], restates.after) %}
+  {% set days = [] %}
+  {% for day in published_days(node) if first <= day <= last and day not in window %}
+    {% do days.append(day) %}
+  {% endfor %}
+  {{ return(days) }}
+{% endmacro %}
+
+{% macro can_be_made(node, day) %}
+  {# A day can be made where raw has its own file of it, and of the marts above those that restate build it as well. #}
+  {% for id in ancestors(node.unique_id) %}
+    {% set above = graph.nodes.get(id) %}
+    {% if id in graph.sources and not has_own_file(graph.sources[id], day) %}
+      {{ return(false) }}
+    {% elif above and is_lake_table(above) and above.config.get('restates') and id in selected_resources
+      and day not in built_days(above) %}
+      {{ return(false) }}
+    {% endif %}
+  {% endfor %}
+  {{ return(true) }}
+{% endmacro %}
+
+{% macro in_built_days(model_name, column) -%}
+  {# Whether a date is one that the run builds of a model. All are where nothing is built, as in unit tests, which
+     know no graph. #}
+  {%- set node = node_named(model_name) if execute and window_bounds() and graph.nodes else none -%}
+  {%- if not node -%}
+    true
+  {%- elif not node.config.get('restates') -%}
+    {{ in_window(column) }}
+  {%- else -%}
+    {%- set days = built_days(node) -%}
+    {{ column ~ ' in (' ~ quoted_list(days) ~ ')' if days else 'false' }}
+  {%- endif -%}
+{%- endmacro %}

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.lake import Lake, raw_key
-from ingest.schema import ACCESS_LOGS, arrow_schema
+from ingest.lake import DATA_FILE, Lake, raw_key
+from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "dbt_project"
@@ -102,3 +102,32 @@ def report(target: Path) -> dict[tuple[str, str], dict[str, Any]]:
 def hive_rows(lake: Lake, model: str) -> pa.Table:
     """The published days as pyarrow reads a folder of partitions."""
     return pq.read_table(lake.path(f"marts/{model}"), filesystem=lake.filesystem)
+
+
+def event(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
+    """One raw event at an ISO time, of one visitor's browser, with whatever else the test needs."""
+    row = {
+        "event_ts": datetime.fromisoformat(at),
+        "event_id": f"evt-{at}-{line}",
+        "event_type": kind,
+        "site_id": "shop.example",
+        "visitor_id": "visitor",
+        "ip_hash": "address",
+        "subnet_hash": "network",
+        "country": "US",
+        "host": "shop.example",
+        "path": "/",
+        "device_category": "desktop",
+        "is_bot": False,
+        "shape": "site",
+        "source_object": f"events/{at[:10]}.jsonl",
+        "source_line": line,
+    }
+    return row | columns
+
+
+def write_events(lake: Lake, event_date: str, source_date: str, rows: list[dict[str, Any]]) -> None:
+    """One raw file of a site's events as ingest writes it."""
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(EVENTS))
+    folder = f"raw/events/event_date={event_date}/source_date={source_date}"
+    lake.put_table(table, f"{folder}/site=shop.example/{DATA_FILE}")

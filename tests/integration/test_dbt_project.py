@@ -28,6 +28,8 @@ from tests.integration.dbt_fixtures import (
 
 DAYS = ("2026-01-12", "2026-01-13", "2026-01-14")
 AFTER = "2026-01-15"
+# What is made from access logs alone; sessions have tests of their own.
+SELECTED = ("--select", "source:raw.access_logs+", "publications")
 DUCKDB_TYPES = {
     "string": "varchar",
     "int64": "bigint",
@@ -105,7 +107,7 @@ def raw_lake(folder: Path) -> Lake:
 def range_lake(tmp_path_factory: pytest.TempPathFactory, project: Path, target: Path) -> Lake:
     """Three days published by one run."""
     lake = raw_lake(tmp_path_factory.mktemp("range"))
-    done = build(lake, target, DAYS[0], AFTER, project=project)
+    done = build(lake, target, DAYS[0], AFTER, *SELECTED, project=project)
     assert done.returncode == 0, done.stdout
     assert {entry["status"] for entry in report(target).values()} == {"published"}
     assert len(report(target)) == 6
@@ -177,7 +179,7 @@ def test_days_one_by_one_in_any_order_give_what_a_range_gives(
 ) -> None:
     lake = raw_lake(tmp_path)
     for first, after in ((DAYS[1], DAYS[2]), (DAYS[2], AFTER), (DAYS[0], DAYS[1]), (DAYS[0], DAYS[1])):
-        done = build(lake, target, first, after, project=project)
+        done = build(lake, target, first, after, *SELECTED, project=project)
         assert done.returncode == 0, done.stdout
     for model in ("daily_aggregates", "order_totals"):
         for day in DAYS:
@@ -193,7 +195,7 @@ def test_a_refused_day_leaves_the_last_good_one(range_lake: Lake, project: Path,
     good = {model: lake.read_table(mart_key(model, DAYS[0])) for model in ("daily_aggregates", "order_totals")}
     write_raw(lake, DAYS[0], DAYS[0], spoil(first_day()))
 
-    done = build(lake, target, DAYS[0], DAYS[1], project=project)
+    done = build(lake, target, DAYS[0], DAYS[1], *SELECTED, project=project)
 
     assert done.returncode != 0
     assert "daily_aggregates is not published" in done.stdout
@@ -217,7 +219,7 @@ def test_a_refused_day_leaves_the_last_good_one(range_lake: Lake, project: Path,
     write_raw(lake, DAYS[0], DAYS[0], [*first_day(), request("click", f"{DAYS[0]}T13:00:00", 16)])
     (tmp_path / "lake/marts/order_totals").rename(tmp_path / "aside")
     (tmp_path / "lake/marts/order_totals").write_text("a file where a folder has to be")
-    done = build(lake, target, DAYS[0], DAYS[1], project=project)
+    done = build(lake, target, DAYS[0], DAYS[1], *SELECTED, project=project)
     assert done.returncode != 0
     assert set(report(target)) == {("daily_aggregates", DAYS[0])}
     assert lake.files(folder) == []
@@ -249,7 +251,7 @@ def test_a_day_that_was_not_ingested_keeps_its_file(range_lake: Lake, target: Pa
     lake = Lake(str(tmp_path / "lake"))
     before = lake.read_table(mart_key("daily_aggregates", DAYS[0]))
     lake.delete(f"raw/access_logs/event_date={DAYS[0]}/source_date={DAYS[0]}")
-    done = build(lake, target, DAYS[0], DAYS[2])
+    done = build(lake, target, DAYS[0], DAYS[2], *SELECTED)
     assert done.returncode == 0, done.stdout
     assert {day: entry["status"] for (_, day), entry in report(target).items()} == {
         DAYS[0]: "skipped",
@@ -302,6 +304,7 @@ def test_a_lake_on_s3(s3: S3Options, target: Path, tmp_path: Path) -> None:
         target,
         DAYS[0],
         DAYS[1],
+        *SELECTED,
         CLICKLAKE_S3_ENDPOINT_URL=str(s3.endpoint_url),
         CLICKLAKE_S3_REGION=str(s3.region),
         CLICKLAKE_S3_ACCESS_KEY_ID=str(s3.access_key_id),

@@ -1,32 +1,73 @@
 {# Parquet files of the lake as views, and tables as files: what differs between engines is dispatched. #}
 
-{% macro lake_files(prefixes) %}
-  {# The files below folders of the lake, as paths that DuckDB can read. #}
-  {% if not prefixes %}
+{% macro listed_keys(prefix) %}
+  {# Keys of the files below a folder of the lake, as they were when the run first asked: what it publishes meanwhile
+     must not change which days it is about. #}
+  {% set wanted = "prefix = '" ~ prefix ~ "'" %}
+  {% if not run_query('select 1 from audit.listings where ' ~ wanted).rows | length %}
+    {% do run_query("insert into audit.listings values ('" ~ prefix ~ "', lake_keys('" ~ prefix ~ "'))") %}
+  {% endif %}
+  {% set query = 'select unnest(keys) as key from audit.listings where ' ~ wanted ~ ' order by key' %}
+  {{ return(run_query(query).columns[0].values() | map('string') | list) }}
+{% endmacro %}
+
+{% macro lake_files(keys) %}
+  {# Keys of the lake as paths that DuckDB can read; those on S3 are fetched. #}
+  {% if not keys %}
     {{ return([]) }}
   {% endif %}
   {% set query %}
-    select unnest(lake_files(prefix)) as uri
-    from (values {% for prefix in prefixes %}('{{ prefix }}'){{ ', ' if not loop.last }}{% endfor %}) as wanted (prefix)
+    select lake_file(key) as path
+    from (values {% for key in keys %}('{{ key | replace("'", "''") }}'){{ ', ' if not loop.last }}{% endfor %}) as wanted (key)
   {% endset %}
   {{ return(run_query(query).columns[0].values() | map('string') | list | sort) }}
 {% endmacro %}
 
-{% macro partition_of(uri, column) %}
+{% macro partition_of(key, column) %}
   {# The value of a `column=value` folder in an address. #}
-  {{ return(uri.split('/' ~ column ~ '=')[1].split('/')[0]) }}
+  {{ return(key.split('/' ~ column ~ '=')[1].split('/')[0]) }}
 {% endmacro %}
 
-{% macro published_files(model_name, partition_by, first=none, last=none) %}
-  {# Published days of a model: all, or those from `first` to `last`, both included. #}
-  {% set kept = [] %}
-  {% for uri in lake_files(['marts/' ~ model_name ~ '/']) %}
-    {% set day = partition_of(uri, partition_by) %}
+{% macro published_days(node) %}
+  {# Days of a model that have a file. #}
+  {% set days = [] %}
+  {% for key in listed_keys('marts/' ~ node.name ~ '/') %}
+    {% do days.append(partition_of(key, node.config.partition_by)) %}
+  {% endfor %}
+  {{ return(days) }}
+{% endmacro %}
+
+{% macro published_files(node, first=none, last=none, without=[]) %}
+  {# Files of a model's published days: all, or those from `first` to `last`, both included; some days left out. #}
+  {% set keys = [] %}
+  {% for day in published_days(node) if day not in without %}
     {% if (first is none or day >= first) and (last is none or day <= last) %}
-      {% do kept.append(uri) %}
+      {% do keys.append(mart_key(node, day)) %}
     {% endif %}
   {% endfor %}
-  {{ return(kept) }}
+  {{ return(lake_files(keys)) }}
+{% endmacro %}
+
+{% macro published_rows(model_name, days_before) -%}
+  {# Rows of a model's published days that a run does not build, from so many days before the first that it builds
+     on; for a model that is made from its own past, which dbt cannot `ref`. #}
+  {%- set node = node_named(model_name) if execute else none -%}
+  {%- set built = built_days(node) if node else [] -%}
+  {%- set files = published_files(node, day_after(built[0], -days_before), built[-1], built) if built else [] -%}
+  {%- if files -%}
+    ({{ files_query(files, [node.config.partition_by]) }}) as published_rows
+  {%- else -%}
+    ({{ typed_empty(node.columns) if node else 'select 1' }}) as published_rows
+  {%- endif -%}
+{%- endmacro %}
+
+{% macro mart_key(node, day) %}
+  {{ return('marts/' ~ node.name ~ '/' ~ node.config.partition_by ~ '=' ~ day ~ '/data.parquet') }}
+{% endmacro %}
+
+{% macro raw_keys(source_node, day) %}
+  {# Raw files of an event date. #}
+  {{ return(listed_keys('raw/' ~ source_node.identifier ~ '/event_date=' ~ day ~ '/')) }}
 {% endmacro %}
 
 {% macro typed_empty(columns) %}

@@ -8,7 +8,9 @@
      partition_by     date column, one file for each of its days
      sort_by          columns to sort a file by, so that the same rows give the same file
      neighbour_days   published days before and after the window that the view shows as well, or 'all';
-                      0 unless models below need them, because each costs an open file in every query #}
+                      0 unless models below need them, because each costs an open file in every query
+     restates         {before: 1, after: 30}: the published days around the window that are built again with it,
+                      because their rows depend on the window's (built_days in window.sql) #}
 
 {% materialization lake_table, adapter='duckdb' %}
   {% do require_window('Model ' ~ model.name) %}
@@ -28,7 +30,7 @@
   {% endcall %}
   {% do refuse_other_days(table_relation, partition_by) %}
 
-  {% set neighbours = neighbour_files(model.name, partition_by, config.get('neighbour_days', 0)) %}
+  {% set neighbours = neighbour_files(model) %}
   {% call statement('view') %}
     create or replace view {{ view_relation }} as
     select * from {{ table_relation }}
@@ -50,33 +52,28 @@
 {% endmacro %}
 
 {% macro refuse_other_days(relation, partition_by) %}
-  {# A row outside the window would be in no file: it would be lost in silence. #}
+  {# A row outside the days to be built would be in no file: it would be lost in silence. #}
   {% set query %}
-    select count(*) from {{ relation }} where not {{ in_window(partition_by) }} or {{ partition_by }} is null
+    select count(*) from {{ relation }}
+    where not {{ in_built_days(model.name, partition_by) }} or {{ partition_by }} is null
   {% endset %}
   {% set strays = run_query(query).columns[0].values()[0] | int %}
   {% if strays %}
     {{ exceptions.raise_compiler_error(
-      strays ~ ' rows of ' ~ model.name ~ ' have a ' ~ partition_by ~ ' outside the window, or none. '
-      'A lake_table yields rows of the window only'
+      strays ~ ' rows of ' ~ model.name ~ ' have a ' ~ partition_by ~ ' outside the days to be built, or none. '
+      'A lake_table yields rows of these days only'
     ) }}
   {% endif %}
 {% endmacro %}
 
-{% macro neighbour_files(model_name, partition_by, neighbour_days) %}
-  {# Published files of the days around the window. #}
+{% macro neighbour_files(node) %}
+  {# Published files of the days around those that are built. #}
+  {% set neighbour_days = node.config.get('neighbour_days', 0) %}
   {% if neighbour_days == 0 %}
     {{ return([]) }}
   {% endif %}
-  {% set days = window_days() %}
   {% set span = neighbouring_span(neighbour_days) %}
-  {% set kept = [] %}
-  {% for uri in published_files(model_name, partition_by, span.first, span.last) %}
-    {% if partition_of(uri, partition_by) not in days %}
-      {% do kept.append(uri) %}
-    {% endif %}
-  {% endfor %}
-  {{ return(kept) }}
+  {{ return(published_files(node, span.first, span.last, built_days(node))) }}
 {% endmacro %}
 
 {% macro neighbouring_span(neighbour_days) %}
@@ -85,9 +82,5 @@
   {% if neighbour_days == 'all' or not days %}
     {{ return({'first': none, 'last': none}) }}
   {% endif %}
-  {% set margin = modules.datetime.timedelta(days=neighbour_days) %}
-  {{ return({
-    'first': (modules.datetime.date.fromisoformat(days[0]) - margin).isoformat(),
-    'last': (modules.datetime.date.fromisoformat(days[-1]) + margin).isoformat(),
-  }) }}
+  {{ return({'first': day_after(days[0], -neighbour_days), 'last': day_after(days[-1], neighbour_days)}) }}
 {% endmacro %}

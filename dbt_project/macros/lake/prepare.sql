@@ -9,8 +9,14 @@
     {% do check_selection(needed) %}
     {% do run_query('create schema if not exists audit') %}
     {% do run_query('create or replace table audit.absent_days (source varchar, day varchar)') %}
+    {% do run_query('create or replace table audit.listings (prefix varchar, keys varchar[])') %}
+    {% do run_query('create or replace table audit.built_days (model varchar, days varchar)') %}
     {% for id in needed.sources %}
       {% do register_source(graph.sources[id]) %}
+    {% endfor %}
+    {% for id in needed.lake_tables %}
+      {# Asked now, while nothing of this run is published yet. #}
+      {% do built_days(graph.nodes[id]) %}
     {% endfor %}
     {% for id in needed.published %}
       {% do register_published(graph.nodes[id]) %}
@@ -76,27 +82,49 @@
 {% endmacro %}
 
 {% macro register_source(source_node) %}
-  {# A view over the raw files of the window's event dates, and of no other. #}
-  {% set folders = [] %}
-  {% for day in window_days() %}
-    {% do folders.append('raw/' ~ source_node.identifier ~ '/event_date=' ~ day ~ '/') %}
+  {# A view over the raw files of the event dates that the run reads, and of no other. #}
+  {% do note_absent_days(source_node) %}
+  {% set keys = [] %}
+  {% for day in source_days(source_node) %}
+    {% do keys.extend(raw_keys(source_node, day)) %}
   {% endfor %}
-  {% set uris = lake_files(folders) %}
-  {% do note_absent_days(source_node, uris) %}
   {% set relation = api.Relation.create(
     database=source_node.database, schema=source_node.schema, identifier=source_node.identifier
   ) %}
-  {% do register_files(relation, source_node.columns, uris, ['event_date', 'source_date']) %}
+  {% do register_files(relation, source_node.columns, lake_files(keys), ['event_date', 'source_date']) %}
 {% endmacro %}
 
-{% macro note_absent_days(source_node, uris) %}
-  {# Ingest writes a file for its own source date even when it is empty. Where there is none, the day was never
-     ingested, or its raw files are gone: it must not replace a published day by an empty one. #}
-  {% for day in window_days() %}
-    {% if '/event_date=' ~ day ~ '/source_date=' ~ day ~ '/' not in uris | join(' ') %}
-      {% do run_query("insert into audit.absent_days values ('" ~ source_node.unique_id ~ "', '" ~ day ~ "')") %}
-    {% endif %}
+{% macro source_days(source_node) %}
+  {# The event dates of a source that a run reads: the window's. Where a model needs the days around those that it
+     builds, the source says so: `meta: {scope_of: <model>, before: 2, after: 1}`. #}
+  {% set scope = source_node.config.get('meta', {}) %}
+  {% if not scope.scope_of %}
+    {{ return(window_days()) }}
+  {% endif %}
+  {% set days = [] %}
+  {% for built in built_days(node_named(scope.scope_of)) %}
+    {% for offset in range(-scope.before, scope.after + 1) %}
+      {% set day = day_after(built, offset) %}
+      {% do days.append(day) if day not in days %}
+    {% endfor %}
   {% endfor %}
+  {{ return(days | sort) }}
+{% endmacro %}
+
+{% macro note_absent_days(source_node) %}
+  {# Such a day must not replace a published one by an empty one. #}
+  {% for day in window_days() if not has_own_file(source_node, day) %}
+    {% do run_query("insert into audit.absent_days values ('" ~ source_node.unique_id ~ "', '" ~ day ~ "')") %}
+  {% endfor %}
+{% endmacro %}
+
+{% macro has_own_file(source_node, day) %}
+  {# Ingest writes a file for its own source date even when it is empty. Where there is none, the day was never
+     ingested, or its raw files are gone. #}
+  {% for key in raw_keys(source_node, day) if '/source_date=' ~ day ~ '/' in key %}
+    {{ return(true) }}
+  {% endfor %}
+  {{ return(false) }}
 {% endmacro %}
 
 {% macro register_published(node) %}
@@ -104,8 +132,8 @@
   {% set partition_by = node.config.partition_by %}
   {% set span = neighbouring_span(node.config.get('neighbour_days', 0)) %}
   {% set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) %}
-  {% set uris = published_files(node.name, partition_by, span.first, span.last) %}
-  {% do register_files(relation, node.columns, uris, [partition_by]) %}
+  {% set files = published_files(node, span.first, span.last) %}
+  {% do register_files(relation, node.columns, files, [partition_by]) %}
 {% endmacro %}
 
 {% macro create_fixture_shapes() %}
@@ -126,12 +154,15 @@
 {% endmacro %}
 
 {% macro blocking_tests(model_id) %}
-  {# The data tests attached to a model that stop its publication: all but those of severity warn. #}
+  {# The data tests attached to a model that stop its publication: all but those of severity warn. A test that
+     compares a mart with one that it is made from judges the lower of them. #}
   {% set ids = [] %}
-  {% for id, node in graph.nodes.items() %}
-    {% if node.resource_type == 'test' and model_id in node.depends_on.nodes %}
-      {% do ids.append(id) if node.config.severity | lower == 'error' %}
-    {% endif %}
+  {% for id, node in graph.nodes.items() if node.resource_type == 'test' and model_id in node.depends_on.nodes %}
+    {% set below = [] %}
+    {% for other in node.depends_on.nodes if other in graph.nodes and other != model_id %}
+      {% do below.append(other) if is_lake_table(graph.nodes[other]) and model_id in ancestors(other) %}
+    {% endfor %}
+    {% do ids.append(id) if node.config.severity | lower == 'error' and not below %}
   {% endfor %}
   {{ return(ids) }}
 {% endmacro %}

@@ -20,7 +20,7 @@
         {% do exceptions.warn(node.name ~ ' is not published: ' ~ messages) %}
       {% endif %}
       {% set absent = absent_days(node) if judged.status == 'published' else {} %}
-      {% for day in window_days() %}
+      {% for day in (built_days(node) + window_days()) | unique | sort %}
         {% set started = modules.datetime.datetime.now() %}
         {% set of_day = absent.get(day, judged) %}
         {% set entry = {'model': node.name, 'day': day, 'status': of_day.status, 'rows': none, 'bytes': none} %}
@@ -140,8 +140,7 @@
   {% set staged = staged_path(node, day) %}
   {% set partition_by = node.config.partition_by %}
   {% set rows = stage_day(audit_relation(node), partition_by, day, node.config.get('sort_by'), staged) %}
-  {% set key = 'marts/' ~ node.name ~ '/' ~ partition_by ~ '=' ~ day ~ '/data.parquet' %}
-  {% set size = lake_call('lake_publish', [staged, key]) | int %}
+  {% set size = lake_call('lake_publish', [staged, mart_key(node, day)]) | int %}
   {% do lake_call('lake_delete', [quarantine_folder(node, day)]) %}
   {% do log('Published ' ~ node.name ~ ' ' ~ day ~ ': ' ~ rows ~ ' rows, ' ~ size ~ ' bytes', info=true) %}
   {{ return({'rows': rows, 'bytes': size}) }}

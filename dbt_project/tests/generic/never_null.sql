@@ -4,5 +4,5 @@ select {{ columns | join(', ') }}
 from {{ model }}
 where
     ({{ columns | join(' is null or ') }} is null)
-    {% if date_column %}and {{ in_window(date_column) }}{% endif %}
+    {% if date_column %}and {{ in_built_days(model.identifier, date_column) }}{% endif %}
 {% endtest %}
