@@ -189,19 +189,26 @@ def _present(parent: Field, keys: Mapping[Path, Sequence[str]]) -> Iterator[Fiel
 
 
 def _left(parent: Field, keys: Mapping[Path, Sequence[str]]) -> dict[str, Any]:
-    """Key → None for a field that is kept whole, or the same of the object that it is."""
+    """Key → None for a field that is kept whole, or the same of the object that it is.
+
+    In the order of RFC 7396, as the general way has it: what is whole, then what something was taken out of.
+    """
     known = {each.path[-1]: each for each in parent.fields}
+    present = dict.fromkeys(keys.get(parent.path, ()))
     left: dict[str, Any] = {}
-    for name in dict.fromkeys(keys.get(parent.path, ())):
+    for name in present:
         each = known.get(name)
-        if each is None or each.is_kept or each.is_free:
+        if (
+            each is None
+            or each.is_kept
+            or each.is_free
+            or (each.column is None and not each.is_children and not each.fields)
+        ):
             left[name] = None
-        elif each.fields and each.path in keys:
-            inner = _left(each, keys)
-            if inner:
-                left[name] = inner
-        elif each.column is None and not each.is_children:
-            left[name] = None
+    for each in parent.fields:
+        is_parted = each.fields and not (each.is_kept or each.is_free)
+        if is_parted and each.path[-1] in present and (inner := _left(each, keys)):
+            left[each.path[-1]] = inner
     return left
 
 

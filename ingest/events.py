@@ -53,7 +53,7 @@ EVENT_REASONS = {
 DAY = 86_400_000_000  # microseconds
 HOUR = 3_600_000_000
 MAX_FUTURE = 24 * HOUR
-MAX_STRUCTURES = 60  # of a batch that get a query of their own
+MIN_LINES = 1_000  # of a structure in a batch, for a query of its own: planning one takes as long as reading so many
 SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
 MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
@@ -148,10 +148,10 @@ class EventParser:
         lines, signatures = self._signed(found, lines)
         codes = signatures.indices.to_numpy(zero_copy_only=False)
         kinds = self._kinds(signatures.dictionary, codes, lines)
-        common = set(np.argsort(np.bincount(codes, minlength=len(kinds)))[::-1][:MAX_STRUCTURES].tolist())
+        lines_of = np.bincount(codes, minlength=len(kinds))
         groups: dict[Structure, list[int]] = {}
         for code, kind in enumerate(kinds):
-            if kind.shape is not None and kind.reason is None and code not in common:
+            if kind.shape is not None and kind.reason is None and lines_of[code] < MIN_LINES:
                 kind = everything(kind.shape)
             groups.setdefault(kind, []).append(code)
         for kind, members in groups.items():

@@ -19,8 +19,10 @@ from tests.event_lines import DAY, SITE, Events, lenient, line, pixel, reasons
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"
 
 
-@pytest.fixture
-def events(tmp_path: Path) -> Events:
+@pytest.fixture(params=["a query for each structure", "the general way"])
+def events(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Events:
+    """Structures of many lines are read by a query of their own, others together: both must read alike."""
+    monkeypatch.setattr("ingest.events.MIN_LINES", 1 if request.param.startswith("a query") else 1_000_000)
     return Events(tmp_path)
 
 
@@ -337,6 +339,16 @@ def test_thousands_of_structures_take_the_general_way_and_lose_nothing(events: E
     for n, row in enumerate(rows):
         assert row["page_title"] == f"t{n}"
         assert json.loads(row["properties"]) == {f"k{n}": n, "page": {f"p{n}": n}}
+
+
+def test_both_ways_give_the_same_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for way in (1, 1_000_000):
+        monkeypatch.setattr("ingest.events.MIN_LINES", way)
+        events = Events(tmp_path / str(way))
+        extra = {"b": 1.50, "a": "é\u0001", "page": {"z": 1, "title": "t", "y": {"x": None}}, "consent": {}, "n": None}
+        found.append(events.take(pixel(**extra), pixel(**extra, browser={"timezone": "UTC"}, eventData={"k": [1, 2]})))
+    assert found[0] == found[1]
 
 
 def test_the_same_event_twice_is_one(events: Events) -> None:

@@ -89,7 +89,7 @@
       {% set dataset = graph.sources[id].identifier %}
       {% set message = 'raw ' ~ dataset ~ ' has no file of source date ' ~ row[0] ~ ': ingest it first' %}
       {% do exceptions.warn(node.name ~ ' ' ~ row[0] ~ ' is not published: ' ~ message) %}
-      {% do days.update({row[0] | string: verdict('skipped', [reason(dataset, message, none)])}) %}
+      {% do days.update({row[0] | string: verdict('absent', [reason(dataset, message, none)])}) %}
     {% endfor %}
   {% endfor %}
   {{ return(days) }}
