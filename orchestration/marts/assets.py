@@ -146,7 +146,8 @@ def _named(datasets: Sequence[Dataset]) -> str:
 
 
 def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]) -> None:
-    for (name, day), seconds in result.built.items():
+    restated = {key: 0.0 for key in result.published if key not in result.built}
+    for (name, day), seconds in (result.built | restated).items():
         entry = result.published.get((name, day))
         if dg.AssetKey(name) not in context.selected_asset_keys:
             continue

@@ -254,7 +254,7 @@ def test_a_day_that_was_not_ingested_keeps_its_file(range_lake: Lake, target: Pa
     done = build(lake, target, DAYS[0], DAYS[2], *SELECTED)
     assert done.returncode == 0, done.stdout
     assert {day: entry["status"] for (_, day), entry in report(target).items()} == {
-        DAYS[0]: "skipped",
+        DAYS[0]: "absent",
         DAYS[1]: "published",
     }
     assert lake.read_table(mart_key("daily_aggregates", DAYS[0])).equals(before)

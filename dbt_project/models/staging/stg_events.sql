@@ -1,4 +1,4 @@
--- One row per event. The same event id of a site is one event, whatever day its copies say.
+-- One row per event. The same event id of a site, on one day or on two that follow each other, is one event.
 select
     events.*,
     -- The prefix keeps a device from being taken for a visitor of the same name.
