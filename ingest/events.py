@@ -32,8 +32,9 @@ from ingest.event_shapes import (
     structure,
     type_problem,
 )
-from ingest.event_sql import MACROS, columns_query, types_of, url_query
-from ingest.privacy import looks_personal, scrub_column, scrub_json_column, scrub_json_line, scrub_line
+from ingest.event_sql import CAMPAIGNS, MACROS, PLACES, TRAIT, columns_query, types_of
+from ingest.ids import device_fingerprints, known_ids
+from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line
 from ingest.schema import EVENTS, arrow_schema
 
 EVENT_REASONS = {
@@ -131,17 +132,22 @@ class EventParser:
         return lines.filter(_without(len(lines), rows)) if rows else lines
 
     def _signed(self, found: _Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
-        """The lines that are JSON, the keys and the version of each as one text."""
-        pointers = _list(pointer(path) or "$" for path in object_paths())
-        version = f"json_extract_string(line, '/{VERSION_KEY}')"
-        sql = f"select json_keys(line, {pointers})::varchar || '#' || coalesce({version}, '') as text from lines"  # noqa: S608 - of our own schemas
+        """The lines that are JSON, and the keys of each as one text; with the version behind, where any names one."""
+        keys = f"json_keys(line, {_POINTERS})::varchar"
+        sql = f"select {keys} as text from lines"  # noqa: S608 - of our own schemas
         try:
             texts = self._run(sql, lines)
         except duckdb.InvalidInputException:
             bad = self._run("select position from lines where not json_valid(line)", found.numbered(lines))
             lines = self._rejected(found, lines, bad.column("position").to_pylist(), "bad_json")
             texts = self._run(sql, lines)
-        return lines, single(single(texts.column("text")).dictionary_encode())
+        signatures = single(single(texts.column("text")).dictionary_encode())
+        if pc.any(pc.match_substring(signatures.dictionary, VERSION_KEY)).as_py():
+            version = f"coalesce(json_extract_string(line, '/{VERSION_KEY}'), '1')"
+            sql = f"select {keys} || '{_VERSION_MARK}' || {version} as text from lines"  # noqa: S608
+            texts = self._run(sql, lines)
+            signatures = single(single(texts.column("text")).dictionary_encode())
+        return lines, signatures
 
     def _by_structure(self, found: _Found, lines: pa.Table) -> Iterable[tuple[Structure, pa.Table]]:
         """The lines, those with the same keys together; what no event with their keys can be is rejected."""
@@ -172,11 +178,10 @@ class EventParser:
                 new = list(range(len(texts)))
             _, first = np.unique(codes, return_index=True)
             samples = lines.take(pa.array(first[new]))
-            pointers = _list(pointer(path) or "$" for path in object_paths())
-            keys = self._run(f"select json_keys(line, {pointers}) as keys from lines", samples)  # noqa: S608
+            keys = self._run(f"select json_keys(line, {_POINTERS}) as keys from lines", samples)  # noqa: S608
             for code, found in zip(new, keys.column("keys").to_pylist(), strict=True):
-                version = texts[code].rpartition("#")[2] or "1"
                 known = {path: each for path, each in zip(object_paths(), found, strict=True) if each}
+                version = texts[code].rpartition(_VERSION_MARK)[2] if VERSION_KEY in known.get((), ()) else "1"
                 self._structures[texts[code]] = structure(known, int(version) if version.isdecimal() else 0)
         return [self._structures[text] for text in texts]
 
@@ -271,7 +276,9 @@ class EventParser:
         for name in ("country", "region", "city"):
             columns.setdefault(name, pa.nulls(len(table), DICTIONARY))
         for name in IDS:
-            columns[name] = self._impersonal(columns[name])
+            columns[name] = known_ids(columns[name], self._clients.hash)
+        traits = columns.pop("traits")
+        columns["device_fingerprint"] = device_fingerprints(columns["device_fingerprint"], traits, TRAIT)
         for name in _TEXTS:
             columns[name] = _by_value(columns[name], _MEANING.get(name, _clean))
         for name in _JSON:
@@ -288,41 +295,32 @@ class EventParser:
 
     def _address_parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """url, host, path, the campaign in its query string, referrer and referrer_host: once for each address."""
-        pages = self._of_distinct("url", columns["url"])
-        sent = self._of_distinct("url", columns["sent_query"])
-        referrers = self._of_distinct("url", columns["referrer"])
+        page = self._by_distinct(columns["url"], PLACES)
+        in_url = self._by_distinct(page["query"], CAMPAIGNS)
+        sent = self._by_distinct(columns["sent_query"], CAMPAIGNS)
         parts = {
-            "url": pages["url"],
-            "host": pages["host"],
-            "path": _first(pages["path"], _by_value(columns["path"], _clean)),
-            "referrer": referrers["url"],
-            "referrer_host": referrers["host"],
-            "click_id": _first(pages["click_id"], sent["click_id"]),
+            "url": page["text"],
+            "host": page["host"],
+            "path": _first(page["path"], _by_value(columns["path"], _clean)),
+            "click_id": _first(in_url["click_id"], sent["click_id"]),
+            "click_id_kind": _first(in_url["click_id_kind"], sent["click_id_kind"]),
         }
-        parts["click_id_kind"] = _first(pages["click_id_kind"], sent["click_id_kind"])
+        referrer = self._by_distinct(columns["referrer"], PLACES)
+        parts |= {"referrer": referrer["text"], "referrer_host": referrer["host"]}
         for name in ("source", "medium", "campaign", "term", "content"):
             tracked = _by_value(columns[f"sent_utm_{name}"], _clean)
-            parts[f"utm_{name}"] = _first(pages[f"utm_{name}"], sent[f"utm_{name}"], tracked)
+            parts[f"utm_{name}"] = _first(in_url[f"utm_{name}"], sent[f"utm_{name}"], tracked)
         return {name: values.dictionary_encode() if name in _BY_VALUE else values for name, values in parts.items()}
 
-    def _of_distinct(self, name: str, values: pa.Array) -> dict[str, pa.Array]:
+    def _by_distinct(self, values: pa.Array, sql: str) -> dict[str, pa.Array]:
+        """What a query finds in each distinct text, spread over the rows; the text itself and all of it scrubbed."""
         encoded = single(values.dictionary_encode())
-        distinct = encoded.dictionary
-        found = self._run(url_query(name), pa.table({name: distinct}))
-        parts = {}
-        for part in found.column_names:
-            scrubbed = scrub_column(single(found.column(part)))
-            parts[part] = scrubbed.take(encoded.indices)
-        return parts
-
-    def _impersonal(self, ids: pa.Array) -> pa.Array:
-        """An id that is an e-mail address, a phone number or an IP address is replaced by its keyed hash."""
-        suspects = looks_personal(ids)
-        if not suspects.any():
-            return ids
-        mask = pa.array(suspects)
-        hashed = pa.array([self._clients.hash(value.strip().lower()) for value in ids.filter(mask).to_pylist()])
-        return pc.replace_with_mask(ids, mask, hashed)
+        found = self._run(sql, pa.table({"text": encoded.dictionary}))
+        parts = {name: single(found.column(name)) for name in found.column_names} | {"text": encoded.dictionary}
+        return {
+            name: (part if name == "query" else scrub_column(part)).take(encoded.indices)
+            for name, part in parts.items()
+        }
 
     # DuckDB
 
@@ -400,6 +398,12 @@ class _Found:
         return table
 
 
+def _list(texts: Iterable[str]) -> str:
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
+
+
+_POINTERS = _list(pointer(path) or "$" for path in object_paths())
+_VERSION_MARK = "#version "
 _CHILDREN = """
 with batches as (
     select row, position as parent, line, md5(line) as origin,
@@ -457,10 +461,6 @@ def _without(length: int, rows: Sequence[int]) -> pa.Array:
     mask = np.ones(length, dtype=bool)
     mask[list(rows)] = False
     return pa.array(mask)
-
-
-def _list(texts: Iterable[str]) -> str:
-    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
 
 
 def _by_value(values: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
