@@ -30,6 +30,33 @@ def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
     return result.rows_read
 
 
+def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
+    """Event files of one day to a published raw partition: validated, scrubbed, hashed, looked up. Returns rows read."""
+    from benchmarks.generate_events import SITE
+    from ingest.datasets import EVENTS
+    from ingest.day import IngestOptions, ingest_day
+    from ingest.lake import Lake
+    from ingest.source import open_source
+
+    options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
+    result = ingest_day(Lake(lake_folder), open_source(source_folder), day, options, dataset=EVENTS, site=SITE)
+    if not result.published:
+        raise RuntimeError(f"ingest refused the generated day: {result.reason}")
+    return result.rows_read
+
+
+def run_our_events_unvalidated(source_folder: str, lake_folder: str, day: str) -> int:
+    """The same, with nothing asked of the schemas: the difference is what validation costs."""
+    from unittest.mock import patch
+
+    with (
+        patch("ingest.event_sql._types", lambda *_: "'[]'"),
+        patch("ingest.event_sql._length_problem", lambda *_: "cast(null as varchar)"),
+        patch("ingest.events.EventParser._problem", lambda *_: None),
+    ):
+        return run_our_events(source_folder, lake_folder, day)
+
+
 def prepare_marts(source_folder: str, lake_folder: str, day: str) -> int:
     """The raw partition, and the models' SQL as dbt compiles it for that day."""
     rows = run_ours(source_folder, lake_folder, day)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.generate import DAY, default_data_dir, ensure_logs
+from benchmarks.generate_events import ensure_events
 from benchmarks.measure import THREADS, Measurement, measure
 from benchmarks.ours import make_small_days
 
@@ -36,9 +37,11 @@ ISAL, ZLIB, CSV, POLARS, DUCKDB, CHDB = (
     "chDB",
 )
 OURS = "Clicklake"
+UNVALIDATED, ORJSON = "Clicklake without its schemas", "orjson loop"
 MODEL, BARE_QUERY = "model daily_aggregates", "bare query"
 # How many times as fast as each reference Clicklake has to be, at least; a reference without an entry has no target.
 INGEST_TARGETS = {ISAL: 1 / 8, CSV: 15, POLARS: 1, DUCKDB: 1, CHDB: 1}
+EVENT_TARGETS = {UNVALIDATED: 0.8, ORJSON: 5, POLARS: 1, DUCKDB: 1}
 MARTS_TARGETS = {BARE_QUERY: 1 / 2}
 ONE_DAY = "1 day"
 OVERHEAD_TARGETS = {ONE_DAY: 1 / 3}
@@ -106,6 +109,8 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
             MARTS_TARGETS,
             prepare=Case("ingest", "benchmarks.ours:prepare_marts", (str(source), PREPARED, DAY)),
         )
+    if "events" in options.only:
+        yield _events(ensure_events(options.data_dir, options.events), options.events)
     if "overhead" in options.only:
         small_days = str(make_small_days(options.data_dir / "small-days", date.fromisoformat(DAY), RANGE_DAYS))
         last = (date.fromisoformat(DAY) + timedelta(days=RANGE_DAYS - 1)).isoformat()
@@ -150,6 +155,25 @@ def _ingest(source: Path, lines: int, files: int) -> Section:
             Case(CHDB, f"{references}:chdb_insert", (logs, SCRATCH)),
         ),
         INGEST_TARGETS,
+        INGEST_LIMITS,
+    )
+
+
+def _events(source: Path, events: int) -> Section:
+    references = "benchmarks.event_references"
+    files = str(source)
+    return Section(
+        f"ingest: {events:,} events in 24 objects",
+        "events",
+        events,
+        (
+            Case(OURS, "benchmarks.ours:run_our_events", (files, SCRATCH, DAY)),
+            Case(UNVALIDATED, "benchmarks.ours:run_our_events_unvalidated", (files, SCRATCH, DAY)),
+            Case(ORJSON, f"{references}:orjson_loop", (files, SCRATCH)),
+            Case(POLARS, f"{references}:polars_events", (files, SCRATCH)),
+            Case(DUCKDB, f"{references}:duckdb_events", (files, SCRATCH)),
+        ),
+        EVENT_TARGETS,
         INGEST_LIMITS,
     )
 
@@ -306,6 +330,7 @@ def write_results(folder: Path, facts: dict[str, Any], results: list[tuple[Secti
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, default=1_000_000, help="events of the day (default 1,000,000)")
     parser.add_argument("--lines", type=int, default=3_200_000, help="log lines of the day (default 3,200,000)")
     parser.add_argument("--files", type=int, default=64, help="objects of the first layout")
     parser.add_argument("--small-files", type=int, default=3_000, help="objects of the second layout")
@@ -314,11 +339,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER, help="where results.json and RESULTS.md go")
     parser.add_argument("--quick", action="store_true", help="200,000 lines once, nothing written: does it all run?")
     parser.add_argument("--memory", action="store_true", help="also four times the lines, for the memory of ours")
-    parser.add_argument("--only", nargs="+", choices=("ingest", "marts", "overhead", "memory"), help="these parts only")
+    parser.add_argument(
+        "--only", nargs="+", choices=("ingest", "marts", "events", "overhead", "memory"), help="these parts only"
+    )
     options = parser.parse_args(arguments)
-    options.only = options.only or ["ingest", "marts", "overhead"] + ["memory"] * options.memory
+    options.only = options.only or ["ingest", "marts", "events", "overhead"] + ["memory"] * options.memory
     if options.quick:
         options.lines, options.files, options.small_files, options.repeats = 200_000, 8, 200, 1
+        options.events = 100_000
     return options
 
 

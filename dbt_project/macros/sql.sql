@@ -52,3 +52,12 @@
     when count(distinct case when revenue is not null then coalesce(currency, '') end) <= 1 then min(currency)
   end as currency
 {%- endmacro %}
+
+{% macro host_of(url) -%}
+  {# Host of a web address, in lower case, without port; empty where it is none. #}
+  lower(regexp_extract({{ url }}, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)', 1))
+{%- endmacro %}
+
+{% macro bare_host(host) -%}
+  regexp_replace({{ host }}, '^www[.]', '')
+{%- endmacro %}
