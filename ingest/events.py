@@ -36,6 +36,7 @@ from ingest.event_sql import CAMPAIGNS, MACROS, PLACES, TRAIT, columns_query, ty
 from ingest.ids import device_fingerprints, known_ids
 from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line
 from ingest.schema import EVENTS, arrow_schema
+from ingest.source import UNKNOWN_SITE
 
 EVENT_REASONS = {
     "empty_line": "The line holds nothing.",
@@ -253,13 +254,12 @@ class EventParser:
             table, object_index, time_us = table.filter(keep), object_index[reason == ""], time_us[reason == ""]
         columns = self._columns(table, time_us, batch)
         names = [name for name in SCHEMA.names if name != "source_object"]
-        ids = columns["event_id"]
         rejects = found.rejects()
         return ParsedBatch(
             table=pa.table([columns[name].cast(SCHEMA.field(name).type) for name in names], names),
             object_index=object_index,
             day=time_us // DAY,
-            id_hash=self._hashes(ids),
+            id_hash=self._hashes(columns["site_id"], columns["event_id"]),
             has_id=np.ones(len(table), dtype=bool),
             rejects=rejects,
             rows_read=_count(np.concatenate([object_index, [each.object_index for each in rejects]]).astype(np.int64)),
@@ -291,7 +291,7 @@ class EventParser:
             return pa.DictionaryArray.from_arrays(
                 pa.array(np.zeros(len(declared), np.int32)), pa.array([self._site], pa.string())
             ).cast(pa.string())
-        return declared.fill_null("unknown")
+        return declared.fill_null(UNKNOWN_SITE)
 
     def _address_parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """url, host, path, the campaign in its query string, referrer and referrer_host: once for each address."""
@@ -342,8 +342,8 @@ class EventParser:
             self._local.engine = engine
         return self._local.engine
 
-    def _hashes(self, ids: pa.Array) -> np.ndarray:
-        rows = self._run("select hash(id) as id_hash from lines", pa.table({"id": ids}))
+    def _hashes(self, sites: pa.Array, ids: pa.Array) -> np.ndarray:
+        rows = self._run("select hash(site, id) as id_hash from lines", pa.table({"site": sites, "id": ids}))
         return single(rows.column("id_hash")).to_numpy(zero_copy_only=False).astype(np.uint64)
 
 

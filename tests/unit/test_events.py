@@ -365,6 +365,28 @@ def test_an_event_id_does_not_depend_on_the_object_that_it_comes_in(events: Even
     assert len({row["event_id"] for row in rows}) == 3
 
 
+def test_events_that_lie_in_no_folder_of_a_site_are_those_of_the_site_that_they_name(events: Events) -> None:
+    folder = events.folder / "2026" / "01" / "12" / "10"
+    folder.mkdir(parents=True)
+    sent = [
+        pixel(eventId="1"),
+        pixel(eventId="1", siteId="other"),
+        {"user_id": 1, "created_at": 1768212000, "event": "x"},
+    ]
+    (folder / "events.jsonl").write_bytes(b"\n".join(map(line, sent)))
+    assert events.ingest("unknown").published
+    assert [(row["site_id"], row["declared_site_id"]) for row in events.rows("unknown")] == [
+        ("s", "s"),
+        ("other", "other"),
+        ("unknown", None),
+    ]
+
+
+def test_events_of_what_is_no_batch_are_kept(events: Events) -> None:
+    (row,) = events.take(pixel(eventType="order", events=[{"sku": 1}]))
+    assert json.loads(row["properties"]) == {"events": [{"sku": 1}]}
+
+
 def test_a_fingerprint_needs_three_things(events: Events) -> None:
     two = {"language": "en", "timezone": "UTC"}
     three = two | {"userAgent": "x"}
