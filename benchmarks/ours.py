@@ -31,7 +31,7 @@ def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
 
 
 def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
-    """Event files of one day to a published raw partition: validated, scrubbed, hashed, looked up. Returns rows read."""
+    """Event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read."""
     from benchmarks.generate_events import SITE
     from ingest.datasets import EVENTS
     from ingest.day import IngestOptions, ingest_day

@@ -34,7 +34,7 @@ from ingest.event_shapes import (
 )
 from ingest.event_sql import CAMPAIGNS, MACROS, PLACES, TRAIT, columns_query, types_of
 from ingest.ids import device_fingerprints, known_ids
-from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line
+from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line, scrub_text_column
 from ingest.schema import EVENTS, arrow_schema
 from ingest.source import UNKNOWN_SITE
 
@@ -271,6 +271,8 @@ class EventParser:
         columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
         columns["source_line"] = pa.array(batch.line[columns["row"].to_numpy()])
         columns |= self._clients.agent_columns(columns.pop("user_agent").dictionary_encode())
+        agents = columns["user_agent"]
+        columns["user_agent"] = pa.DictionaryArray.from_arrays(agents.indices, scrub_column(agents.dictionary))
         columns |= self._clients.address_columns(columns.pop("ip").dictionary_encode())
         columns |= self._address_parts(columns)
         for name in ("country", "region", "city"):
@@ -386,7 +388,8 @@ class _Found:
         for row, _, reason, detail, text in sorted(self._rejects):
             shown = scrub_line(scrub_json_line(text[: 2 * MAX_REJECT_BYTES]))
             shown = shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
-            found.append(Reject(int(self.batch.object_index[row]), int(self.batch.line[row]), reason, shown, detail))
+            said = detail and scrub_line(detail)  # it may name the sender's own keys
+            found.append(Reject(int(self.batch.object_index[row]), int(self.batch.line[row]), reason, shown, said))
         return found
 
     def table(self) -> pa.Table:
@@ -481,7 +484,11 @@ def _snake(values: pa.Array) -> pa.Array:
     return pa.array(["page_view" if name == "pageview" else name or None for name in names], pa.string())
 
 
-_MEANING = {"event_type": _snake, "currency": lambda values: pc.utf8_upper(_clean(values))}
+_MEANING = {
+    "event_type": _snake,
+    "currency": lambda values: pc.utf8_upper(_clean(values)),
+    "page_title": lambda values: scrub_text_column(_clean(values)),
+}
 
 
 def _first(*columns: pa.Array) -> pa.Array:

@@ -6,6 +6,7 @@ Nothing here is reversible without the key, and the key is never written anywher
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
@@ -143,42 +144,134 @@ def scrub_line(line: str) -> str:
 
 def scrub_column(values: pa.Array) -> pa.Array:
     """`scrub` over a text column; only values that could hold something are looked at one by one."""
-    suspects = pc.match_substring_regex(values, _SUSPECT)
+    return _replaced(values, _SUSPECT, scrub)
+
+
+def _replaced(values: pa.Array, suspect: str, function: Callable[[str], str]) -> pa.Array:
+    """The values, those in which RE2 finds what is suspect passed through a function."""
+    suspects = pc.match_substring_regex(values, suspect)
     rows = np.flatnonzero(suspects.fill_null(False).to_numpy(zero_copy_only=False))
     if not len(rows):
         return values
     mask = np.zeros(len(values), dtype=bool)
     mask[rows] = True
-    scrubbed = pa.array([scrub(value) for value in values.take(pa.array(rows)).to_pylist()], values.type)
+    scrubbed = pa.array([function(value) for value in values.take(pa.array(rows)).to_pylist()], values.type)
     return pc.replace_with_mask(values, pa.array(mask), scrubbed)
 
 
 # In JSON, a field is known by its name: what a form, a user or a request calls a name, an address, a secret.
-_PRIVATE_NAMES = (
-    "e_?mail(?:_?address)?|phone(?:_?number)?|tel|telephone|mobile|msisdn|fax|"
-    "first_?name|last_?name|full_?name|surname|given_?name|family_?name|birth_?(?:day|date)|date_?of_?birth|dob|ssn|"
-    "password|passwd|pwd|secret|card_?number|cc_?number|cvv|cvc|iban|street(?:_?address)?|address(?:_?line)?_?[0-9]?|"
-    "postal_?code|zip(?:_?code)?|(?:[a-z]{1,12}_?)?ip(?:_?addr(?:ess)?)?|remote_?addr(?:ess)?|(?:x_)?forwarded_?for"
+_OWNER = (
+    "(?:(?:home|work|office|mobile|cell|contact|customer|client|user|billing|shipping|delivery|your|my|primary)_?"
+    "|[a-z]{1,12}[_ -])?"
 )
-_JSON_VALUE = r'(?:"(?:[^"\\]|\\.)*"?|-?[0-9][0-9.eE+-]*)'
-_PRIVATE_FIELD = rf'(?i)("(?:{_PRIVATE_NAMES.replace("_?", "[_ -]?")})"\s*:\s*){_JSON_VALUE}'
-_JSON_ADDRESS = r'"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]{1,5})?"|"\[?(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]?"'
-_JSON_SUSPECT = f"{_PRIVATE_FIELD}|{_JSON_ADDRESS}"
-_PRIVATE_FIELD_IN_LINE = re.compile(_PRIVATE_FIELD)
+_PRIVATE_NAMES = (
+    f"{_OWNER}(?:e_?mail(?:_?address)?s?|(?:phone|tel|telephone|mobile|cell|msisdn|fax)"
+    "(?:_?(?:phone|number|no))?_?[0-9]?s?|"
+    "(?:first|middle|last|full|maiden|given|family)_?name|[fl]name|surname|"
+    "birth_?(?:day|date)|date_?of_?birth|dob|ssn|password|passwd|pwd|secret|card_?number|cc_?number|cvv|cvc|iban|"
+    "street(?:_?address)?|address(?:_?line)?_?[0-9]?|postal_?code|zip(?:_?code)?)|"
+    "(?:customer|client|contact|person|recipient|card_?holder|billing|shipping|your|my)_?name|"
+    "(?:[a-z]{1,12}_?)?ip(?:_?addr(?:ess)?)?|remote_?addr(?:ess)?|(?:x_)?forwarded(?:_?for)?"
+).replace("_?", "[_ -]?")
+# What is filled in or tells of a person: a plain `name` in there is theirs, elsewhere it is a product's or a form's.
+_PEOPLE = (
+    "form|fields|form_?(?:data|fields|values)|inputs|contact|customer|user|person|profile|traits|billing|shipping"
+).replace("_?", "[_ -]?")
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_FLAT_OBJECT = rf'\{{(?:[^{{}}"]|{_STRING})*\}}'
+_JSON_VALUE = rf'(?:{_STRING}?|-?[0-9][0-9.eE+-]*|{_FLAT_OBJECT}|\[(?:[^\[\]{{}}"]|{_STRING})*\])'
+_JSON_PERSON = re.compile(rf'(?i)"(?:{_PEOPLE})"\s*:\s*\{{(?:[^{{}}"]|{_STRING}|{_FLAT_OBJECT})*\}}')
+_LINE_VALUE = r"""(?!\\*["']?\[private)(?:\\*["'][^"'\\]*|-?[0-9][0-9.eE+-]*|\[[^\]]*|\{[^}]*)"""
+
+
+def _private(quote: str, value: str, names: str = _PRIVATE_NAMES) -> list[re.Pattern[str]]:
+    """Private fields by their name, and those that are written as a pair of name and value, in either order."""
+
+    def key(of: str) -> str:
+        return rf"{quote}(?:{of}){quote}\s*:\s*"
+
+    named = rf"{key('name|id|key|field|label')}{quote}(?:{names}|name){quote}"
+    return [
+        re.compile(rf"(?i)({key(names)}){value}()"),
+        re.compile(rf"(?i)({named}[^{{}}]*?{key('value')}){value}()"),
+        re.compile(rf"(?i)({key('value')}){value}([^{{}}]*?{named})"),
+    ]
+
+
+_PRIVATE_IN_JSON = _private('"', _JSON_VALUE)
+_PRIVATE_IN_LINE = _private(r"""\\*["']""", _LINE_VALUE)
+_NAME_OF_PERSON = _private('"', _JSON_VALUE, "name")[0]
+_NAME_IN_LINE = _private(r"""\\*["']""", _LINE_VALUE, "name")[0]
+# An address in text stands alone: behind a slash it is a host or the version of a program.
+_ALONE = r"(?:(?<![0-9A-Za-z./_:-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_ADDRESS_IN_TEXT = re.compile(
+    rf"{_ALONE}(?:(?P<v4>(?:{_OCTET}\.){{3}}{_OCTET}(?![0-9A-Za-z_-]|\.[0-9]))"
+    r"|(?P<v6>(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})?(?![0-9A-Za-z:])))"
+)
+_CUT_EMAIL = re.compile(rf"{_LOCAL}{_AT}[A-Za-z0-9.-]*$")
+_ESCAPED_ASCII = re.compile(r"\\+u00([2-7][0-9A-Fa-f])")
+_TEXT_ADDRESS_SUSPECT = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|:[0-9A-Fa-f]{0,4}:"
+# How such names end: RE2 is fast while it has little to count.
+_ENDS = (
+    "(?:mail|address|phone|tel|mobile|cell|msisdn|fax|number|no|line)_?[0-9]?s?|"
+    "(?:first|middle|last|full|maiden|given|family|customer|client|contact|person|recipient|holder|billing|shipping|"
+    "your|my)_?name|[fl]name|surname|birth_?day|birth_?date|of_?birth|dob|ssn|password|passwd|pwd|secret|cvv|cvc|iban|"
+    "street|postal_?code|zip|zip_?code|ip|addr|forwarded|forwarded_?for"
+).replace("_?", "[_ -]?")
+_JSON_SUSPECT = (
+    rf'(?i)(?:{_ENDS})\\*"\s*:|"(?:{_PEOPLE})\\*"\s*:\s*[{{]|u0040|{_TEXT_ADDRESS_SUSPECT}'
+    rf'|(?:name|id|key|field|label)\\*"\s*:\s*\\*"[a-z _-]*(?:{_ENDS}|name)\\*"'
+)
 FIELD_MARKER = "[private]"
 
 
+def scrub_text_addresses(text: str) -> str:
+    """Replaces IP addresses that stand alone in text; hosts of links and versions of programs stay."""
+
+    def replace(match: re.Match[str]) -> str:
+        is_address = match["v4"] or (len(match["v6"]) > 4 and normal_address(match["v6"]))
+        return ADDRESS_MARKER if is_address else match[0]
+
+    return _ADDRESS_IN_TEXT.sub(replace, text)
+
+
+def scrub_json(text: str) -> str:
+    """Replaces private fields, addresses, and both in JSON that is text of JSON. It stays JSON."""
+    if '\\"' in text:
+        text = re.sub(_STRING, lambda match: _scrubbed_string(match[0]) if '\\"' in match[0] else match[0], text)
+    for pattern in _PRIVATE_IN_JSON:
+        text = pattern.sub(rf'\1"{FIELD_MARKER}"\2', text)
+    text = _JSON_PERSON.sub(lambda match: _NAME_OF_PERSON.sub(rf'\1"{FIELD_MARKER}"\2', match[0]), text)
+    return scrub_text_addresses(text)
+
+
+def _scrubbed_string(text: str) -> str:
+    """A JSON string which may itself hold JSON."""
+    try:
+        inner = json.loads(text)
+    except ValueError:
+        return text
+    scrubbed = scrub_json(inner)
+    return text if scrubbed == inner else json.dumps(scrubbed, ensure_ascii=False)
+
+
 def scrub_json_column(values: pa.Array) -> pa.Array:
-    """`scrub` over JSON texts, and the values of fields whose name says that they are private. They stay JSON."""
-    suspects = pc.match_substring_regex(values, _JSON_SUSPECT).fill_null(False)
-    if pc.any(suspects).as_py():
-        chosen = values.filter(suspects)
-        chosen = pc.replace_substring_regex(chosen, _PRIVATE_FIELD, rf'\1"{FIELD_MARKER}"')
-        chosen = pc.replace_substring_regex(chosen, _JSON_ADDRESS, f'"{ADDRESS_MARKER}"')
-        values = pc.replace_with_mask(values, suspects, chosen)
-    return scrub_column(values)
+    """`scrub` and `scrub_json` over JSON texts; only values that could hold something are looked at one by one."""
+    return scrub_column(_replaced(values, _JSON_SUSPECT, scrub_json))
+
+
+def scrub_text_column(values: pa.Array) -> pa.Array:
+    """`scrub` over a column of prose, and its addresses too."""
+    return scrub_column(_replaced(values, _TEXT_ADDRESS_SUSPECT, scrub_text_addresses))
 
 
 def scrub_json_line(line: str) -> str:
-    """The private fields of one line, broken JSON or not."""
-    return _PRIVATE_FIELD_IN_LINE.sub(rf'\1"{FIELD_MARKER}"', line)
+    """The private fields of one line, broken JSON or not: it need not stay JSON."""
+    line = _ESCAPED_ASCII.sub(lambda match: chr(int(match[1], 16)), line)
+    line = _CUT_EMAIL.sub(EMAIL_MARKER, line)
+    for pattern in (*_PRIVATE_IN_JSON, _NAME_OF_PERSON):
+        line = pattern.sub(rf'\1"{FIELD_MARKER}"\2', line)
+    for pattern in (*_PRIVATE_IN_LINE, _NAME_IN_LINE):
+        line = pattern.sub(rf"\1{FIELD_MARKER}\2", line)
+    return line

@@ -18,6 +18,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from demo import event_files
+from demo.event_files import EventDay
 from demo.services import S3Service, embedded_mongodb
 from demo.traffic import Day, generate_bad_day, generate_day, to_s3, write_days
 from ingest.lake import Lake
@@ -27,6 +29,7 @@ from orchestration.publishing.performance_entries import COLLECTION
 ROOT = Path(__file__).parents[1]
 CLICKLAKE = str(Path(sys.executable).with_name("clicklake"))
 LOGS_PREFIX = "access-logs"
+EVENTS_PREFIX = "site-logs"  # the keys of made-up events begin with it
 # Found nowhere but in the settings, or a secret has leaked.
 SECRET = "marked-secret-that-must-never-be-seen"
 HASH_KEY = f"hash-key-{SECRET}"
@@ -69,6 +72,18 @@ class Environment:
 
     def put_object(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=f"{LOGS_PREFIX}/{key}", Body=body)
+
+    def put_events(self, *days: EventDay) -> None:
+        """Puts the event objects of days where the settings say that events are."""
+        event_files.write_days(days, to_s3(self.s3, self.bucket))
+
+    def put_event_object(self, key: str, body: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=f"{EVENTS_PREFIX}/{key}", Body=body)
+
+    def remove_events(self, *keys: str) -> None:
+        """Removes objects by the keys that made-up events have."""
+        for key in keys:
+            self.s3.delete_object(Bucket=self.bucket, Key=key)
 
     def remove(self, *keys: str) -> None:
         for key in keys:
@@ -165,7 +180,9 @@ def same_rows(found: Mapping[str, pa.Table], expected: Mapping[str, pa.Table]) -
 
 
 @contextmanager
-def new_environment(folder: Path, s3: Any, service: S3Service, mongodb_url: str) -> Iterator[Environment]:
+def new_environment(
+    folder: Path, s3: Any, service: S3Service, mongodb_url: str, has_events: bool = False
+) -> Iterator[Environment]:
     """Makes one and sets its variables in this process. The database is dropped at the end."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     folder.mkdir(exist_ok=True)
@@ -181,6 +198,8 @@ def new_environment(folder: Path, s3: Any, service: S3Service, mongodb_url: str)
         "CLICKLAKE_MONGODB_URL": mongodb_url,
         "CLICKLAKE_MONGODB_DATABASE": name,
     }
+    if has_events:
+        settings["CLICKLAKE_EVENTS"] = f"s3://{name}/{EVENTS_PREFIX}"
     with pytest.MonkeyPatch.context() as patch:
         for variable in [variable for variable in os.environ if variable.startswith("CLICKLAKE_")]:
             patch.delenv(variable)
@@ -206,11 +225,22 @@ def embedded_mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         yield service.url
 
 
+@pytest.fixture(scope="session")
+def has_events() -> bool:
+    """Whether environments have a source of events; a module with such tests says so with a fixture of its own."""
+    return False
+
+
 @pytest.fixture
 def environment(
-    tmp_path: Path, s3_client: Any, s3_service: S3Service, embedded_mongodb_url: str, manifest: None
+    tmp_path: Path,
+    s3_client: Any,
+    s3_service: S3Service,
+    embedded_mongodb_url: str,
+    manifest: None,
+    has_events: bool,
 ) -> Iterator[Environment]:
-    with new_environment(tmp_path, s3_client, s3_service, embedded_mongodb_url) as made:
+    with new_environment(tmp_path, s3_client, s3_service, embedded_mongodb_url, has_events) as made:
         yield made
 
 
@@ -237,10 +267,11 @@ def shared_environment(
     s3_service: S3Service,
     embedded_mongodb_url: str,
     manifest: None,
+    has_events: bool,
 ) -> Iterator[Environment]:
     """One for all tests of a module, which then run in order or only read."""
     folder = tmp_path_factory.mktemp("environment")
-    with new_environment(folder, s3_client, s3_service, embedded_mongodb_url) as made:
+    with new_environment(folder, s3_client, s3_service, embedded_mongodb_url, has_events) as made:
         yield made
 
 

@@ -454,6 +454,17 @@ def test_no_web_address_breaks_the_reader(events: Events) -> None:
     assert sum(same) > len(same) * 0.6  # the rest are hosts that a browser would rewrite
 
 
+def test_an_address_hides_neither_in_a_user_agent_nor_in_a_title_nor_in_the_keys_that_a_reject_names(
+    events: Events,
+) -> None:
+    mail = "ann.marked@example.org"
+    agent, title = f"Mozilla/5.0 (+{mail})", f"{mail} at 203.0.113.77"
+    (row,) = events.take(pixel(browser={"userAgent": agent}, page={"title": title}), {mail: 1})
+    assert (row["user_agent"], row["page_title"]) == ("Mozilla/5.0 ([email])", "[email] at [ip]")
+    (reject,) = events.rejects()
+    assert (reject["reason"], reject["detail"]) == ("unknown_shape", "fields: [email]")
+
+
 def test_sites_are_judged_on_their_own(events: Events) -> None:
     events.write(*(pixel(n=n) for n in range(50)), site="good.example")
     events.write(*(pixel(n=n) for n in range(50)), *[b"broken"] * 10, site="bad.example")

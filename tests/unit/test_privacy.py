@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import json
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.errors import SettingsError
-from ingest.privacy import keyed_hash, normal_address, scrub, scrub_column, scrub_line
+from ingest.privacy import (
+    keyed_hash,
+    normal_address,
+    scrub,
+    scrub_column,
+    scrub_json_column,
+    scrub_json_line,
+    scrub_line,
+    scrub_text_column,
+)
 from tests.log_lines import QUICK
 
 # What e-mail addresses, phone numbers and escapes are made of: such text meets the expressions far more often.
@@ -182,3 +192,69 @@ def test_no_address_survives_in_a_rejected_line(address: object, before: str, af
     text = str(address)
     scrubbed = scrub_line(before + text + after)
     assert text not in scrubbed or len(text) <= 2  # `::` is in any line
+
+
+PERSONAL = ("203.0.113.77", "2001:db8:77::77", "ann.marked", "555-7788", "5557788", "Annabel")
+PRIVATE_FIELDS = [
+    {"message": "login from 203.0.113.77 failed, then from 2001:db8:77::77"},
+    {"headers": {"X-Forwarded-For": "203.0.113.77, 10.0.0.1", "X-Real-IP": "203.0.113.77, 203.0.113.77"}},
+    {"headers": {"Forwarded": 'for="[2001:db8:77::77]:4711";by=203.0.113.77'}},
+    {"headers": "Host: x\r\nX-Client-IP: 203.0.113.77\r\n"},
+    {"ips": ["203.0.113.77", "2001:db8:77::77"]},
+    {"email": {"value": "ann.marked@example.org"}},
+    {"phone": 3125557788, "phones": ["3125557788"], "mobilePhone": "3125557788", "phone1": "3125557788"},
+    {"phone": {"number": "3125557788"}, "contact_phone": "3125557788", "cell": "3125557788", "Tel": "3125557788"},
+    {"billing": {"telephone_number": "3125557788", "name": "Annabel"}},
+    {"customer_name": "Annabel", "your-name": "Annabel", "lname": "Annabel", "form": {"name": "Annabel"}},
+    {"fields": [{"name": "phone", "value": "3125557788"}, {"name": "firstName", "type": "text", "value": "Annabel"}]},
+    {"payload": json.dumps({"first_name": "Annabel", "inner": json.dumps({"phone": "3125557788"})})},
+]
+KNOWN_BY_WHAT_FOLLOWS = [
+    {"ann.marked@example.org": 1},
+    {"fields": [{"value": "Annabel", "name": "last_name"}]},
+]
+
+
+@pytest.mark.parametrize("fields", [*PRIVATE_FIELDS, *KNOWN_BY_WHAT_FOLLOWS], ids=lambda fields: ",".join(fields))
+def test_private_fields_of_json_go_and_it_stays_json(fields: dict[str, object]) -> None:
+    text = json.dumps(fields)
+    assert any(value in text for value in PERSONAL)
+    [scrubbed] = scrub_json_column(pa.array([text], pa.string())).to_pylist()
+    assert json.loads(scrubbed).keys() == {scrub(key) for key in fields}
+    assert [value for value in PERSONAL if value in scrubbed] == []
+
+
+@pytest.mark.parametrize("fields", PRIVATE_FIELDS, ids=lambda fields: ",".join(fields))
+@pytest.mark.parametrize("written", [json.dumps, repr, lambda fields: json.dumps(json.dumps(fields))])
+def test_private_fields_go_from_a_line_that_is_broken_at_any_place(written: object, fields: dict[str, object]) -> None:
+    text = written(fields)  # type: ignore[operator]
+    for end in range(len(text) + 1):
+        scrubbed = scrub_line(scrub_json_line(text[:end]))
+        assert [value for value in PERSONAL if value in scrubbed] == []
+
+
+def test_a_line_that_ends_within_an_email_address_does_not_show_its_beginning() -> None:
+    assert scrub_json_line('{"a": "ann.marked@exa') == '{"a": "[email]'
+
+
+def test_an_escaped_at_sign_hides_no_address_in_a_line() -> None:
+    assert scrub_line(scrub_json_line('{"a": "ann.marked\\u0040example.org')) == '{"a": "[email]'
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"agent": "Chrome/120.0.0.0", "link": "https://203.0.113.7/x", "time": "10:05:03", "sdk": "v1.2.3.4"},
+        {"hotel": "Hilton", "product": {"name": "Shoe", "id": "7"}, "category": "phones", "value": "12.50"},
+        {"formId": "newsletter", "step": {"name": "checkout"}, "is_mobile": True, "mobile": False, "count": 3125557788},
+    ],
+)
+def test_other_fields_of_json_stay(fields: dict[str, object]) -> None:
+    text = json.dumps(fields)
+    assert scrub_json_column(pa.array([text], pa.string())).to_pylist() == [text]
+
+
+def test_addresses_go_from_prose() -> None:
+    values = ["Your IP is 203.0.113.77.", "Chrome/120.0.0.0", None, "from 2001:db8::77 at 10:05:03"]
+    expected = ["Your IP is [ip].", "Chrome/120.0.0.0", None, "from [ip] at 10:05:03"]
+    assert scrub_text_column(pa.array(values, pa.string())).to_pylist() == expected

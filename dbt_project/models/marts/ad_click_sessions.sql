@@ -52,7 +52,7 @@ pairs as (
         entries.session_start,
         clicks.*,
         row_number() over (
-            partition by entries.session_id order by clicks.click_ts desc, clicks.click_id
+            partition by entries.session_id order by clicks.click_ts desc, clicks.click_id desc
         ) as place_of_click
     from entries
     inner join clicks
