@@ -176,63 +176,24 @@ cut_at_midnight as (
     ),
 {%- endif %}
 
-of_built_days as (
-
-    select
-        owner_number,
-        site_id,
-        visitor_key,
-        event_ts,
-        event_id,
-        session_start,
-        session_place,
-        place,
-        user_id,
-        host,
-        path,
-        is_bot,
-        revenue,
-        currency,
-        is_page_view,
-        is_conversion,
-        has_source
-    from {{ 'capped' if var('session_cap_hours') else sessions }}
-    where {{ in_built_days('sessions', 'cast(session_start as date)') }}
-
-),
-
--- A place is the same from run to run only among the events that are read; an id is so for good.
-session_ids as (
-
-    select
-        owner_number,
-        session_place,
-        md5(coalesce(site_id, '') || '|' || visitor_key || '|' || event_id) as session_id
-    from of_built_days
-    where place = session_place
-
-)
-
 select
-    of_built_days.site_id,
-    of_built_days.visitor_key,
-    of_built_days.event_ts,
-    of_built_days.event_id,
-    cast(of_built_days.session_start as date) as session_date,
-    of_built_days.session_start,
-    session_ids.session_id,
-    of_built_days.place,
-    of_built_days.user_id,
-    of_built_days.host,
-    of_built_days.path,
-    of_built_days.is_bot,
-    of_built_days.revenue,
-    of_built_days.currency,
-    of_built_days.is_page_view,
-    of_built_days.is_conversion,
-    of_built_days.has_source
-from of_built_days
-inner join session_ids
-    on
-        of_built_days.owner_number = session_ids.owner_number
-        and of_built_days.session_place = session_ids.session_place
+    owner_number,
+    session_place,
+    place,
+    site_id,
+    visitor_key,
+    event_ts,
+    event_id,
+    cast(session_start as date) as session_date,
+    session_start,
+    user_id,
+    host,
+    path,
+    is_bot,
+    revenue,
+    currency,
+    is_page_view,
+    is_conversion,
+    has_source
+from {{ 'capped' if var('session_cap_hours') else sessions }}
+where {{ in_built_days('sessions', 'cast(session_start as date)') }}

@@ -7,15 +7,12 @@
     restates={'before': 1, 'after': 30}
 ) }}
 
-with measured as (
+with counted as (
 
     select
-        session_date,
-        session_id,
-        any_value(site_id) as site_id,
-        any_value(visitor_key) as visitor_key,
+        owner_number,
+        session_place,
         {{ last_known('user_id', 'place') }} as user_id,
-        min(event_ts) as session_start,
         max(event_ts) as session_end,
         count(*) as events,
         count(case when is_page_view then 1 end) as page_views,
@@ -27,11 +24,39 @@ with measured as (
         {{ first_known('path', 'place', preferred='is_page_view') }} as entry_page,
         {{ last_known('path', 'place', preferred='is_page_view') }} as exit_page,
         {{ first_known('host', 'place', preferred='is_page_view') }} as entry_host,
-        min_by(event_id, place) as first_event_id,
         min_by(event_id, case when has_source then place end) as source_event_id,
         coalesce(bool_or(is_bot), false) as is_bot
     from {{ ref('int_session_events') }}
-    group by session_date, session_id
+    group by owner_number, session_place
+
+),
+
+measured as (
+
+    select
+        session_starts.session_date,
+        session_starts.session_id,
+        session_starts.site_id,
+        session_starts.visitor_key,
+        session_starts.session_start,
+        session_starts.first_event_id,
+        coalesce(counted.source_event_id, session_starts.first_event_id) as source_event_id,
+        counted.user_id,
+        counted.session_end,
+        counted.events,
+        counted.page_views,
+        counted.conversions,
+        case when counted.first_currency = counted.last_currency then counted.revenue end as revenue,
+        case when counted.first_currency = counted.last_currency then nullif(counted.first_currency, '') end as currency,
+        counted.entry_page,
+        counted.exit_page,
+        counted.entry_host,
+        counted.is_bot
+    from counted
+    inner join {{ ref('int_session_starts') }} as session_starts
+        on
+            counted.owner_number = session_starts.owner_number
+            and counted.session_place = session_starts.session_place
 
 ),
 
@@ -140,8 +165,8 @@ select
     measured.events,
     measured.page_views,
     measured.conversions,
-    cast(case when measured.first_currency = measured.last_currency then measured.revenue end as decimal(18, 4)) as revenue,
-    case when measured.first_currency = measured.last_currency then nullif(measured.first_currency, '') end as currency,
+    cast(measured.revenue as decimal(18, 4)) as revenue,
+    measured.currency,
     measured.entry_page,
     measured.exit_page,
     measured.entry_host,
@@ -184,7 +209,7 @@ left join telling_events as first_events
         and measured.site_id is not distinct from first_events.site_id
 left join telling_events as source_events
     on
-        coalesce(measured.source_event_id, measured.first_event_id) = source_events.event_id
+        measured.source_event_id = source_events.event_id
         and measured.site_id is not distinct from source_events.site_id
 left join {{ ref('int_traffic_sources') }} as int_traffic_sources
     on
