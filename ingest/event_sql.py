@@ -69,7 +69,9 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         return [f"v[{at[each.path]}]" for each in readable if each.column == column]
 
     def known(column: str, macro: str = "{}") -> str:
-        found = [macro.format(text) for text in texts(column)]
+        several = texts(column)
+        macro = "nullif({}, '')" if macro == "{}" and len(several) > 1 else macro  # an empty one is not known
+        found = [macro.format(text) for text in several]
         return f"coalesce({', '.join(found)})" if found else "cast(null as varchar)"
 
     def number(column: str, kind_of: str) -> str:

@@ -32,7 +32,7 @@ from ingest.event_shapes import (
     structure,
     type_problem,
 )
-from ingest.event_sql import CAMPAIGNS, MACROS, PLACES, TRAIT, columns_query, types_of
+from ingest.event_sql import CAMPAIGNS, MACROS, PLACES, TRAIT, UTM, columns_query, types_of
 from ingest.ids import device_fingerprints, known_ids
 from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line, scrub_text_column
 from ingest.schema import EVENTS, arrow_schema
@@ -309,9 +309,13 @@ class EventParser:
         }
         referrer = self._by_distinct(columns["referrer"], PLACES)
         parts |= {"referrer": referrer["text"], "referrer_host": referrer["host"]}
-        for name in ("source", "medium", "campaign", "term", "content"):
-            tracked = _by_value(columns[f"sent_utm_{name}"], _clean)
-            parts[f"utm_{name}"] = _first(in_url[f"utm_{name}"], sent[f"utm_{name}"], tracked)
+        # Campaigns are never mixed: what the tracker remembers counts where neither address names any, nor a click.
+        names = [f"utm_{name}" for name in UTM]
+        is_in_url = _any_known(in_url[name] for name in (*names, "click_id"))
+        is_sent = _any_known(sent[name] for name in (*names, "click_id"))
+        for name in names:
+            tracked = _by_value(columns[f"sent_{name}"], _clean)
+            parts[name] = pc.if_else(is_in_url, in_url[name], pc.if_else(is_sent, sent[name], tracked))
         return {name: values.dictionary_encode() if name in _BY_VALUE else values for name, values in parts.items()}
 
     def _by_distinct(self, values: pa.Array, sql: str) -> dict[str, pa.Array]:
@@ -493,6 +497,10 @@ _MEANING = {
 
 def _first(*columns: pa.Array) -> pa.Array:
     return pc.coalesce(*columns)
+
+
+def _any_known(columns: Iterable[pa.Array]) -> pa.Array:
+    return pa.array(~np.logical_and.reduce([is_null(column) for column in columns]))
 
 
 def _microseconds(hour: str) -> int:

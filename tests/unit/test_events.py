@@ -69,7 +69,7 @@ def test_a_pixel_event_becomes_a_row(events: Events) -> None:
     assert (row["visitor_id"], row["client_session_id"]) == ("vis_xyz", "sess_abc")
     assert (row["host"], row["path"], row["page_title"]) == ("www.example.com", "/products/widget", "Amazing Widget")
     assert (row["referrer"], row["referrer_host"]) == ("https://Google.com/search?q=w", "google.com")
-    assert (row["utm_source"], row["utm_medium"], row["utm_campaign"]) == ("google", "cpc", "sale")
+    assert (row["utm_source"], row["utm_medium"], row["utm_campaign"]) == ("google", "cpc", None)
     assert (row["language"], row["timezone"]) == ("en-US", "America/Los_Angeles")
     assert (row["screen_width"], row["screen_height"]) == (1920, 1080)
     assert (row["device_category"], row["browser_family"], row["os_family"], row["is_bot"]) == (
@@ -88,6 +88,31 @@ def test_a_pixel_event_becomes_a_row(events: Events) -> None:
         "eventData": {"value": "12.50", "currency": "usd"},
         "theme": {"dark": True},
     }
+
+
+TOUCH = {"firstTouch": {"source": "news", "medium": "email", "utmParams": {"utm_campaign": "weekly"}}}
+
+
+@pytest.mark.parametrize(
+    ("url", "query", "expected"),
+    [
+        ("https://e.example/", None, ("news", "email", "weekly", None)),
+        ("https://e.example/", "?utm_source=sent", ("sent", None, None, None)),
+        ("https://e.example/?utm_medium=url", "?utm_source=sent", (None, "url", None, None)),
+        ("https://e.example/?gclid=G", "?utm_source=sent", (None, None, None, "G")),
+        ("https://e.example/?x=1", "?gclid=S", (None, None, None, "S")),
+    ],
+)
+def test_campaigns_are_never_mixed(
+    events: Events, url: str, query: str | None, expected: tuple[str | None, ...]
+) -> None:
+    (row,) = events.take(pixel(url=url, page={"queryParams": query}, attribution=TOUCH))
+    assert (row["utm_source"], row["utm_medium"], row["utm_campaign"], row["click_id"]) == expected
+
+
+def test_of_several_fields_an_empty_one_does_not_count(events: Events) -> None:
+    (row,) = events.take(pixel(page={"title": ""}, eventData={"title": "A title"}))
+    assert row["page_title"] == "A title"
 
 
 def test_the_other_shapes(events: Events) -> None:
