@@ -27,15 +27,6 @@
   max_by({{ column }}, case when {{ column }} is not null then {{ place }} - case when {{ preferred }} then 0 else 1099511627776 end end)
 {%- endmacro %}
 
-{% macro md5_number(text) %}
-  {{ return(adapter.dispatch('md5_number', 'clicklake')(text)) }}
-{% endmacro %}
-
-{% macro duckdb__md5_number(text) %}
-  {# A text's MD5 as a number, which sorts and compares faster than a text. #}
-  {{ return('md5_number(' ~ text ~ ')') }}
-{% endmacro %}
-
 {% macro seconds_between(earlier, later) -%}
   {# To the microsecond; Spark calls it unix_micros. #}
   ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0)

@@ -47,7 +47,9 @@ measured as (
         counted.page_views,
         counted.conversions,
         case when counted.first_currency = counted.last_currency then counted.revenue end as revenue,
-        case when counted.first_currency = counted.last_currency then nullif(counted.first_currency, '') end as currency,
+        case
+            when counted.first_currency = counted.last_currency then nullif(counted.first_currency, '')
+        end as currency,
         counted.entry_page,
         counted.exit_page,
         counted.entry_host,
@@ -57,6 +59,20 @@ measured as (
         on
             counted.owner_number = session_starts.owner_number
             and counted.session_place = session_starts.session_place
+
+),
+
+wanted as (
+
+    select
+        site_id,
+        first_event_id as event_id
+    from measured
+    union
+    select
+        site_id,
+        source_event_id as event_id
+    from measured
 
 ),
 
@@ -91,17 +107,7 @@ telling_events as (
         stg_events.subnet_hash,
         stg_events.user_agent
     from {{ ref('stg_events') }} as stg_events
-    inner join (
-        select
-            site_id,
-            first_event_id as event_id
-        from measured
-        union
-        select
-            site_id,
-            source_event_id as event_id
-        from measured
-    ) as wanted
+    inner join wanted
         on
             stg_events.event_id = wanted.event_id
             and stg_events.site_id is not distinct from wanted.site_id
