@@ -27,6 +27,10 @@
   max_by({{ column }}, case when {{ column }} is not null then {{ place }} - case when {{ preferred }} then 0 else 1099511627776 end end)
 {%- endmacro %}
 
+{% macro seconds_between(earlier, later) -%}
+  {# To the microsecond; Spark calls it unix_micros. #}
+  ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0)
+{%- endmacro %}
 
 {% macro session_measures() -%}
   {# What is counted of a group of rows of `sessions`. A mean of exact numbers is the same in any order of rows. #}
@@ -57,9 +61,4 @@
 
 {% macro bare_host(host) -%}
   regexp_replace({{ host }}, '^www[.]', '')
-{%- endmacro %}
-
-{% macro seconds_between(earlier, later) -%}
-  {# To the microsecond; Spark calls it unix_micros. #}
-  ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0)
 {%- endmacro %}

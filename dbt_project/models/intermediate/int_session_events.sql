@@ -176,24 +176,31 @@ cut_at_midnight as (
     ),
 {%- endif %}
 
-select
-    owner_number,
-    session_place,
-    place,
-    site_id,
-    visitor_key,
-    event_ts,
-    event_id,
-    cast(session_start as date) as session_date,
-    session_start,
-    user_id,
-    host,
-    path,
-    is_bot,
-    revenue,
-    currency,
-    is_page_view,
-    is_conversion,
-    has_source
-from {{ 'capped' if var('session_cap_hours') else sessions }}
-where {{ in_built_days('sessions', 'cast(session_start as date)') }}
+of_built_days as (
+
+    select
+        owner_number,
+        session_place,
+        place,
+        site_id,
+        visitor_key,
+        event_ts,
+        event_id,
+        cast(session_start as date) as session_date,
+        session_start,
+        user_id,
+        host,
+        path,
+        is_bot,
+        revenue,
+        currency,
+        is_page_view,
+        is_conversion,
+        has_source
+    from {{ 'capped' if var('session_cap_hours') else sessions }}
+    where {{ in_built_days('sessions', 'cast(session_start as date)') }}
+
+)
+
+select *
+from of_built_days

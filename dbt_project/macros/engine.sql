@@ -1,4 +1,4 @@
-{# Hashes, where engines differ. #}
+{# What engines call by different names. #}
 
 {% macro md5_number(text) %}
   {{ return(adapter.dispatch('md5_number', 'clicklake')(text)) }}
