@@ -30,32 +30,98 @@ def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
     return result.rows_read
 
 
+def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
+    """Event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read."""
+    from benchmarks.generate_events import SITE
+    from ingest.datasets import EVENTS
+    from ingest.day import IngestOptions, ingest_day
+    from ingest.lake import Lake
+    from ingest.source import open_source
+
+    options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
+    result = ingest_day(Lake(lake_folder), open_source(source_folder), day, options, dataset=EVENTS, site=SITE)
+    if not result.published:
+        raise RuntimeError(f"ingest refused the generated day: {result.reason}")
+    return result.rows_read
+
+
+def run_our_events_unvalidated(source_folder: str, lake_folder: str, day: str) -> int:
+    """The same, with nothing asked of the schemas: the difference is what validation costs."""
+    from unittest.mock import patch
+
+    with (
+        patch("ingest.event_sql._types", lambda *_: "'[]'"),
+        patch("ingest.event_sql._length_problem", lambda *_: "cast(null as varchar)"),
+        patch("ingest.events.EventParser._problem", lambda *_: None),
+    ):
+        return run_our_events(source_folder, lake_folder, day)
+
+
 def prepare_marts(source_folder: str, lake_folder: str, day: str) -> int:
     """The raw partition, and the models' SQL as dbt compiles it for that day."""
     rows = run_ours(source_folder, lake_folder, day)
+    _compile(lake_folder, day)
+    return rows
+
+
+def prepare_sessions(source_folder: str, lake_folder: str, day: str) -> int:
+    """The raw partition of a site's events, and the models' SQL as dbt compiles it for that day."""
+    from benchmarks.generate_events import SITE
+    from ingest.datasets import EVENTS
+    from ingest.day import IngestOptions, ingest_day
+    from ingest.lake import Lake
+    from ingest.source import open_source
+
+    options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
+    result = ingest_day(Lake(lake_folder), open_source(source_folder), day, options, dataset=EVENTS, site=SITE)
+    if not result.published:
+        raise RuntimeError(f"ingest refused the generated day: {result.reason}")
+    _compile(lake_folder, day)
+    return result.rows_read
+
+
+def _compile(lake_folder: str, day: str) -> None:
+    """Models depend on the lake and the day that they are built for, so only a build compiles them rightly."""
     next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
     target = str(Path(lake_folder) / COMPILED)
     command = [str(Path(sys.executable).with_name("dbt")), "build", "--exclude-resource-type", "unit_test"]
     command += ["--event-time-start", day, "--event-time-end", next_day, "--target-path", target, "--log-path", target]
     environment = {**os.environ, "CLICKLAKE_LAKE": lake_folder}
     subprocess.run(command, cwd=DBT_DIR, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return rows
 
 
 def run_daily_aggregates(lake_folder: str, day: str) -> int:
     """The SQL of daily_aggregates and all models above it over the raw partition. Returns the raw rows read."""
+    return _run_model("daily_aggregates", "access_logs", lake_folder, day)
+
+
+def run_sessions(lake_folder: str, day: str) -> int:
+    """The SQL of sessions and all models above it over the raw partition. Returns the raw rows read."""
+    return _run_model("sessions", "events", lake_folder, day)
+
+
+def _run_model(model: str, dataset: str, lake_folder: str, day: str) -> int:
     import duckdb
 
     manifest = json.loads((Path(lake_folder) / COMPILED / "manifest.json").read_text())
     nodes = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] in ("model", "seed")}
-    rows = f"read_parquet('{lake_folder}/raw/access_logs/event_date={day}/*/*.parquet', hive_partitioning = true)"
+    raw = f"raw.{dataset}"
+    rows = f"read_parquet('{lake_folder}/raw/{dataset}/event_date={day}/**/*.parquet', hive_partitioning = true)"
     with duckdb.connect() as connection:
         connection.execute(f"set threads = {THREADS}; set TimeZone = 'UTC'")
-        connection.execute(f"create schema raw; create view raw.access_logs as from {rows}")
-        for node in _in_order(nodes):
+        connection.execute(f"create schema raw; create view {raw} as from {rows}")
+        for node in _in_order(_with_all_above(nodes, f"model.clicklake.{model}")):
             connection.execute(_statement(node))
-        (count,) = connection.execute("select count(*) from raw.access_logs").fetchone() or (0,)
+        (count,) = connection.execute(f"select count(*) from {raw}").fetchone() or (0,)
     return int(count)
+
+
+def _with_all_above(nodes: dict[str, Any], name: str) -> dict[str, Any]:
+    """A node and all that it is made from."""
+    found = [name]
+    for below in found:
+        found += [above for above in nodes[below]["depends_on"].get("nodes", ()) if above in nodes.keys() - found]
+    return {each: nodes[each] for each in found}
 
 
 def _in_order(nodes: dict[str, Any]) -> list[Any]:

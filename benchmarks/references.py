@@ -172,6 +172,40 @@ def bare_daily_aggregates(lake_folder: str, day: str) -> int:
     return int(count)
 
 
+def bare_sessions(lake_folder: str, day: str) -> int:
+    """Sessions by a pause of half an hour, straight from the raw files: no event is looked at for being a copy, no
+    visitor is known by anything but the visitor id, nothing is numbered, no source named. Returns the raw rows read."""
+    import duckdb
+
+    rows = f"read_parquet('{lake_folder}/raw/events/event_date={day}/**/*.parquet')"
+    with duckdb.connect() as connection:
+        connection.execute(f"set threads = {THREADS}")
+        connection.execute(f"""
+            create table sessions as
+            with with_previous as (
+                select
+                    site_id, coalesce(visitor_id, event_id) as visitor_key, event_ts, event_id, path, referrer,
+                    utm_source, lag(event_ts) over in_order as previous_ts
+                from {rows}
+                window in_order as (partition by site_id, visitor_key order by event_ts, event_id)
+            ),
+            numbered as (
+                select *, sum(if(event_ts <= previous_ts + interval 30 minute, 0, 1)) over in_order as session_number
+                from with_previous
+                window in_order as (partition by site_id, visitor_key order by event_ts, event_id)
+            )
+            select
+                site_id, visitor_key, session_number,
+                count(*) as events, min(event_ts) as session_start, max(event_ts) as session_end,
+                min_by(path, event_ts) as entry_page, max_by(path, event_ts) as exit_page,
+                min_by(referrer, event_ts) as referrer, min_by(utm_source, event_ts) as utm_source
+            from numbered
+            group by all
+        """)
+        (count,) = connection.execute(f"select count(*) from {rows}").fetchone() or (0,)
+    return int(count)
+
+
 def log_files(source: str) -> list[Path]:
     return sorted(Path(source).glob("*.gz"))
 

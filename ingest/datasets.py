@@ -15,7 +15,7 @@ from ingest.enrich import Geo
 from ingest.event_files import event_batches, read_event_pieces
 from ingest.events import EventParser
 from ingest.log_files import ObjectFacts, batches, read_pieces
-from ingest.source import SourceObject
+from ingest.source import UNKNOWN_SITE, SourceObject
 
 
 @dataclass(frozen=True)
@@ -90,5 +90,6 @@ def parser_of(
     """What turns the batches of this partition's objects into rows."""
     if partition.dataset is EVENTS:
         hours = [item.hour for item in objects]
-        return EventParser(hash_key, partition.site, hours, geo, max_age_days).parse
+        site = None if partition.site == UNKNOWN_SITE else partition.site
+        return EventParser(hash_key, site, hours, geo, max_age_days).parse
     return AccessLogParser(hash_key, partition.day, geo, max_age_days).parse

@@ -13,12 +13,14 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest.blocks import MAX_LINE_BYTES, BlockReader, Lines, whole_lines
 from ingest.log_files import ObjectFacts
 
 BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
 _NEWLINE = ord("\n")
+_BLANKS = pa.array([b" ", b"\t", b"\r", b"\n", b""], pa.binary())
 _SPACE = re.compile(r"[\s,]*")
 _NEXT_ELEMENT = re.compile(r"\}\s*,\s*(?=\{)")
 
@@ -226,10 +228,10 @@ def _texts(data: bytes, reasons: dict[int, str]) -> pa.Array:
 
 
 def _is_blank(texts: pa.Array) -> np.ndarray:
-    import pyarrow.compute as pc
-
-    short = pc.less(pc.binary_length(texts), 100).to_numpy(zero_copy_only=False)
+    """Which texts hold nothing but blanks. Only those that begin with one are looked at."""
     blank = np.zeros(len(texts), dtype=bool)
-    rows = np.flatnonzero(short)
+    rows = np.flatnonzero(
+        pc.is_in(pc.binary_slice(texts.cast(pa.binary()), 0, 1), _BLANKS).to_numpy(zero_copy_only=False)
+    )
     blank[rows] = [not text.strip() for text in texts.take(pa.array(rows)).to_pylist()]
     return blank

@@ -198,12 +198,7 @@ def _left(parent: Field, keys: Mapping[Path, Sequence[str]]) -> dict[str, Any]:
     left: dict[str, Any] = {}
     for name in present:
         each = known.get(name)
-        if (
-            each is None
-            or each.is_kept
-            or each.is_free
-            or (each.column is None and not each.is_children and not each.fields)
-        ):
+        if each is None or each.is_kept or each.is_free or (each.column is None and not each.fields):
             left[name] = None
     for each in parent.fields:
         is_parted = each.fields and not (each.is_kept or each.is_free)
@@ -239,7 +234,7 @@ def columns_taken(shape: Shape) -> dict[str, Any]:
                 continue
             if each.fields:
                 taken[each.path[-1]] = patch(each)
-            elif each.column or each.is_children:
+            elif each.column:
                 taken[each.path[-1]] = None
         return taken
 

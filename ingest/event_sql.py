@@ -9,27 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingest.event_shapes import Field, Structure, pointer
+from ingest.ids import PLACEHOLDERS
 
-# Ids that stand for no id. Beside these: zeros and dashes alone, as in an all-zero UUID or advertising id.
-PLACEHOLDERS = (
-    "null",
-    "undefined",
-    "none",
-    "nil",
-    "nan",
-    "anonymous",
-    "anon",
-    "unknown",
-    "n/a",
-    "na",
-    "not set",
-    "(not set)",
-    "(none)",
-    "[object object]",
-    "false",
-    "guest",
-    "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
-)
 UTM = ("source", "medium", "campaign", "term", "content")
 # The click ids of ad platforms, and the ids of our own links, which count where no other is there.
 CLICK_IDS = (
@@ -39,11 +20,11 @@ CLICK_IDS = (
 ).split()
 OWN_CLICK_IDS = ("cid", "oid")
 
-_PLACEHOLDER_LIST = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
+_PLACEHOLDERS = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
 MACROS = (
     "create macro unescaped(x) as url_decode(replace(x, '+', ' '))",
     f"""create macro known_id(x) as case
-        when x is null or lower(trim(x)) in ({_PLACEHOLDER_LIST}) or regexp_full_match(x, '[0\\s-]*') then null
+        when x is null or lower(trim(x)) in ({_PLACEHOLDERS}) or regexp_full_match(x, '[0\\s-]*') then null
         else trim(x) end""",
     # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
     """create macro microseconds(x) as case
@@ -65,9 +46,7 @@ _TEXTS = (
     "event_type url page_title referrer sent_query language timezone user_agent ip currency path "
     + " ".join(f"sent_utm_{name}" for name in UTM)
 ).split()
-_FINGERPRINT = (
-    "screen_width screen_height viewport_width viewport_height pixel_ratio user_agent timezone language platform"
-)
+TRAIT = "\x1f"  # between what is known of a device
 
 
 def columns_query(kind: Structure, patch: str | None) -> str:
@@ -90,7 +69,9 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         return [f"v[{at[each.path]}]" for each in readable if each.column == column]
 
     def known(column: str, macro: str = "{}") -> str:
-        found = [macro.format(text) for text in texts(column)]
+        several = texts(column)
+        macro = "nullif({}, '')" if macro == "{}" and len(several) > 1 else macro  # an empty one is not known
+        found = [macro.format(text) for text in several]
         return f"coalesce({', '.join(found)})" if found else "cast(null as varchar)"
 
     def number(column: str, kind_of: str) -> str:
@@ -109,7 +90,8 @@ def columns_query(kind: Structure, patch: str | None) -> str:
     ]
     page = known("page")
     columns = {
-        **{name: known(name, "known_id({})") for name in _IDS},
+        # Of several the first that is an id counts; of one that is found out later.
+        **{name: known(name, "known_id({})" if len(texts(name)) > 1 else "{}") for name in _IDS},
         **{name: known(name) for name in _TEXTS},
         "event_us": "coalesce(" + ", ".join(f"microseconds({text})" for text in texts("event_ts")) + ")"
         if texts("event_ts")
@@ -129,7 +111,8 @@ def columns_query(kind: Structure, patch: str | None) -> str:
     if page != "cast(null as varchar)":  # either an address or a path
         columns["url"] = f"coalesce({columns['url']}, case when contains({page}, '://') then {page} end)"
         columns["path"] = f"coalesce({columns['path']}, case when not contains({page}, '://') then {page} end)"
-    columns["device_fingerprint"] = _fingerprint(known)
+    columns["device_fingerprint"] = known("device_fingerprint")
+    columns["traits"] = _traits(known)
     time = known("event_ts")
     columns["event_id"] = (
         f"coalesce({known('event_id', 'known_id({})')}, md5(getvariable('event_key') || "
@@ -157,32 +140,37 @@ from extracted
 """  # noqa: S608 - of our own schemas, and of keys that `event_shapes` found plain
 
 
-def url_query(name: str) -> str:
-    """Reads addresses, or query strings, in column `name` of `lines` into their parts, one row for each."""
-    known = "|".join(CLICK_IDS)
-    own = "|".join(OWN_CLICK_IDS)
-    utm = ",\n    ".join(f"case when has_query then parameter(query, 'utm_{part}') end as utm_{part}" for part in UTM)
-    return f"""
-with split as (
-    select {name} as url,
-        lower(regexp_extract({name}, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)', 1)) as host,
-        regexp_extract({name}, '^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)', 1) as path,
-        contains({name}, '=') as has_query,
-        case when contains({name}, '?') then regexp_extract({name}, '[?][^#]*') else '?' || {name} end as query
+# Web addresses in column `text` of `lines` → host, path and query string, one row for each.
+PLACES = """
+with taken_apart as (
+    select regexp_extract(
+            text, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)(?::[0-9]*)?([^?#]*)', ['host', 'path']
+        ) as place,
+        case when contains(text, '?') and contains(text, '=') then regexp_extract(text, '[?][^#]*') end as query
     from lines
-),
-found as (
-    select *,
-        case when has_query then regexp_extract(query, '(?i)[?&;]({known})=([^&#;]+)', ['kind', 'id']) end as click,
-        case when has_query then regexp_extract(query, '(?i)[?&;]({own})=([^&#;]+)', ['kind', 'id']) end as own_click
-    from split
 )
-select url, nullif(host, '') as host,
-    case when host <> '' then coalesce(nullif(path, ''), '/') end as path,
-    {utm},
+select lower(nullif(place.host, '')) as host,
+    case when place.host <> '' then coalesce(nullif(place.path, ''), '/') end as path,
+    nullif(query, '') as query
+from taken_apart
+"""
+
+_UTM = ",\n    ".join(f"parameter(query, 'utm_{part}') as utm_{part}" for part in UTM)
+# Query strings in column `text` of `lines`, with or without their `?` → what they tell of a campaign.
+CAMPAIGNS = f"""
+with queries as (
+    select case when starts_with(text, '?') then text else '?' || text end as query from lines
+),
+clicks as (
+    select query,
+        regexp_extract(query, '(?i)[?&;]({"|".join(CLICK_IDS)})=([^&#;]+)', ['kind', 'id']) as click,
+        regexp_extract(query, '(?i)[?&;]({"|".join(OWN_CLICK_IDS)})=([^&#;]+)', ['kind', 'id']) as own_click
+    from queries
+)
+select {_UTM},
     coalesce(nullif(unescaped(click.id), ''), nullif(unescaped(own_click.id), '')) as click_id,
     lower(coalesce(nullif(click.kind, ''), nullif(own_click.kind, ''))) as click_id_kind
-from found
+from clicks
 """  # noqa: S608 - names of our own
 
 
@@ -202,22 +190,24 @@ def _length_problem(readable: Sequence[Field], at: Mapping[Any, int]) -> str:
     for each in readable:
         text = f"v[{at[each.path]}]"
         if each.max_length:
-            cases.append(f"when length({text}) > {each.max_length} then '{each.name}: longer than {each.max_length}'")
+            is_longer = (
+                f"strlen({text}) > {each.max_length} and length({text}) > {each.max_length}"  # bytes count faster
+            )
+            cases.append(f"when {is_longer} then '{each.name}: longer than {each.max_length}'")
         if each.min_length:
             cases.append(f"when length({text}) < {each.min_length} then '{each.name}: shorter than {each.min_length}'")
     return f"case {' '.join(cases)} end" if cases else "cast(null as varchar)"
 
 
-def _fingerprint(known: Any) -> str:
-    """Given, else a hash of what is known of seven things, where three or more of them are."""
-    screen = f"{known('screen_width')} || 'x' || {known('screen_height')}"
-    viewport = f"{known('viewport_width')} || 'x' || {known('viewport_height')}"
-    single = [known(name) for name in ("pixel_ratio", "user_agent", "timezone", "language", "platform")]
-    parts = [screen, viewport, *single]
-    count = " + ".join(f"({part} is not null)::int" for part in parts)
-    text = " || '|' || ".join(f"coalesce({part}, '')" for part in parts)
-    given = known("device_fingerprint", "known_id({})")
-    return f"coalesce({given}, case when {count} >= 3 then md5({text}) end)"
+def _traits(known: Any) -> str:
+    """What is known of a device, each thing with its name, to tell it by (see `events.py`)."""
+    named = {
+        "screen": f"{known('screen_width')} || 'x' || {known('screen_height')}",
+        "viewport": f"{known('viewport_width')} || 'x' || {known('viewport_height')}",
+        **{name: known(name) for name in ("pixel_ratio", "user_agent", "timezone", "language", "platform")},
+    }
+    traits = ", ".join(f"'{name}=' || {value}" for name, value in named.items())
+    return f"concat_ws('{TRAIT}', {traits})"
 
 
 def _properties(left: Mapping[str, Any], paths: list[tuple[str, ...]]) -> str:

@@ -32,16 +32,11 @@ from ingest.event_shapes import (
     structure,
     type_problem,
 )
-from ingest.event_sql import MACROS, columns_query, types_of, url_query
-from ingest.privacy import (
-    looks_personal,
-    scrub_column,
-    scrub_json_column,
-    scrub_json_line,
-    scrub_line,
-    scrub_text_column,
-)
+from ingest.event_sql import CAMPAIGNS, MACROS, PLACES, TRAIT, UTM, columns_query, types_of
+from ingest.ids import device_fingerprints, known_ids
+from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line, scrub_text_column
 from ingest.schema import EVENTS, arrow_schema
+from ingest.source import UNKNOWN_SITE
 
 EVENT_REASONS = {
     "empty_line": "The line holds nothing.",
@@ -138,17 +133,22 @@ class EventParser:
         return lines.filter(_without(len(lines), rows)) if rows else lines
 
     def _signed(self, found: _Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
-        """The lines that are JSON, the keys and the version of each as one text."""
-        pointers = _list(pointer(path) or "$" for path in object_paths())
-        version = f"json_extract_string(line, '/{VERSION_KEY}')"
-        sql = f"select json_keys(line, {pointers})::varchar || '#' || coalesce({version}, '') as text from lines"  # noqa: S608 - of our own schemas
+        """The lines that are JSON, and the keys of each as one text; with the version behind, where any names one."""
+        keys = f"json_keys(line, {_POINTERS})::varchar"
+        sql = f"select {keys} as text from lines"  # noqa: S608 - of our own schemas
         try:
             texts = self._run(sql, lines)
         except duckdb.InvalidInputException:
             bad = self._run("select position from lines where not json_valid(line)", found.numbered(lines))
             lines = self._rejected(found, lines, bad.column("position").to_pylist(), "bad_json")
             texts = self._run(sql, lines)
-        return lines, single(single(texts.column("text")).dictionary_encode())
+        signatures = single(single(texts.column("text")).dictionary_encode())
+        if pc.any(pc.match_substring(signatures.dictionary, VERSION_KEY)).as_py():
+            version = f"coalesce(json_extract_string(line, '/{VERSION_KEY}'), '1')"
+            sql = f"select {keys} || '{_VERSION_MARK}' || {version} as text from lines"  # noqa: S608
+            texts = self._run(sql, lines)
+            signatures = single(single(texts.column("text")).dictionary_encode())
+        return lines, signatures
 
     def _by_structure(self, found: _Found, lines: pa.Table) -> Iterable[tuple[Structure, pa.Table]]:
         """The lines, those with the same keys together; what no event with their keys can be is rejected."""
@@ -179,11 +179,10 @@ class EventParser:
                 new = list(range(len(texts)))
             _, first = np.unique(codes, return_index=True)
             samples = lines.take(pa.array(first[new]))
-            pointers = _list(pointer(path) or "$" for path in object_paths())
-            keys = self._run(f"select json_keys(line, {pointers}) as keys from lines", samples)  # noqa: S608
+            keys = self._run(f"select json_keys(line, {_POINTERS}) as keys from lines", samples)  # noqa: S608
             for code, found in zip(new, keys.column("keys").to_pylist(), strict=True):
-                version = texts[code].rpartition("#")[2] or "1"
                 known = {path: each for path, each in zip(object_paths(), found, strict=True) if each}
+                version = texts[code].rpartition(_VERSION_MARK)[2] if VERSION_KEY in known.get((), ()) else "1"
                 self._structures[texts[code]] = structure(known, int(version) if version.isdecimal() else 0)
         return [self._structures[text] for text in texts]
 
@@ -255,13 +254,12 @@ class EventParser:
             table, object_index, time_us = table.filter(keep), object_index[reason == ""], time_us[reason == ""]
         columns = self._columns(table, time_us, batch)
         names = [name for name in SCHEMA.names if name != "source_object"]
-        ids = columns["event_id"]
         rejects = found.rejects()
         return ParsedBatch(
             table=pa.table([columns[name].cast(SCHEMA.field(name).type) for name in names], names),
             object_index=object_index,
             day=time_us // DAY,
-            id_hash=self._hashes(ids),
+            id_hash=self._hashes(columns["site_id"], columns["event_id"]),
             has_id=np.ones(len(table), dtype=bool),
             rejects=rejects,
             rows_read=_count(np.concatenate([object_index, [each.object_index for each in rejects]]).astype(np.int64)),
@@ -280,7 +278,9 @@ class EventParser:
         for name in ("country", "region", "city"):
             columns.setdefault(name, pa.nulls(len(table), DICTIONARY))
         for name in IDS:
-            columns[name] = self._impersonal(columns[name])
+            columns[name] = known_ids(columns[name], self._clients.hash)
+        traits = columns.pop("traits")
+        columns["device_fingerprint"] = device_fingerprints(columns["device_fingerprint"], traits, TRAIT)
         for name in _TEXTS:
             columns[name] = _by_value(columns[name], _MEANING.get(name, _clean))
         for name in _JSON:
@@ -293,45 +293,40 @@ class EventParser:
             return pa.DictionaryArray.from_arrays(
                 pa.array(np.zeros(len(declared), np.int32)), pa.array([self._site], pa.string())
             ).cast(pa.string())
-        return declared.fill_null("unknown")
+        return declared.fill_null(UNKNOWN_SITE)
 
     def _address_parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """url, host, path, the campaign in its query string, referrer and referrer_host: once for each address."""
-        pages = self._of_distinct("url", columns["url"])
-        sent = self._of_distinct("url", columns["sent_query"])
-        referrers = self._of_distinct("url", columns["referrer"])
+        page = self._by_distinct(columns["url"], PLACES)
+        in_url = self._by_distinct(page["query"], CAMPAIGNS)
+        sent = self._by_distinct(columns["sent_query"], CAMPAIGNS)
         parts = {
-            "url": pages["url"],
-            "host": pages["host"],
-            "path": _first(pages["path"], _by_value(columns["path"], _clean)),
-            "referrer": referrers["url"],
-            "referrer_host": referrers["host"],
-            "click_id": _first(pages["click_id"], sent["click_id"]),
+            "url": page["text"],
+            "host": page["host"],
+            "path": _first(page["path"], _by_value(columns["path"], _clean)),
+            "click_id": _first(in_url["click_id"], sent["click_id"]),
+            "click_id_kind": _first(in_url["click_id_kind"], sent["click_id_kind"]),
         }
-        parts["click_id_kind"] = _first(pages["click_id_kind"], sent["click_id_kind"])
-        for name in ("source", "medium", "campaign", "term", "content"):
-            tracked = _by_value(columns[f"sent_utm_{name}"], _clean)
-            parts[f"utm_{name}"] = _first(pages[f"utm_{name}"], sent[f"utm_{name}"], tracked)
+        referrer = self._by_distinct(columns["referrer"], PLACES)
+        parts |= {"referrer": referrer["text"], "referrer_host": referrer["host"]}
+        # Campaigns are never mixed: what the tracker remembers counts where neither address names any, nor a click.
+        names = [f"utm_{name}" for name in UTM]
+        is_in_url = _any_known(in_url[name] for name in (*names, "click_id"))
+        is_sent = _any_known(sent[name] for name in (*names, "click_id"))
+        for name in names:
+            tracked = _by_value(columns[f"sent_{name}"], _clean)
+            parts[name] = pc.if_else(is_in_url, in_url[name], pc.if_else(is_sent, sent[name], tracked))
         return {name: values.dictionary_encode() if name in _BY_VALUE else values for name, values in parts.items()}
 
-    def _of_distinct(self, name: str, values: pa.Array) -> dict[str, pa.Array]:
+    def _by_distinct(self, values: pa.Array, sql: str) -> dict[str, pa.Array]:
+        """What a query finds in each distinct text, spread over the rows; the text itself and all of it scrubbed."""
         encoded = single(values.dictionary_encode())
-        distinct = encoded.dictionary
-        found = self._run(url_query(name), pa.table({name: distinct}))
-        parts = {}
-        for part in found.column_names:
-            scrubbed = scrub_column(single(found.column(part)))
-            parts[part] = scrubbed.take(encoded.indices)
-        return parts
-
-    def _impersonal(self, ids: pa.Array) -> pa.Array:
-        """An id that is an e-mail address, a phone number or an IP address is replaced by its keyed hash."""
-        suspects = looks_personal(ids)
-        if not suspects.any():
-            return ids
-        mask = pa.array(suspects)
-        hashed = pa.array([self._clients.hash(value.strip().lower()) for value in ids.filter(mask).to_pylist()])
-        return pc.replace_with_mask(ids, mask, hashed)
+        found = self._run(sql, pa.table({"text": encoded.dictionary}))
+        parts = {name: single(found.column(name)) for name in found.column_names} | {"text": encoded.dictionary}
+        return {
+            name: (part if name == "query" else scrub_column(part)).take(encoded.indices)
+            for name, part in parts.items()
+        }
 
     # DuckDB
 
@@ -353,8 +348,8 @@ class EventParser:
             self._local.engine = engine
         return self._local.engine
 
-    def _hashes(self, ids: pa.Array) -> np.ndarray:
-        rows = self._run("select hash(id) as id_hash from lines", pa.table({"id": ids}))
+    def _hashes(self, sites: pa.Array, ids: pa.Array) -> np.ndarray:
+        rows = self._run("select hash(site, id) as id_hash from lines", pa.table({"site": sites, "id": ids}))
         return single(rows.column("id_hash")).to_numpy(zero_copy_only=False).astype(np.uint64)
 
 
@@ -410,6 +405,12 @@ class _Found:
         return table
 
 
+def _list(texts: Iterable[str]) -> str:
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
+
+
+_POINTERS = _list(pointer(path) or "$" for path in object_paths())
+_VERSION_MARK = "#version "
 _CHILDREN = """
 with batches as (
     select row, position as parent, line, md5(line) as origin,
@@ -469,10 +470,6 @@ def _without(length: int, rows: Sequence[int]) -> pa.Array:
     return pa.array(mask)
 
 
-def _list(texts: Iterable[str]) -> str:
-    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
-
-
 def _by_value(values: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
     encoded = single(values.dictionary_encode())
     return function(encoded.dictionary).take(encoded.indices)
@@ -500,6 +497,10 @@ _MEANING = {
 
 def _first(*columns: pa.Array) -> pa.Array:
     return pc.coalesce(*columns)
+
+
+def _any_known(columns: Iterable[pa.Array]) -> pa.Array:
+    return pa.array(~np.logical_and.reduce([is_null(column) for column in columns]))
 
 
 def _microseconds(hour: str) -> int:

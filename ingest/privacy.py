@@ -275,16 +275,3 @@ def scrub_json_line(line: str) -> str:
     for pattern in (*_PRIVATE_IN_LINE, _NAME_IN_LINE):
         line = pattern.sub(rf"\1{FIELD_MARKER}\2", line)
     return line
-
-
-_PERSONAL = r"@|%40|[0-9]\.[0-9]|:.*:|^\(?\+?[0-9][0-9 ().-]{6,}$"
-
-
-def looks_personal(ids: pa.Array) -> np.ndarray:
-    """Which ids are an e-mail address, a phone number or an IP address, and must not be stored as they are."""
-    suspects = pc.match_substring_regex(ids, _PERSONAL).fill_null(False).to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(suspects)
-    personal = np.zeros(len(ids), dtype=bool)
-    texts = ids.take(pa.array(rows)).to_pylist()
-    personal[rows] = [scrub(text) != text or normal_address(text) is not None for text in texts]
-    return personal

@@ -18,13 +18,23 @@
   end
 {%- endmacro %}
 
-{% macro first_known(column, place) -%}
-  min_by({{ column }}, case when {{ column }} is not null then {{ place }} end)
+{% macro first_known(column, place, preferred='true') -%}
+  {# Of the rows that know a column the first, those first for which a condition holds. Places are below 2^40. #}
+  min_by({{ column }}, case when {{ column }} is not null then {{ place }} + case when {{ preferred }} then 0 else 1099511627776 end end)
 {%- endmacro %}
 
-{% macro last_known(column, place) -%}
-  max_by({{ column }}, case when {{ column }} is not null then {{ place }} end)
+{% macro last_known(column, place, preferred='true') -%}
+  max_by({{ column }}, case when {{ column }} is not null then {{ place }} - case when {{ preferred }} then 0 else 1099511627776 end end)
 {%- endmacro %}
+
+{% macro md5_number(text) %}
+  {{ return(adapter.dispatch('md5_number', 'clicklake')(text)) }}
+{% endmacro %}
+
+{% macro duckdb__md5_number(text) %}
+  {# A text's MD5 as a number, which sorts and compares faster than a text. #}
+  {{ return('md5_number(' ~ text ~ ')') }}
+{% endmacro %}
 
 {% macro seconds_between(earlier, later) -%}
   {# To the microsecond; Spark calls it unix_micros. #}
@@ -51,4 +61,13 @@
   case
     when count(distinct case when revenue is not null then coalesce(currency, '') end) <= 1 then min(currency)
   end as currency
+{%- endmacro %}
+
+{% macro host_of(url) -%}
+  {# Host of a web address, in lower case, without port; empty where it is none. #}
+  lower(regexp_extract({{ url }}, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)', 1))
+{%- endmacro %}
+
+{% macro bare_host(host) -%}
+  regexp_replace({{ host }}, '^www[.]', '')
 {%- endmacro %}

@@ -18,12 +18,16 @@ def print_summary(result: PipelineResult) -> None:
     if len(days) <= MAX_DAYS_SHOWN:
         table("Days", _DAY_COLUMNS, [_day_row(result, day) for day in days])
     table("In all", _DAY_COLUMNS[1:-1], [_total_row(result, days)])
-    reasons = Counter[str]()
+    events = [_event_row(result, day) for day in days if ("raw_events", day) in result.materialized]
+    if events and len(events) <= MAX_DAYS_SHOWN:
+        table("Events, of the sites that were not refused", _EVENT_COLUMNS, events)
+    reasons = Counter[tuple[str, str]]()
     for (asset, _), metadata in result.materialized.items():
-        if asset == "raw_access_logs":
-            reasons.update(metadata["rejects_by_reason"])
+        rejects = metadata.get("rejects_by_reason", {}) if asset.startswith("raw_") else {}
+        reasons.update({(asset.removeprefix("raw_"), reason): rows for reason, rows in rejects.items()})
     if reasons:
-        table("Rejected rows, by reason", ("reason", "rows"), sorted(reasons.items()))
+        rows = [(*named, count) for named, count in sorted(reasons.items())]
+        table("Rejected rows, by reason", ("dataset", "reason", "rows"), rows)
     table("Seconds", ("step", "seconds"), [(name, seconds) for name, seconds in result.seconds.items()])
     for line in result.warnings[:MAX_WARNINGS_SHOWN]:
         notes.print(f"[yellow]warning[/yellow] {_plain(line)}", highlight=False)
@@ -36,6 +40,23 @@ def print_summary(result: PipelineResult) -> None:
 _DAY_COLUMNS = (
     "day", "objects", "rows read", "kept", "rejected", "duplicates", "mart rows", "entries", "written", "state",
 )  # fmt: skip
+
+
+_EVENT_COLUMNS = (
+    "day", "objects", "events read", "kept", "rejected", "duplicates", "sites", "refused sites", "sessions",
+)  # fmt: skip
+
+
+def _event_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
+    raw = result.materialized["raw_events", day]
+    sessions = result.materialized.get(("sessions", day), {})
+    return (
+        day,
+        *(raw[name] for name in ("objects", "rows_read", "rows_kept", "rows_rejected", "rows_duplicate")),
+        len(raw["rows_by_site"]),
+        ", ".join(raw["refused_sites"]) or "-",
+        sessions.get("dagster/partition_row_count"),
+    )
 
 
 def _day_row(result: PipelineResult, day: str) -> tuple[Any, ...]:

@@ -229,8 +229,8 @@ def test_the_bad_site_is_named_and_its_rows_are_in_quarantine(told: Ran, shared_
     truth = BAD_TWO.truths[SHOP.domain]
     rejected = sum(truth.rejects.values())
     assert told.returncode == 1, told.stderr
-    rows = f"{rejected} of {truth.events + rejected} rows"
-    said = rf"^{TWO} raw_events refused \(reject_share\): {re.escape(SHOP.domain)}: {rows}"
+    figures = f"{rejected} of {truth.events + rejected} rows"
+    said = rf"^{TWO} raw_events refused \(reject_share\): {re.escape(SHOP.domain)}: {figures}"
     assert re.search(said, told.stdout, re.MULTILINE), told.stdout
     assert not re.search(rf"^{ONE} raw_events", told.stdout, re.MULTILINE)
     assert "1 of 2 days refused or failed" in told.stderr

@@ -7,7 +7,9 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import click
 import duckdb
@@ -16,10 +18,13 @@ import pytest
 
 from ingest.access_logs import REASONS
 from ingest.audit import CHECKS
-from ingest.schema import ACCESS_LOGS, LEDGER, REJECTS, Column, arrow_schema
+from ingest.event_shapes import shapes
+from ingest.events import EVENT_REASONS
+from ingest.schema import ACCESS_LOGS, EVENTS, LEDGER, REJECTS, Column, arrow_schema
 from orchestration.cli import DONE, FAILED, INTERRUPTED, USAGE, Group, cli
 from orchestration.marts.project import manifest, prepare
 from orchestration.settings import Settings
+from tests.event_lines import Events
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -114,22 +119,34 @@ def empty_lake() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     day = Column("day", pa.date32(), "")
     event, source = Column("event_date", pa.date32(), ""), Column("source_date", pa.date32(), "")
+    site = Column("site", pa.string(), "")
     tables = {
         "raw.access_logs": (*ACCESS_LOGS, event, source),
         "rejects.access_logs": (*REJECTS, source),
         "ledger.access_logs": (*LEDGER, source),
         "quarantine.access_logs": (*ACCESS_LOGS, day, event),
+        "raw.events": (*EVENTS, event, source, site),
+        "rejects.events": (*REJECTS, source, site),
+        "ledger.events": (*LEDGER, source, site),
+        "quarantine.events": (*EVENTS, day, site, event),
     }
     for name, columns in tables.items():
         connection.execute(f"create schema if not exists {name.split('.')[0]}")
         connection.register("columns", arrow_schema(columns).empty_table())
         connection.execute(f"create table {name} as from columns")
-    connection.execute('create table quarantine.verdicts ("table" varchar, day date, reasons json)')
-    prepare()
-    columns_of_mart = manifest()["nodes"]["model.clicklake.daily_aggregates"]["columns"].values()
-    typed = ", ".join(f"{column['name']} {column['data_type']}" for column in columns_of_mart)
-    connection.execute(f"create schema marts; create table marts.daily_aggregates ({typed})")
+    connection.execute('create table quarantine.verdicts ("table" varchar, day date, site varchar, reasons json)')
+    connection.execute("create schema marts")
+    for mart in marts():
+        typed = ", ".join(f"{column['name']} {column['data_type']}" for column in mart["columns"].values())
+        connection.execute(f"create table marts.{mart['name']} ({typed})")
     return connection
+
+
+def marts() -> list[dict[str, Any]]:
+    """The models that are published to the lake, as dbt's manifest has them."""
+    prepare()
+    nodes = manifest()["nodes"].values()
+    return [node for node in nodes if node.get("config", {}).get("materialized") == "lake_table"]
 
 
 @each_page
@@ -186,8 +203,100 @@ def test_reasons_checks_and_columns_are_documented() -> None:
     for name, meaning in [*REASONS.items(), *((check.name, f"{check.description}.") for check in CHECKS)]:
         assert f"- `{name}`: {meaning}\n" in text
     listed = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", text, re.MULTILINE)
-    known = [(each.name, str(each.type), each.description) for each in (*ACCESS_LOGS, *REJECTS, *LEDGER)]
+    known = [(each.name, str(each.type), each.description) for each in (*ACCESS_LOGS, *EVENTS, *REJECTS, *LEDGER)]
     assert [tuple(row) for row in listed] == known
+
+
+def test_every_mart_is_listed() -> None:
+    rows = re.findall(r"^\| \[`(\w+)`\]\(([^)]+)\) \| `(\w+)` \|", (DOCS / "marts.md").read_text("utf-8"), re.MULTILINE)
+    known = {mart["name"]: mart["config"]["partition_by"] for mart in marts()}
+    assert {name: column for name, _, column in rows} == known
+
+
+def test_every_reason_to_reject_an_event_is_documented() -> None:
+    listed = re.findall(r"^- `(\w+)`: (.+)$", (DOCS / "events.md").read_text("utf-8"), re.MULTILINE)
+    assert dict(listed) == EVENT_REASONS
+
+
+def test_the_shapes_of_events_and_how_they_are_recognised_are_documented() -> None:
+    text = (DOCS / "events.md").read_text("utf-8")
+    first = text.index("\n## Shapes\n")
+    listed = re.findall(r"^\| `(\w+)` \| (.+) \| .+ \|$", text[first : text.index("\n## Batches\n")], re.MULTILINE)
+    known = []
+    for shape in shapes():
+        keys = BY_SHAPE[shape.name]["x-recognised-by"]
+        by_all = " and ".join(f"`{key}`" for key in keys["all"])
+        by_any = ", ".join(f"`{key}`" for key in keys["any"])
+        known.append((shape.name, by_all + (f" and one of {by_any}" if by_any else "")))
+    assert listed == known
+
+
+@pytest.mark.parametrize("shape", [shape.name for shape in shapes()])
+def test_the_fields_of_events_are_those_of_their_schemas(shape: str) -> None:
+    text = (DOCS / "events.md").read_text("utf-8")
+    section = text.split(f"\n### {shape}\n")[1].split("\n### ")[0]
+    assert section.strip() == section_of(BY_SHAPE[shape])
+
+
+BY_SHAPE = {
+    schema["x-shape"]: schema
+    for schema in (json.loads(each.read_text("utf-8")) for each in files("ingest").joinpath("event_schemas").iterdir())
+}
+# Where a field goes that is no column by itself.
+BECOMES = {
+    "page": "`url` or `path`",
+    "sent_query": "`utm_…`, `click_id`",
+    "ip": "`ip_hash`, `subnet_hash`, place",
+    "viewport_width": "`device_fingerprint`",
+    "viewport_height": "`device_fingerprint`",
+    "pixel_ratio": "`device_fingerprint`",
+    "platform": "`device_fingerprint`",
+}
+
+
+def section_of(schema: dict[str, Any]) -> str:
+    """A shape's fields as docs/events.md lists them."""
+    rows = ["| field | type | becomes | |", "|---|---|---|---|", *rows_of(schema, schema["required"])]
+    return f"{schema['description']}\n\n" + "\n".join(rows)
+
+
+def rows_of(schema: dict[str, Any], required: list[str], path: str = "", is_kept: bool = False) -> Iterator[str]:
+    for name, each in schema["properties"].items():
+        kept = is_kept or each.get("x-keep", False) or each.get("x-free", False)
+        notes = ["**required**"] if name in required else []
+        notes += [each["description"]] if "description" in each else []
+        type_of, becomes = in_words(each), becomes_of(each, kept)
+        yield " | ".join([f"| `{path}{name}`", type_of, becomes, ". ".join(notes)]).rstrip() + " |"
+        yield from rows_of(each, [], f"{path}{name}.", kept) if "properties" in each else ()
+
+
+def in_words(schema: dict[str, Any]) -> str:
+    limits = [f"{schema['minLength']} to"] if schema.get("minLength") else ["at most"]
+    length = f", {limits[0]} {schema['maxLength']} characters" if "maxLength" in schema else ""
+    return " or ".join(schema.get("type", ["anything"])) + length
+
+
+def becomes_of(schema: dict[str, Any], is_kept: bool) -> str:
+    if schema.get("x-children"):
+        return "an event each"
+    column = schema.get("x-column")
+    into = [BECOMES.get(column, f"`{column.removeprefix('sent_')}`")] if column else []
+    if is_kept or (not column and "properties" not in schema):
+        into.append("`properties`")
+    return ", ".join(into)
+
+
+def test_the_example_events_are_published(tmp_path: Path) -> None:
+    text = (DOCS / "events.md").read_text("utf-8")
+    examples = [json.loads(block) for block in blocks(DOCS / "events.md", "json")]
+    events = Events(tmp_path)
+    rows = events.take(*examples)
+    assert events.rejects() == []
+    assert [row["shape"] for row in rows] == ["pixel", "pixel", "pixel", "site", "app", "clickstream"]
+    shown = text.split("\nIt becomes a row with\n")[1].split("\nA batch")[0]
+    values = dict(re.findall(r"^\| `(\w+)` \| `(.+)` \|$", shown, re.MULTILINE))
+    assert len(values) > 10
+    assert {name: str(rows[0][name]) for name in values} == values
 
 
 def test_every_json_block_is_json() -> None:

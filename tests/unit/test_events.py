@@ -69,7 +69,7 @@ def test_a_pixel_event_becomes_a_row(events: Events) -> None:
     assert (row["visitor_id"], row["client_session_id"]) == ("vis_xyz", "sess_abc")
     assert (row["host"], row["path"], row["page_title"]) == ("www.example.com", "/products/widget", "Amazing Widget")
     assert (row["referrer"], row["referrer_host"]) == ("https://Google.com/search?q=w", "google.com")
-    assert (row["utm_source"], row["utm_medium"], row["utm_campaign"]) == ("google", "cpc", "sale")
+    assert (row["utm_source"], row["utm_medium"], row["utm_campaign"]) == ("google", "cpc", None)
     assert (row["language"], row["timezone"]) == ("en-US", "America/Los_Angeles")
     assert (row["screen_width"], row["screen_height"]) == (1920, 1080)
     assert (row["device_category"], row["browser_family"], row["os_family"], row["is_bot"]) == (
@@ -88,6 +88,31 @@ def test_a_pixel_event_becomes_a_row(events: Events) -> None:
         "eventData": {"value": "12.50", "currency": "usd"},
         "theme": {"dark": True},
     }
+
+
+TOUCH = {"firstTouch": {"source": "news", "medium": "email", "utmParams": {"utm_campaign": "weekly"}}}
+
+
+@pytest.mark.parametrize(
+    ("url", "query", "expected"),
+    [
+        ("https://e.example/", None, ("news", "email", "weekly", None)),
+        ("https://e.example/", "?utm_source=sent", ("sent", None, None, None)),
+        ("https://e.example/?utm_medium=url", "?utm_source=sent", (None, "url", None, None)),
+        ("https://e.example/?gclid=G", "?utm_source=sent", (None, None, None, "G")),
+        ("https://e.example/?x=1", "?gclid=S", (None, None, None, "S")),
+    ],
+)
+def test_campaigns_are_never_mixed(
+    events: Events, url: str, query: str | None, expected: tuple[str | None, ...]
+) -> None:
+    (row,) = events.take(pixel(url=url, page={"queryParams": query}, attribution=TOUCH))
+    assert (row["utm_source"], row["utm_medium"], row["utm_campaign"], row["click_id"]) == expected
+
+
+def test_of_several_fields_an_empty_one_does_not_count(events: Events) -> None:
+    (row,) = events.take(pixel(page={"title": ""}, eventData={"title": "A title"}))
+    assert row["page_title"] == "A title"
 
 
 def test_the_other_shapes(events: Events) -> None:
@@ -363,6 +388,28 @@ def test_an_event_id_does_not_depend_on_the_object_that_it_comes_in(events: Even
     rows = events.take(pixel(n=0), pixel(n=1), pixel(n=2))
     assert rows[1]["event_id"] == alone["event_id"]
     assert len({row["event_id"] for row in rows}) == 3
+
+
+def test_events_that_lie_in_no_folder_of_a_site_are_those_of_the_site_that_they_name(events: Events) -> None:
+    folder = events.folder / "2026" / "01" / "12" / "10"
+    folder.mkdir(parents=True)
+    sent = [
+        pixel(eventId="1"),
+        pixel(eventId="1", siteId="other"),
+        {"user_id": 1, "created_at": 1768212000, "event": "x"},
+    ]
+    (folder / "events.jsonl").write_bytes(b"\n".join(map(line, sent)))
+    assert events.ingest("unknown").published
+    assert [(row["site_id"], row["declared_site_id"]) for row in events.rows("unknown")] == [
+        ("s", "s"),
+        ("other", "other"),
+        ("unknown", None),
+    ]
+
+
+def test_events_of_what_is_no_batch_are_kept(events: Events) -> None:
+    (row,) = events.take(pixel(eventType="order", events=[{"sku": 1}]))
+    assert json.loads(row["properties"]) == {"events": [{"sku": 1}]}
 
 
 def test_a_fingerprint_needs_three_things(events: Events) -> None:

@@ -128,7 +128,7 @@ def test_every_asset_has_the_one_partitioning(specs: list[dg.AssetSpec]) -> None
 def test_every_asset_function_has_a_return_annotation(defs: dg.Definitions) -> None:
     """Without one, a run over a range fails on its output."""
     found = [each for each in defs.assets or () if isinstance(each, dg.AssetsDefinition) and each.is_executable]
-    assert len(found) == 3
+    assert len(found) == 4
     for each in found:
         function: Any = each.op.compute_fn.decorated_fn
         assert inspect.signature(function).return_annotation is not inspect.Signature.empty, function
@@ -136,11 +136,13 @@ def test_every_asset_function_has_a_return_annotation(defs: dg.Definitions) -> N
 
 
 def test_checks_have_a_result_for_each_day_and_ours_are_described(defs: dg.Definitions) -> None:
-    from ingest.audit import CHECKS
+    from ingest.audit import checks_of
+    from ingest.datasets import DATASETS
 
     checks = list(defs.resolve_asset_graph().asset_check_keys)
-    of_raw = {key.name for key in checks if key.asset_key == dg.AssetKey("raw_access_logs")}
-    assert of_raw == {check.name for check in CHECKS}
+    for name, dataset in DATASETS.items():
+        of_raw = {key.name for key in checks if key.asset_key == dg.AssetKey(f"raw_{name}")}
+        assert of_raw == {check.name for check in checks_of(dataset)}
     for asset in ("daily_aggregates", "performance_entries"):
         assert any(key.asset_key == dg.AssetKey(asset) for key in checks), asset
     for each in defs.assets or ():

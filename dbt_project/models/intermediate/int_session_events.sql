@@ -1,16 +1,23 @@
 -- One row per event, with the session that it belongs to, of the sessions that begin on the days to be built.
-{%- set visitor = 'site_id, visitor_key' ~ (', client_session_id' if var('session_by') == 'client' else '') %}
 {%- set sessions = 'cut_at_campaign' if var('session_split_on_campaign') else 'cut_at_midnight' %}
-{%- set in_order = 'partition by ' ~ visitor ~ ' order by event_ts, event_id' %}
+{%- set identity = ["coalesce(stg_events.site_id || chr(31), '')", 'stg_events.visitor_key'] %}
+{%- if var('session_by') == 'client' %}
+{%- do identity.append("coalesce(chr(31) || stg_events.client_session_id, '')") %}
+{%- endif %}
 
--- Only what sorting needs: carrying all columns through it would take three times as long as joining them later.
+-- Sorting moves every row twice, so it carries only what sessions count of each event, and its key is a number: texts
+-- would take half as long again. What a session takes from one of its events alone is looked up later.
 with events as (
 
     select
+        {{ md5_number(identity | join(' || ')) }} as owner_number,
         stg_events.site_id,
         stg_events.visitor_key,
-        stg_events.client_session_id,
         stg_events.event_ts,
+        stg_events.event_id,
+        {%- if var('session_by') == 'client' %}
+            stg_events.client_session_id is not null as is_of_client,
+        {%- endif %}
         {%- if var('session_split_on_campaign') %}
         -- Null where the event names none.
             nullif(
@@ -24,8 +31,24 @@ with events as (
                 '|||'
             ) as campaign,
         {%- endif %}
-        stg_events.event_id
+        stg_events.user_id,
+        stg_events.host,
+        stg_events.path,
+        stg_events.is_bot,
+        stg_events.revenue,
+        stg_events.currency,
+        stg_events.event_type in ({{ quoted_list(var('page_view_event_types')) }}) as is_page_view,
+        stg_events.event_type in ({{ quoted_list(var('conversion_event_types')) }}) as is_conversion,
+        coalesce(int_traffic_sources.has_source, false) as has_source
     from {{ ref('stg_events') }} as stg_events
+    left join {{ ref('int_traffic_sources') }} as int_traffic_sources
+        on
+            stg_events.utm_source is not distinct from int_traffic_sources.utm_source
+            and stg_events.utm_medium is not distinct from int_traffic_sources.utm_medium
+            and stg_events.utm_campaign is not distinct from int_traffic_sources.utm_campaign
+            and stg_events.click_id_kind is not distinct from int_traffic_sources.click_id_kind
+            and stg_events.referrer_host is not distinct from int_traffic_sources.referrer_host
+            and stg_events.host is not distinct from int_traffic_sources.host
 
 ),
 
@@ -33,8 +56,10 @@ with_previous as (
 
     select
         *,
-        lag(event_ts) over ({{ in_order }}) as previous_ts
+        lag(event_ts) over in_order as previous_ts,
+        row_number() over in_order as place
     from events
+    window in_order as (partition by owner_number order by event_ts, event_id)
 
 ),
 
@@ -45,7 +70,7 @@ with_pauses as (
         previous_ts is null
         {%- if var('session_by') == 'client' %}
             or event_ts > previous_ts + case
-                when client_session_id is not null then interval '{{ var('session_client_timeout_seconds') }}' second
+                when is_of_client then interval '{{ var('session_client_timeout_seconds') }}' second
                 else interval '{{ var('session_timeout_seconds') }}' second
             end
         {%- else %}
@@ -61,13 +86,16 @@ with_chains as (
 
     select
         *,
-        row_number() over chain_so_far as place,
         max(case when is_after_pause then event_ts end) over chain_so_far as chain_start,
-        last_value(case when is_after_pause then event_id end ignore nulls) over chain_so_far as chain_event_id,
+        max(case when is_after_pause then place end) over chain_so_far as chain_place,
         max(case when is_first_of_day then event_ts end) over chain_so_far as day_start,
-        last_value(case when is_first_of_day then event_id end ignore nulls) over chain_so_far as day_event_id
+        max(case when is_first_of_day then place end) over chain_so_far as day_place
     from with_pauses
-    window chain_so_far as ({{ in_order }} rows between unbounded preceding and current row)
+    window
+        chain_so_far as (
+            partition by owner_number
+            order by place rows between unbounded preceding and current row
+        )
 
 ),
 
@@ -76,9 +104,9 @@ with_chains as (
 cut_at_midnight as (
 
     select
-        * exclude (chain_start, chain_event_id, day_start, day_event_id),
+        * exclude (chain_start, chain_place, day_start, day_place),
         case when is_cut then day_start else chain_start end as session_start,
-        case when is_cut then day_event_id else chain_event_id end as session_event_id
+        case when is_cut then day_place else chain_place end as session_place
     from (
         select
             *,
@@ -95,7 +123,7 @@ cut_at_midnight as (
         select
             *,
             last_value(campaign ignore nulls) over (
-                partition by {{ visitor }}, session_event_id
+                partition by owner_number, session_place
                 order by place rows between unbounded preceding and 1 preceding
             ) as campaign_in_effect
         from cut_at_midnight
@@ -105,20 +133,18 @@ cut_at_midnight as (
     cut_at_campaign as (
 
         select
-            * exclude (session_start, session_event_id),
+            * exclude (session_start, session_place),
             coalesce(max(case when is_cut_here then event_ts end) over session_so_far, session_start) as session_start,
-            coalesce(
-                last_value(case when is_cut_here then event_id end ignore nulls) over session_so_far, session_event_id
-            ) as session_event_id
+            coalesce(max(case when is_cut_here then place end) over session_so_far, session_place) as session_place
         from (
             select
                 *,
-                campaign <> coalesce(campaign_in_effect, '') and event_id <> session_event_id as is_cut_here
+                campaign <> coalesce(campaign_in_effect, '') and place <> session_place as is_cut_here
             from with_campaigns
         ) as marked
         window
             session_so_far as (
-                partition by {{ visitor }}, session_event_id
+                partition by owner_number, session_place
                 order by place rows between unbounded preceding and current row
             )
 
@@ -130,9 +156,9 @@ cut_at_midnight as (
     capped as (
 
         select
-            * exclude (session_start, session_event_id, piece),
+            * exclude (session_start, session_place, piece),
             min(event_ts) over piece_of_session as session_start,
-            first_value(event_id) over piece_of_session as session_event_id
+            min(place) over piece_of_session as session_place
         from (
             select
                 *,
@@ -143,66 +169,31 @@ cut_at_midnight as (
         ) as pieces
         window
             piece_of_session as (
-                partition by {{ visitor }}, session_event_id, piece
+                partition by owner_number, session_place, piece
                 order by place rows between unbounded preceding and current row
             )
 
     ),
 {%- endif %}
 
-of_built_days as (
-
-    select
-        site_id,
-        event_id,
-        session_start,
-        session_event_id,
-        place
-    from {{ 'capped' if var('session_cap_hours') else sessions }}
-    where {{ in_built_days('sessions', 'cast(session_start as date)') }}
-
-)
-
 select
-    stg_events.site_id,
-    stg_events.visitor_key,
-    stg_events.event_ts,
-    stg_events.event_id,
-    cast(of_built_days.session_start as date) as session_date,
-    of_built_days.session_start,
-    md5(
-        coalesce(stg_events.site_id, '') || '|' || stg_events.visitor_key || '|' || of_built_days.session_event_id
-    ) as session_id,
-    of_built_days.place,
-    stg_events.visitor_id,
-    stg_events.user_id,
-    stg_events.device_id,
-    stg_events.client_session_id,
-    stg_events.host,
-    stg_events.path,
-    stg_events.device_category,
-    stg_events.browser_family,
-    stg_events.os_family,
-    stg_events.country,
-    stg_events.region,
-    stg_events.city,
-    stg_events.language,
-    stg_events.is_bot,
-    stg_events.revenue,
-    stg_events.currency,
-    stg_events.event_type in ({{ quoted_list(var('page_view_event_types')) }}) as is_page_view,
-    stg_events.event_type in ({{ quoted_list(var('conversion_event_types')) }}) as is_conversion,
-    coalesce(int_traffic_sources.has_source, false) as has_source
-from of_built_days
-inner join {{ ref('stg_events') }} as stg_events
-    on
-        of_built_days.event_id = stg_events.event_id
-        and of_built_days.site_id is not distinct from stg_events.site_id
-left join {{ ref('int_traffic_sources') }} as int_traffic_sources
-    on
-        stg_events.utm_source is not distinct from int_traffic_sources.utm_source
-        and stg_events.utm_medium is not distinct from int_traffic_sources.utm_medium
-        and stg_events.utm_campaign is not distinct from int_traffic_sources.utm_campaign
-        and stg_events.click_id_kind is not distinct from int_traffic_sources.click_id_kind
-        and stg_events.referrer_host is not distinct from int_traffic_sources.referrer_host
-        and stg_events.host is not distinct from int_traffic_sources.host
+    owner_number,
+    session_place,
+    place,
+    site_id,
+    visitor_key,
+    event_ts,
+    event_id,
+    cast(session_start as date) as session_date,
+    session_start,
+    user_id,
+    host,
+    path,
+    is_bot,
+    revenue,
+    currency,
+    is_page_view,
+    is_conversion,
+    has_source
+from {{ 'capped' if var('session_cap_hours') else sessions }}
+where {{ in_built_days('sessions', 'cast(session_start as date)') }}

@@ -7,47 +7,104 @@
     restates={'before': 1, 'after': 30}
 ) }}
 
-with measured as (
+with counted as (
 
     select
-        session_date,
-        session_id,
-        any_value(site_id) as site_id,
-        any_value(visitor_key) as visitor_key,
-        {{ first_known('visitor_id', 'place') }} as visitor_id,
+        owner_number,
+        session_place,
         {{ last_known('user_id', 'place') }} as user_id,
-        {{ first_known('device_id', 'place') }} as device_id,
-        {{ first_known('client_session_id', 'place') }} as client_session_id,
-        min(event_ts) as session_start,
         max(event_ts) as session_end,
         count(*) as events,
         count(case when is_page_view then 1 end) as page_views,
         count(case when is_conversion then 1 end) as conversions,
-        -- Unlike currencies cannot be added up; an unknown one is unlike any other.
-        count(distinct case when revenue is not null then coalesce(currency, '') end) as currencies,
         sum(revenue) as revenue,
-        min(case when revenue is not null then currency end) as currency,
-        coalesce(
-            {{ first_known('case when is_page_view then path end', 'place') }}, {{ first_known('path', 'place') }}
-        ) as entry_page,
-        coalesce(
-            {{ last_known('case when is_page_view then path end', 'place') }}, {{ last_known('path', 'place') }}
-        ) as exit_page,
-        coalesce(
-            {{ first_known('case when is_page_view then host end', 'place') }}, {{ first_known('host', 'place') }}
-        ) as entry_host,
-        {{ first_known('device_category', 'place') }} as device_category,
-        {{ first_known('browser_family', 'place') }} as browser_family,
-        {{ first_known('os_family', 'place') }} as os_family,
-        {{ first_known('country', 'place') }} as country,
-        {{ first_known('region', 'place') }} as region,
-        {{ first_known('city', 'place') }} as city,
-        {{ first_known('language', 'place') }} as language,
-        min_by(event_id, place) as first_event_id,
+        -- Unlike currencies cannot be added up; an unknown one is unlike any other.
+        min(case when revenue is not null then coalesce(currency, '') end) as first_currency,
+        max(case when revenue is not null then coalesce(currency, '') end) as last_currency,
+        {{ first_known('path', 'place', preferred='is_page_view') }} as entry_page,
+        {{ last_known('path', 'place', preferred='is_page_view') }} as exit_page,
+        {{ first_known('host', 'place', preferred='is_page_view') }} as entry_host,
         min_by(event_id, case when has_source then place end) as source_event_id,
         coalesce(bool_or(is_bot), false) as is_bot
     from {{ ref('int_session_events') }}
-    group by session_date, session_id
+    group by owner_number, session_place
+
+),
+
+measured as (
+
+    select
+        session_starts.session_date,
+        session_starts.session_id,
+        session_starts.site_id,
+        session_starts.visitor_key,
+        session_starts.session_start,
+        session_starts.first_event_id,
+        coalesce(counted.source_event_id, session_starts.first_event_id) as source_event_id,
+        counted.user_id,
+        counted.session_end,
+        counted.events,
+        counted.page_views,
+        counted.conversions,
+        case when counted.first_currency = counted.last_currency then counted.revenue end as revenue,
+        case when counted.first_currency = counted.last_currency then nullif(counted.first_currency, '') end as currency,
+        counted.entry_page,
+        counted.exit_page,
+        counted.entry_host,
+        counted.is_bot
+    from counted
+    inner join {{ ref('int_session_starts') }} as session_starts
+        on
+            counted.owner_number = session_starts.owner_number
+            and counted.session_place = session_starts.session_place
+
+),
+
+-- What is taken from a session's first event, and from the one that brings its source: texts of a few events, which
+-- are read once.
+telling_events as (
+
+    select
+        stg_events.site_id,
+        stg_events.event_id,
+        stg_events.visitor_id,
+        stg_events.device_id,
+        stg_events.client_session_id,
+        stg_events.host,
+        stg_events.referrer,
+        stg_events.referrer_host,
+        stg_events.utm_source,
+        stg_events.utm_medium,
+        stg_events.utm_campaign,
+        stg_events.utm_term,
+        stg_events.utm_content,
+        stg_events.click_id,
+        stg_events.click_id_kind,
+        stg_events.device_category,
+        stg_events.browser_family,
+        stg_events.os_family,
+        stg_events.country,
+        stg_events.region,
+        stg_events.city,
+        stg_events.language,
+        stg_events.ip_hash,
+        stg_events.subnet_hash,
+        stg_events.user_agent
+    from {{ ref('stg_events') }} as stg_events
+    inner join (
+        select
+            site_id,
+            first_event_id as event_id
+        from measured
+        union
+        select
+            site_id,
+            source_event_id as event_id
+        from measured
+    ) as wanted
+        on
+            stg_events.event_id = wanted.event_id
+            and stg_events.site_id is not distinct from wanted.site_id
 
 ),
 
@@ -98,18 +155,18 @@ select
     measured.session_id,
     measured.site_id,
     measured.visitor_key,
-    measured.visitor_id,
+    first_events.visitor_id,
     measured.user_id,
-    measured.device_id,
-    measured.client_session_id,
+    first_events.device_id,
+    first_events.client_session_id,
     measured.session_start,
     measured.session_end,
     {{ seconds_between('measured.session_start', 'measured.session_end') }} as duration_seconds,
     measured.events,
     measured.page_views,
     measured.conversions,
-    cast(case when measured.currencies <= 1 then measured.revenue end as decimal(18, 4)) as revenue,
-    case when measured.currencies <= 1 then measured.currency end as currency,
+    cast(measured.revenue as decimal(18, 4)) as revenue,
+    measured.currency,
     measured.entry_page,
     measured.exit_page,
     measured.entry_host,
@@ -126,13 +183,13 @@ select
     int_traffic_sources.session_source as source,
     int_traffic_sources.session_medium as medium,
     int_traffic_sources.channel,
-    measured.device_category,
-    measured.browser_family,
-    measured.os_family,
-    measured.country,
-    measured.region,
-    measured.city,
-    measured.language,
+    first_events.device_category,
+    first_events.browser_family,
+    first_events.os_family,
+    first_events.country,
+    first_events.region,
+    first_events.city,
+    first_events.language,
     first_events.ip_hash,
     first_events.subnet_hash,
     first_events.user_agent,
@@ -146,13 +203,13 @@ select
 from measured
 inner join numbered
     on measured.session_id = numbered.session_id
-left join {{ ref('stg_events') }} as first_events
+left join telling_events as first_events
     on
         measured.first_event_id = first_events.event_id
         and measured.site_id is not distinct from first_events.site_id
-left join {{ ref('stg_events') }} as source_events
+left join telling_events as source_events
     on
-        coalesce(measured.source_event_id, measured.first_event_id) = source_events.event_id
+        measured.source_event_id = source_events.event_id
         and measured.site_id is not distinct from source_events.site_id
 left join {{ ref('int_traffic_sources') }} as int_traffic_sources
     on

@@ -28,8 +28,12 @@ views as (
         0 as entries,
         0 as exits
     from {{ ref('int_session_events') }} as session_events
+    inner join {{ ref('int_session_starts') }} as session_starts
+        on
+            session_events.owner_number = session_starts.owner_number
+            and session_events.session_place = session_starts.session_place
     inner join of_built_days
-        on session_events.session_id = of_built_days.session_id
+        on session_starts.session_id = of_built_days.session_id
     where session_events.is_page_view
     group by of_built_days.session_date, of_built_days.site_id, of_built_days.is_bot, session_events.path
 

@@ -12,13 +12,12 @@ select
         'event:' || events.event_id
     ) as visitor_key
 from {{ source('raw', 'events') }} as events
-where not exists (
-    select 1
-    from {{ ref('stg_events__duplicates') }} as duplicates
-    where
+-- A join, because engines evaluate `not exists` over so many columns at several times its cost.
+left join {{ ref('stg_events__duplicates') }} as duplicates
+    on
         events.event_date = duplicates.event_date
         and events.source_date = duplicates.source_date
         and events.source_object = duplicates.source_object
         and events.source_line = duplicates.source_line
         and coalesce(events.batch_index, -1) = coalesce(duplicates.batch_index, -1)
-)
+where duplicates.source_line is null
