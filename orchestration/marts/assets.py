@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
 from dagster_dbt.asset_specs import build_dbt_asset_specs
 
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
@@ -52,7 +52,9 @@ class Translator(DagsterDbtTranslator):
 
 
 def _specs(found: Mapping[str, Any]) -> list[dg.AssetSpec]:
-    return list(build_dbt_asset_specs(manifest=found, dagster_dbt_translator=Translator()))
+    # Two sources may read the same raw files, one of them in a wider window.
+    settings = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
+    return list(build_dbt_asset_specs(manifest=found, dagster_dbt_translator=Translator(settings)))
 
 
 def _checks(found: Mapping[str, Any]) -> dict[str, dg.AssetCheckSpec]:
