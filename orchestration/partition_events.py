@@ -7,7 +7,7 @@ at its end, naming the bad ones.
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -105,12 +105,14 @@ def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     return found
 
 
-def finish(context: dg.AssetExecutionContext, bad: Mapping[str, str]) -> Iterator[dg.Output[None]]:
-    """Ends a step over several days, `bad` being those that failed and why.
+def finish(
+    context: dg.AssetExecutionContext, bad: Mapping[str, str], partly: Collection[str] = ()
+) -> Iterator[dg.Output[None]]:
+    """Ends a step over several days, `bad` being those that failed and why; of those in `partly`, a part is good.
 
-    The good days go on to the next step. The run fails where no day is left, and in its last step.
+    What is good goes on to the next step. The run fails where nothing is left, and in its last step.
     """
-    if bad and (is_last(context) or len(bad) == len(context.partition_keys)):
+    if bad and (is_last(context) or len(bad.keys() - set(partly)) == len(context.partition_keys)):
         raise failed(bad)
     names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
     for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:

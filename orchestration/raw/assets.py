@@ -114,6 +114,7 @@ def _ingest(
 ) -> Iterator[dg.Output[None]]:
     days = days_of(context)
     bad: dict[str, str] = {}
+    partly: set[str] = set()
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
         source = lakehouse.sources().get(dataset.name)
@@ -126,9 +127,11 @@ def _ingest(
                 results = _ingest_day(context, work, day)
                 _report(context, RAW_ASSETS[dataset.name], day, results)
                 refused = [_refusal(result) for result in results if not result.published]
+                if 0 < len(refused) < len(results):
+                    partly.add(day)
                 if refused:
                     bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
-    yield from finish(context, bad)
+    yield from finish(context, bad, partly)
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
