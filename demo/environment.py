@@ -99,7 +99,7 @@ def made_up_events(days: Sequence[Day], bad: tuple[str, int] | None = None) -> l
 
 def load_events(environment: Environment, days: Sequence[EventDay]) -> int:
     """Puts the days' event objects into the embedded S3. Returns their number."""
-    return len(event_files.write_days(days, environment.put, EVENTS_PREFIX))
+    return len(event_files.write_days(days, environment.put))
 
 
 def load(environment: Environment, days: Sequence[Day], late: bool = False) -> int:

@@ -105,12 +105,15 @@ def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     return found
 
 
-def finish(context: dg.AssetExecutionContext, bad: Mapping[str, str]) -> Iterator[dg.Output[None]]:
+def finish(
+    context: dg.AssetExecutionContext, bad: Mapping[str, str], goes_on: bool = False
+) -> Iterator[dg.Output[None]]:
     """Ends a step over several days, `bad` being those that failed and why.
 
-    The good days go on to the next step. The run fails where no day is left, and in its last step.
+    The good days go on to the next step. The run fails in its last step, and where no day is left, unless it
+    `goes_on` for what does not depend on this step.
     """
-    if bad and (is_last(context) or len(bad) == len(context.partition_keys)):
+    if bad and (is_last(context) or (len(bad) == len(context.partition_keys) and not goes_on)):
         raise failed(bad)
     names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
     for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:

@@ -16,7 +16,9 @@ from orchestration.partition_events import (
     days_of,
     explained,
     finish,
+    is_last,
     partitioned_check,
+    refusals,
     report_check,
     report_materialized,
 )
@@ -111,7 +113,8 @@ def build_dbt_models() -> dg.AssetsDefinition:
             for window in consecutive(ready):
                 result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
         _report(context, result, checks)
-        yield from finish(context, bad | result.refused())
+        above = refusals(context.instance, context.run_id) if is_last(context) else {}
+        yield from finish(context, above | bad | result.refused())
 
     return dbt_models
 

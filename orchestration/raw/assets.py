@@ -114,9 +114,12 @@ def _ingest(
 ) -> Iterator[dg.Output[None]]:
     days = days_of(context)
     bad: dict[str, str] = {}
+    has_others = False
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
-        source = lakehouse.sources().get(dataset.name)
+        sources = lakehouse.sources()
+        has_others = len(sources) > 1
+        source = sources.get(dataset.name)
         if source is None:
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
@@ -128,7 +131,8 @@ def _ingest(
                 refused = [_refusal(result) for result in results if not result.published]
                 if refused:
                     bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
-    yield from finish(context, bad)
+    # What the other dataset is made into does not depend on this one.
+    yield from finish(context, bad, goes_on=has_others)
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
