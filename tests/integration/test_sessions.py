@@ -171,7 +171,7 @@ def test_a_day_without_events_stops_no_other_mart_and_no_other_day(
 
     assert done.returncode == 0, done.stdout
     entries = report(target)
-    assert {model for model, _ in entries} == {*MODELS, "daily_aggregates"}
+    assert {model for model, _ in entries} == {*MODELS, "ad_click_sessions", "daily_aggregates"}
     status = {key: entry["status"] for key, entry in entries.items()}
     for model in MODELS:
         assert [status[model, day] for day in DAYS] == ["published", "absent", "published"]
