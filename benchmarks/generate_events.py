@@ -1,8 +1,8 @@
 """A day of made-up events of one site, as hourly gzip JSONL: the same bytes each time. `ensure_events` is the way in.
 
 Of N events: four in five are pixel events, the rest site events; N/15 visitors, density ~ rank^-1/2, in sessions of
-some 6 events; N/40 addresses and 800 user agents; 3,000 pages; one in five lands with UTM parameters, one in twenty
-with a gclid; 850 bytes an event, 45 with gzip level 6.
+1 to 11 events, half a minute apart on average; N/40 addresses and 800 user agents; 3,000 pages in each of 40 sections;
+one in five lands with UTM parameters, one in twenty with a gclid; 850 bytes an event, 45 with gzip level 6.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.generate import DAY
 
-VERSION = 1
+VERSION = 2
 SEED = 20_260_112
 SITE = "example.com"
 PAGES = 3_000
@@ -59,13 +59,18 @@ def write_events(folder: Path, events: int) -> None:
 
 
 def _hour(rng: random.Random, hour: int, count: int, events: int) -> Iterator[dict[str, Any]]:
-    """The events of an hour, in the order of their time; visitors go on where they were."""
+    """The events of an hour, session by session, in the order of their time."""
     start = datetime.fromisoformat(f"{DAY}T{hour:02}:00:00")
-    for number in range(count):
-        at = start + timedelta(milliseconds=int(3_600_000 * number / count))
+    planned: list[tuple[int, int]] = []  # (milliseconds into the hour, visitor)
+    while len(planned) < count:
         visitor = int(rng.random() ** 2 * events / 15)
+        at = rng.randrange(3_300_000)
+        for _ in range(min(rng.randint(1, 11), count - len(planned))):
+            planned.append((min(at, 3_599_999), visitor))
+            at += rng.randrange(60_000)
+    for number, (milliseconds, visitor) in enumerate(sorted(planned)):
         page = f"/section{visitor % 40}/page{rng.randrange(PAGES)}"
-        time = at.isoformat(timespec="milliseconds") + "Z"
+        time = (start + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds") + "Z"
         event = _pixel if visitor % 5 else _site
         yield event(rng, visitor, hour, page, time, number)
 
