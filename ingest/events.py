@@ -32,7 +32,7 @@ from ingest.event_shapes import (
     structure,
     type_problem,
 )
-from ingest.event_sql import CAMPAIGNS, MACROS, PLACES, TRAIT, UTM, columns_query, types_of
+from ingest.event_sql import CAMPAIGNS, COLUMN_TYPES, MACROS, PLACES, TRAIT, UTM, columns_query, types_of
 from ingest.ids import device_fingerprints, known_ids
 from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line, scrub_text_column
 from ingest.schema import EVENTS, arrow_schema
@@ -398,7 +398,9 @@ class _Found:
 
     def table(self) -> pa.Table:
         """All events, in the order of the lines and of their places in a batch."""
-        table = pa.concat_tables(self.tables)
+        table = pa.concat_tables(self.tables, promote_options="default")
+        for name in COLUMN_TYPES.keys() - set(table.column_names):
+            table = table.append_column(name, pa.nulls(len(table), COLUMN_TYPES[name]))
         if len(self.tables) > 1:
             order = np.lexsort([table.column("batch_index").fill_null(-1).to_numpy(), table.column("row").to_numpy()])
             table = table.take(pa.array(order))

@@ -171,7 +171,8 @@ _PRIVATE_NAMES = (
     "birth_?(?:day|date)|date_?of_?birth|dob|ssn|password|passwd|pwd|secret|card_?number|cc_?number|cvv|cvc|iban|"
     "street(?:_?address)?|address(?:_?line)?_?[0-9]?|postal_?code|zip(?:_?code)?)|"
     "(?:customer|client|contact|person|recipient|card_?holder|billing|shipping|your|my)_?name|"
-    "(?:[a-z]{1,12}_?)?ip(?:_?addr(?:ess)?)?|remote_?addr(?:ess)?|(?:x_)?forwarded(?:_?for)?"
+    "(?:(?:client|user|remote|real|source|src|visitor|customer|public|private|local|peer|sender|request|login|last|"
+    "current|your|my)_?)?ip(?:v[46])?(?:_?addr(?:ess)?)?|remote_?addr(?:ess)?|(?:x_)?forwarded(?:_?for)?"
 ).replace("_?", "[_ -]?")
 # What is filled in or tells of a person: a plain `name` in there is theirs, elsewhere it is a product's or a form's.
 _PEOPLE = (
@@ -214,7 +215,8 @@ _ESCAPED_ASCII = re.compile(r"\\+u00([2-7][0-9A-Fa-f])")
 _TEXT_ADDRESS_SUSPECT = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|:[0-9A-Fa-f]{0,4}:"
 # How such names end: RE2 is fast while it has little to count.
 _ENDS = (
-    "(?:mail|address|phone|tel|mobile|cell|msisdn|fax|number|no|line)_?[0-9]?s?|"
+    "(?:mail|address|phone|tel|mobile|cell|msisdn|fax|(?:phone|tel|telephone|mobile|cell|msisdn|fax|card|cc)_?(?:number|no)|"
+    "address_?line)_?[0-9]?s?|"
     "(?:first|middle|last|full|maiden|given|family|customer|client|contact|person|recipient|holder|billing|shipping|"
     "your|my)_?name|[fl]name|surname|birth_?day|birth_?date|of_?birth|dob|ssn|password|passwd|pwd|secret|cvv|cvc|iban|"
     "street|postal_?code|zip|zip_?code|ip|addr|forwarded|forwarded_?for"
