@@ -32,7 +32,7 @@ def command(folder: Path) -> int:
     formats, runs the pipeline over them, lets an object arrive late, and shows what MongoDB holds in the end.
 
     The logs of one day and the events of one site are bad, and are stopped. Needs no account and no server;
-    takes about a minute.
+    takes a minute or two.
     """
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()) and not (folder / "demo").exists():
