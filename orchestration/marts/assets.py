@@ -106,7 +106,9 @@ def build_dbt_models() -> dg.AssetsDefinition:
             datasets = [ACCESS_LOGS, EVENTS] if settings.events else [ACCESS_LOGS]
             ready = [day for day in days if any(is_published(lake, day, dataset) for dataset in datasets)]
             bad = {
-                day: f"{_named(datasets)} has no published partition of this day" for day in days if day not in ready
+                day: f"{_named(datasets)} has no published partition of this day to build on"
+                for day in days
+                if day not in ready
             }
             result = WindowResult()
             arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
