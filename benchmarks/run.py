@@ -332,6 +332,7 @@ def write_results(folder: Path, facts: dict[str, Any], results: list[tuple[Secti
             for section, lines in results
         ],
     }
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value is not None)
     text = [
