@@ -31,7 +31,7 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="clicklake", message="clicklake %(version)s")
 def cli() -> None:
-    """A tracking lakehouse: access logs become daily numbers, one audited day at a time.
+    """A tracking lakehouse: access logs and events become daily numbers and sessions, one audited day at a time.
 
     Settings are CLICKLAKE_… variables, from the environment or a .env file; docs/settings.md lists them.
     `clicklake demo` needs none, and `clicklake services` starts what a first try needs.
