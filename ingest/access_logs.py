@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.clients import Clients
-from ingest.columns import DICTIONARY, codes_of, is_null, map_distinct, remapped
+from ingest.columns import DICTIONARY, codes_of, count_of_each, is_null, map_distinct, remapped
 from ingest.encoding import decode_once, decode_parameter, decode_user_agent
 from ingest.enrich import Geo, Remembered
 from ingest.log_files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
@@ -125,8 +125,8 @@ class AccessLogParser:
             id_hash=self._hashes(ids),
             has_id=ids.is_valid().to_numpy(zero_copy_only=False) if ids.null_count else np.ones(len(ids), dtype=bool),
             rejects=_rejects(batch, rejected, reasons),
-            rows_read=_count(batch.object_index),
-            unreadable_numbers=_count(np.repeat(batch.object_index, unreadable)),
+            rows_read=count_of_each(batch.object_index),
+            unreadable_numbers=count_of_each(np.repeat(batch.object_index, unreadable)),
         )
 
     def _reasons(self, batch: RawBatch, time_us: np.ndarray, path: pa.Array, status: pa.Array) -> dict[int, str]:
@@ -300,13 +300,6 @@ def _first_bytes(values: pa.Array) -> np.ndarray:
     words = np.ndarray((len(content) - 3,), dtype="<u4", buffer=content, strides=(1,))  # one at every byte
     masks = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
     return words[offsets[:-1]] & masks[np.minimum(np.diff(offsets), 4)]
-
-
-def _count(object_index: np.ndarray) -> dict[int, int]:
-    if not len(object_index):
-        return {}
-    indices, counts = np.unique(object_index, return_counts=True)
-    return dict(zip(indices.tolist(), counts.tolist(), strict=True))
 
 
 def _rejects(batch: RawBatch, rows: np.ndarray, reasons: dict[int, str]) -> list[Reject]:

@@ -114,7 +114,7 @@ def _without_long_lines(line: int, data: bytes) -> Iterator[Lines]:
     stretch = MAX_LINE_BYTES // 2
     starts = range(0, len(data) - stretch, stretch)
     if all(data.find(b"\n", start, start + stretch) >= 0 for start in starts):
-        yield Lines(line, data, _count_lines(data))
+        yield Lines(line, data, count_lines(data))
         return
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1
     begins = np.concatenate([[0], ends[:-1]])
@@ -123,13 +123,13 @@ def _without_long_lines(line: int, data: bytes) -> Iterator[Lines]:
         begin, end = int(begins[number]), int(ends[number])
         if begin > after:
             before = data[after:begin]
-            yield Lines(line, before, _count_lines(before))
-            line += _count_lines(before)
+            yield Lines(line, before, count_lines(before))
+            line += count_lines(before)
         yield Lines(line, data[begin : begin + MAX_LINE_BYTES], 1, too_long=True)
         line, after = line + 1, end
     if after < len(data):
-        yield Lines(line, data[after:], _count_lines(data[after:]))
+        yield Lines(line, data[after:], count_lines(data[after:]))
 
 
-def _count_lines(data: bytes) -> int:
+def count_lines(data: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE))  # 3 times as fast as bytes.count

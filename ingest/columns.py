@@ -34,6 +34,12 @@ def map_distinct(values: pa.DictionaryArray, function: Callable[[str], str]) -> 
     return remapped(values, pa.array([function(value) for value in values.dictionary.to_pylist()], pa.string()))
 
 
+def count_of_each(values: np.ndarray) -> dict[int, int]:
+    """How often each number is there."""
+    found, counts = np.unique(values, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+
 def single(values: pa.ChunkedArray | pa.Array) -> pa.Array:
     """One array, whatever pieces it came in."""
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

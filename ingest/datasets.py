@@ -24,7 +24,7 @@ class Dataset:
 
     by_site: each site's objects of a day are a partition of their own, judged on their own.
     plain_columns: nearly every value differs, so that a Parquet dictionary would be tried and given up.
-    kinds: rows of one kind share row groups, so that a reader of one skips the others.
+    kinds: the rows of each kind; those of one share row groups, so that a reader of one skips the others.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Dataset:
     plain_columns: frozenset[str]
     pieces: Callable[[BinaryIO, int, ObjectFacts], Iterator[Any]]
     batches: Callable[[Iterable[Any]], Iterator[Any]]
-    kinds: Callable[[pa.Table], dict[str, pa.Array]]
+    kinds: Callable[[pa.Table], dict[str, pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Partition:
 Parse = Callable[[Any], ParsedBatch]
 
 
-def _ad_or_other(rows: pa.Table) -> dict[str, pa.Array]:
+def _ad_or_other(rows: pa.Table) -> dict[str, pa.Table]:
     is_ad = pc.is_in(rows.column("request_type").cast(pa.string()), pa.array(list(REQUEST_TYPES.values())))
-    return {"ad": is_ad, "other": pc.invert(is_ad)}
+    return {"ad": rows.filter(is_ad), "other": rows.filter(pc.invert(is_ad))}
 
 
-def _all_alike(rows: pa.Table) -> dict[str, pa.Array]:
-    return {"event": pa.repeat(pa.scalar(True), len(rows))}
+def _all_alike(rows: pa.Table) -> dict[str, pa.Table]:
+    return {"event": rows}
 
 
 ACCESS_LOGS = Dataset(

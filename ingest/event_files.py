@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.blocks import MAX_LINE_BYTES, BlockReader, Lines, whole_lines
+from ingest.blocks import MAX_LINE_BYTES, BlockReader, Lines, count_lines, whole_lines
 from ingest.log_files import ObjectFacts
 
 BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
@@ -95,17 +95,14 @@ def _lines(blocks: Iterable[bytes], reader: BlockReader, object_index: int) -> I
 
 def _cut(lines: Lines, object_index: int) -> Iterator[EventPiece]:
     """In pieces of about `BATCH_BYTES`."""
-    data, line = lines.data, lines.first_line
-    start = 0
-    while start < len(data):
-        end = len(data)
-        if end - start > BATCH_BYTES + MAX_LINE_BYTES:
-            end = data.index(b"\n", start + BATCH_BYTES) + 1
-        piece = data[start:end] if start or end < len(data) else data
-        count = int(np.count_nonzero(np.frombuffer(piece, dtype=np.uint8) == _NEWLINE))
+    data, line, left = lines.data, lines.first_line, lines.count
+    while len(data) > BATCH_BYTES + MAX_LINE_BYTES:
+        end = data.index(b"\n", BATCH_BYTES) + 1
+        piece, data = data[:end], data[end:]
+        count = count_lines(piece)
         yield EventPiece(object_index, line, piece, count)
-        line += count
-        start = end
+        line, left = line + count, left - count
+    yield EventPiece(object_index, line, data, left)
 
 
 def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece]:
@@ -122,7 +119,7 @@ def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece
     while True:
         position = _behind(text, position, "[" if number == 1 else "")
         found = None
-        if position < len(text) and text[position] not in "]":
+        if position < len(text) and text[position] != "]":
             try:
                 _, end = decoder.raw_decode(text, position)
                 found = text[position:end]

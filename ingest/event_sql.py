@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingest.event_shapes import Field, Structure, pointer
+from ingest.event_shapes import Field, Structure, object_paths, pointer
 from ingest.ids import PLACEHOLDERS
 
 UTM = ("source", "medium", "campaign", "term", "content")
@@ -52,6 +52,7 @@ _TEXTS = (
 TRAIT = "\x1f"  # between what is known of a device
 
 
+_NOTHING = "cast(null as varchar)"
 _ALWAYS = ("event_us", "shape", "is_unreadable", "too_long")
 _READS = re.compile(r"\b[vj]\[|\bj_left\b")
 # The columns that a query finds, beside `row`, `batch_index` and `types`; one that it leaves out is null throughout.
@@ -87,7 +88,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         several = texts(column)
         macro = "nullif({}, '')" if macro == "{}" and len(several) > 1 else macro  # an empty one is not known
         found = [macro.format(text) for text in several]
-        return f"coalesce({', '.join(found)})" if found else "cast(null as varchar)"
+        return f"coalesce({', '.join(found)})" if found else _NOTHING
 
     def number(column: str, kind_of: str) -> str:
         return f"coalesce({', '.join(f'try_cast({text} as {kind_of})' for text in texts(column)) or 'null'})::{kind_of}"
@@ -96,7 +97,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         found = [
             f"nullif(j[{json_at + n}]::varchar, 'null')" for n, each in enumerate(sources, 1) if each.column == column
         ]
-        return f"coalesce({', '.join(found)})" if found else "cast(null as varchar)"
+        return f"coalesce({', '.join(found)})" if found else _NOTHING
 
     unreadable = [
         f"({text} is not null and try_cast({text} as {of}) is null and not regexp_full_match({text}, '\\s*'))"
@@ -123,7 +124,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         "too_long": _length_problem(readable, at),
         "properties": _properties(kind.left or {}, left) if patch is None else _without_empty(kind, "j_left::varchar"),
     }
-    if page != "cast(null as varchar)":  # either an address or a path
+    if texts("page"):  # either an address or a path
         columns["url"] = f"coalesce({columns['url']}, case when contains({page}, '://') then {page} end)"
         columns["path"] = f"coalesce({columns['path']}, case when not contains({page}, '://') then {page} end)"
     columns["device_fingerprint"] = known("device_fingerprint")
@@ -213,7 +214,7 @@ def _length_problem(readable: Sequence[Field], at: Mapping[Any, int]) -> str:
             cases.append(f"when {is_longer} then '{each.name}: longer than {each.max_length}'")
         if each.min_length:
             cases.append(f"when length({text}) < {each.min_length} then '{each.name}: shorter than {each.min_length}'")
-    return f"case {' '.join(cases)} end" if cases else "cast(null as varchar)"
+    return f"case {' '.join(cases)} end" if cases else _NOTHING
 
 
 def _traits(known: Any) -> str:
@@ -230,7 +231,7 @@ def _traits(known: Any) -> str:
 def _properties(left: Mapping[str, Any], paths: list[tuple[str, ...]]) -> str:
     """The leftover fields as JSON text, put together from their extracted values `j`."""
     if not left:
-        return "cast(null as varchar)"
+        return _NOTHING
     numbers = iter(range(1, len(paths) + 1))
 
     def text(tree: Mapping[str, Any]) -> str:
@@ -258,3 +259,27 @@ def _list(texts: Any) -> str:
 
 def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+# The keys of each object of an event that makes its structure.
+KEYS = f"json_keys(line, {_list(pointer(path) or '$' for path in object_paths())})"
+
+# Batches in `lines` → their children, each with what it inherits; `origin` tells the batch apart from others.
+CHILDREN = """
+with batches as (
+    select row, position as parent, line, md5(line) as origin,
+        json_merge_patch(line, '{"events":null,"eventType":null,"eventId":null}') as base,
+        json_extract(line, '/timestamp') as time,
+        unnest(json_extract(line, '$.events[*]')) as child,
+        generate_subscripts(json_extract(line, '$.events[*]'), 1) - 1 as batch_index
+    from lines where json_type(line, '/events') = 'ARRAY'
+)
+select row, parent, cast(batch_index as bigint) as batch_index, origin,
+    cast(case
+        when json_type(child) <> 'OBJECT' then child
+        when json_type(child, '/timestamp') = 'NULL' and time is not null
+            then json_merge_patch(json_merge_patch(base, child), '{"timestamp":' || time || '}')
+        else json_merge_patch(base, child)
+    end as varchar) as line
+from batches order by parent, batch_index
+"""

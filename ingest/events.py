@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ingest.access_logs import MAX_REJECT_BYTES, ParsedBatch, Reject
 from ingest.clients import Clients
-from ingest.columns import DICTIONARY, is_null, single
+from ingest.columns import DICTIONARY, count_of_each, is_null, remapped, single
 from ingest.enrich import Geo
 from ingest.event_files import EventBatch
 from ingest.event_shapes import (
@@ -28,11 +28,21 @@ from ingest.event_shapes import (
     columns_taken,
     everything,
     object_paths,
-    pointer,
     structure,
     type_problem,
 )
-from ingest.event_sql import CAMPAIGNS, COLUMN_TYPES, MACROS, PLACES, TRAIT, UTM, columns_query, types_of
+from ingest.event_sql import (
+    CAMPAIGNS,
+    CHILDREN,
+    COLUMN_TYPES,
+    KEYS,
+    MACROS,
+    PLACES,
+    TRAIT,
+    UTM,
+    columns_query,
+    types_of,
+)
 from ingest.ids import device_fingerprints, known_ids
 from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line, scrub_text_column
 from ingest.schema import EVENTS, arrow_schema
@@ -58,6 +68,7 @@ MAX_FUTURE = 24 * HOUR
 MIN_LINES = 1_000  # of a structure in a batch, for a query of its own: planning one takes as long as reading so many
 SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
+_VERSION_MARK = "#version "  # between the keys of an event and its version
 MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
 
 # Text that comes out of a dictionary, because few of its values differ; the rest is plain.
@@ -134,8 +145,7 @@ class EventParser:
 
     def _signed(self, found: _Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
         """The lines that are JSON, and the keys of each as one text; with the version behind, where any names one."""
-        keys = f"json_keys(line, {_POINTERS})::varchar"
-        sql = f"select {keys} as text from lines"  # noqa: S608 - of our own schemas
+        sql = f"select {KEYS}::varchar as text from lines"  # noqa: S608 - of our own schemas
         try:
             texts = self._run(sql, lines)
         except duckdb.InvalidInputException:
@@ -145,7 +155,7 @@ class EventParser:
         signatures = single(single(texts.column("text")).dictionary_encode())
         if pc.any(pc.match_substring(signatures.dictionary, VERSION_KEY)).as_py():
             version = f"coalesce(json_extract_string(line, '/{VERSION_KEY}'), '1')"
-            sql = f"select {keys} || '{_VERSION_MARK}' || {version} as text from lines"  # noqa: S608
+            sql = f"select {KEYS}::varchar || '{_VERSION_MARK}' || {version} as text from lines"  # noqa: S608
             texts = self._run(sql, lines)
             signatures = single(single(texts.column("text")).dictionary_encode())
         return lines, signatures
@@ -179,7 +189,7 @@ class EventParser:
                 new = list(range(len(texts)))
             _, first = np.unique(codes, return_index=True)
             samples = lines.take(pa.array(first[new]))
-            keys = self._run(f"select json_keys(line, {_POINTERS}) as keys from lines", samples)  # noqa: S608
+            keys = self._run(f"select {KEYS} as keys from lines", samples)  # noqa: S608
             for code, found in zip(new, keys.column("keys").to_pylist(), strict=True):
                 known = {path: each for path, each in zip(object_paths(), found, strict=True) if each}
                 version = texts[code].rpartition(_VERSION_MARK)[2] if VERSION_KEY in known.get((), ()) else "1"
@@ -193,7 +203,7 @@ class EventParser:
         batches = found.numbered(lines.filter(is_batch))
         if not len(batches):
             return lines
-        children = self._run(_CHILDREN, batches)
+        children = self._run(CHILDREN, batches)
         with_children = set(children.column("parent").to_pylist())
         for position in range(len(batches)):
             if position not in with_children:
@@ -262,8 +272,10 @@ class EventParser:
             id_hash=self._hashes(columns["site_id"], columns["event_id"]),
             has_id=np.ones(len(table), dtype=bool),
             rejects=rejects,
-            rows_read=_count(np.concatenate([object_index, [each.object_index for each in rejects]]).astype(np.int64)),
-            unreadable_numbers=_count(object_index[columns["is_unreadable"].to_numpy(zero_copy_only=False)]),
+            rows_read=count_of_each(
+                np.concatenate([object_index, [each.object_index for each in rejects]]).astype(np.int64)
+            ),
+            unreadable_numbers=count_of_each(object_index[columns["is_unreadable"].to_numpy(zero_copy_only=False)]),
         )
 
     def _columns(self, table: pa.Table, time_us: np.ndarray, batch: EventBatch) -> dict[str, pa.Array]:
@@ -272,7 +284,7 @@ class EventParser:
         columns["source_line"] = pa.array(batch.line[columns["row"].to_numpy()])
         columns |= self._clients.agent_columns(columns.pop("user_agent").dictionary_encode())
         agents = columns["user_agent"]
-        columns["user_agent"] = pa.DictionaryArray.from_arrays(agents.indices, scrub_column(agents.dictionary))
+        columns["user_agent"] = remapped(agents, scrub_column(agents.dictionary))
         columns |= self._clients.address_columns(columns.pop("ip").dictionary_encode())
         columns |= self._address_parts(columns)
         for name in ("country", "region", "city"):
@@ -290,9 +302,7 @@ class EventParser:
 
     def _site_ids(self, declared: pa.Array) -> pa.Array:
         if self._site is not None:
-            return pa.DictionaryArray.from_arrays(
-                pa.array(np.zeros(len(declared), np.int32)), pa.array([self._site], pa.string())
-            ).cast(pa.string())
+            return pa.repeat(pa.scalar(self._site), len(declared))
         return declared.fill_null(UNKNOWN_SITE)
 
     def _address_parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
@@ -303,9 +313,9 @@ class EventParser:
         parts = {
             "url": page["text"],
             "host": page["host"],
-            "path": _first(page["path"], _by_value(columns["path"], _clean)),
-            "click_id": _first(in_url["click_id"], sent["click_id"]),
-            "click_id_kind": _first(in_url["click_id_kind"], sent["click_id_kind"]),
+            "path": pc.coalesce(page["path"], _by_value(columns["path"], _clean)),
+            "click_id": pc.coalesce(in_url["click_id"], sent["click_id"]),
+            "click_id_kind": pc.coalesce(in_url["click_id_kind"], sent["click_id_kind"]),
         }
         referrer = self._by_distinct(columns["referrer"], PLACES)
         parts |= {"referrer": referrer["text"], "referrer_host": referrer["host"]}
@@ -407,32 +417,6 @@ class _Found:
         return table
 
 
-def _list(texts: Iterable[str]) -> str:
-    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
-
-
-_POINTERS = _list(pointer(path) or "$" for path in object_paths())
-_VERSION_MARK = "#version "
-_CHILDREN = """
-with batches as (
-    select row, position as parent, line, md5(line) as origin,
-        json_merge_patch(line, '{"events":null,"eventType":null,"eventId":null}') as base,
-        json_extract(line, '/timestamp') as time,
-        unnest(json_extract(line, '$.events[*]')) as child,
-        generate_subscripts(json_extract(line, '$.events[*]'), 1) - 1 as batch_index
-    from lines where json_type(line, '/events') = 'ARRAY'
-)
-select row, parent, cast(batch_index as bigint) as batch_index, origin,
-    cast(case
-        when json_type(child) <> 'OBJECT' then child
-        when json_type(child, '/timestamp') = 'NULL' and time is not null
-            then json_merge_patch(json_merge_patch(base, child), '{"timestamp":' || time || '}')
-        else json_merge_patch(base, child)
-    end as varchar) as line
-from batches order by parent, batch_index
-"""
-
-
 def _without_events(rejects: list[Reject]) -> ParsedBatch:
     nothing = np.empty(0, dtype=np.int64)
     return ParsedBatch(
@@ -442,7 +426,7 @@ def _without_events(rejects: list[Reject]) -> ParsedBatch:
         id_hash=nothing.astype(np.uint64),
         has_id=nothing.astype(bool),
         rejects=rejects,
-        rows_read=_count(np.array([each.object_index for each in rejects], dtype=np.int64)),
+        rows_read=count_of_each(np.array([each.object_index for each in rejects], dtype=np.int64)),
         unreadable_numbers={},
     )
 
@@ -462,7 +446,7 @@ def _is_too_deep(text: str) -> bool:
     except RecursionError:
         return True
     except ValueError:
-        return False
+        pass  # no JSON; that is found out later
     return False
 
 
@@ -497,18 +481,9 @@ _MEANING = {
 }
 
 
-def _first(*columns: pa.Array) -> pa.Array:
-    return pc.coalesce(*columns)
-
-
 def _any_known(columns: Iterable[pa.Array]) -> pa.Array:
     return pa.array(~np.logical_and.reduce([is_null(column) for column in columns]))
 
 
 def _microseconds(hour: str) -> int:
     return int(datetime.fromisoformat(f"{hour[:10]}T{hour[11:13]}:00:00+00:00").timestamp()) * 1_000_000
-
-
-def _count(object_index: np.ndarray) -> dict[int, int]:
-    indices, counts = np.unique(object_index, return_counts=True)
-    return dict(zip(indices.tolist(), counts.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 
@@ -64,8 +65,6 @@ def device_fingerprints(given: pa.Array, traits: pa.Array, separator: str, fewes
         traits: what is known of it, each thing with its name, between separators.
         fewest: so many things must be known.
     """
-    import hashlib
-
     encoded = traits.dictionary_encode()
     found = [
         hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() if text.count(separator) >= fewest - 1 else None

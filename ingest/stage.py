@@ -193,8 +193,7 @@ def _take(
     )
     for day in np.unique(days):
         rows = table if (days == day).all() else table.filter(pa.array(days == day))
-        for kind, mask in partition.dataset.kinds(rows).items():
-            chosen = rows.filter(mask)
+        for kind, chosen in partition.dataset.kinds(rows).items():
             if len(chosen):
                 files.add(_iso(int(day)), kind, chosen)
 
