@@ -299,3 +299,16 @@ def instance() -> Iterator[dg.DagsterInstance]:
     """A Dagster instance in memory."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
+
+
+def dbt_processes_of(pid: int) -> list[int]:
+    """The dbt processes that a process has started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_child = f"PPid:\t{pid}\n" in (folder / "status").read_text()
+            if is_child and b"dbt_process" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue  # it has just ended
+    return found

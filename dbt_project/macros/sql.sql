@@ -62,3 +62,10 @@
 {% macro bare_host(host) -%}
   regexp_replace({{ host }}, '^www[.]', '')
 {%- endmacro %}
+
+{% macro same_traffic_source(events) -%}
+  {# Whether a row of int_traffic_sources is about an event: it has one for each combination, a null being a value. #}
+  {%- for column in ('utm_source', 'utm_medium', 'utm_campaign', 'click_id_kind', 'referrer_host', 'host') %}
+  {{ 'and ' if not loop.first }}{{ events }}.{{ column }} is not distinct from int_traffic_sources.{{ column }}
+  {%- endfor %}
+{%- endmacro %}

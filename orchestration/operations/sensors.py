@@ -17,11 +17,11 @@ from ingest.datasets import DATASETS
 from ingest.day import is_published
 from ingest.errors import ClicklakeError
 from ingest.lake import Lake
-from ingest.source import Source, SourceObject
+from ingest.source import Source
 from orchestration.marts.assets import DAILY_AGGREGATES
 from orchestration.operations.jobs import daily_build, publish, restate
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.operations.status import Version, is_judged
+from orchestration.operations.status import Version, is_judged, objects_by_day, version_of
 from orchestration.partitions import daily, days_between
 from orchestration.publishing.assets import PERFORMANCE_ENTRIES
 from orchestration.raw.assets import RAW_ASSETS
@@ -92,11 +92,10 @@ def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str
     news: set[str] = set()
     versions: dict[str, set[Version]] = {}
     for name, source in sources.items():
-        listed: dict[str, list[SourceObject]] = {}
-        for item in source.objects(days):
-            listed.setdefault(item.day, []).append(item)
-            versions.setdefault(item.day, set()).add((item.key, item.etag, item.size))
-        news |= {day for day, objects in listed.items() if not is_judged(lake, DATASETS[name], day, objects)}
+        for day, objects in objects_by_day(source.objects(days)).items():
+            versions.setdefault(day, set()).update(map(version_of, objects))
+            if not is_judged(lake, DATASETS[name], day, objects):
+                news.add(day)
     return {day: fingerprint(versions[day]) for day in sorted(news)}
 
 

@@ -32,6 +32,17 @@ class DayStatus:
     reason: str | None
 
 
+def objects_by_day(listed: Iterable[SourceObject]) -> dict[str, list[SourceObject]]:
+    found: dict[str, list[SourceObject]] = {}
+    for item in listed:
+        found.setdefault(item.day, []).append(item)
+    return found
+
+
+def version_of(item: SourceObject) -> Version:
+    return item.key, item.etag, item.size
+
+
 def versions_taken(lake: Lake, key: str) -> set[Version] | None:
     """The versions of the objects in a ledger, None where there is no such ledger."""
     if not lake.exists(key):
@@ -48,7 +59,7 @@ def is_judged(lake: Lake, dataset: Dataset, day: str, listed: Iterable[SourceObj
     """Whether the ledger, or a refusal, has judged just these objects of a day; site by site, where there are sites."""
     by_site: dict[str | None, set[Version]] = {}
     for item in listed:
-        by_site.setdefault(item.site if dataset.by_site else None, set()).add((item.key, item.etag, item.size))
+        by_site.setdefault(item.site if dataset.by_site else None, set()).add(version_of(item))
     return all(
         versions
         in (versions_taken(lake, ledger_key(dataset.name, day, site)), versions_refused(lake, dataset.name, day, site))
@@ -60,11 +71,10 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
     """The state of every day between first and last that a source or the lake knows; of all without them."""
     tables: dict[str, dict[str, str]] = {}
     days: dict[str, int] = {}
-    quarantined = _quarantined(lake)
+    quarantine = lake.files("quarantine")
+    quarantined = {(file.key.split("/")[1], file.partition("day") or "") for file in quarantine}
     for name, source in sources.items():
-        listed: dict[str, list[SourceObject]] = {}
-        for item in source.objects():
-            listed.setdefault(item.day, []).append(item)
+        listed = objects_by_day(source.objects())
         for day, objects in listed.items():
             days[day] = days.get(day, 0) + len(objects)
         raw = lake.files(f"raw/{name}")
@@ -90,15 +100,11 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
             day=day,
             objects=days.get(day, 0),
             tables={table: states.get(day, MISSING) for table, states in tables.items()},
-            reason=_reason(lake, day),
+            reason=_reason(lake, quarantine, day),
         )
         for day in sorted({day for states in tables.values() for day in states})
         if lower <= day <= upper
     ]
-
-
-def _quarantined(lake: Lake) -> set[tuple[str, str]]:
-    return {(file.key.split("/")[1], file.partition("day") or "") for file in lake.files("quarantine")}
 
 
 def _raw_state(
@@ -123,9 +129,9 @@ def _mart_state(day: str, marts: Mapping[str | None, LakeFile], raw: list[LakeFi
     return OUT_OF_DATE if newer else PUBLISHED
 
 
-def _reason(lake: Lake, day: str) -> str | None:
+def _reason(lake: Lake, quarantine: Iterable[LakeFile], day: str) -> str | None:
     reasons = []
-    for file in lake.files("quarantine"):
+    for file in quarantine:
         if file.partition("day") == day and file.key.endswith("/verdict.json"):
             verdict = json.loads(lake.read_text(file.key))
             table = f"{verdict['table']} {verdict['site']}" if "site" in verdict else verdict["table"]

@@ -34,7 +34,7 @@ from orchestration.operations.status import (
 )
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.performance_entries import COLLECTION
-from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Caller, Environment, bad, good
+from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Caller, Environment, bad, dbt_processes_of, good
 from tests.log_lines import lines, log
 
 pytestmark = pytest.mark.slow
@@ -248,9 +248,9 @@ def test_ctrl_c_ends_with_a_sentence(environment: Environment, moment: str) -> N
     ) as run:
         assert run.stderr is not None
         assert any(RUNNING in line for line in run.stderr)
-        while moment == "while dbt works" and not _dbt_of(run.pid) and run.poll() is None:
+        while moment == "while dbt works" and not dbt_processes_of(run.pid) and run.poll() is None:
             time.sleep(0.02)
-        dbt = _dbt_of(run.pid)
+        dbt = dbt_processes_of(run.pid)
         run.send_signal(signal.SIGINT)
         output, errors = run.communicate()
 
@@ -263,19 +263,6 @@ def test_ctrl_c_ends_with_a_sentence(environment: Environment, moment: str) -> N
     assert environment.documents() == []
     owners = {int(folder.name.partition("-")[0]) for folder in (environment.folder / "lake" / ".staging").iterdir()}
     assert owners <= set(dbt)  # which was killed; the next run takes this away
-
-
-def _dbt_of(pid: int) -> list[int]:
-    """The dbt processes that a process has started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            is_child = f"PPid:\t{pid}\n" in (folder / "status").read_text()
-            if is_child and b"dbt_process" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue  # it has just ended
-    return found
 
 
 @pytest.fixture

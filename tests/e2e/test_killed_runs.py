@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.environment_fixtures import CLICKLAKE, DAYS, Environment, Maker, good, same_rows
+from tests.environment_fixtures import CLICKLAKE, DAYS, Environment, Maker, dbt_processes_of, good, same_rows
 from tests.log_lines import lines, log
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,7 @@ def test_dbt_ends_with_the_run_that_started_it(environment: Environment) -> None
     ):
         child = None
         while child is None and run.poll() is None:
-            child = next(iter(_children(run.pid)), None)
+            child = next(iter(dbt_processes_of(run.pid)), None)
             time.sleep(0.01)
         assert child is not None, log_file.read_text()
         os.kill(run.pid, signal.SIGKILL)
@@ -141,18 +141,6 @@ def test_dbt_ends_with_the_run_that_started_it(environment: Environment) -> None
 
     assert environment.contents("marts") == {}
     assert environment.contents("raw") != {}
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            is_child = f"PPid:\t{pid}\n" in (folder / "status").read_text()
-            if is_child and b"dbt_process" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
 
 
 def _state(pid: int) -> str:

@@ -515,10 +515,8 @@ def test_a_second_run_changes_nothing_and_a_mended_day_leaves_quarantine(events:
     assert [(file.key, events.lake.read_table(file.key)) for file in events.lake.files("raw")] == before
 
 
-@pytest.mark.parametrize("site", ["..", "a b", "é", "x=y", "%2e%2e", "a'b"])
+@pytest.mark.parametrize("site", ["a b", "é", "x=y", "%2e%2e", "a'b"])
 def test_a_site_of_any_name_stays_in_its_folder(events: Events, site: str) -> None:
-    if site == "..":
-        pytest.skip("no file system has such a folder; see test_lake for its key")
     events.write(pixel(), site=site)
     assert events.ingest(site.lower()).published
     (file,) = events.lake.files("raw")

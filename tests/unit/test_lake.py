@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from ingest.errors import LakeError
-from ingest.lake import HOST, STAGING, Lake, LakeFile, S3Options
+from ingest.lake import HOST, STAGING, Lake, LakeFile, S3Options, raw_key
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 
@@ -151,3 +151,12 @@ def test_a_key_without_a_partition_has_none() -> None:
 
     file = LakeFile("raw/t/event_date=2026-01-12/x=/data.parquet", 1, datetime.now(UTC))
     assert (file.partition("event_date"), file.partition("x"), file.partition("date")) == ("2026-01-12", "", None)
+
+
+@pytest.mark.parametrize("site", ["..", "../..", "a/b", "a\\b", "s3://x", "a=b/c"])
+def test_a_site_of_any_name_makes_one_folder(site: str) -> None:
+    """No folder of a disk can have such a name, but a key in S3 can."""
+    key = raw_key("events", "2026-01-12", "2026-01-12", site)
+    assert key.startswith("raw/events/event_date=2026-01-12/source_date=2026-01-12/site=")
+    assert len(key.split("/")) == 6
+    assert ".." not in key.split("/")

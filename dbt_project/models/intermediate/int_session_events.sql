@@ -42,13 +42,7 @@ with events as (
         coalesce(int_traffic_sources.has_source, false) as has_source
     from {{ ref('stg_events') }} as stg_events
     left join {{ ref('int_traffic_sources') }} as int_traffic_sources
-        on
-            stg_events.utm_source is not distinct from int_traffic_sources.utm_source
-            and stg_events.utm_medium is not distinct from int_traffic_sources.utm_medium
-            and stg_events.utm_campaign is not distinct from int_traffic_sources.utm_campaign
-            and stg_events.click_id_kind is not distinct from int_traffic_sources.click_id_kind
-            and stg_events.referrer_host is not distinct from int_traffic_sources.referrer_host
-            and stg_events.host is not distinct from int_traffic_sources.host
+        on {{ same_traffic_source('stg_events') }}
 
 ),
 

@@ -218,12 +218,6 @@ left join telling_events as source_events
         measured.source_event_id = source_events.event_id
         and measured.site_id is not distinct from source_events.site_id
 left join {{ ref('int_traffic_sources') }} as int_traffic_sources
-    on
-        source_events.utm_source is not distinct from int_traffic_sources.utm_source
-        and source_events.utm_medium is not distinct from int_traffic_sources.utm_medium
-        and source_events.utm_campaign is not distinct from int_traffic_sources.utm_campaign
-        and source_events.click_id_kind is not distinct from int_traffic_sources.click_id_kind
-        and source_events.referrer_host is not distinct from int_traffic_sources.referrer_host
-        and source_events.host is not distinct from int_traffic_sources.host
+    on {{ same_traffic_source('source_events') }}
 left join {{ ref('int_pages') }} as int_pages
     on measured.entry_page = int_pages.path
