@@ -69,3 +69,13 @@
   {{ 'and ' if not loop.first }}{{ events }}.{{ column }} is not distinct from int_traffic_sources.{{ column }}
   {%- endfor %}
 {%- endmacro %}
+
+{% macro person_key(user_id, visitor_key, is_bot) -%}
+  {# What a session's person is looked up by in identity_map: the user who is logged in, else the visitor. Robots are no
+     people, and neither is an event of which nothing is known. #}
+  case
+    when {{ is_bot }} then null
+    when {{ user_id }} is not null then 'user:' || {{ user_id }}
+    when {{ visitor_key }} not like 'event:%' then {{ visitor_key }}
+  end
+{%- endmacro %}

@@ -98,13 +98,14 @@
 {% endmacro %}
 
 {% macro can_be_made(node, day) %}
-  {# A day can be made where raw has its own file of it, and of the marts above those that restate build it as well. #}
+  {# A day can be made where raw has its own file of it, and where the marts above that restate build it as well, or,
+     of a day around the window, have it published. #}
   {% for id in ancestors(node.unique_id) %}
     {% set above = graph.nodes.get(id) %}
     {% if id in graph.sources and not has_own_file(graph.sources[id], day) %}
       {{ return(false) }}
     {% elif above and is_lake_table(above) and above.config.get('restates') and id in selected_resources
-      and day not in built_days(above) %}
+      and day not in built_days(above) and (day in window_days() or day not in published_days(above)) %}
       {{ return(false) }}
     {% endif %}
   {% endfor %}

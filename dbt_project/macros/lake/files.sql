@@ -37,8 +37,20 @@
   {{ return(days) }}
 {% endmacro %}
 
+{% macro is_snapshot(node) %}
+  {# A lake_table that is not of days: one file, always of the whole history. #}
+  {{ return(not node.config.get('partition_by')) }}
+{% endmacro %}
+
+{% macro partition_columns(node) %}
+  {{ return([] if is_snapshot(node) else [node.config.partition_by]) }}
+{% endmacro %}
+
 {% macro published_files(node, first=none, last=none, without=[]) %}
   {# Files of a model's published days: all, or those from `first` to `last`, both included; some days left out. #}
+  {% if is_snapshot(node) %}
+    {{ return(lake_files(listed_keys('marts/' ~ node.name ~ '/'))) }}
+  {% endif %}
   {% set keys = [] %}
   {% for day in published_days(node) if day not in without %}
     {% if (first is none or day >= first) and (last is none or day <= last) %}
@@ -62,7 +74,8 @@
 {%- endmacro %}
 
 {% macro mart_key(node, day) %}
-  {{ return('marts/' ~ node.name ~ '/' ~ node.config.partition_by ~ '=' ~ day ~ '/data.parquet') }}
+  {% set folder = '' if is_snapshot(node) else node.config.partition_by ~ '=' ~ day ~ '/' %}
+  {{ return('marts/' ~ node.name ~ '/' ~ folder ~ 'data.parquet') }}
 {% endmacro %}
 
 {% macro raw_keys(source_node, day) %}
@@ -126,14 +139,18 @@
 {% endmacro %}
 
 {% macro duckdb__stage_day(relation, partition_by, day, sort_by, path) %}
-  {# Writes one day of a table as a Parquet file and gives its rows. The partition column stands in the path
-     alone: pyarrow and Athena refuse a column that stands in both. DuckDB would declare a column `not null` where
+  {# Writes one day of a table as a Parquet file, all of it without a partition column, and gives its rows. That column
+     stands in the path alone: pyarrow and Athena refuse a column that stands in both. DuckDB would declare a column `not null` where
      its statistics know of no null, so that a file's schema would depend on its rows: hence without them. #}
   {% do run_query("set disabled_optimizers = 'statistics_propagation'") %}
   {% set copy %}
     copy (
+      {% if partition_by %}
       select * exclude ({{ adapter.quote(partition_by) }}) from {{ relation }}
       where {{ adapter.quote(partition_by) }} = date '{{ day }}'
+      {% else %}
+      select * from {{ relation }}
+      {% endif %}
       {% if sort_by %}order by {{ sort_by | join(', ') }}{% endif %}
     ) to '{{ path | replace("'", "''") }}' (format parquet, compression zstd, compression_level 1)
   {% endset %}

@@ -5,7 +5,8 @@
    of it is in the lake yet: on-run-end publishes what passed its tests (publish.sql).
 
    config:
-     partition_by     date column, one file for each of its days
+     partition_by     date column, one file for each of its days; without it the model is a snapshot: one file, of the
+                      whole history, put in place anew by every run
      sort_by          columns to sort a file by, so that the same rows give the same file
      neighbour_days   published days before and after the window that the view shows as well, or 'all';
                       0 unless models below need them, because each costs an open file in every query
@@ -14,7 +15,7 @@
 
 {% materialization lake_table, adapter='duckdb' %}
   {% do require_window('Model ' ~ model.name) %}
-  {% set partition_by = config.require('partition_by') %}
+  {% set partition_by = config.get('partition_by') %}
   {% set view_relation = this.incorporate(type='view') %}
   {% set table_relation = audit_relation(model) %}
 
@@ -28,7 +29,7 @@
   {% call statement('main') %}
     {{ get_create_table_as_sql(False, table_relation, sql) }}
   {% endcall %}
-  {% do refuse_other_days(table_relation, partition_by) %}
+  {% do refuse_other_days(table_relation, partition_by) if partition_by %}
 
   {% set neighbours = neighbour_files(model) %}
   {% call statement('view') %}
@@ -69,7 +70,7 @@
 {% macro neighbour_files(node) %}
   {# Published files of the days around those that are built. #}
   {% set neighbour_days = node.config.get('neighbour_days', 0) %}
-  {% if neighbour_days == 0 %}
+  {% if neighbour_days == 0 or is_snapshot(node) %}
     {{ return([]) }}
   {% endif %}
   {% set span = neighbouring_span(neighbour_days) %}

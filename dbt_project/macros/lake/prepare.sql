@@ -129,11 +129,10 @@
 
 {% macro register_published(node) %}
   {# A lake_table that this run reads and does not build: its published days. #}
-  {% set partition_by = node.config.partition_by %}
   {% set span = neighbouring_span(node.config.get('neighbour_days', 0)) %}
   {% set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) %}
   {% set files = published_files(node, span.first, span.last) %}
-  {% do register_files(relation, node.columns, files, [partition_by]) %}
+  {% do register_files(relation, node.columns, files, partition_columns(node)) %}
 {% endmacro %}
 
 {% macro create_fixture_shapes() %}

@@ -20,12 +20,16 @@
         {% do exceptions.warn(node.name ~ ' is not published: ' ~ messages) %}
       {% endif %}
       {% set absent = absent_days(node) if judged.status == 'published' else {} %}
+      {% set published_once = {} %}
       {% for day in (built_days(node) + window_days()) | unique | sort %}
         {% set started = modules.datetime.datetime.now() %}
         {% set of_day = absent.get(day, judged) %}
         {% set entry = {'model': node.name, 'day': day, 'status': of_day.status, 'rows': none, 'bytes': none} %}
-        {% if of_day.status == 'published' %}
+        {% if of_day.status == 'published' and is_snapshot(node) and published_once %}
+          {% do entry.update(published_once) %}
+        {% elif of_day.status == 'published' %}
           {% do entry.update(publish_day(node, day)) %}
+          {% do published_once.update({'rows': entry.rows, 'bytes': entry.bytes}) %}
         {% elif of_day.status == 'refused' %}
           {% do entry.update(quarantine_day(node, day, of_day, result.status == 'success')) %}
         {% endif %}
@@ -138,10 +142,10 @@
 
 {% macro publish_day(node, day) %}
   {% set staged = staged_path(node, day) %}
-  {% set partition_by = node.config.partition_by %}
-  {% set rows = stage_day(audit_relation(node), partition_by, day, node.config.get('sort_by'), staged) %}
+  {% set rows = stage_day(audit_relation(node), node.config.get('partition_by'), day, node.config.get('sort_by'), staged) %}
   {% set size = lake_call('lake_publish', [staged, mart_key(node, day)]) | int %}
-  {% do lake_call('lake_delete', [quarantine_folder(node, day)]) %}
+  {# What a snapshot refused on any day is settled by a good one: it is of all days. #}
+  {% do lake_call('lake_delete', [quarantine_folder(node, day).split('/day=')[0] if is_snapshot(node) else quarantine_folder(node, day)]) %}
   {% do log('Published ' ~ node.name ~ ' ' ~ day ~ ': ' ~ rows ~ ' rows, ' ~ size ~ ' bytes', info=true) %}
   {{ return({'rows': rows, 'bytes': size}) }}
 {% endmacro %}
@@ -153,7 +157,7 @@
   {% set counts = {} %}
   {% if is_built %}
     {% set staged = staged_path(node, day) %}
-    {% set rows = stage_day(audit_relation(node), node.config.partition_by, day, node.config.get('sort_by'), staged) %}
+    {% set rows = stage_day(audit_relation(node), node.config.get('partition_by'), day, node.config.get('sort_by'), staged) %}
     {% set size = lake_call('lake_publish', [staged, folder ~ '/rows/data.parquet']) | int %}
     {% do counts.update({'rows': rows, 'bytes': size}) %}
   {% endif %}

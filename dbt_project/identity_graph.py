@@ -1,0 +1,223 @@
+"""Whose id is whose: nodes and edges → identities. Knows graphs as arrays, and nothing of events or files.
+
+A node is an id that somebody was known by, an edge two ids in one event. An identity is a connected component, named
+for its oldest node. Nodes are numbered by age, so that the oldest is the one with the least number; edges are numbered
+by time. What comes out depends on neither the order nor the batches in which events came.
+
+Four rules keep people apart that only seem to be one:
+
+- A node with more neighbours of one type than its limit (`max_neighbours`) is shared, a kiosk, a proxy, a bug that
+  sends the same id for all: it joins nothing, and is an identity of its own.
+- Two nodes that are each one person (`is_one_person`, logged-in users) are never joined, on whatever path. Strong edges
+  are taken first, of equals the earlier, so that a shared device stays with whoever logged in there first.
+- That is Kruskal's algorithm (1956) for the maximum spanning tree with some vertices kept apart: the same as without
+  it, when an edge stronger than all others ties each of those vertices to one more vertex, which then goes again.
+- An identity is worth its weakest edge on that tree. A fingerprint at the tree's end joins nobody, and does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes by age and edges by time; the arrays of each have one length.
+
+    Attributes:
+        types: type of each node, as a number.
+        is_weak: node is a fingerprint.
+        max_neighbours: most neighbours of one type that a node may have.
+        is_one_person: node stands for one person.
+        older, younger: the nodes of an edge, older < younger.
+        confidence: what an edge is worth, 0 to 1.
+    """
+
+    types: Ints
+    is_weak: Flags
+    max_neighbours: Ints
+    is_one_person: Flags
+    older: Ints
+    younger: Ints
+    confidence: Floats
+
+    @property
+    def size(self) -> int:
+        return len(self.types)
+
+    def part(self, nodes: Flags, edges: Flags) -> Graph:
+        """The graph of some nodes and of some edges between them; both keep their order."""
+        number = np.cumsum(nodes) - 1
+        return Graph(
+            self.types[nodes],
+            self.is_weak[nodes],
+            self.max_neighbours[nodes],
+            self.is_one_person[nodes],
+            number[self.older[edges]],
+            number[self.younger[edges]],
+            self.confidence[edges],
+        )
+
+
+@dataclass(frozen=True)
+class Identities:
+    """What became of a graph.
+
+    Attributes:
+        root: oldest node of each node's identity.
+        confidence: of each node's identity, 0 to 1; 1 where there is nothing to be unsure of.
+        is_shared: node joins nothing, because too many share it.
+        tree: edges that hold the identities together, by time.
+    """
+
+    root: Ints
+    confidence: Floats
+    is_shared: Flags
+    tree: Ints
+
+
+def resolve(graph: Graph) -> Identities:
+    """The identities of a graph, in time proportional to its edges (and their sorting)."""
+    is_shared = shared_nodes(graph)
+    usable = np.flatnonzero(~(is_shared[graph.older] | is_shared[graph.younger]))
+    tree = _strongest_tree(graph, usable)
+    root = _roots(graph.size, graph.older[tree], graph.younger[tree])
+    return Identities(root, _confidences(graph, tree, root), is_shared, tree)
+
+
+def shared_nodes(graph: Graph) -> Flags:
+    """Nodes with more neighbours of one type than they may have."""
+    kinds = int(graph.types.max(initial=0)) + 1
+    counts = np.bincount(graph.older * kinds + graph.types[graph.younger], minlength=graph.size * kinds)
+    counts += np.bincount(graph.younger * kinds + graph.types[graph.older], minlength=graph.size * kinds)
+    return counts.reshape(graph.size, kinds).max(axis=1, initial=0) > graph.max_neighbours
+
+
+def _strongest_tree(graph: Graph, usable: Ints) -> Ints:
+    """The edges of the maximum spanning forest in which no two persons are joined, by time."""
+    persons = np.flatnonzero(graph.is_one_person)
+    order = usable[np.lexsort((usable, -graph.confidence[usable]))]
+    # Ranks from 1, since 0 would be no edge; those of the ties to the vertex that keeps persons apart come first.
+    ranks = np.arange(1, len(persons) + len(order) + 1, dtype=np.float64)
+    ends = (
+        np.concatenate([persons, graph.older[order]]),
+        np.concatenate([np.full(len(persons), graph.size), graph.younger[order]]),
+    )
+    matrix = coo_array((ranks, ends), shape=(graph.size + 1, graph.size + 1)).tocsr()
+    taken = minimum_spanning_tree(matrix).data.astype(np.int64) - 1 - len(persons)
+    return np.sort(order[taken[taken >= 0]])
+
+
+def _roots(size: int, ends: Ints, others: Ints) -> Ints:
+    """The least number in each node's component."""
+    matrix = coo_array((np.ones(len(ends), dtype=np.int8), (ends, others)), shape=(size, size))
+    _, labels = connected_components(matrix, directed=False)
+    _, first = np.unique(labels, return_index=True)
+    return first[labels].astype(np.int64)
+
+
+def _confidences(graph: Graph, tree: Ints, root: Ints) -> Floats:
+    """Of each node's identity, that of the weakest edge that joins something."""
+    degree = np.bincount(np.concatenate([graph.older[tree], graph.younger[tree]]), minlength=graph.size)
+    hangs = graph.is_weak & (degree == 1)
+    joins = tree[~(hangs[graph.older[tree]] | hangs[graph.younger[tree]])]
+    weakest = np.ones(graph.size)
+    np.minimum.at(weakest, root[graph.older[joins]], graph.confidence[joins])
+    return weakest[root]
+
+
+def absorptions(graph: Graph, found: Identities) -> tuple[Ints, Ints]:
+    """How identities became what they are: for each node the one whose identity took in the node's own, and when.
+
+    Every node begins as an identity of its own, named for it. An edge of the tree joins two identities at its time:
+    the one with the older name goes on, the other one's name is gone for good. So each node but the first of an
+    identity has its name taken in exactly once.
+
+    Returns:
+        For each node the node that took its name in, and the edge; both -1 where that never happened.
+    """
+    # Identity by identity, and by time in each: what is worked on stays near in memory.
+    number = np.empty(graph.size, dtype=np.int64)
+    by_identity = np.argsort(found.root, kind="stable")
+    number[by_identity] = np.arange(graph.size)
+    tree = found.tree[np.argsort(found.root[graph.older[found.tree]], kind="stable")]
+    parent = list(range(graph.size))
+    taken_by = np.full(graph.size, -1, dtype=np.int64)
+    edge_of = np.full(graph.size, -1, dtype=np.int64)
+    ends = number[graph.older[tree]].tolist(), number[graph.younger[tree]].tolist()
+    for edge, a, b in zip(tree.tolist(), *ends, strict=True):
+        while parent[a] != a:
+            parent[a] = parent[parent[a]]
+            a = parent[a]
+        while parent[b] != b:
+            parent[b] = parent[parent[b]]
+            b = parent[b]
+        old, young = (a, b) if a < b else (b, a)
+        parent[young] = old
+        taken_by[young], edge_of[young] = old, edge
+    return np.where(taken_by < 0, -1, by_identity[taken_by])[number], edge_of[number]
+
+
+def as_of_days(
+    graph: Graph, first_day: Ints, edge_day: Ints, seen: dict[int, Ints]
+) -> Iterator[tuple[int, Ints, Identities]]:
+    """The identities as they were known at the end of some days, of those who were seen then.
+
+    Args:
+        first_day, edge_day: days from which nodes and edges are known.
+        seen: day → nodes that were seen.
+
+    Yields:
+        Of each day all nodes of the identities that were seen, and the identities: entry i is that of node i.
+    """
+    _, cluster = connected_components(
+        coo_array(
+            (np.ones(len(graph.older), dtype=np.int8), (graph.older, graph.younger)), shape=(graph.size, graph.size)
+        ),
+        directed=False,
+    )
+    for day, nodes_seen in sorted(seen.items()):
+        # Nothing outside the clusters of those who were seen has a say in who they are.
+        is_near = np.zeros(int(cluster.max(initial=-1)) + 1, dtype=bool)
+        is_near[cluster[nodes_seen]] = True
+        nodes = is_near[cluster] & (first_day <= day)
+        edges = is_near[cluster[graph.older]] & (edge_day <= day)
+        found = resolve(graph.part(nodes, edges))
+        numbers = np.flatnonzero(nodes)
+        is_seen = np.zeros(graph.size, dtype=bool)
+        is_seen[nodes_seen] = True
+        has_seen = np.zeros(len(numbers), dtype=bool)
+        has_seen[found.root[is_seen[numbers]]] = True
+        kept = has_seen[found.root]
+        yield (
+            day,
+            numbers[kept],
+            Identities(numbers[found.root[kept]], found.confidence[kept], found.is_shared[kept], found.tree),
+        )
+
+
+def graph_of(nodes: dict[str, Any], edges: dict[str, Any]) -> Graph:
+    """The graph of the columns of int_identity_nodes and int_identity_edges, each in the order of its numbers."""
+    types, numbers = np.unique(np.asarray(nodes["node_type"]).astype(str), return_inverse=True)
+    return Graph(
+        types=numbers.astype(np.int64),
+        is_weak=(types == FINGERPRINT)[numbers] if len(types) else np.zeros(0, dtype=bool),
+        max_neighbours=np.asarray(nodes["max_neighbours"], dtype=np.int64),
+        is_one_person=np.asarray(nodes["is_one_person"], dtype=bool),
+        older=np.asarray(edges["older"], dtype=np.int64),
+        younger=np.asarray(edges["younger"], dtype=np.int64),
+        confidence=np.asarray(edges["confidence"], dtype=np.float64),
+    )

@@ -1,0 +1,46 @@
+-- One row per identity that shares a network with a few others, each of them there on several days: a label for
+-- people who live or work together, never a reason to take them for one.
+{{ config(materialized='table') }}
+
+with days as (
+
+    select
+        identity_map.identity_id,
+        identity_nodes.subnet_hash,
+        count(distinct identity_nodes.session_date) as days
+    from {{ ref('identity_nodes') }} as identity_nodes
+    inner join {{ ref('identity_map') }} as identity_map
+        on identity_nodes.node_key = identity_map.node_key
+    where identity_nodes.subnet_hash is not null and not identity_map.is_shared
+    group by identity_map.identity_id, identity_nodes.subnet_hash
+    having count(distinct identity_nodes.session_date) >= {{ var('household_min_days') }}
+
+),
+
+shared as (
+
+    select subnet_hash
+    from days
+    group by subnet_hash
+    having count(*) between 2 and {{ var('household_max_identities') }}
+
+),
+
+-- Who lives with some and works with others is with those where they are seen most.
+ranked as (
+
+    select
+        days.identity_id,
+        days.subnet_hash,
+        row_number() over (partition by days.identity_id order by days.days desc, days.subnet_hash) as place
+    from days
+    inner join shared
+        on days.subnet_hash = shared.subnet_hash
+
+)
+
+select
+    identity_id,
+    md5('household:' || subnet_hash) as household_id
+from ranked
+where place = 1

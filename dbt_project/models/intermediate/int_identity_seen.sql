@@ -1,0 +1,21 @@
+-- One row per day to be built and node that was seen then; on Sundays, when weeks are counted up, in the week until then.
+{{ config(materialized='table') }}
+
+with days as (
+
+    select distinct session_date as as_of_date
+    from {{ ref('identity_nodes') }}
+    where {{ in_built_days('identities', 'session_date') }}
+
+)
+
+select distinct
+    days.as_of_date,
+    nodes.node_number
+from days
+inner join {{ ref('identity_nodes') }} as identity_nodes
+    on
+        identity_nodes.session_date <= days.as_of_date
+        and identity_nodes.session_date > days.as_of_date - case when dayofweek(days.as_of_date) = 0 then 7 else 1 end
+inner join {{ ref('int_identity_nodes') }} as nodes
+    on identity_nodes.node_key = nodes.node_key

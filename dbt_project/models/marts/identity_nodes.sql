@@ -1,0 +1,40 @@
+-- One row per day, node (an id that a person was known by), site and network: when and how often it was seen.
+{{ config(
+    partition_by='session_date',
+    sort_by=['node_key', 'site_id', 'subnet_hash'],
+    neighbour_days='all',
+    restates={'before': 1, 'after': 2}
+) }}
+
+with nodes as (
+{%- for type, key in identity_node_types().items() %}
+
+    select
+        session_date,
+        '{{ type }}' as node_type,
+        {{ key }} as node_key,
+        site_id,
+        subnet_hash,
+        first_seen,
+        last_seen,
+        events,
+        case when person_key = {{ key }} then sessions else 0 end as sessions
+    from {{ ref('int_identity_sightings') }}
+    where {{ key }} is not null
+    {{- '\n    union all' if not loop.last }}
+{%- endfor %}
+
+)
+
+select
+    session_date,
+    node_key,
+    min(node_type) as node_type,
+    site_id,
+    subnet_hash,
+    min(first_seen) as first_seen,
+    max(last_seen) as last_seen,
+    cast(sum(events) as bigint) as events,
+    cast(sum(sessions) as bigint) as sessions
+from nodes
+group by session_date, node_key, site_id, subnet_hash
