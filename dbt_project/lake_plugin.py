@@ -6,6 +6,7 @@ Only the bridge between `ingest.lake` and SQL. Which files are read or published
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
 from pyarrow import fs
 
 from ingest.errors import SettingsError
 from ingest.lake import DATA_FILE, Lake, S3Options
+from reference_files import read_csv
 
 PREFIX = "CLICKLAKE_"
 CHUNK = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
@@ -46,6 +49,7 @@ class Plugin(BasePlugin):
         functions: dict[Callable[..., Any], tuple[list[str], str]] = {
             self.lake_keys: (["VARCHAR"], "VARCHAR[]"),
             self.lake_file: (["VARCHAR"], "VARCHAR"),
+            self.lake_reference: (["VARCHAR", "VARCHAR"], "VARCHAR"),
             self.lake_stage: ([], "VARCHAR"),
             self.lake_publish: (["VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
@@ -102,6 +106,20 @@ class Plugin(BasePlugin):
         local.parent.mkdir(parents=True, exist_ok=True)
         source, here = self.lake.filesystem, fs.LocalFileSystem()
         fs.copy_files(self.lake.path(key), str(local), source, here, chunk_size=CHUNK)
+        return str(local)
+
+    def lake_reference(self, key: str, types: str) -> str:
+        """Local path of a Parquet file with the rows of a CSV file of the lake; empty where there is no such file.
+
+        Args:
+            types: column → type, as JSON.
+        """
+        if not self.lake.exists(key):
+            return ""
+        table = read_csv(self.lake.read_bytes(key), key, json.loads(types))
+        local = Path(self.scratch) / f"{key}.parquet"
+        local.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, local)
         return str(local)
 
     def lake_stage(self) -> str:

@@ -218,9 +218,12 @@ class Lake:
                     f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again"
                 ) from error
 
+    def read_bytes(self, key: str) -> bytes:
+        with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_file(self.path(key)) as stream:
+            return bytes(stream.read())
+
     def read_text(self, key: str) -> str:
-        with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_stream(self.path(key)) as stream:
-            return stream.read().decode("utf-8")
+        return self.read_bytes(key).decode("utf-8")
 
     def delete(self, prefix: str) -> None:
         """Deletes a file, or every file below a folder; nothing there is no error."""

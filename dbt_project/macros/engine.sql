@@ -8,3 +8,12 @@
   {# A text's MD5 as a number, which sorts and compares faster than a text. #}
   {{ return('md5_number(' ~ text ~ ')') }}
 {% endmacro %}
+
+{% macro days_from_to(first, last) %}
+  {{ return(adapter.dispatch('days_from_to', 'clicklake')(first, last)) }}
+{% endmacro %}
+
+{% macro duckdb__days_from_to(first, last) %}
+  {# In a select list: a row for each day between two dates, both included. #}
+  {{ return('cast(unnest(generate_series(' ~ first ~ ', ' ~ last ~ ", interval '1' day)) as date)") }}
+{% endmacro %}

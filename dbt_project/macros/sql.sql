@@ -45,13 +45,62 @@
   {{ percentage('count(case when is_engaged then 1 end)', 'count(*)') }} as engagement_rate,
   round(cast(sum(cast(duration_seconds as decimal(18, 6))) as double) / count(*), 3) as average_duration_seconds,
   cast(sum(conversions) as bigint) as conversions,
+  {{ sum_of_one_currency('revenue', 'currency') }} as revenue,
+  {{ one_currency('revenue', 'currency') }} as currency
+{%- endmacro %}
+
+{% macro sum_of_one_currency(amount, currency) -%}
+  {# The sum of a group's amounts; null without any, and where they are in more than one currency: unlike currencies
+     cannot be added up, and an unknown one is unlike any other. #}
   case
-    when count(distinct case when revenue is not null then coalesce(currency, '') end) <= 1
-      then cast(sum(revenue) as decimal(18, 4))
-  end as revenue,
+    when
+      min(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
+      is not distinct from max(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
+      then cast(sum({{ amount }}) as decimal(18, 4))
+  end
+{%- endmacro %}
+
+{% macro one_currency(amount, currency) -%}
+  {# The currency of that sum. #}
   case
-    when count(distinct case when revenue is not null then coalesce(currency, '') end) <= 1 then min(currency)
-  end as currency
+    when
+      min(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
+      = max(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
+      then max(case when {{ amount }} is not null then {{ currency }} end)
+  end
+{%- endmacro %}
+
+{% macro ratio(part, whole) -%}
+  {# part / whole, rounded to 4 digits; null without a whole. A double, for a whole may be a billionth. #}
+  round(cast({{ part }} as double) / nullif(cast({{ whole }} as double), 0), 4)
+{%- endmacro %}
+
+{% macro campaign_parts() -%}
+  {# What a campaign is known by, a null being a value like any other. #}
+  order_id, campaign_id, publication_code, creative_id, channel
+{%- endmacro %}
+
+{% macro campaign_key(table) -%}
+  {# MD5 of the parts of a campaign. Each goes in with its length, so that no two campaigns are spelled alike. #}
+  md5(
+    {%- for part in campaign_parts().split(', ') %}
+    coalesce(cast(length({{ table }}.{{ part }}) as varchar) || ':' || {{ table }}.{{ part }}, '-')
+    {{- ' ||' if not loop.last }}
+    {%- endfor %}
+  )
+{%- endmacro %}
+
+{% macro same_campaign(left, right) -%}
+  {# Whether two rows are of the same day and campaign. #}
+  {{ left }}.report_date = {{ right }}.report_date
+  {%- for part in campaign_parts().split(', ') %}
+  and {{ left }}.{{ part }} is not distinct from {{ right }}.{{ part }}
+  {%- endfor %}
+{%- endmacro %}
+
+{% macro attribution_models() -%}
+  {# All of them, as rows of a `values`. #}
+  ('first'), ('last'), ('last_non_direct'), ('linear'), ('position_based'), ('time_decay'), ('shapley')
 {%- endmacro %}
 
 {% macro host_of(url) -%}

@@ -134,6 +134,22 @@
   {% do run_query('create or replace view ' ~ relation ~ ' as ' ~ view) %}
 {% endmacro %}
 
+{% macro reference_file(name) -%}
+  {# Rows of reference/<name>.csv, which people keep in the lake, with the columns of the seed of that name; none without
+     such a file, and none where nothing is built. #}
+  {%- set seed = namespace(columns={}) -%}
+  {%- for node in graph.get('nodes', {}).values() if node.resource_type == 'seed' and node.name == name -%}
+    {%- set seed.columns = node.columns -%}
+  {%- endfor -%}
+  {%- set types = {} -%}
+  {%- for column in seed.columns.values() -%}
+    {%- do types.update({column.name: column.data_type}) -%}
+  {%- endfor -%}
+  {%- set wanted = types and window_bounds() -%}
+  {%- set path = lake_call('lake_reference', ['reference/' ~ name ~ '.csv', tojson(types)]) if wanted else '' -%}
+  ({{ files_query([path], []) if path else typed_empty(seed.columns) if types else 'select 1' }}) as {{ name }}_file
+{%- endmacro %}
+
 {% macro stage_day(relation, partition_by, day, sort_by, path) %}
   {{ return(adapter.dispatch('stage_day', 'clicklake')(relation, partition_by, day, sort_by, path)) }}
 {% endmacro %}

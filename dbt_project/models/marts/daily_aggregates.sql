@@ -2,7 +2,8 @@
 -- value like any other. Gross counts are as logged; valid ones leave out the requests that have an invalid_reason.
 {{ config(
     partition_by='report_date',
-    sort_by=['order_id', 'campaign_id', 'publication_code', 'channel', 'creative_id', 'ad_size']
+    sort_by=['order_id', 'campaign_id', 'publication_code', 'channel', 'creative_id', 'ad_size'],
+    neighbour_days=30
 ) }}
 
 -- By address first: distinct addresses are then a plain count, at a third of the time of count(distinct).

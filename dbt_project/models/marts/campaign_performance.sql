@@ -1,0 +1,136 @@
+-- One row per report date (UTC), attribution model and campaign: order, campaign, publication, creative and channel, a
+-- null being a value like any other. What a campaign cost and showed stands in the row of every model; what it brought
+-- is what the row's model gives it. Conversions of nobody's making are the channels (organic) and (unattributed).
+{{ config(
+    partition_by='report_date',
+    sort_by=['order_id', 'campaign_id', 'publication_code', 'creative_id', 'channel', 'model'],
+    neighbour_days=30,
+    restates={'before': 1, 'after': 30}
+) }}
+
+with credits as (
+
+    select
+        session_date as report_date,
+        model,
+        case when touch_id is not null then order_id end as order_id,
+        case when touch_id is not null then campaign_id end as campaign_id,
+        case when touch_id is not null then publication_code end as publication_code,
+        case when touch_id is not null then creative_id end as creative_id,
+        case when touch_id is null then '(' || status || ')' else channel end as channel,
+        conversion_type,
+        case when touch_id is null then 1 else credit end as credit,
+        revenue,
+        currency
+    from {{ ref('attribution') }}
+    where {{ in_built_days('campaign_performance', 'session_date') }}
+
+),
+
+credited as (
+
+    select
+        report_date,
+        model,
+        {{ campaign_parts() }},
+        sum(case when conversion_type = 'install' then credit end) as installs,
+        sum(credit) as conversions,
+        {{ sum_of_one_currency('revenue', 'currency') }} as revenue,
+        {{ one_currency('revenue', 'currency') }} as currency
+    from credits
+    group by report_date, model, {{ campaign_parts() }}
+
+),
+
+requested as (
+
+    select
+        report_date,
+        {{ campaign_parts() }},
+        sum(impressions) as impressions,
+        sum(clicks) as clicks,
+        sum(valid_impressions) as valid_impressions,
+        sum(valid_clicks) as valid_clicks
+    from {{ ref('daily_aggregates') }}
+    where {{ in_built_days('campaign_performance', 'report_date') }}
+    group by report_date, {{ campaign_parts() }}
+
+),
+
+spent as (
+
+    select
+        spend_date as report_date,
+        {{ campaign_parts() }},
+        {{ sum_of_one_currency('spend', 'currency') }} as spend,
+        {{ one_currency('spend', 'currency') }} as spend_currency
+    from {{ ref('int_campaign_spend') }}
+    where {{ in_built_days('campaign_performance', 'spend_date') }}
+    group by spend_date, {{ campaign_parts() }}
+
+),
+
+campaigns as (
+{% for campaigns in ('credited', 'requested', 'spent') %}
+    select
+        report_date,
+        {{ campaign_parts() }}
+    from {{ campaigns }}
+    {{ 'union' if not loop.last }}
+{%- endfor %}
+
+),
+
+measured as (
+
+    select
+        campaigns.*,
+        models.model,
+        spent.spend,
+        spent.spend_currency,
+        requested.impressions,
+        requested.clicks,
+        requested.valid_impressions,
+        requested.valid_clicks,
+        credited.installs,
+        credited.conversions,
+        credited.revenue,
+        credited.currency
+    from campaigns
+    cross join (values {{ attribution_models() }}) as models (model)
+    left join spent
+        on {{ same_campaign('campaigns', 'spent') }}
+    left join requested
+        on {{ same_campaign('campaigns', 'requested') }}
+    left join credited
+        on {{ same_campaign('campaigns', 'credited') }} and models.model = credited.model
+
+)
+
+select
+    measured.report_date,
+    measured.model,
+    {{ campaign_key('measured') }} as campaign_key,
+    measured.order_id,
+    measured.campaign_id,
+    publications.publication_id,
+    measured.publication_code,
+    publications.publication_name,
+    measured.creative_id,
+    measured.channel,
+    measured.spend,
+    measured.spend_currency,
+    cast(coalesce(measured.impressions, 0) as bigint) as impressions,
+    cast(coalesce(measured.clicks, 0) as bigint) as clicks,
+    cast(coalesce(measured.valid_impressions, 0) as bigint) as valid_impressions,
+    cast(coalesce(measured.valid_clicks, 0) as bigint) as valid_clicks,
+    cast(coalesce(measured.installs, 0) as decimal(18, 9)) as installs,
+    cast(coalesce(measured.conversions, 0) as decimal(18, 9)) as conversions,
+    measured.revenue,
+    measured.currency,
+    {{ ratio('measured.spend', 'measured.installs') }} as cpi,
+    {{ ratio('measured.spend', 'measured.conversions') }} as cpa,
+    case when measured.currency = measured.spend_currency then {{ ratio('measured.revenue', 'measured.spend') }} end as roas
+from measured
+left join {{ ref('publications') }} as publications
+    on measured.publication_code = publications.publication_code

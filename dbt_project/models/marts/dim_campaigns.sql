@@ -1,0 +1,35 @@
+-- One row per campaign: order, campaign, publication, creative and channel, a null being a value like any other. All
+-- facts know these five. Source and medium are not among them: one campaign has visitors from several, and fact_sessions
+-- and touchpoints say for each from which. The whole history, one file.
+{{ config(sort_by=['campaign_key']) }}
+
+with campaigns as (
+
+    select
+        campaign_key,
+        {{ campaign_parts() }},
+        min(report_date) as first_date,
+        max(report_date) as last_date,
+        count(*) as days,
+        cast(sum(sessions) as bigint) as sessions
+    from {{ ref('campaign_days') }}
+    group by campaign_key, {{ campaign_parts() }}
+
+)
+
+select
+    campaigns.campaign_key,
+    campaigns.order_id,
+    campaigns.campaign_id,
+    campaigns.publication_code,
+    publications.publication_id,
+    publications.publication_name,
+    campaigns.creative_id,
+    campaigns.channel,
+    campaigns.first_date,
+    campaigns.last_date,
+    campaigns.days,
+    campaigns.sessions
+from campaigns
+left join {{ ref('dim_publications') }} as publications
+    on campaigns.publication_code = publications.publication_code

@@ -1,0 +1,65 @@
+-- One row per session, with whom it is of and the campaign that brought it. It belongs to the day of its first event.
+-- The campaign of a session that began with a click on an ad is the ad's; of another it is its utm_campaign and channel.
+{{ config(
+    partition_by='session_date',
+    sort_by=['site_id', 'session_start', 'session_id'],
+    neighbour_days=30,
+    restates={'before': 1, 'after': 30}
+) }}
+
+with campaigns as (
+
+    select
+        sessions.session_id,
+        ad_click_sessions.order_id,
+        coalesce(ad_click_sessions.campaign_id, sessions.utm_campaign) as campaign_id,
+        ad_click_sessions.publication_code,
+        ad_click_sessions.creative_id,
+        case
+            when ad_click_sessions.session_id is null then sessions.channel
+            else ad_click_sessions.channel
+        end as channel
+    from {{ ref('sessions') }} as sessions
+    left join {{ ref('ad_click_sessions') }} as ad_click_sessions
+        on sessions.session_id = ad_click_sessions.session_id
+    where {{ in_built_days('fact_sessions', 'sessions.session_date') }}
+
+)
+
+select
+    sessions.session_date,
+    sessions.session_id,
+    sessions.site_id,
+    {{ person_key('sessions.user_id', 'sessions.visitor_key', 'sessions.is_bot') }} as person_key,
+    {{ campaign_key('campaigns') }} as campaign_key,
+    sessions.session_start,
+    sessions.session_end,
+    sessions.duration_seconds,
+    sessions.events,
+    sessions.page_views,
+    sessions.conversions,
+    sessions.revenue,
+    sessions.currency,
+    sessions.source,
+    sessions.medium,
+    sessions.channel,
+    campaigns.order_id,
+    campaigns.campaign_id,
+    campaigns.publication_code,
+    campaigns.creative_id,
+    campaigns.channel as campaign_channel,
+    sessions.entry_page,
+    sessions.exit_page,
+    sessions.entry_page_category,
+    sessions.device_category,
+    sessions.browser_family,
+    sessions.os_family,
+    sessions.country,
+    sessions.is_bounce,
+    sessions.is_engaged,
+    sessions.session_sequence,
+    sessions.is_new_visitor,
+    sessions.is_bot
+from {{ ref('sessions') }} as sessions
+inner join campaigns
+    on sessions.session_id = campaigns.session_id

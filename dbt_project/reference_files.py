@@ -1,0 +1,112 @@
+"""CSV files that people keep in the lake beside the seeds, as typed tables: whatever cannot be read is named by line and
+column. Which files there are, and what their columns mean, is not known here.
+
+The rules: comma, quotes as spreadsheets write them, UTF-8 with or without a mark at its start; columns by name, in any
+order; dates as 2026-01-31, numbers with a point. An empty text is null; an empty date or number is an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from ingest.errors import ClicklakeError
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)", re.ASCII)
+_DECIMAL = re.compile(r"decimal\((\d+), *(\d+)\)")
+
+
+class ReferenceFileError(ClicklakeError):
+    """A file that people keep cannot be read; the message says where."""
+
+
+def read_csv(body: bytes, name: str, types: Mapping[str, str]) -> pa.Table:
+    """The rows of a file, with columns of these types: `varchar`, `date` or `decimal(p,s)`.
+
+    Raises:
+        ReferenceFileError: naming file, line and column.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = body[: error.start].count(b"\n") + 1
+        raise ReferenceFileError(f"{name}, line {line}: it is not UTF-8. Save the file as UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    rows: dict[str, list[Any]] = {column: [] for column in types}
+    try:
+        for fields in reader:
+            values = [field.strip() for field in fields]
+            if not any(values):
+                continue
+            if not header:
+                header = _header(values, f"{name}, line {reader.line_num}", types)
+                continue
+            where = f"{name}, line {reader.line_num}"
+            if len(values) != len(header):
+                raise ReferenceFileError(f"{where}: {len(values)} fields, and the header has {len(header)}")
+            for column, value in zip(header, values, strict=True):
+                rows[column].append(_typed(value, types[column], f"{where}, column {column}"))
+    except csv.Error as error:
+        raise ReferenceFileError(f"{name}, line {reader.line_num}: {error}") from None
+    if not header:
+        raise ReferenceFileError(f"{name}, line 1: there is no header. It is {','.join(types)}")
+    return pa.table({column: pa.array(rows[column], _arrow_type(kind)) for column, kind in types.items()})
+
+
+def _header(names: list[str], where: str, types: Mapping[str, str]) -> list[str]:
+    for name in names:
+        if name not in types:
+            raise ReferenceFileError(f"{where}: no such column: {name!r}. The columns are {','.join(types)}")
+        if names.count(name) > 1:
+            raise ReferenceFileError(f"{where}: column {name} is there twice")
+    for name in types:
+        if name not in names:
+            raise ReferenceFileError(f"{where}: column {name} is missing. The columns are {','.join(types)}")
+    return names
+
+
+def _typed(value: str, kind: str, where: str) -> Any:
+    if kind == "varchar":
+        return value or None
+    if kind == "date":
+        return _date(value, where)
+    digits, scale = _precision(kind)
+    if not _NUMBER.fullmatch(value):
+        raise ReferenceFileError(f"{where}: {value!r} is no number, such as 1234.5")
+    number = Decimal(value)
+    exact = number.normalize().as_tuple()
+    if not isinstance(exact.exponent, int) or -exact.exponent > scale:
+        raise ReferenceFileError(f"{where}: {value!r} has more than {scale} decimals")
+    if number.adjusted() >= digits - scale:
+        raise ReferenceFileError(f"{where}: {value!r} is too large")
+    return number
+
+
+def _date(value: str, where: str) -> date:
+    try:
+        if _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise ReferenceFileError(f"{where}: {value!r} is no date, such as 2026-01-31")
+
+
+def _precision(kind: str) -> tuple[int, int]:
+    found = _DECIMAL.fullmatch(kind)
+    assert found, f"no type of a reference file: {kind}"
+    return int(found[1]), int(found[2])
+
+
+def _arrow_type(kind: str) -> pa.DataType:
+    if kind == "varchar":
+        return pa.string()
+    return pa.date32() if kind == "date" else pa.decimal128(*_precision(kind))
