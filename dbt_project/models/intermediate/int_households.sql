@@ -7,7 +7,7 @@ with days as (
     select
         identity_map.identity_id,
         identity_nodes.subnet_hash,
-        count(distinct identity_nodes.session_date) as days
+        count(distinct identity_nodes.session_date) as days_there
     from {{ ref('identity_nodes') }} as identity_nodes
     inner join {{ ref('identity_map') }} as identity_map
         on identity_nodes.node_key = identity_map.node_key
@@ -32,7 +32,7 @@ ranked as (
     select
         days.identity_id,
         days.subnet_hash,
-        row_number() over (partition by days.identity_id order by days.days desc, days.subnet_hash) as place
+        row_number() over (partition by days.identity_id order by days.days_there desc, days.subnet_hash asc) as place
     from days
     inner join shared
         on days.subnet_hash = shared.subnet_hash

@@ -1,5 +1,5 @@
--- One row per day to be built and node of an identity that was seen then: the identity as it was known at the day's end,
--- so that a day's numbers depend on no later day.
+-- One row per day to be built and node of an identity that was seen then: the identity as it was known at the day's
+-- end, so that a day's numbers depend on no later day.
 {{ config(materialized='table') }}
 
 select

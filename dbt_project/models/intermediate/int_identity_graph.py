@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 
-def model(dbt, session):  # noqa: ANN001, ANN201 - dbt's own signature
+def model(dbt, session):
     from identity_graph import absorptions, graph_of, resolve
 
     nodes = dbt.ref("int_identity_nodes").order("node_number").fetchnumpy()

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 
-def model(dbt, session):  # noqa: ANN001, ANN201 - dbt's own signature
+def model(dbt, session):
     from identity_graph import as_of_days, graph_of
 
     nodes = dbt.ref("int_identity_nodes").order("node_number").fetchnumpy()
@@ -19,11 +19,13 @@ def model(dbt, session):  # noqa: ANN001, ANN201 - dbt's own signature
             {int(day): seen["node_number"][days == day] for day in np.unique(days)},
         )
     )
+    numbers = [np.zeros(0, dtype=np.int64), *(kept for _, kept, _ in found)]
+    as_of = np.repeat([day for day, _, _ in found], [len(kept) for _, kept, _ in found])
     return pa.table(
         {
-            "as_of_date": pa.array(np.repeat([day for day, _, _ in found], [len(n) for _, n, _ in found]).astype(np.int32)).cast(pa.date32()),
-            "node_number": np.concatenate([n for _, n, _ in found] or [np.zeros(0, dtype=np.int64)]),
-            "root_number": np.concatenate([i.root for _, _, i in found] or [np.zeros(0, dtype=np.int64)]),
-            "confidence": np.concatenate([i.confidence for _, _, i in found] or [np.zeros(0)]),
+            "as_of_date": pa.array(as_of.astype(np.int32)).cast(pa.date32()),
+            "node_number": np.concatenate(numbers),
+            "root_number": np.concatenate([numbers[0], *(identities.root for _, _, identities in found)]),
+            "confidence": np.concatenate([np.zeros(0), *(identities.confidence for _, _, identities in found)]),
         }
     )

@@ -1,4 +1,4 @@
--- One row per node of all days, numbered by age from 0: the first of an identity's nodes is the one with the least number.
+-- One row per node of all days, numbered by age from 0: an identity's oldest node is the one with the least number.
 {{ config(materialized='table') }}
 
 with nodes as (

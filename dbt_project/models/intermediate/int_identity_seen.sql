@@ -1,4 +1,5 @@
--- One row per day to be built and node that was seen then; on Sundays, when weeks are counted up, in the week until then.
+-- One row per day to be built and node that was seen then; on Sundays, when weeks are counted up, in the week until
+-- then.
 {{ config(materialized='table') }}
 
 with days as (
@@ -15,7 +16,7 @@ select distinct
 from days
 inner join {{ ref('identity_nodes') }} as identity_nodes
     on
-        identity_nodes.session_date <= days.as_of_date
-        and identity_nodes.session_date > days.as_of_date - case when dayofweek(days.as_of_date) = 0 then 7 else 1 end
+        days.as_of_date >= identity_nodes.session_date
+        and days.as_of_date - case when dayofweek(days.as_of_date) = 0 then 7 else 1 end < identity_nodes.session_date
 inner join {{ ref('int_identity_nodes') }} as nodes
     on identity_nodes.node_key = nodes.node_key

@@ -1,26 +1,62 @@
 -- One row per combination of ids that was seen together on a day to be built, at a site, from a network: a handful for
--- each session, however many events it has.
+-- each session, however many events it has. An id stands here as its node's key, in a column named for its type.
 {{ config(materialized='table') }}
 
+with events as (
+
+    select
+        session_date,
+        site_id,
+        subnet_hash,
+        'visitor:' || visitor_id as visitor_id,
+        'user:' || user_id as user_id,
+        'device:' || device_id as device_id,
+        'advertising:' || advertising_id as advertising_id,
+        'cookie:' || cookie_id as cookie_id,
+        'fingerprint:' || device_fingerprint || '@' || subnet_hash as fingerprint,
+        person_key,
+        person_key = coalesce('user:' || user_id, '') or person_key = visitor_key as names_person,
+        opted_out,
+        event_ts,
+        event_id,
+        session_id
+    from {{ ref('fact_events') }}
+    where {{ in_built_days('fact_events', 'session_date') }} and person_key is not null
+
+),
+
+-- Who logs in is known only from then on: a session is counted where its person is first named.
+first_named as (
+
+    select
+        session_id,
+        min_by(event_id, (event_ts, event_id)) as event_id
+    from events
+    where names_person
+    group by session_id
+
+)
+
 select
-    session_date,
-    site_id,
-    subnet_hash,
-    visitor_id,
-    user_id,
-    device_id,
-    advertising_id,
-    cookie_id,
-    device_fingerprint,
-    person_key,
-    opted_out,
-    min(event_ts) as first_seen,
-    max(event_ts) as last_seen,
-    min_by(event_id, (event_ts, event_id)) as first_event_id,
+    events.session_date,
+    events.site_id,
+    events.subnet_hash,
+    events.visitor_id,
+    events.user_id,
+    events.device_id,
+    events.advertising_id,
+    events.cookie_id,
+    events.fingerprint,
+    events.person_key,
+    events.opted_out,
+    min(events.event_ts) as first_seen,
+    max(events.event_ts) as last_seen,
+    min_by(events.event_id, (events.event_ts, events.event_id)) as first_event_id,
     count(*) as events,
-    count(case when is_session_start then 1 end) as sessions
-from {{ ref('fact_events') }}
-where {{ in_built_days('fact_events', 'session_date') }} and person_key is not null
+    count(first_named.session_id) as sessions
+from events
+left join first_named
+    on events.session_id = first_named.session_id and events.event_id = first_named.event_id
 group by
-    session_date, site_id, subnet_hash, visitor_id, user_id, device_id, advertising_id, cookie_id,
-    device_fingerprint, person_key, opted_out
+    events.session_date, events.site_id, events.subnet_hash, events.visitor_id, events.user_id, events.device_id,
+    events.advertising_id, events.cookie_id, events.fingerprint, events.person_key, events.opted_out

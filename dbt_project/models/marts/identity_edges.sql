@@ -5,6 +5,7 @@
     neighbour_days='all',
     restates={'before': 1, 'after': 2}
 ) }}
+{%- set types = ('visitor_id', 'user_id', 'device_id', 'advertising_id', 'cookie_id', 'fingerprint') %}
 
 -- Whoever has opted out is not followed from one id to another.
 with sightings as (
@@ -16,21 +17,25 @@ with sightings as (
 ),
 
 pairs as (
-{%- for pair in identity_edge_types() %}
-    {%- set first, second = identity_node_types()[pair[0]], identity_node_types()[pair[1]] %}
+    {%- for first in types %}
+        {%- set is_last = loop.index == 5 %}
+        {%- for second in types[loop.index:] %}
 
-    select
-        session_date,
-        least({{ first }}, {{ second }}) as node_a,
-        greatest({{ first }}, {{ second }}) as node_b,
-        site_id,
-        first_seen,
-        first_event_id,
-        events
-    from sightings
-    where {{ first }} is not null and {{ second }} is not null
-    {{- '\n    union all' if not loop.last }}
-{%- endfor %}
+            select
+                session_date,
+                least({{ first }}, {{ second }}) as node_a,
+                greatest({{ first }}, {{ second }}) as node_b,
+                site_id,
+                first_seen,
+                first_event_id,
+                events
+            from sightings
+            where {{ first }} is not null and {{ second }} is not null
+            {%- if not is_last %}
+                union all
+            {%- endif %}
+        {%- endfor %}
+    {%- endfor %}
 
 )
 

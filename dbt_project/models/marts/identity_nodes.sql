@@ -5,24 +5,27 @@
     neighbour_days='all',
     restates={'before': 1, 'after': 2}
 ) }}
+{%- set types = ('visitor_id', 'user_id', 'device_id', 'advertising_id', 'cookie_id', 'fingerprint') %}
 
 with nodes as (
-{%- for type, key in identity_node_types().items() %}
+    {%- for type in types %}
 
-    select
-        session_date,
-        '{{ type }}' as node_type,
-        {{ key }} as node_key,
-        site_id,
-        subnet_hash,
-        first_seen,
-        last_seen,
-        events,
-        case when person_key = {{ key }} then sessions else 0 end as sessions
-    from {{ ref('int_identity_sightings') }}
-    where {{ key }} is not null
-    {{- '\n    union all' if not loop.last }}
-{%- endfor %}
+        select
+            session_date,
+            '{{ type }}' as node_type,
+            {{ type }} as node_key,
+            site_id,
+            subnet_hash,
+            first_seen,
+            last_seen,
+            events,
+            case when person_key = {{ type }} then sessions else 0 end as sessions
+        from {{ ref('int_identity_sightings') }}
+        where {{ type }} is not null
+        {%- if not loop.last %}
+            union all
+        {%- endif %}
+    {%- endfor %}
 
 )
 
