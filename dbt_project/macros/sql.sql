@@ -53,9 +53,7 @@
   {# The sum of a group's amounts; null without any, and where they are in more than one currency: unlike currencies
      cannot be added up, and an unknown one is unlike any other. #}
   case
-    when
-      min(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
-      is not distinct from max(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
+    when count(distinct case when {{ amount }} is not null then coalesce({{ currency }}, '') end) <= 1
       then cast(sum({{ amount }}) as decimal(18, 4))
   end
 {%- endmacro %}
@@ -63,9 +61,7 @@
 {% macro one_currency(amount, currency) -%}
   {# The currency of that sum. #}
   case
-    when
-      min(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
-      = max(case when {{ amount }} is not null then coalesce({{ currency }}, '') end)
+    when count(distinct case when {{ amount }} is not null then coalesce({{ currency }}, '') end) <= 1
       then max(case when {{ amount }} is not null then {{ currency }} end)
   end
 {%- endmacro %}

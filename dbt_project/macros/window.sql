@@ -125,3 +125,23 @@
     {{ column ~ ' in (' ~ quoted_list(days) ~ ')' if days else 'false' }}
   {%- endif -%}
 {%- endmacro %}
+
+{% macro days_of_marts(names) -%}
+  {# A row `date_day` for each day from the first to the last that any of these models has published, or is built for in
+     this run; none where nothing is built. #}
+  {%- set days = [] -%}
+  {%- for name in names -%}
+    {%- set node = node_named(name) if execute and window_bounds() and graph.nodes else none -%}
+    {%- for day in (published_days(node) if node else []) -%}
+      {%- do days.append(day) -%}
+    {%- endfor -%}
+    {%- for day in (built_days(node) if node else []) if can_be_made(node, day) -%}
+      {%- do days.append(day) -%}
+    {%- endfor -%}
+  {%- endfor -%}
+  {%- if days -%}
+    (select {{ days_from_to("date '" ~ days | min ~ "'", "date '" ~ days | max ~ "'") }} as date_day) as days_of_marts
+  {%- else -%}
+    (select cast(null as date) as date_day where false) as days_of_marts
+  {%- endif -%}
+{%- endmacro %}

@@ -1,78 +1,74 @@
 -- Of every day and model: impressions and clicks are those of daily_aggregates, the shares in conversions add up to the
--- conversions, and where nothing is in more than one currency, so do revenue and spend. Gives those where they are not.
-with models as (
-
-    select model
-    from (values {{ attribution_models() }}) as models (model)
-
-),
-
-requested as (
+-- conversions, and where there is one currency, so do revenue and spend. Gives those where they are not.
+with given as (
 
     select
-        report_date,
-        sum(impressions) as impressions,
-        sum(clicks) as clicks,
-        sum(valid_impressions) as valid_impressions,
-        sum(valid_clicks) as valid_clicks
-    from {{ ref('daily_aggregates') }}
-    where {{ in_built_days('campaign_performance', 'report_date') }}
-    group by report_date
-
-),
-
-converted as (
-
+        daily_aggregates.report_date,
+        of_model.model,
+        daily_aggregates.impressions,
+        daily_aggregates.clicks,
+        daily_aggregates.valid_impressions,
+        daily_aggregates.valid_clicks,
+        cast(null as varchar) as conversion_id,
+        cast(null as varchar) as install_id,
+        cast(null as decimal(18, 4)) as revenue,
+        cast(null as varchar) as currency,
+        cast(null as decimal(18, 4)) as spend,
+        cast(null as varchar) as spend_currency
+    from {{ ref('daily_aggregates') }} as daily_aggregates
+    cross join (values {{ attribution_models() }}) as of_model (model)
+    where {{ in_built_days('campaign_performance', 'daily_aggregates.report_date') }}
+    union all
     select
         session_date as report_date,
         model,
-        count(distinct conversion_id) as conversions,
-        count(distinct case when conversion_type = 'install' then conversion_id end) as installs,
-        {{ sum_of_one_currency('revenue', 'currency') }} as revenue
+        0 as impressions,
+        0 as clicks,
+        0 as valid_impressions,
+        0 as valid_clicks,
+        conversion_id,
+        case when conversion_type = 'install' then conversion_id end as install_id,
+        revenue,
+        currency,
+        null as spend,
+        null as spend_currency
     from {{ ref('attribution') }}
     where {{ in_built_days('campaign_performance', 'session_date') }}
-    group by session_date, model
+    union all
+    select
+        int_campaign_spend.spend_date as report_date,
+        of_model.model,
+        0 as impressions,
+        0 as clicks,
+        0 as valid_impressions,
+        0 as valid_clicks,
+        null as conversion_id,
+        null as install_id,
+        null as revenue,
+        null as currency,
+        int_campaign_spend.spend,
+        int_campaign_spend.currency as spend_currency
+    from {{ ref('int_campaign_spend') }} as int_campaign_spend
+    cross join (values {{ attribution_models() }}) as of_model (model)
+    where {{ in_built_days('campaign_performance', 'int_campaign_spend.spend_date') }}
 
 ),
 
-spent as (
+expected as (
 
     select
-        spend_date as report_date,
-        {{ sum_of_one_currency('spend', 'currency') }} as spend
-    from {{ ref('int_campaign_spend') }}
-    where {{ in_built_days('campaign_performance', 'spend_date') }}
-    group by spend_date
-
-),
-
-given as (
-
-    select
-        days.report_date,
-        models.model,
-        coalesce(requested.impressions, 0) as impressions,
-        coalesce(requested.clicks, 0) as clicks,
-        coalesce(requested.valid_impressions, 0) as valid_impressions,
-        coalesce(requested.valid_clicks, 0) as valid_clicks,
-        coalesce(converted.conversions, 0) as conversions,
-        coalesce(converted.installs, 0) as installs,
-        converted.revenue,
-        spent.spend
-    from (
-        select report_date from requested
-        union
-        select report_date from converted
-        union
-        select report_date from spent
-    ) as days
-    cross join models
-    left join requested
-        on days.report_date = requested.report_date
-    left join converted
-        on days.report_date = converted.report_date and models.model = converted.model
-    left join spent
-        on days.report_date = spent.report_date
+        report_date,
+        model,
+        sum(impressions) as impressions,
+        sum(clicks) as clicks,
+        sum(valid_impressions) as valid_impressions,
+        sum(valid_clicks) as valid_clicks,
+        count(distinct conversion_id) as conversions,
+        count(distinct install_id) as installs,
+        {{ sum_of_one_currency('revenue', 'currency') }} as revenue,
+        {{ sum_of_one_currency('spend', 'spend_currency') }} as spend
+    from given
+    group by report_date, model
 
 ),
 
@@ -96,23 +92,23 @@ counted as (
 )
 
 select
-    coalesce(given.report_date, counted.report_date) as report_date,
-    coalesce(given.model, counted.model) as model,
-    given.conversions as given_conversions,
+    coalesce(expected.report_date, counted.report_date) as report_date,
+    coalesce(expected.model, counted.model) as model,
+    expected.conversions as expected_conversions,
     counted.conversions,
-    given.revenue as given_revenue,
+    expected.revenue as expected_revenue,
     counted.revenue,
-    given.impressions as given_impressions,
+    expected.impressions as expected_impressions,
     counted.impressions
-from given
+from expected
 full outer join counted
-    on given.report_date = counted.report_date and given.model = counted.model
+    on expected.report_date = counted.report_date and expected.model = counted.model
 where
-    given.impressions is distinct from counted.impressions
-    or given.clicks is distinct from counted.clicks
-    or given.valid_impressions is distinct from counted.valid_impressions
-    or given.valid_clicks is distinct from counted.valid_clicks
-    or given.conversions is distinct from counted.conversions
-    or given.installs is distinct from counted.installs
-    or given.revenue <> counted.revenue
-    or given.spend <> counted.spend
+    expected.impressions is distinct from counted.impressions
+    or expected.clicks is distinct from counted.clicks
+    or expected.valid_impressions is distinct from counted.valid_impressions
+    or expected.valid_clicks is distinct from counted.valid_clicks
+    or expected.conversions is distinct from counted.conversions
+    or expected.installs is distinct from counted.installs
+    or (expected.revenue is not null and expected.revenue is distinct from counted.revenue)
+    or (expected.spend is not null and expected.spend is distinct from counted.spend)

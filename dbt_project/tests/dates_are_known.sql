@@ -6,16 +6,12 @@ with named as (
     where {{ in_built_days('fact_events', 'session_date') }}
     union
     select session_date as date_day
-    from {{ ref('fact_conversions') }}
-    where {{ in_built_days('fact_conversions', 'session_date') }}
-    union
-    select session_date as date_day
     from {{ ref('fact_sessions') }}
     where {{ in_built_days('fact_sessions', 'session_date') }}
     union
     select report_date as date_day
-    from {{ ref('campaign_performance') }}
-    where {{ in_built_days('campaign_performance', 'report_date') }}
+    from {{ ref('daily_aggregates') }}
+    where {{ in_built_days('daily_aggregates', 'report_date') }}
 
 )
 

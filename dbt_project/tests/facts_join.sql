@@ -1,6 +1,6 @@
 -- Sessions and conversions are of people whom identity_map knows, events and conversions of sessions that fact_sessions
--- has. Gives those of the built days that are not. A warning: none of these is made from another, so that a failure
--- could not tell which of them to hold back.
+-- has, on days that it has at all: it needs access logs too. Gives those of the built days that are not. A warning: none
+-- of these is made from another, so that a failure could not tell which of them to hold back.
 {{ config(severity='warn') }}
 
 with people as (
@@ -25,13 +25,17 @@ visits as (
         'fact_events' as fact,
         session_id
     from {{ ref('fact_events') }}
-    where {{ in_built_days('fact_events', 'session_date') }}
+    where
+        {{ in_built_days('fact_events', 'session_date') }}
+        and {{ in_built_days('fact_sessions', 'session_date') }}
     union
     select
         'fact_conversions' as fact,
         session_id
     from {{ ref('fact_conversions') }}
-    where {{ in_built_days('fact_conversions', 'session_date') }}
+    where
+        {{ in_built_days('fact_conversions', 'session_date') }}
+        and {{ in_built_days('fact_sessions', 'session_date') }}
 
 )
 

@@ -50,8 +50,12 @@ counted as (
 )
 
 select
-    report_date,
+    counted.report_date,
     {{ campaign_key('counted') }} as campaign_key,
-    {{ campaign_parts() }},
-    sessions
+    counted.order_id,
+    counted.campaign_id,
+    counted.publication_code,
+    counted.creative_id,
+    counted.channel,
+    counted.sessions
 from counted

@@ -71,13 +71,21 @@ spent as (
 ),
 
 campaigns as (
-{% for campaigns in ('credited', 'requested', 'spent') %}
+
     select
         report_date,
         {{ campaign_parts() }}
-    from {{ campaigns }}
-    {{ 'union' if not loop.last }}
-{%- endfor %}
+    from credited
+    union
+    select
+        report_date,
+        {{ campaign_parts() }}
+    from requested
+    union
+    select
+        report_date,
+        {{ campaign_parts() }}
+    from spent
 
 ),
 
@@ -130,7 +138,9 @@ select
     measured.currency,
     {{ ratio('measured.spend', 'measured.installs') }} as cpi,
     {{ ratio('measured.spend', 'measured.conversions') }} as cpa,
-    case when measured.currency = measured.spend_currency then {{ ratio('measured.revenue', 'measured.spend') }} end as roas
+    case
+        when measured.currency = measured.spend_currency then {{ ratio('measured.revenue', 'measured.spend') }}
+    end as roas
 from measured
 left join {{ ref('publications') }} as publications
     on measured.publication_code = publications.publication_code

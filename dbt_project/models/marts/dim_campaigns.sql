@@ -1,6 +1,6 @@
 -- One row per campaign: order, campaign, publication, creative and channel, a null being a value like any other. All
--- facts know these five. Source and medium are not among them: one campaign has visitors from several, and fact_sessions
--- and touchpoints say for each from which. The whole history, one file.
+-- facts know these five. Source and medium are not among them: one campaign has visitors from several, and
+-- fact_sessions and touchpoints say for each from which. The whole history, one file.
 {{ config(sort_by=['campaign_key']) }}
 
 with campaigns as (
@@ -10,7 +10,7 @@ with campaigns as (
         {{ campaign_parts() }},
         min(report_date) as first_date,
         max(report_date) as last_date,
-        count(*) as days,
+        count(*) as active_days,
         cast(sum(sessions) as bigint) as sessions
     from {{ ref('campaign_days') }}
     group by campaign_key, {{ campaign_parts() }}
@@ -28,7 +28,7 @@ select
     campaigns.channel,
     campaigns.first_date,
     campaigns.last_date,
-    campaigns.days,
+    campaigns.active_days,
     campaigns.sessions
 from campaigns
 left join {{ ref('dim_publications') }} as publications

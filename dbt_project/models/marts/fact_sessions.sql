@@ -1,5 +1,5 @@
 -- One row per session, with whom it is of and the campaign that brought it. It belongs to the day of its first event.
--- The campaign of a session that began with a click on an ad is the ad's; of another it is its utm_campaign and channel.
+-- The campaign of a session that began with a click on an ad is the ad's; of others it is utm_campaign and channel.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'session_start', 'session_id'],
