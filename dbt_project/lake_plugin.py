@@ -18,10 +18,10 @@ import duckdb
 import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
 from pyarrow import fs
+from reference_files import read_csv
 
 from ingest.errors import SettingsError
 from ingest.lake import DATA_FILE, Lake, S3Options
-from reference_files import read_csv
 
 PREFIX = "CLICKLAKE_"
 CHUNK = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB

@@ -1,5 +1,6 @@
-"""CSV files that people keep in the lake beside the seeds, as typed tables: whatever cannot be read is named by line and
-column. Which files there are, and what their columns mean, is not known here.
+"""CSV files that people keep in the lake, as typed tables: whatever cannot be read is named by line and column.
+
+Which files there are, and what their columns mean, is not known here.
 
 The rules: comma, quotes as spreadsheets write them, UTF-8 with or without a mark at its start; columns by name, in any
 order; dates as 2026-01-31, numbers with a point. An empty text is null; an empty date or number is an error.

@@ -100,8 +100,10 @@
   {# By name, so that files from before a column was added read as null in it. #}
   select * from read_parquet(
     [{% for uri in uris %}'{{ uri | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor %}],
-    union_by_name = true, hive_partitioning = true,
+    union_by_name = true
+    {%- if partition_columns %}, hive_partitioning = true,
     hive_types = { {%- for column in partition_columns %}'{{ column }}': date{{ ', ' if not loop.last }}{% endfor -%} }
+    {%- endif %}
   )
 {% endmacro %}
 
