@@ -17,3 +17,21 @@
   {# In a select list: a row for each day between two dates, both included. #}
   {{ return('cast(unnest(generate_series(' ~ first ~ ', ' ~ last ~ ", interval '1' day)) as date)") }}
 {% endmacro %}
+
+{% macro each_number(first, last) %}
+  {{ return(adapter.dispatch('each_number', 'clicklake')(first, last)) }}
+{% endmacro %}
+
+{% macro duckdb__each_number(first, last) %}
+  {# A row for each whole number from one to another, both included; as a column of a select. #}
+  {{ return('unnest(generate_series(' ~ first ~ ', ' ~ last ~ '))') }}
+{% endmacro %}
+
+{% macro whole_quotient(dividend, divisor) %}
+  {{ return(adapter.dispatch('whole_quotient', 'clicklake')(dividend, divisor)) }}
+{% endmacro %}
+
+{% macro duckdb__whole_quotient(dividend, divisor) %}
+  {# Of whole numbers that are not negative, exactly. #}
+  {{ return('((' ~ dividend ~ ') // (' ~ divisor ~ '))') }}
+{% endmacro %}

@@ -124,3 +124,76 @@
     when {{ visitor_key }} not like 'event:%' then {{ visitor_key }}
   end
 {%- endmacro %}
+
+{% macro days_of(seconds) -%}
+  {# So many days hold these seconds, the last one perhaps in part. #}
+  {{ ((seconds | int + 86399) / 86400) | int }}
+{%- endmacro %}
+
+{% macro duration_in_words(seconds) -%}
+  {%- set seconds = seconds | int -%}
+  {%- if seconds % 86400 == 0 and seconds > 86400 -%}
+    {{ (seconds / 86400) | int }} days
+  {%- elif seconds % 3600 == 0 and seconds > 3600 -%}
+    {{ (seconds / 3600) | int }} hours
+  {%- else -%}
+    {{ seconds }} seconds
+  {%- endif -%}
+{%- endmacro %}
+
+{% macro channel_priority(channel) -%}
+  {# Place of a channel in `attribution_channel_priority`; what is not listed comes after. #}
+  {%- set listed = var('attribution_channel_priority') -%}
+  {%- if listed -%}
+    case {{ channel }}
+      {%- for each in listed %}
+      when {{ quoted_list([each]) }} then {{ loop.index }}
+      {%- endfor %}
+      else {{ listed | length + 1 }}
+    end
+  {%- else -%}
+    0
+  {%- endif -%}
+{%- endmacro %}
+
+{% macro same_ad_columns() -%}
+  {# What one ad is told from another by, a null being a value like any other. #}
+  order_id, campaign_id, publication_code, channel, creative_id
+{%- endmacro %}
+
+{% macro microseconds(time) -%}
+  {# A time as a whole number of microseconds, as text; Spark calls it unix_micros. #}
+  cast(epoch_us({{ time }}) as varchar)
+{%- endmacro %}
+
+{% macro path_node(person_key, session_id) -%}
+  {# Whom a touch or a conversion belongs to: the person, else nobody but its session. #}
+  coalesce({{ person_key }}, 'session:' || {{ session_id }})
+{%- endmacro %}
+
+{% macro attribution_reason() -%}
+  {# Why a touch has a part in a conversion, or why none has, in words; of a row of `shared` in the model attribution. #}
+  case
+    when conversions.conversion_type = 'install' then coalesce(shared.kind, 'install without a matching click')
+    when shared.touches = 0 then case when shared.kind = 'direct' then 'only direct visits' else 'no eligible touch' end
+    else
+      case
+        when shared.touches = 1 then 'only'
+        when shared.position = 1 then 'first of ' || shared.touches
+        when shared.position = shared.touches then 'last of ' || shared.touches
+        else shared.position || ' of ' || shared.touches
+      end
+      || case when shared.kind like '%impression' then ' impression' else ' touch' end
+      || case when shared.touches = 1 then '' when shared.kind like '%impression' then 's' else 'es' end
+      || case shared.kind
+        when 'touch' then ' within {{ duration_in_words(var("attribution_click_seconds")) }}'
+        when 'retargeting' then ' of retargeting within {{ duration_in_words(var("attribution_reattribution_seconds")) }}'
+        when 'impression' then ' within {{ duration_in_words(var("attribution_impression_seconds")) }}, no click'
+        else ' of retargeting within {{ duration_in_words(var("attribution_impression_seconds")) }}, no click'
+      end
+      || case
+        when shared.found > shared.touches then ', the first and the latest of ' || shared.found
+        else ''
+      end
+  end
+{%- endmacro %}

@@ -1,5 +1,6 @@
 -- One row per session, with whom it is of and the campaign that brought it. It belongs to the day of its first event.
--- The campaign of a session that began with a click on an ad is the ad's; of others it is utm_campaign and channel.
+-- The campaign of a session that began with a click on an ad is the ad's, null or not, so that it meets the ad's other
+-- numbers; of others it is what the link names, and the channel.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'session_start', 'session_id'],
@@ -11,8 +12,15 @@ with campaigns as (
 
     select
         sessions.session_id,
-        ad_click_sessions.order_id,
-        coalesce(ad_click_sessions.campaign_id, sessions.utm_campaign) as campaign_id,
+        case
+            when ad_click_sessions.session_id is not null then ad_click_sessions.order_id
+            when sessions.click_id_kind = 'oid' then sessions.click_id
+        end as order_id,
+        case
+            when ad_click_sessions.session_id is not null then ad_click_sessions.campaign_id
+            when sessions.click_id_kind = 'cid' then sessions.click_id
+            else sessions.utm_campaign
+        end as campaign_id,
         ad_click_sessions.publication_code,
         ad_click_sessions.creative_id,
         case
