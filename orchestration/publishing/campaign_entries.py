@@ -1,0 +1,169 @@
+"""One report date of the mart `campaign_performance` as documents of MongoDB's `campaign_performance`.
+
+Here is what an entry looks like; not how it is written (entries.py), where the mart's rows come from, nor who asks.
+
+The rows of a campaign, one for each attribution model, are one entry: what is the same in all of them stands in the
+entry itself, and what a model gives the campaign under `models.<model>`. All rows are published, those without an
+order too: campaigns that only links name, and the conversions of nobody's making. A publication is known by its code
+alone, so that an entry stays the same when its code gets a publication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from pymongo.database import Database
+
+from ingest.errors import PublishError
+from orchestration.publishing import entries
+from orchestration.publishing.entries import SOURCE, Entries
+from orchestration.publishing.mongodb import Document
+
+COLLECTION = "campaign_performance"
+KEY = ("orderId", "campaignId", "publicationCode", "creativeId", "channel", "dateStart", "source")
+PARTS = ("order_id", "campaign_id", "publication_code", "creative_id", "channel")
+SHARED = ("publication_id", "publication_name", "spend", "spend_currency", "impressions", "clicks")
+OF_MODEL = ("installs", "conversions", "revenue", "currency", "cpi", "cpa", "roas")
+COLUMNS = ("report_date", "model", *PARTS, *SHARED, *OF_MODEL)
+NUMBERS = ("model", "impressions", "clicks", "installs", "conversions")
+
+
+@dataclass(frozen=True)
+class DayReport:
+    """What publishing a day did, and the comparison: mart = MongoDB + left deleted. Conversions by the model `last`."""
+
+    day: str
+    documents: int  # of the day in MongoDB, without soft-deleted ones
+    inserted: int
+    updated: int
+    revived: int
+    soft_deleted: int
+    unchanged: int
+    left_deleted: int  # soft-deleted by a person
+    unmapped_codes: list[str]
+    mart_impressions: int
+    mart_clicks: int
+    mart_conversions: float
+    mongodb_impressions: int
+    mongodb_clicks: int
+    mongodb_conversions: float
+    left_deleted_impressions: int
+    left_deleted_clicks: int
+    left_deleted_conversions: float
+
+
+def _measures(entry: Mapping[str, Any]) -> dict[str, float]:
+    last = (entry.get("models") or {}).get("last") or {}
+    return {
+        "impressions": entry.get("impressions") or 0,
+        "clicks": entry.get("clicks") or 0,
+        "conversions": last.get("conversions") or 0,
+    }
+
+
+KIND = Entries(
+    collection=COLLECTION,
+    mart="campaign_performance",
+    key=KEY,
+    own={"source": SOURCE},
+    indexed=("orderId", "campaignId", "publicationId", "dateStart"),
+    measures=_measures,
+)
+
+
+def ensure_indexes(database: Database[Document]) -> None:
+    """Creates the indexes that are missing. Raises as `entries.ensure_indexes` does."""
+    entries.ensure_indexes(database, KIND)
+
+
+def read_entries(database: Database[Document], first: date, last: date) -> list[Document]:
+    """What is published for these days, both included, without soft-deleted ones: the last day first, then by key."""
+    return entries.read_entries(database, KIND, first, last)
+
+
+def publish_day(
+    database: Database[Document], day: date | str, table: pa.Table, now: datetime | None = None
+) -> DayReport:
+    """Makes the day's entries in MongoDB those of the mart, and compares the two.
+
+    Args:
+        table: all rows of this day in `campaign_performance`.
+        now: what is written as createdAt, updatedAt, deletedAt; MongoDB keeps milliseconds.
+
+    Raises:
+        PublishError: MongoDB refuses, or does not hold afterwards what was to be published.
+        TransientPublishError: MongoDB cannot be reached.
+    """
+    day = date.fromisoformat(day) if isinstance(day, str) else day
+    made = _entries(entries.rows_of(table, KIND, day, COLUMNS, NUMBERS), day)
+    done = entries.publish(database, KIND, day, KIND.by_key(made, day), now)
+    unmapped = {entry["publicationCode"] for entry in made if entry["publicationId"] is None}
+    mart, found, left_deleted = entries.totals(KIND, made).sums, done.found.sums, done.left_deleted.sums
+    return DayReport(
+        day=day.isoformat(),
+        documents=done.found.entries,
+        inserted=done.inserted,
+        updated=done.updated,
+        revived=done.revived,
+        soft_deleted=done.soft_deleted,
+        unchanged=done.unchanged,
+        left_deleted=done.left_deleted.entries,
+        unmapped_codes=sorted(unmapped - {None}),
+        mart_impressions=int(mart["impressions"]),
+        mart_clicks=int(mart["clicks"]),
+        mart_conversions=mart["conversions"],
+        mongodb_impressions=int(found["impressions"]),
+        mongodb_clicks=int(found["clicks"]),
+        mongodb_conversions=found["conversions"],
+        left_deleted_impressions=int(left_deleted["impressions"]),
+        left_deleted_clicks=int(left_deleted["clicks"]),
+        left_deleted_conversions=left_deleted["conversions"],
+    )
+
+
+def _entries(rows: Iterable[Mapping[str, Any]], day: date) -> list[Document]:
+    """One for each campaign, its models by name.
+
+    Raises:
+        PublishError: a campaign has a model twice, or rows that differ in what they share.
+    """
+    found: dict[tuple[Any, ...], Document] = {}
+    for row in sorted(rows, key=lambda row: row["model"]):
+        shared = _shared(row, day)
+        entry = found.setdefault(tuple(row[name] for name in PARTS), shared | {"models": {}})
+        if row["model"] in entry["models"] or shared != {name: entry[name] for name in shared}:
+            raise PublishError(
+                f"{day}: two rows of campaign_performance of order {row['order_id']} and model {row['model']} "
+                "contradict each other. Build the day again"
+            )
+        entry["models"][row["model"]] = {name: _plain(row[name]) for name in OF_MODEL}
+    return list(found.values())
+
+
+def _shared(row: Mapping[str, Any], day: date) -> Document:
+    """What the row of any model says of a campaign."""
+    is_mapped = row["publication_id"] is not None
+    return {
+        "orderId": row["order_id"],
+        "campaignId": row["campaign_id"],
+        "publicationId": row["publication_id"],
+        "publicationName": row["publication_name"] if is_mapped else row["publication_code"],
+        "publicationCode": row["publication_code"],
+        "creativeId": row["creative_id"],
+        "channel": row["channel"],
+        "spend": _plain(row["spend"]),
+        "spendCurrency": row["spend_currency"],
+        "impressions": row["impressions"],
+        "clicks": row["clicks"],
+        **entries.day_fields(day),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A decimal as the nearest double, which every reader can add up."""
+    return float(value) if isinstance(value, Decimal) else value

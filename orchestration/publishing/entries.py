@@ -1,0 +1,372 @@
+"""Entries of one day in a collection of MongoDB: which differ, how they are written and compared.
+
+What an entry looks like, and where its numbers come from, is not known here: performance_entries.py and
+campaign_entries.py say that.
+
+How a day is published: its documents are read by equality, the difference to the mart's entries is computed
+here, and only that is written, with `insert_many` and `ReplaceOne`. No operator works on the server, so the
+result is the same on MongoDB, FerretDB and the embedded server, and a day without changes writes nothing.
+A replacement holds only while the document is as it was read, and the unique index refuses an entry that is
+already there: of two publishers at once, the one that comes second reads again. What it then still finds twice,
+on a server whose unique index does not see nulls, it soft-deletes but for one.
+
+What the contract leaves open:
+
+- Only documents with source "automated" are this publisher's to change, of performance_entries those whose
+  itemPath is "tracking-display". Fields that it does not know are kept.
+- An entry is soft-deleted where it has a `deletedAt`, as readers see it; by a person, where `deletedBy` is
+  anything but this publisher.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, ReplaceOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from ingest.errors import PublishError
+from orchestration.publishing.mongodb import DUPLICATE_KEY, Document, explained
+
+PUBLISHER = "lambda-tracking-sync"
+SOURCE = "automated"
+
+ATTEMPTS = 6
+SECONDS_BETWEEN = 0.05  # times the number of the attempt
+# FerretDB 1.24 over SQLite keeps a connection for each replacement of a command and hangs at the hundredth;
+# with 25, three publishers at once are safe. On MongoDB 5,000 changes are 200 commands of about a millisecond.
+REPLACEMENTS_AT_ONCE = 25
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A kind of entries.
+
+    mart: what they are made from.
+    key: the fields that make an entry the same as another.
+    own: the fields by whose values this publisher's documents are told from those of others.
+    indexed: the fields that readers filter by.
+    measures: what is added up to compare a day with its mart.
+    stored_keys: gives, for the keys of a day's entries, what the key of a document is that may lack a part of it.
+    """
+
+    collection: str
+    mart: str
+    key: tuple[str, ...]
+    own: Mapping[str, str]
+    indexed: tuple[str, ...]
+    measures: Callable[[Mapping[str, Any]], Mapping[str, float]]
+    stored_keys: Callable[[Iterable[Key]], Callable[[Document], Key]] | None = None
+
+    def key_of(self, entry: Mapping[str, Any]) -> Key:
+        return tuple(entry.get(name) for name in self.key)
+
+    def by_key(self, entries: Iterable[Document], day: date) -> dict[Key, Document]:
+        """Key → entry.
+
+        Raises:
+            PublishError: two entries have the same key.
+        """
+        found: dict[Key, Document] = {}
+        for entry in entries:
+            key = self.key_of(entry)
+            if key in found:
+                raise PublishError(
+                    f"{day}: {self.mart} holds two rows of order {entry['orderId']} with the same key {key}"
+                )
+            found[key] = entry
+        return found
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A number of entries, and the sums of their measures."""
+
+    entries: int
+    sums: Mapping[str, float]
+
+    def __str__(self) -> str:
+        return ", ".join([f"{self.entries:,} entries", *(f"{value:,.15g} {name}" for name, value in self.sums.items())])
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing a day did. Of the totals: those of what MongoDB holds, and of what a person deleted there."""
+
+    found: Totals
+    left_deleted: Totals
+    inserted: int
+    updated: int
+    revived: int
+    soft_deleted: int
+
+    @property
+    def unchanged(self) -> int:
+        return self.found.entries - self.inserted - self.updated - self.revived
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def day_fields(day: date) -> Document:
+    """The fields of an entry that say of which day it is, and by whom."""
+    start = midnight(day)
+    return {
+        "dateStart": start,
+        "dateEnd": start + timedelta(days=1, seconds=-1),
+        "source": SOURCE,
+        "enteredBy": PUBLISHER,
+    }
+
+
+def rows_of(
+    table: pa.Table, kind: Entries, day: date, columns: Sequence[str], numbers: Sequence[str]
+) -> list[Document]:
+    """The rows of a day's partition of a mart.
+
+    Raises:
+        PublishError: a column is missing, a number is null, or a row is of another day.
+    """
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise PublishError(f"{day}: {kind.mart} has no column {', '.join(missing)}. Build the mart again")
+    rows: list[Document] = table.select(columns).to_pylist()
+    for row in rows:
+        if row["report_date"] != day:
+            raise PublishError(
+                f"{day}: the partition of {kind.mart} holds a row of {row['report_date']}. Build it again"
+            )
+        for name in numbers:
+            if row[name] is None:
+                raise PublishError(f"{day}: {name} is null in a row of {kind.mart}. Build the day again")
+    return rows
+
+
+def totals(kind: Entries, documents: Iterable[Mapping[str, Any]]) -> Totals:
+    """Sums are exact before they are rounded, so that they do not depend on the order of documents."""
+    found = [kind.measures(document) for document in documents]
+    return Totals(len(found), {name: math.fsum(each[name] for each in found) for name in kind.measures({})})
+
+
+def ensure_indexes(database: Database[Document], kind: Entries) -> None:
+    """Creates the indexes that are missing: the unique key, the fields that readers filter by, an order's days.
+
+    The same on every server; the embedded one takes 5,000 new entries in 2 s with them, in 1 s without. Its
+    unique index does not see keys with a null in them.
+
+    Raises:
+        PublishError: such as when the collection already holds an entry twice.
+    """
+    indexes = [
+        IndexModel([(name, ASCENDING) for name in kind.key], name="entry_key", unique=True),
+        *(IndexModel([(name, ASCENDING)]) for name in kind.indexed),
+        IndexModel([("orderId", ASCENDING), ("dateStart", DESCENDING)]),
+    ]
+    with explained(database.client, f"creating the indexes of {kind.collection}"):
+        for index in indexes:  # FerretDB 1.24 fails on a command that names several indexes that exist
+            _collection(database, kind).create_indexes([index])
+
+
+def publish(
+    database: Database[Document], kind: Entries, day: date, entries: Mapping[Key, Document], now: datetime | None
+) -> Published:
+    """Makes the day's entries in MongoDB those of the mart, and compares the two.
+
+    Args:
+        entries: all fields but `_id` and the times of writing.
+        now: what is written as createdAt, updatedAt, deletedAt; MongoDB keeps milliseconds.
+
+    Raises:
+        PublishError: MongoDB refuses, or does not hold afterwards what was to be published.
+        TransientPublishError: MongoDB cannot be reached.
+    """
+    now = now or datetime.now(UTC)
+    collection = _collection(database, kind)
+    written: Counter[str] = Counter()
+    with explained(database.client, f"publishing {day}"):
+        stored = _stored(collection, kind, day)
+        for attempt in range(1, ATTEMPTS + 1):
+            conflict = _write(collection, _difference(kind, entries, stored, now), written)
+            stored = _stored(collection, kind, day)
+            difference = _difference(kind, entries, stored, now)
+            if conflict is None and not difference.duplicates:
+                return _compared(kind, day, entries, stored, difference, written)
+            time.sleep(SECONDS_BETWEEN * attempt)
+    raise PublishError(
+        f"{day}: others keep changing the entries of this day, or another unique index of {kind.collection} keeps some "
+        f"out. Publish the day again when nobody else does. MongoDB says: {conflict or 'duplicates'}"
+    )
+
+
+def read_entries(database: Database[Document], kind: Entries, first: date, last: date) -> list[Document]:
+    """What is published for these days, both included, without soft-deleted ones: the last day first, then by key."""
+    days = {"$gte": midnight(first), "$lte": midnight(last)}
+    with explained(database.client, f"reading {first} to {last}"):
+        found = list(_collection(database, kind).find({"dateStart": days} | dict(kind.own)))
+    found = [entry for entry in found if _is_live(entry)]
+    found.sort(key=lambda entry: [str(part) for part in kind.key_of(entry)])
+    return sorted(found, key=lambda entry: entry["dateStart"], reverse=True)
+
+
+# The difference between the mart's entries and the stored ones.
+
+
+@dataclass
+class _Difference:
+    inserts: list[Document] = field(default_factory=list)
+    # updated, revived, soft_deleted → pairs of the document as read and as it should be
+    replacements: dict[str, list[tuple[Document, Document]]] = field(default_factory=lambda: defaultdict(list))
+    left_deleted: list[Key] = field(default_factory=list)
+    duplicates: int = 0
+
+    def __len__(self) -> int:
+        return len(self.inserts) + sum(map(len, self.replacements.values()))
+
+
+def _difference(
+    kind: Entries, entries: Mapping[Key, Document], stored: Iterable[Document], now: datetime
+) -> _Difference:
+    difference = _Difference()
+    found = _by_key(kind, stored, entries)
+    for key, entry in entries.items():
+        documents = found.pop(key, [])
+        if documents:
+            _compare(difference, key, entry, documents[0], now)
+            found[key] = [document for document in documents[1:] if _is_live(document)]
+            difference.duplicates += len(found[key])
+        else:
+            difference.inserts.append(entry | dict.fromkeys(("enteredAt", "createdAt", "updatedAt"), now))
+    for document in (document for documents in found.values() for document in documents if _is_live(document)):
+        deleted = document | {"deletedAt": now, "deletedBy": PUBLISHER, "updatedAt": now}
+        difference.replacements["soft_deleted"].append((document, deleted))
+    return difference
+
+
+def _compare(difference: _Difference, key: Key, entry: Document, document: Document, now: datetime) -> None:
+    """Adds what has to happen to the document that is stored for an entry; nothing where it is the same."""
+    if _is_deleted_by_person(document):
+        difference.left_deleted.append(key)
+    elif not _is_live(document):
+        kept = {name: value for name, value in document.items() if name not in ("deletedAt", "deletedBy")}
+        difference.replacements["revived"].append((document, kept | entry | {"updatedAt": now}))
+    elif any(name not in document or document[name] != value for name, value in entry.items()):
+        difference.replacements["updated"].append((document, document | entry | {"updatedAt": now}))
+
+
+def _by_key(kind: Entries, stored: Iterable[Document], entries: Iterable[Key]) -> dict[Key, list[Document]]:
+    """Key → its documents, the one to keep first; more than one only where no unique index was in force."""
+    key_of = kind.stored_keys(entries) if kind.stored_keys else kind.key_of
+    found: dict[Key, list[Document]] = defaultdict(list)
+    for document in sorted(stored, key=lambda document: _precedence(kind, document)):
+        found[key_of(document)].append(document)
+    return found
+
+
+def _precedence(kind: Entries, document: Document) -> tuple[bool, bool, bool, str]:
+    """First what a person deleted; then what has its whole key, then what readers see; and always the same one."""
+    return (
+        not _is_deleted_by_person(document),
+        any(name not in document for name in kind.key),
+        not _is_live(document),
+        str(document["_id"]),
+    )
+
+
+def _is_live(document: Mapping[str, Any]) -> bool:
+    return "deletedAt" not in document
+
+
+def _is_deleted_by_person(document: Mapping[str, Any]) -> bool:
+    return not _is_live(document) and document.get("deletedBy") != PUBLISHER
+
+
+# MongoDB's side: reading, writing, comparing.
+
+
+def _collection(database: Database[Document], kind: Entries) -> Collection[Document]:
+    """Reads come from the primary, whatever the url prefers: a secondary may not yet hold what was written."""
+    options = database.codec_options.with_options(tz_aware=True, tzinfo=UTC)
+    return database.get_collection(kind.collection, codec_options=options, read_preference=ReadPreference.PRIMARY)
+
+
+def _stored(collection: Collection[Document], kind: Entries, day: date) -> list[Document]:
+    return list(collection.find({"dateStart": midnight(day)} | dict(kind.own)))
+
+
+def _write(collection: Collection[Document], difference: _Difference, written: Counter[str]) -> str | None:
+    """Writes the difference and counts what was written.
+
+    Returns:
+        None, or how someone else came in between; then the day has to be read again.
+    """
+    conflict = _insert(collection, difference.inserts, written) if difference.inserts else None
+    for change, pairs in difference.replacements.items():
+        for start in range(0, len(pairs), REPLACEMENTS_AT_ONCE):
+            chunk = pairs[start : start + REPLACEMENTS_AT_ONCE]
+            replacements = [ReplaceOne(_as_read(document), wanted) for document, wanted in chunk]
+            result = collection.bulk_write(replacements, ordered=False)
+            written[change] += result.matched_count
+            if result.matched_count < len(chunk):
+                conflict = "documents changed after they were read"
+    return conflict
+
+
+def _insert(collection: Collection[Document], documents: list[Document], written: Counter[str]) -> str | None:
+    try:
+        written["inserted"] += len(collection.insert_many(documents, ordered=False).inserted_ids)
+    except BulkWriteError as error:
+        failures = error.details["writeErrors"]
+        if not failures or any(failure["code"] != DUPLICATE_KEY for failure in failures):
+            raise
+        written["inserted"] += error.details["nInserted"]
+        return str(failures[0]["errmsg"])
+    return None
+
+
+def _as_read(document: Document) -> Document:
+    """Finds the document only while nobody has published or soft-deleted it since. Null finds what is missing."""
+    return {name: document.get(name) for name in ("_id", "updatedAt", "deletedAt")}
+
+
+def _compared(
+    kind: Entries,
+    day: date,
+    entries: Mapping[Key, Document],
+    stored: Iterable[Document],
+    difference: _Difference,
+    written: Counter[str],
+) -> Published:
+    """What was done, if the documents read back are what the mart says.
+
+    Raises:
+        PublishError: they are not; with the figures of both.
+    """
+    deleted_keys = set(difference.left_deleted)
+    expected = totals(kind, (entry for key, entry in entries.items() if key not in deleted_keys))
+    found = totals(kind, (document for document in stored if _is_live(document)))
+    if len(difference) or found != expected:
+        raise PublishError(
+            f"{day}: MongoDB does not hold what was published. By the mart: {expected}. In MongoDB: {found}. "
+            f"{len(difference):,} entries differ. Publish the day again; if it stays so, something else writes to "
+            f"{kind.collection}"
+        )
+    return Published(
+        found=found,
+        left_deleted=totals(kind, (entries[key] for key in deleted_keys)),
+        inserted=written["inserted"],
+        updated=written["updated"],
+        revived=written["revived"],
+        soft_deleted=written["soft_deleted"],
+    )
