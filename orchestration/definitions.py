@@ -8,7 +8,7 @@ from orchestration.marts.assets import build_dbt_models
 from orchestration.operations.jobs import JOBS
 from orchestration.operations.schedules import SCHEDULES
 from orchestration.operations.sensors import SENSORS
-from orchestration.publishing.assets import performance_entries
+from orchestration.publishing.assets import campaign_entries, performance_entries
 from orchestration.raw.assets import raw_access_logs, raw_events
 from orchestration.resources import default_resources
 
@@ -16,7 +16,7 @@ from orchestration.resources import default_resources
 def build_defs(**resources: Any) -> dg.Definitions:
     """All definitions; any resource can be replaced by name (`lakehouse`, `dbt`)."""
     return dg.Definitions(
-        assets=[raw_access_logs, raw_events, build_dbt_models(), performance_entries],
+        assets=[raw_access_logs, raw_events, build_dbt_models(), performance_entries, campaign_entries],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,

@@ -94,6 +94,13 @@ def _last_materialization(
     return None
 
 
+def materialized_days(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> set[str]:
+    """The days of an asset that a run has put in place so far, those outside of its own range too."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    events = [entry.get_dagster_event().step_materialization_data.materialization for entry in entries]
+    return {event.partition for event in events if event.asset_key == key and event.partition}
+
+
 def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     """Day → why, of every blocking check that failed in a run."""
     found: dict[str, str] = {}

@@ -27,6 +27,7 @@ from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EV
 from orchestration.resources import Lakehouse
 
 DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
+CAMPAIGN_PERFORMANCE = dg.AssetKey("campaign_performance")
 NO_EVENTS = ["--exclude", "source:raw.events+"]  # for dbt, where the settings name none
 
 

@@ -3,11 +3,12 @@
 import dagster as dg
 
 from orchestration.partitions import daily
-from orchestration.publishing.assets import PERFORMANCE_ENTRIES
+from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
 
 _raw = dg.AssetSelection.assets(*RAW_ASSETS.values())
-_marts = _raw.downstream() - _raw - dg.AssetSelection.assets(PERFORMANCE_ENTRIES)
+_entries = dg.AssetSelection.assets(*PUBLISHED_BY.values())
+_marts = _raw.downstream() - _raw - _entries
 # What a mart needs and no raw asset feeds: seeds.
 _models = _marts | _marts.upstream() - _raw
 
@@ -25,19 +26,19 @@ restate = dg.define_asset_job(
 )
 publish = dg.define_asset_job(
     "publish",
-    dg.AssetSelection.assets(PERFORMANCE_ENTRIES),
-    description="A published day of daily_aggregates to MongoDB.",
+    _entries,
+    description="A published day of daily_aggregates and of campaign_performance to MongoDB.",
     partitions_def=daily,
 )
 pipeline = dg.define_asset_job(
     "pipeline",
-    _raw | _models | dg.AssetSelection.assets(PERFORMANCE_ENTRIES),
+    _raw | _models | _entries,
     description="Everything in one run, as `clicklake run` does it.",
     partitions_def=daily,
 )
 restate_and_publish = dg.define_asset_job(
     "restate_and_publish",
-    _models | dg.AssetSelection.assets(PERFORMANCE_ENTRIES),
+    _models | _entries,
     description="The marts of days that late rows arrived for, and their entries, in one run.",
     partitions_def=daily,
 )

@@ -18,12 +18,11 @@ from ingest.day import is_published
 from ingest.errors import ClicklakeError
 from ingest.lake import Lake
 from ingest.source import Source
-from orchestration.marts.assets import DAILY_AGGREGATES
 from orchestration.operations.jobs import daily_build, publish, restate
 from orchestration.operations.schedules import BUILD_HOUR
 from orchestration.operations.status import Version, is_judged, objects_by_day, version_of
 from orchestration.partitions import daily, days_between
-from orchestration.publishing.assets import PERFORMANCE_ENTRIES
+from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
 
@@ -124,32 +123,45 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
 
 
 def _arrivals(context: dg.SensorEvaluationContext) -> list[tuple[str, dg.EventLogRecord]]:
-    """(dataset, materialization) of raw days since the last tick; of each dataset as far as all have been read."""
-    found = {name: _after_cursor(context, key) for name, key in RAW_ASSETS.items()}
-    full = [records[-1].storage_id for records in found.values() if len(records) == EVENTS_AT_ONCE]
-    last = min(full, default=None)
-    return [
-        (name, record)
-        for name, records in found.items()
-        for record in records
-        if last is None or record.storage_id <= last
-    ]
+    """(dataset, materialization) of raw days since the last tick."""
+    names = {key: name for name, key in RAW_ASSETS.items()}
+    return [(names[key], record) for key, record in _since_last_tick(context, list(names))]
 
 
 @dg.sensor(
     job=publish,
     minimum_interval_seconds=60,
-    description="Publishes each partition of daily_aggregates that was really put in place.",
+    description="Publishes each partition of daily_aggregates and campaign_performance that was really put in place.",
 )
 def published_marts(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
-    for record in _after_cursor(context, DAILY_AGGREGATES):
+    found = _since_last_tick(context, list(PUBLISHED_BY))
+    for mart, record in sorted(found, key=lambda each: each[1].storage_id):
+        entries = PUBLISHED_BY[mart]
         run = context.instance.get_run_by_id(record.run_id)
-        publishes_itself = run is not None and PERFORMANCE_ENTRIES in (run.asset_selection or _all_of_job(run))
+        publishes_itself = run is not None and entries in (run.asset_selection or _all_of_job(run))
         if not publishes_itself and record.partition_key is not None:
+            # The entries of this mart alone: the other one has a request of its own, if it was put in place too.
             yield dg.RunRequest(
-                run_key=f"{record.partition_key}:{record.storage_id}", partition_key=record.partition_key
+                run_key=f"{record.partition_key}:{record.storage_id}",
+                partition_key=record.partition_key,
+                asset_selection=[entries],
             )
         context.update_cursor(str(record.storage_id))
+
+
+def _since_last_tick(
+    context: dg.SensorEvaluationContext, keys: Sequence[dg.AssetKey]
+) -> list[tuple[dg.AssetKey, dg.EventLogRecord]]:
+    """The materializations of some assets since the last tick; of each as far as those of all have been read."""
+    found = {key: _after_cursor(context, key) for key in keys}
+    full = [records[-1].storage_id for records in found.values() if len(records) == EVENTS_AT_ONCE]
+    last = min(full, default=None)
+    return [
+        (key, record)
+        for key, records in found.items()
+        for record in records
+        if last is None or record.storage_id <= last
+    ]
 
 
 def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list[dg.EventLogRecord]:
@@ -172,7 +184,7 @@ def _days_of_run(run: dg.DagsterRun) -> set[str]:
 
 def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
     """The assets of a run of a whole job, which names no selection."""
-    return {PERFORMANCE_ENTRIES} if run.job_name in ("pipeline", "restate_and_publish") else set()
+    return set(PUBLISHED_BY.values()) if run.job_name in ("pipeline", "restate_and_publish") else set()
 
 
 SENSORS = [new_objects, late_rows, published_marts]

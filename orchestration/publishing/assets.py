@@ -1,109 +1,171 @@
 """Publishing assets: a published mart partition goes to MongoDB, where the dashboard reads it."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+from pymongo.database import Database
 
 from ingest.errors import PublishError, TransientError
 from ingest.lake import DATA_FILE, Lake
-from orchestration.marts.assets import DAILY_AGGREGATES
+from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
 from orchestration.partition_events import (
     days_of,
     explained,
     finish,
+    materialized_days,
     partitioned_check,
     refusals,
     report_check,
     report_materialized,
 )
 from orchestration.partitions import daily, range_in_one_run
-from orchestration.publishing.performance_entries import DayReport, connect, ensure_indexes, publish_day
+from orchestration.publishing import campaign_entries as campaigns
+from orchestration.publishing import performance_entries as performance
+from orchestration.publishing.mongodb import Document, connect
 from orchestration.raw.assets import OWNERS
 from orchestration.resources import Lakehouse
 
 PERFORMANCE_ENTRIES = dg.AssetKey("performance_entries")
+CAMPAIGN_ENTRIES = dg.AssetKey("campaign_entries")
+# Mart → the asset that publishes its days.
+PUBLISHED_BY = {DAILY_AGGREGATES: PERFORMANCE_ENTRIES, CAMPAIGN_PERFORMANCE: CAMPAIGN_ENTRIES}
 
-RECONCILED = partitioned_check(
-    "reconciled",
-    PERFORMANCE_ENTRIES,
-    "The day's documents, impressions and clicks in MongoDB are those of the mart",
-    blocking=True,
-)
-PUBLICATIONS_MAPPED = partitioned_check(
-    "publications_mapped",
-    PERFORMANCE_ENTRIES,
-    "Every publication code is in the publications seed (a warning: others are published under their code)",
-    blocking=False,
-)
+Report = performance.DayReport | campaigns.DayReport
+
+
+@dataclass(frozen=True)
+class _Collection:
+    """A collection, the mart that it shows, and how a day of it is published."""
+
+    asset: dg.AssetKey
+    mart: dg.AssetKey
+    ensure_indexes: Callable[[Database[Document]], None]
+    publish_day: Callable[[Database[Document], str, pa.Table], Report]
+
+    @property
+    def reconciled(self) -> dg.AssetCheckSpec:
+        figures = "impressions and clicks" if self.mart == DAILY_AGGREGATES else "impressions, clicks and conversions"
+        return partitioned_check(
+            "reconciled", self.asset, f"The day's documents, {figures} in MongoDB are those of the mart", blocking=True
+        )
+
+    @property
+    def publications_mapped(self) -> dg.AssetCheckSpec:
+        return partitioned_check(
+            "publications_mapped",
+            self.asset,
+            "Every publication code is in the publications seed (a warning: others are published under their code)",
+            blocking=False,
+        )
+
+    def spec(self, description: str) -> dict[str, Any]:
+        """What the two assets have in common."""
+        return {
+            "specs": [
+                dg.AssetSpec(
+                    self.asset,
+                    deps=[self.mart],
+                    description=description,
+                    group_name="publishing",
+                    kinds={"mongodb", "python"},
+                    owners=OWNERS,
+                    skippable=True,
+                )
+            ],
+            "check_specs": [self.reconciled, self.publications_mapped],
+            "can_subset": True,
+            "partitions_def": daily,
+            "backfill_policy": range_in_one_run,
+        }
+
+
+PERFORMANCE = _Collection(PERFORMANCE_ENTRIES, DAILY_AGGREGATES, performance.ensure_indexes, performance.publish_day)
+CAMPAIGNS = _Collection(CAMPAIGN_ENTRIES, CAMPAIGN_PERFORMANCE, campaigns.ensure_indexes, campaigns.publish_day)
 
 
 @dg.multi_asset(
     name="performance_entries",
-    specs=[
-        dg.AssetSpec(
-            PERFORMANCE_ENTRIES,
-            deps=[DAILY_AGGREGATES],
-            description=(
-                "One document for each order, campaign, publication, channel, creative, size and day, in MongoDB. Only "
-                "what changed is written; entries made by hand are never touched."
-            ),
-            group_name="publishing",
-            kinds={"mongodb", "python"},
-            owners=OWNERS,
-            skippable=True,
-        )
-    ],
-    check_specs=[RECONCILED, PUBLICATIONS_MAPPED],
-    can_subset=True,
-    partitions_def=daily,
-    backfill_policy=range_in_one_run,
+    **PERFORMANCE.spec(
+        "One document for each order, campaign, publication, channel, creative, size and day, in MongoDB. Only what "
+        "changed is written; entries made by hand are never touched."
+    ),
 )
 def performance_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
+    yield from _publish(context, lakehouse, PERFORMANCE, days_of(context))
+
+
+@dg.multi_asset(
+    name="campaign_entries",
+    **CAMPAIGNS.spec(
+        "One document for each order, campaign, publication, creative, channel and day, in MongoDB, with what each "
+        "attribution model gives it. Of a run that builds the mart, the days around its own too that it restates; "
+        "nothing where the settings name no events, which attribution is made from."
+    ),
+)
+def campaign_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
     days = days_of(context)
+    with explained():
+        has_events = lakehouse.settings().events is not None
+    if has_events:
+        restated = materialized_days(context.instance, context.run_id, CAMPAIGN_PERFORMANCE)
+        yield from _publish(context, lakehouse, CAMPAIGNS, sorted({*days, *restated}))
+    else:
+        yield from finish(context, {})
+
+
+def _publish(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, collection: _Collection, days: Iterable[str]
+) -> Iterator[dg.Output[None]]:
     bad: dict[str, str] = {}
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
         with connect(settings.mongodb()) as client, lakehouse.engine() as engine:
             database = client[settings.mongodb_database]
-            ensure_indexes(database)
+            collection.ensure_indexes(database)
             for day in days:
-                if not lake.exists(_mart_key(day)):
-                    bad[day] = "daily_aggregates has no published partition of this day"
+                if not lake.exists(_mart_key(collection, day)):
+                    bad[day] = f"{collection.mart.to_user_string()} has no published partition of this day"
                     continue
                 started = time.monotonic()
-                rows = engine.sql(_mart_rows(lake, day)).to_arrow_table()
+                rows = engine.sql(_mart_rows(lake, collection, day)).to_arrow_table()
                 try:
-                    report = publish_day(database, day, rows)
+                    report = collection.publish_day(database, day, rows)
                 except TransientError:
                     raise
                 except PublishError as error:  # this day's alone: the others go on
-                    report_check(context, RECONCILED.key, day, False, True, str(error))
+                    report_check(context, collection.reconciled.key, day, False, True, str(error))
                     bad[day] = str(error)
                     continue
-                _report(context, day, report, time.monotonic() - started)
+                _report(context, collection, day, report, time.monotonic() - started)
     # Whatever refused a day earlier in this run ends the run here, after the good days are published.
     yield from finish(context, bad | refusals(context.instance, context.run_id))
 
 
-def _mart_key(day: str) -> str:
-    return f"marts/daily_aggregates/report_date={day}/{DATA_FILE}"
+def _mart_key(collection: _Collection, day: str) -> str:
+    return f"marts/{collection.mart.to_user_string()}/report_date={day}/{DATA_FILE}"
 
 
-def _mart_rows(lake: Lake, day: str) -> str:
-    address = lake.uri(_mart_key(day)).replace("'", "''")
+def _mart_rows(lake: Lake, collection: _Collection, day: str) -> str:
+    address = lake.uri(_mart_key(collection, day)).replace("'", "''")
     return f"from read_parquet('{address}', hive_partitioning = true)"
 
 
-def _report(context: dg.AssetExecutionContext, day: str, report: DayReport, seconds: float) -> None:
+def _report(
+    context: dg.AssetExecutionContext, collection: _Collection, day: str, report: Report, seconds: float
+) -> None:
     figures = asdict(report)
     metadata = {
         name: dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
         for name, value in figures.items()
     }
-    report_materialized(context, PERFORMANCE_ENTRIES, day, metadata | {"seconds": round(seconds, 3)})
-    report_check(context, RECONCILED.key, day, True, True, "MongoDB holds what the mart holds", figures)
+    report_materialized(context, collection.asset, day, metadata | {"seconds": round(seconds, 3)})
+    message = "MongoDB holds what the mart holds"
+    report_check(context, collection.reconciled.key, day, True, True, message, figures)
     unmapped = sorted(report.unmapped_codes)
     message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
-    report_check(context, PUBLICATIONS_MAPPED.key, day, not unmapped, False, message, {"codes": unmapped})
+    check = collection.publications_mapped.key
+    report_check(context, check, day, not unmapped, False, message, {"codes": unmapped})

@@ -208,9 +208,10 @@ def test_lineage_goes_from_the_logs_through_every_model_to_mongodb(ui: UI) -> No
     models = {
         node["name"] for node in manifest()["nodes"].values() if node["resource_type"] in ("model", "seed")
     }  # what dbt knows
-    assert set(above) == models | {"raw_access_logs", "raw_events", "performance_entries"}
+    assert set(above) == models | {"raw_access_logs", "raw_events", "performance_entries", "campaign_entries"}
     assert above["raw_access_logs"] == above["raw_events"] == set()
     assert above["performance_entries"] == {"daily_aggregates"}
+    assert above["campaign_entries"] == {"campaign_performance"}
     assert "raw_access_logs" in above["stg_access_logs__requests"]
     assert "raw_events" in above["stg_events"]
 

@@ -16,6 +16,8 @@ import dagster as dg
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MARTS = {"daily_aggregates", "campaign_performance"}
+ENTRIES = {"performance_entries", "campaign_entries"}
 SECRET = "marked-secret-that-must-never-be-seen"
 # Refuses every connection, even to this machine, and every look at an address; then says what was loaded.
 LOAD = """
@@ -109,7 +111,7 @@ def test_an_unknown_setting_is_an_error_at_load(loaded: dict[str, Loaded]) -> No
 
 def test_every_asset_says_what_it_is_and_whose(specs: list[dg.AssetSpec]) -> None:
     names = {spec.key.to_user_string() for spec in specs}
-    assert {"raw_access_logs", "daily_aggregates", "performance_entries", "publications"} <= names
+    assert {"raw_access_logs", "daily_aggregates", "performance_entries", "campaign_entries", "publications"} <= names
     for spec in specs:
         assert spec.description, spec.key
         assert len(spec.description) > 20, spec.key
@@ -128,7 +130,7 @@ def test_every_asset_has_the_one_partitioning(specs: list[dg.AssetSpec]) -> None
 def test_every_asset_function_has_a_return_annotation(defs: dg.Definitions) -> None:
     """Without one, a run over a range fails on its output."""
     found = [each for each in defs.assets or () if isinstance(each, dg.AssetsDefinition) and each.is_executable]
-    assert len(found) == 4
+    assert len(found) == 5
     for each in found:
         function: Any = each.op.compute_fn.decorated_fn
         assert inspect.signature(function).return_annotation is not inspect.Signature.empty, function
@@ -143,12 +145,13 @@ def test_checks_have_a_result_for_each_day_and_ours_are_described(defs: dg.Defin
     for name, dataset in DATASETS.items():
         of_raw = {key.name for key in checks if key.asset_key == dg.AssetKey(f"raw_{name}")}
         assert of_raw == {check.name for check in checks_of(dataset)}
-    for asset in ("daily_aggregates", "performance_entries"):
+    for asset in ("daily_aggregates", "performance_entries", "campaign_entries"):
         assert any(key.asset_key == dg.AssetKey(asset) for key in checks), asset
     for each in defs.assets or ():
         for spec in each.check_specs if isinstance(each, dg.AssetsDefinition) else ():
             assert spec.partitions_def is not None, spec.name
-            assert spec.description or spec.asset_key.to_user_string() not in ("raw_access_logs", "performance_entries")
+            ours = ("raw_access_logs", "performance_entries", "campaign_entries")
+            assert spec.description or spec.asset_key.to_user_string() not in ours
 
 
 def test_what_can_run(defs: dg.Definitions) -> None:
@@ -164,11 +167,11 @@ def test_what_can_run(defs: dg.Definitions) -> None:
 @pytest.mark.parametrize(
     ("job", "holds", "lacks"),
     [
-        ("daily_build", {"raw_access_logs", "daily_aggregates", "publications"}, {"performance_entries"}),
-        ("restate", {"daily_aggregates", "publications"}, {"raw_access_logs", "performance_entries"}),
-        ("publish", {"performance_entries"}, {"raw_access_logs", "daily_aggregates"}),
-        ("pipeline", {"raw_access_logs", "daily_aggregates", "publications", "performance_entries"}, set()),
-        ("restate_and_publish", {"daily_aggregates", "performance_entries"}, {"raw_access_logs"}),
+        ("daily_build", {"raw_access_logs", "publications", *MARTS}, ENTRIES),
+        ("restate", {"publications", *MARTS}, {"raw_access_logs", *ENTRIES}),
+        ("publish", ENTRIES, {"raw_access_logs", *MARTS}),
+        ("pipeline", {"raw_access_logs", "publications", *MARTS, *ENTRIES}, set()),
+        ("restate_and_publish", {*MARTS, *ENTRIES}, {"raw_access_logs"}),
     ],
 )
 def test_what_each_job_builds(defs: dg.Definitions, job: str, holds: set[str], lacks: set[str]) -> None:
@@ -182,6 +185,8 @@ def test_the_lineage_leads_from_the_logs_to_mongodb(defs: dg.Definitions) -> Non
     graph = defs.resolve_asset_graph()
     above = {key.to_user_string() for key in graph.get_ancestor_asset_keys(dg.AssetKey("performance_entries"))}
     assert {"raw_access_logs", "stg_access_logs__requests", "daily_aggregates", "publications"} <= above
+    above = {key.to_user_string() for key in graph.get_ancestor_asset_keys(dg.AssetKey("campaign_entries"))}
+    assert {"raw_access_logs", "raw_events", *MARTS, "campaign_spend"} <= above
 
 
 def test_a_resource_can_be_replaced(manifest: None) -> None:

@@ -45,7 +45,7 @@ def test_what_stands_alone_goes_ahead(asset: str) -> None:
     assert "CLICKLAKE_LAKE is not set" in failure_of("dbt_models", [asset], "2026-01-12")
 
 
-@pytest.mark.parametrize("step", ["raw_access_logs", "performance_entries"])
+@pytest.mark.parametrize("step", ["raw_access_logs", "performance_entries", "campaign_entries"])
 def test_a_run_without_a_day_says_that_it_has_none(step: str) -> None:
     assert "names no day" in failure_of(step, [step], None)
 
