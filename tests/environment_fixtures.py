@@ -150,15 +150,15 @@ class Environment:
         found = [file for layer in layers for file in self.lake.files(layer)] if layers else self.lake.files("")
         return [file for file in found if not file.key.startswith(".")]
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self, collection: str = COLLECTION) -> list[dict[str, Any]]:
         """All documents as they are, those that are soft-deleted too."""
         with connect(self.settings["CLICKLAKE_MONGODB_URL"]) as client:
-            found = client[self.settings["CLICKLAKE_MONGODB_DATABASE"]][COLLECTION].find()
+            found = client[self.settings["CLICKLAKE_MONGODB_DATABASE"]][collection].find()
             return sorted(found, key=lambda document: str(document["_id"]))
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self, collection: str = COLLECTION) -> list[dict[str, Any]]:
         """What readers see, without ids and times of writing."""
-        live = [document for document in self.documents() if "deletedAt" not in document]
+        live = [document for document in self.documents(collection) if "deletedAt" not in document]
         entries = [{name: value for name, value in each.items() if name not in WRITTEN_AT} for each in live]
         return sorted(entries, key=str)
 

@@ -14,6 +14,7 @@ from tests.environment_fixtures import DAYS, Environment, bad, good
 from tests.log_lines import lines, log
 
 DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
+CAMPAIGN_PERFORMANCE = dg.AssetKey("campaign_performance")
 RAW = dg.AssetKey("raw_access_logs")
 
 pytestmark = pytest.mark.usefixtures("manifest")
@@ -265,6 +266,39 @@ def test_each_mart_that_was_put_in_place_is_published_once(
     part = tick("published_marts", instance)
     assert days(part) == DAYS[:3]
     assert days(tick("published_marts", instance, part.cursor)) == [DAYS[0]]
+
+
+def test_each_mart_is_published_to_its_own_collection(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration.operations import sensors
+
+    put = [(DAILY_AGGREGATES, DAYS[0]), (CAMPAIGN_PERFORMANCE, DAYS[0]), (CAMPAIGN_PERFORMANCE, DAYS[1])]
+    put += [(CAMPAIGN_PERFORMANCE, DAYS[2]), (DAILY_AGGREGATES, DAYS[2])]
+    for mart, day in put:
+        instance.report_runless_asset_event(dg.AssetMaterialization(mart, partition=day))
+
+    def wanted(ticked: Any) -> list[tuple[str, str]]:
+        return [
+            (key.to_user_string(), request.partition_key)
+            for request in ticked.run_requests
+            for key in request.asset_selection
+        ]
+
+    of_mart = {DAILY_AGGREGATES: "performance_entries", CAMPAIGN_PERFORMANCE: "campaign_entries"}
+    expected = [(of_mart[mart], day) for mart, day in put]
+    ticked = tick("published_marts", instance)
+    assert wanted(ticked) == expected
+    assert len({request.run_key for request in ticked.run_requests}) == len(put)
+    assert wanted(tick("published_marts", instance, ticked.cursor)) == []
+
+    # More of one than fit into a tick: the other is not read beyond it, or what lies between would be passed over.
+    monkeypatch.setattr(sensors, "EVENTS_AT_ONCE", 2)
+    found, cursor = [], None
+    while (part := tick("published_marts", instance, cursor)).run_requests:
+        found += wanted(part)
+        cursor = part.cursor
+    assert found == expected
 
 
 @pytest.mark.slow
