@@ -246,7 +246,12 @@ def environment(
 
 @pytest.fixture
 def new(
-    tmp_path: Path, s3_client: Any, s3_service: S3Service, embedded_mongodb_url: str, manifest: None
+    tmp_path: Path,
+    s3_client: Any,
+    s3_service: S3Service,
+    embedded_mongodb_url: str,
+    manifest: None,
+    has_events: bool,
 ) -> Iterator[Maker]:
     """Makes environments; what runs in this process runs in the one that was made last."""
     with ExitStack() as stack:
@@ -254,7 +259,7 @@ def new(
 
         def make() -> Environment:
             return stack.enter_context(
-                new_environment(tmp_path / next(names), s3_client, s3_service, embedded_mongodb_url)
+                new_environment(tmp_path / next(names), s3_client, s3_service, embedded_mongodb_url, has_events)
             )
 
         yield make

@@ -67,8 +67,8 @@ def published(environment: Environment) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: str(tuple(entry.values())[:6]))
 
 
-def test_days_and_those_that_they_restate_are_published_in_any_order(new_environment_maker: Maker) -> None:
-    backwards = new_environment_maker()
+def test_days_and_those_that_they_restate_are_published_in_any_order(new: Maker) -> None:
+    backwards = new()
     put(backwards)
     assert backwards.run(TWO).bad == {}
     alone = published(backwards)
@@ -81,7 +81,7 @@ def test_days_and_those_that_they_restate_are_published_in_any_order(new_environ
     assert published(backwards) == expected(backwards)
     assert [entry for entry in published(backwards) if entry["day"].isoformat() == TWO] != alone
 
-    at_once = new_environment_maker()
+    at_once = new()
     put(at_once)
     assert at_once.run(ONE, TWO).bad == {}
     assert at_once.entries(COLLECTION) == backwards.entries(COLLECTION)
@@ -95,8 +95,8 @@ def test_days_and_those_that_they_restate_are_published_in_any_order(new_environ
         assert report["mart_conversions"] == report["mongodb_conversions"] > 0
 
 
-def test_spend_that_cannot_be_read_is_named_and_other_marts_are_published(new_environment_maker: Maker) -> None:
-    environment = new_environment_maker()
+def test_spend_that_cannot_be_read_is_named_and_other_marts_are_published(new: Maker) -> None:
+    environment = new()
     put(environment)
     environment.lake.put_text(SPEND.replace("80", "eighty"), "reference/campaign_spend.csv")
 
@@ -114,9 +114,9 @@ def test_spend_that_cannot_be_read_is_named_and_other_marts_are_published(new_en
 
 
 def test_without_events_a_run_publishes_no_campaigns_and_is_green(
-    new_environment_maker: Maker, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    new: Maker, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = new_environment_maker()
+    environment = new()
     put(environment)
     monkeypatch.delenv("CLICKLAKE_EVENTS")
 
