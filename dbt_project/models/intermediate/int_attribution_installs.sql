@@ -4,18 +4,15 @@
 {%- set days = [days_of(var('attribution_click_seconds')), days_of(var('attribution_install_seconds'))] | max %}
 
 -- By its address, a click of an unknown device (5) may be any install's, one of a known device (6) an unknown one's.
-with kinds as (
+with kinds (kind, grade, evidence, span) as (
 
-    select *
-    from (
-        values
-        (1, 1, 'click id', interval '{{ var("attribution_click_seconds") }}' second),
-        (2, 2, 'device id', interval '{{ var("attribution_click_seconds") }}' second),
-        (3, 2, 'advertising id', interval '{{ var("attribution_click_seconds") }}' second),
-        (4, 3, 'fingerprint in one network', interval '{{ var("attribution_install_seconds") }}' second),
-        (5, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second),
-        (6, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second)
-    )
+    values
+    (1, 1, 'click id', interval '{{ var("attribution_click_seconds") }}' second),
+    (2, 2, 'device id', interval '{{ var("attribution_click_seconds") }}' second),
+    (3, 2, 'advertising id', interval '{{ var("attribution_click_seconds") }}' second),
+    (4, 3, 'fingerprint in one network', interval '{{ var("attribution_install_seconds") }}' second),
+    (5, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second),
+    (6, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second)
 
 ),
 
