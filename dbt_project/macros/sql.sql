@@ -125,9 +125,22 @@
   end
 {%- endmacro %}
 
+{% macro kinds_of_touches() -%}
+  {# What touches count as, and how far back; of the kinds that a conversion has touches of, the first has it. Retargeting
+     has a returning person's conversion to itself, and impressions have one where there is no click and no visit. #}
+  (
+    values
+    ('retargeting', 1, interval '{{ var("attribution_reattribution_seconds") }}' second),
+    ('touch', 2, interval '{{ var("attribution_click_seconds") }}' second),
+    ('retargeting impression', 3, interval '{{ var("attribution_impression_seconds") }}' second),
+    ('impression', 4, interval '{{ var("attribution_impression_seconds") }}' second),
+    ('direct', 5, interval '{{ var("attribution_click_seconds") }}' second)
+  ) as kinds (kind, choice, span)
+{%- endmacro %}
+
 {% macro days_of(seconds) -%}
-  {# So many days hold these seconds, the last one perhaps in part. #}
-  {{ ((seconds | int + 86399) / 86400) | int }}
+  {# So many dates may lie between a touch's and a conversion's: an event's is that of its session. #}
+  {{ return(((seconds | int + 86399) / 86400) | int + 1) }}
 {%- endmacro %}
 
 {% macro duration_in_words(seconds) -%}
@@ -195,5 +208,22 @@
         when shared.found > shared.touches then ', the first and the latest of ' || shared.found
         else ''
       end
+  end
+{%- endmacro %}
+
+{% macro install_evidence(row, fifth, sixth) -%}
+  {# What a click and an install must have in common, by number of the kind of evidence. Ids of an ad, which all of its
+     clicks carry, are no ids of a click. #}
+  case kinds.kind
+    when 1 then
+      case
+        when {{ row }}.click_id_kind not in ('oid', 'cid')
+          then lower({{ row }}.click_id_kind) || '=' || {{ row }}.click_id
+      end
+    when 2 then {{ row }}.device_id
+    when 3 then {{ row }}.advertising_id
+    when 4 then {{ row }}.device_fingerprint || '@' || {{ row }}.subnet_hash
+    when 5 then case when {{ fifth }} then {{ row }}.ip_hash || '|' || {{ row }}.user_agent end
+    else case when {{ sixth }} then {{ row }}.ip_hash || '|' || {{ row }}.user_agent end
   end
 {%- endmacro %}

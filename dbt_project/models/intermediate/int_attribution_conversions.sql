@@ -19,7 +19,7 @@ with conversions as (
 
 select
     *,
-    coalesce(identity_id, node_key) as owner,
+    coalesce(identity_id, node_key) as owner_key,
     row_number() over (order by session_date, conversion_id) as conversion_number,
     dense_rank() over (order by session_date, coalesce(identity_id, node_key), path_site) as path_number
 from conversions

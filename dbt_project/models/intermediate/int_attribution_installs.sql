@@ -1,28 +1,22 @@
--- One row per install that a click led to, with that click: the last one of the best kind of evidence. Evidence is, from
--- the best: the same click id, the same device or advertising id, the same fingerprint in one network, and, where one
--- of the two fingerprints is not known, the same address and user agent.
-{%- set seconds = {
-    'click id': var('attribution_click_seconds'),
-    'device id': var('attribution_click_seconds'),
-    'advertising id': var('attribution_click_seconds'),
-    'fingerprint in one network': var('attribution_install_seconds'),
-    'address and user agent': var('attribution_install_seconds')
-} %}
-{%- set ranks = {
-    'click id': 1,
-    'device id': 2,
-    'advertising id': 2,
-    'fingerprint in one network': 3,
-    'address and user agent': 4
-} %}
-{%- set evidence = {
-    'click id': "case when click_id_kind not in ('oid', 'cid') then lower(click_id_kind) || '=' || click_id end",
-    'device id': 'device_id',
-    'advertising id': 'advertising_id',
-    'fingerprint in one network': "device_fingerprint || '@' || subnet_hash"
-} %}
+-- One row per install that a click led to, with that click: the last one of the best evidence. That is, from the best:
+-- the same click id, the same device or advertising id, the same fingerprint in one network, and, where one of the two
+-- fingerprints is not known, the same address and user agent.
+{%- set days = [days_of(var('attribution_click_seconds')), days_of(var('attribution_install_seconds'))] | max %}
 
-with clicks as (
+-- By its address, a click of an unknown device (5) may be any install's, one of a known device (6) an unknown one's.
+with kinds (kind, grade, evidence, span) as (
+
+    values
+    (1, 1, 'click id', interval '{{ var("attribution_click_seconds") }}' second),
+    (2, 2, 'device id', interval '{{ var("attribution_click_seconds") }}' second),
+    (3, 2, 'advertising id', interval '{{ var("attribution_click_seconds") }}' second),
+    (4, 3, 'fingerprint in one network', interval '{{ var("attribution_install_seconds") }}' second),
+    (5, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second),
+    (6, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second)
+
+),
+
+clicks as (
 
     select
         *,
@@ -30,8 +24,11 @@ with clicks as (
     from {{ ref('touchpoints') }}
     -- A visit that a click led to stands for the click, where that is not in the table itself.
     where
-        touch_type = 'click'
-        or (touch_type = 'session' and not is_direct and coalesce(click_id, ad_request_id) is not null)
+        (
+            touch_type = 'click'
+            or (touch_type = 'session' and not is_direct and coalesce(click_id, ad_request_id) is not null)
+        )
+        and {{ near_built_days('attribution', 'touch_date', before=days, after=1) }}
 
 ),
 
@@ -43,50 +40,27 @@ installs as (
 
 ),
 
--- Ids of an ad, which all of its clicks carry, are no ids of a click. An ad's click names no site.
 keys_of_clicks as (
-{%- for match, key in evidence.items() %}
 
     select
-        '{{ match }}' as match,
-        {{ key }} as match_key,
-        clicks.*
+        clicks.*,
+        kinds.kind,
+        {{ install_evidence(
+            'clicks', 'clicks.device_fingerprint is null', 'clicks.device_fingerprint is not null'
+        ) }} as evidence_key
     from clicks
-    where {{ key }} is not null
-
-    union all
-{%- endfor %}
-
-    select
-        'address and user agent' as match,
-        case when device_fingerprint is null then 'any|' else 'unknown|' end || ip_hash || '|' || user_agent as match_key,
-        clicks.*
-    from clicks
-    where ip_hash is not null and user_agent is not null
+    cross join kinds
 
 ),
 
 keys_of_installs as (
-{%- for match, key in evidence.items() %}
 
     select
-        '{{ match }}' as match,
-        {{ key }} as match_key,
-        installs.*
+        installs.*,
+        kinds.kind,
+        {{ install_evidence('installs', 'true', 'installs.device_fingerprint is null') }} as evidence_key
     from installs
-    where {{ key }} is not null
-
-    union all
-{%- endfor %}
-
-    select
-        'address and user agent' as match,
-        fingerprints.prefix || installs.ip_hash || '|' || installs.user_agent as match_key,
-        installs.*
-    from installs
-    inner join (values ('any|'), ('unknown|')) as fingerprints (prefix)
-        on fingerprints.prefix = 'any|' or installs.device_fingerprint is null
-    where installs.ip_hash is not null and installs.user_agent is not null
+    cross join kinds
 
 ),
 
@@ -94,10 +68,10 @@ keys_of_installs as (
 moments as (
 
     select
-        match,
-        match_key,
+        kind,
+        evidence_key,
         touch_type = 'session' as is_visit,
-        {% if var('attribution_across_sites') %}''{% else %}coalesce(site_id, ''){% endif %} as match_site,
+        case when {{ var('attribution_across_sites') }} then '' else coalesce(site_id, '') end as asked_site,
         touch_ts as moment,
         0 as moment_kind,
         priority,
@@ -106,14 +80,23 @@ moments as (
         touch_date,
         cast(null as bigint) as conversion_number
     from keys_of_clicks
+    where
+        exists (
+            select 1
+            from keys_of_installs
+            where
+                keys_of_installs.kind = keys_of_clicks.kind
+                and keys_of_installs.evidence_key = keys_of_clicks.evidence_key
+        )
 
     union all
 
-    select distinct
-        keys_of_installs.match,
-        keys_of_installs.match_key,
-        types.is_visit,
-        sites.match_site,
+    -- An ad's click names no site.
+    select
+        keys_of_installs.kind,
+        keys_of_installs.evidence_key,
+        asked.is_visit,
+        case when asked.is_of_site then keys_of_installs.path_site else '' end as asked_site,
         keys_of_installs.conversion_ts as moment,
         1 as moment_kind,
         null as priority,
@@ -122,15 +105,15 @@ moments as (
         null as touch_date,
         keys_of_installs.conversion_number
     from keys_of_installs
-    cross join (values (true), (false)) as types (is_visit)
-    cross join lateral (values (keys_of_installs.path_site), ('')) as sites (match_site)
+    cross join (values (true, true), (true, false), (false, true), (false, false)) as asked (is_visit, is_of_site)
+    where keys_of_installs.evidence_key is not null
 
 ),
 
 matched as (
 
     select
-        match,
+        kind,
         is_visit,
         moment,
         moment_kind,
@@ -142,7 +125,7 @@ matched as (
     from moments
     window
         so_far as (
-            partition by match, match_key, is_visit, match_site
+            partition by kind, evidence_key, is_visit, asked_site
             order by moment, moment_kind, priority, touch_id, conversion_number
             rows between unbounded preceding and current row
         )
@@ -152,33 +135,30 @@ matched as (
 in_time as (
 
     select
-        *,
+        matched.*,
+        kinds.evidence,
         row_number() over (
-            partition by conversion_number
+            partition by matched.conversion_number
             order by
-                case match {% for match, rank in ranks.items() %}when '{{ match }}' then {{ rank }} {% endfor %}end,
-                is_visit,
-                touch_ts desc,
-                priority desc,
-                touch_id desc,
-                match
-        ) as place
+                kinds.grade asc,
+                matched.is_visit asc,
+                matched.touch_ts desc,
+                matched.priority desc,
+                matched.touch_id desc,
+                kinds.kind asc
+        ) as choice
     from matched
-    where
-        moment_kind = 1
-        and moment <= touch_ts + case match
-            {%- for match, span in seconds.items() %}
-            when '{{ match }}' then interval '{{ span }}' second
-            {%- endfor %}
-        end
+    inner join kinds
+        on matched.kind = kinds.kind
+    where matched.moment_kind = 1 and matched.moment <= matched.touch_ts + kinds.span
 
 )
 
 select
     conversion_number,
-    match,
+    evidence,
     touch_date,
     touch_id,
     touch_ts
 from in_time
-where place = 1
+where choice = 1

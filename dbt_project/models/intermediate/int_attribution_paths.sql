@@ -1,11 +1,4 @@
 -- One row per conversion and touch that has a part in it, in the order of time; one row without a touch where none has.
-{%- set windows = {
-    'touch': var('attribution_click_seconds'),
-    'retargeting': var('attribution_reattribution_seconds'),
-    'impression': var('attribution_impression_seconds'),
-    'retargeting impression': var('attribution_impression_seconds'),
-    'direct': var('attribution_click_seconds')
-} %}
 {%- set most = [var('attribution_max_touches') | int, 2] | max %}
 
 with conversions as (
@@ -13,6 +6,32 @@ with conversions as (
     select *
     from {{ ref('int_attribution_conversions') }}
     where conversion_type <> 'install'
+
+),
+
+known as (
+
+    select distinct
+        path_number,
+        kind
+    from {{ ref('int_attribution_touches') }}
+
+),
+
+asked as (
+
+    select
+        conversions.conversion_number,
+        conversions.path_number,
+        conversions.conversion_ts,
+        kinds.kind,
+        kinds.span
+    from conversions
+    inner join known
+        on conversions.path_number = known.path_number
+    inner join {{ kinds_of_touches() }}
+        on known.kind = kinds.kind
+    where conversions.is_returning or known.kind not like 'retargeting%'
 
 ),
 
@@ -32,36 +51,21 @@ moments as (
         is_direct,
         cast(null as bigint) as conversion_number
     from {{ ref('int_attribution_touches') }}
-    {%- for moment_kind, is_beginning in ((0, true), (2, false)) %}
 
     union all
 
     select
-        conversions.path_number,
-        kinds.kind,
-        conversions.conversion_ts
-        {%- if is_beginning %} - case kinds.kind
-            {%- for kind, seconds in windows.items() %}
-            when '{{ kind }}' then interval '{{ seconds }}' second
-            {%- endfor %}
-        end
-        {%- endif %} as moment,
-        {{ moment_kind }} as moment_kind,
+        asked.path_number,
+        asked.kind,
+        asked.conversion_ts - case when ends.moment_kind = 0 then asked.span else interval '0' second end as moment,
+        ends.moment_kind,
         null as priority,
         null as touch_id,
         null as touch_date,
         null as is_direct,
-        conversions.conversion_number
-    from conversions
-    inner join (
-        select distinct
-            path_number,
-            kind
-        from {{ ref('int_attribution_touches') }}
-    ) as kinds
-        on conversions.path_number = kinds.path_number
-    where conversions.is_returning or kinds.kind not like 'retargeting%'
-    {%- endfor %}
+        asked.conversion_number
+    from asked
+    cross join (values (0), (2)) as ends (moment_kind)
 
 ),
 
@@ -93,23 +97,15 @@ counted as (
 
 ),
 
--- Retargeting has a returning person's conversion to itself; impressions have one where there is no click and no visit.
 chosen as (
 
     select
-        *,
-        last_place - place_before as found,
-        row_number() over (
-            partition by conversion_number
-            order by case kind
-                when 'retargeting' then 1
-                when 'touch' then 2
-                when 'retargeting impression' then 3
-                when 'impression' then 4
-                else 5
-            end
-        ) as choice
+        counted.*,
+        counted.last_place - counted.place_before as found,
+        row_number() over (partition by counted.conversion_number order by kinds.choice) as choice
     from counted
+    inner join {{ kinds_of_touches() }}
+        on counted.kind = kinds.kind
 
 ),
 
@@ -193,7 +189,7 @@ union all
 -- An install has the one click that led to it.
 select
     installs.conversion_number,
-    clicks.match as kind,
+    clicks.evidence as kind,
     case when clicks.touch_id is null then 0 else 1 end as found,
     case when clicks.touch_id is null then 0 else 1 end as touches,
     case when clicks.touch_id is not null then 1 end as position,

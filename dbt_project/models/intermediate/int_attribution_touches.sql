@@ -1,16 +1,10 @@
 -- One row per path, touch in its reach, and kind of touch that it counts as: `touch`, a click or a visit with a source;
 -- `retargeting`, one of a retargeting campaign, which reaches further; `impression` and `retargeting impression`; and
 -- `direct`, visits without a source, where those are no touches.
-{%- set touch_days = days_of(var('attribution_click_seconds')) | int %}
-{%- set retargeting_days = days_of(var('attribution_reattribution_seconds')) | int %}
-{%- set impression_days = days_of(var('attribution_impression_seconds')) | int %}
-{%- set kinds = {
-    'touch': ("touch_type <> 'impression'" ~ ('' if var('attribution_include_direct') else ' and not is_direct'), touch_days),
-    'retargeting': ("touch_type <> 'impression' and is_retargeting", retargeting_days),
-    'impression': ("touch_type = 'impression'", impression_days),
-    'retargeting impression': ("touch_type = 'impression' and is_retargeting", impression_days),
-    'direct': ('false' if var('attribution_include_direct') else 'is_direct', touch_days)
-} %}
+{%- set touch_days = days_of(var('attribution_click_seconds')) %}
+{%- set reach_days = [touch_days, days_of(var('attribution_reattribution_seconds'))] | max %}
+{%- set ignored = 'false' if var('attribution_include_direct') else 'touches.is_direct' %}
+{%- set impression_days = days_of(var('attribution_impression_seconds')) %}
 
 with touches as (
 
@@ -40,8 +34,19 @@ paths as (
     select distinct
         path_number,
         session_date,
-        owner,
+        owner_key,
         path_site
+    from {{ ref('int_attribution_conversions') }}
+
+),
+
+owners as (
+
+    select distinct
+        session_date,
+        owner_key,
+        identity_id,
+        node_key
     from {{ ref('int_attribution_conversions') }}
 
 ),
@@ -49,27 +54,21 @@ paths as (
 -- All that the owners of paths are known by.
 nodes as (
 
-    select distinct
+    select
         session_date,
-        owner,
+        owner_key,
         node_key
-    from {{ ref('int_attribution_conversions') }}
+    from owners
 
     union
 
     select
         owners.session_date,
-        owners.owner,
+        owners.owner_key,
         as_of.node_key
-    from {{ ref('int_identities_as_of') }} as as_of
-    inner join (
-        select distinct
-            session_date,
-            owner,
-            identity_id
-        from {{ ref('int_attribution_conversions') }}
-    ) as owners
-        on as_of.as_of_date = owners.session_date and as_of.identity_id = owners.identity_id
+    from owners
+    inner join {{ ref('int_identities_as_of') }} as as_of
+        on owners.session_date = as_of.as_of_date and owners.identity_id = as_of.identity_id
 
 ),
 
@@ -77,14 +76,14 @@ known_touches as (
 
     select
         nodes.session_date,
-        nodes.owner,
+        nodes.owner_key,
         touches.*
     from touches
     inner join nodes
         on
             touches.node_key = nodes.node_key
             and touches.touch_date <= nodes.session_date + 1
-            and touches.touch_date >= nodes.session_date - {{ [touch_days, retargeting_days] | max + 1 }}
+            and touches.touch_date >= nodes.session_date - {{ reach_days }}
 
 ),
 
@@ -93,7 +92,7 @@ addresses as (
 
     select distinct
         session_date,
-        owner,
+        owner_key,
         ip_hash,
         user_agent
     from known_touches
@@ -102,7 +101,17 @@ addresses as (
         and ip_hash is not null
         and user_agent is not null
         and touch_date <= session_date
-        and touch_date >= session_date - {{ touch_days }}
+        and touch_date >= session_date - {{ touch_days - 1 }}
+
+),
+
+asked_addresses as (
+
+    select distinct
+        session_date,
+        ip_hash,
+        user_agent
+    from addresses
 
 ),
 
@@ -113,20 +122,14 @@ addresses_of_few as (
         asked.session_date,
         asked.ip_hash,
         asked.user_agent
-    from (
-        select distinct
-            session_date,
-            ip_hash,
-            user_agent
-        from addresses
-    ) as asked
+    from asked_addresses as asked
     inner join touches
         on
             asked.ip_hash = touches.ip_hash
             and asked.user_agent = touches.user_agent
             and touches.touch_type = 'session'
-            and touches.touch_date <= asked.session_date
-            and touches.touch_date >= asked.session_date - {{ touch_days }}
+            and asked.session_date >= touches.touch_date
+            and touches.touch_date >= asked.session_date - {{ touch_days - 1 }}
     left join {{ ref('int_identities_as_of') }} as as_of
         on asked.session_date = as_of.as_of_date and touches.node_key = as_of.node_key
     group by asked.session_date, asked.ip_hash, asked.user_agent
@@ -145,7 +148,7 @@ touches_in_reach as (
 
     select
         addresses.session_date,
-        addresses.owner,
+        addresses.owner_key,
         touches.*
     from addresses
     inner join addresses_of_few
@@ -159,7 +162,7 @@ touches_in_reach as (
             and addresses.user_agent = touches.user_agent
             and touches.node_key is null
             and touches.touch_date <= addresses.session_date + 1
-            and touches.touch_date >= addresses.session_date - {{ [touch_days, retargeting_days] | max + 1 }}
+            and touches.touch_date >= addresses.session_date - {{ reach_days }}
 
 ),
 
@@ -170,26 +173,31 @@ touches_of_paths as (
         touches_in_reach.*
     from paths
     inner join touches_in_reach
-        on paths.session_date = touches_in_reach.session_date and paths.owner = touches_in_reach.owner
-    {% if not var('attribution_across_sites') -%}
+        on paths.session_date = touches_in_reach.session_date and paths.owner_key = touches_in_reach.owner_key
     -- Ads are shown for a site, but do not say which.
     where
-        touches_in_reach.site_id is null
+        {{ var('attribution_across_sites') }}
+        or touches_in_reach.site_id is null
         or touches_in_reach.site_id = paths.path_site
-    {%- endif %}
 
 )
-{%- for kind, (condition, days) in kinds.items() %}
 
 select
-    path_number,
-    '{{ kind }}' as kind,
-    touch_date,
-    touch_id,
-    touch_ts,
-    priority,
-    is_direct
-from touches_of_paths
-where {{ condition }} and touch_date >= session_date - {{ days + 1 }}
-{{- '\n\nunion all' if not loop.last }}
-{%- endfor %}
+    touches.path_number,
+    kinds.kind,
+    touches.touch_date,
+    touches.touch_id,
+    touches.touch_ts,
+    touches.priority,
+    touches.is_direct
+from touches_of_paths as touches
+inner join {{ kinds_of_touches() }}
+    on
+        case kinds.kind
+            when 'touch' then touches.touch_type <> 'impression' and not ({{ ignored }})
+            when 'retargeting' then touches.touch_type <> 'impression' and touches.is_retargeting
+            when 'impression' then touches.touch_type = 'impression'
+            when 'retargeting impression' then touches.touch_type = 'impression' and touches.is_retargeting
+            else {{ ignored }}
+        end
+        and touches.touch_date > touches.session_date - kinds.span - interval '2' day

@@ -1,7 +1,5 @@
 -- One row per visit of a person that may be a touch: a session, or with the grain `event` each event of a session that
 -- brings a source. A session whose source is that of a tracking link is none: that click is the touch.
-{%- set by_event = var('attribution_grain') == 'event' %}
-
 with sessions_of_people as (
 
     select
@@ -45,8 +43,7 @@ with sessions_of_people as (
                 and clicks.click_id_kind is not distinct from sessions.click_id_kind
         )
 
-)
-{%- if by_event %},
+),
 
 -- The clicks on tracking links are touches already.
 events_with_source as (
@@ -82,7 +79,8 @@ events_with_source as (
     inner join {{ ref('int_traffic_sources') }} as int_traffic_sources
         on {{ same_traffic_source('stg_events') }}
     where
-        {{ in_built_days('touchpoints', 'fact_events.session_date') }}
+        '{{ var("attribution_grain") }}' = 'event'
+        and {{ in_built_days('touchpoints', 'fact_events.session_date') }}
         and not fact_events.is_bot
         and int_traffic_sources.has_source
         and not exists (
@@ -94,12 +92,10 @@ events_with_source as (
                 and clicks.event_ts = fact_events.event_ts
         )
 
-)
+),
 
-select
-    *,
-    row_number() over (partition by session_date, session_id order by touch_ts, touch_id) as visit_number
-from (
+visits as (
+
     select *
     from events_with_source
     union all
@@ -113,11 +109,10 @@ from (
                 events_with_source.session_id = sessions_of_people.session_id
                 and events_with_source.session_date = sessions_of_people.session_date
         )
-) as visits
-{%- else %}
+
+)
 
 select
     *,
-    1 as visit_number
-from sessions_of_people
-{%- endif %}
+    row_number() over (partition by session_date, session_id order by touch_ts, touch_id) as visit_number
+from visits

@@ -80,21 +80,26 @@ modelled as (
         decayed.*,
         models.model,
         case
-            when touches = 0 then 0
+            when decayed.touches = 0 then 0
             else cast(floor(1000000000 * cast(
                 case models.model
                     {%- for model, (part, _) in shares.items() %}
-                    when '{{ model }}' then {{ part }}
+                        when '{{ model }}' then {{ part }}
                     {%- endfor %}
                 end as double
             ) / case models.model
                 {%- for model, (_, whole) in shares.items() %}
-                when '{{ model }}' then {{ whole }}
+                    when '{{ model }}' then {{ whole }}
                 {%- endfor %}
             end) as bigint)
         end as parts
     from decayed
-    cross join (values {% for model in shares %}('{{ model }}'){{ ', ' if not loop.last }}{% endfor %}) as models (model)
+    cross join (
+        values
+        {%- for model in shares %}
+            ('{{ model }}'){{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as models (model)
 
 ),
 
