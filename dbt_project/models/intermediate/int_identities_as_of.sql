@@ -3,23 +3,23 @@
 {{ config(materialized='table') }}
 
 with graph as (
-{%- if var('identity_known_at') == 'run' %}
+    {%- if var('identity_known_at') == 'run' %}
 
-    select distinct
-        seen.as_of_date,
-        members.node_number,
-        members.root_number,
-        members.confidence
-    from {{ ref('int_identity_seen') }} as seen
-    inner join {{ ref('int_identity_graph') }} as seen_graph
-        on seen.node_number = seen_graph.node_number
-    inner join {{ ref('int_identity_graph') }} as members
-        on seen_graph.root_number = members.root_number
-{%- else %}
+        select distinct
+            seen.as_of_date,
+            members.node_number,
+            members.root_number,
+            members.confidence
+        from {{ ref('int_identity_seen') }} as seen
+        inner join {{ ref('int_identity_graph') }} as seen_graph
+            on seen.node_number = seen_graph.node_number
+        inner join {{ ref('int_identity_graph') }} as members
+            on seen_graph.root_number = members.root_number
+    {%- else %}
 
-    select *
-    from {{ ref('int_identity_graph_as_of') }}
-{%- endif %}
+        select *
+        from {{ ref('int_identity_graph_as_of') }}
+    {%- endif %}
 
 )
 
