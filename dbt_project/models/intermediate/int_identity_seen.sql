@@ -2,18 +2,10 @@
 -- then.
 {{ config(materialized='table') }}
 
-with days as (
-
-    select distinct session_date as as_of_date
-    from {{ ref('identity_nodes') }}
-    where {{ in_built_days('identities', 'session_date') }}
-
-)
-
 select distinct
     days.as_of_date,
     nodes.node_number
-from days
+from {{ ref('int_as_of_days') }} as days
 inner join {{ ref('identity_nodes') }} as identity_nodes
     on
         days.as_of_date >= identity_nodes.session_date
