@@ -77,17 +77,17 @@ step_1 as (
 {%- endfor %}
 
 reached as (
-{%- for step in range(1, last_step + 1) %}
+    {%- for step in range(1, last_step + 1) %}
 
-    select
-        entry_number,
-        {{ step }} as step,
-        reached_at
-    from step_{{ step }}
-    {%- if not loop.last %}
-        union all
-    {%- endif %}
-{%- endfor %}
+        select
+            entry_number,
+            {{ step }} as step,
+            reached_at
+        from step_{{ step }}
+        {%- if not loop.last %}
+            union all
+        {%- endif %}
+    {%- endfor %}
 
 )
 

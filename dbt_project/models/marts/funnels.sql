@@ -1,9 +1,9 @@
--- One row per report date (UTC), funnel, site and step: how many of those who entered the funnel on that day reached the
--- step, and when. Sites on which nobody entered it have no row.
+-- One row per report date (UTC), funnel, site and step: how many of those who entered the funnel on that day reached
+-- the step, and when. Sites on which nobody entered it have no row.
 {{ config(
     partition_by='report_date',
     sort_by=['funnel', 'site_id', 'step_number'],
-    restates={'before': var('funnel_max_days') + 2, 'after': 30}
+    restates={'before': (var('funnel_max_days') | int) + 2, 'after': 30}
 ) }}
 
 with counted as (
@@ -16,7 +16,7 @@ with counted as (
         count(*) as reached,
         -- A mean of exact numbers is the same in any order of rows.
         round(cast(sum(cast(seconds as decimal(18, 6))) as double) / count(*), 3) as average_seconds,
-        median(seconds) as median_seconds
+        round(median(seconds), 6) as median_seconds
     from {{ ref('int_funnel_walks') }}
     group by report_date, funnel, site_id, step
 

@@ -30,8 +30,9 @@ with periods as (
 
 kinds as (
 
-    select cohort_kind
-    from (values ('first_time'), ('recurring')) as kinds (cohort_kind)
+    select 'first_time' as cohort_kind
+    union all
+    select 'recurring' as cohort_kind
 
 ),
 
@@ -147,8 +148,8 @@ followed as (
 
 ),
 
--- One identity falls into several when an id of it turns out to be shared by too many: then more can come back than were
--- counted, and all of the cohort are back.
+-- One identity falls into several when an id of it turns out to be shared by too many: then more can come back than
+-- were counted, and all of the cohort are back.
 measured as (
 
     select
