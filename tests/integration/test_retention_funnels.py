@@ -23,7 +23,7 @@ from tests.integration.dbt_fixtures import PROJECT, build, event, mart, mart_key
 
 pytestmark = pytest.mark.slow
 
-# A Saturday to Monday, so that a week ends between them, and the Sunday of the next week. Between are days without files.
+# A Saturday to Monday, so that a week ends between them, and the Sunday of the next week; no files lie between.
 DAYS = ("2026-01-10", "2026-01-11", "2026-01-12", "2026-01-18")
 AFTER = "2026-01-19"
 WINDOWS = ((DAYS[0], DAYS[1]), (DAYS[1], DAYS[2]), (DAYS[2], AFTER))
@@ -194,7 +194,7 @@ def expected_retention(events: list[Seen]) -> dict[tuple[Any, ...], tuple[int, i
     ):
         number = (report - cohort).days // length
         is_week_end = period == "day" or report.weekday() == cohort.weekday() == 6
-        if not (is_week_end and 0 <= (report - cohort).days and number <= last_number):
+        if not (is_week_end and (report - cohort).days >= 0 and number <= last_number):
             continue
         back = timedelta(days=length - 1)
         now = members(report, report - back, report, "recurring")
