@@ -37,6 +37,26 @@
   {{ return(run_query('select * from ' ~ text_file(path) ~ ' order by ' ~ order_by).rows) }}
 {% endmacro %}
 
+{% macro seed_values(seed, column) %}
+  {# The values of a column of a seed's file, each once. #}
+  {% if not execute %}
+    {{ return([]) }}
+  {% endif %}
+  {% set query %}
+    select distinct {{ column }} from {{ text_file('seeds/' ~ seed ~ '.csv') }} where {{ column }} is not null order by 1
+  {% endset %}
+  {{ return(run_query(query).columns[0].values() | list) }}
+{% endmacro %}
+
+{% macro matches_any(seed, column, text) -%}
+  {# Whether any of a seed's regular expressions finds something in a text, in lower case; an unknown text has nothing. #}
+  {%- set holding = [] %}
+  {%- for regex in seed_values(seed, column) %}
+  {%- do holding.append(matches('lower(' ~ text ~ ')', quoted_list([regex]))) %}
+  {%- endfor -%}
+  coalesce({{ holding | join(' or ') or 'false' }}, false)
+{%- endmacro %}
+
 {% macro text_file(path) %}
   {{ return(adapter.dispatch('text_file', 'clicklake')(path)) }}
 {% endmacro %}

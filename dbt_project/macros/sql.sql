@@ -79,3 +79,106 @@
     when {{ visitor_key }} not like 'event:%' then {{ visitor_key }}
   end
 {%- endmacro %}
+
+{% macro kinds_of_touches() -%}
+  {# What touches count as, and how far back; of the kinds that a conversion has touches of, the first has it. Retargeting
+     has a returning person's conversion to itself, and impressions have one where there is no click and no visit. #}
+  (
+    values
+    ('retargeting', 1, interval '{{ var("attribution_reattribution_seconds") }}' second),
+    ('touch', 2, interval '{{ var("attribution_click_seconds") }}' second),
+    ('retargeting impression', 3, interval '{{ var("attribution_impression_seconds") }}' second),
+    ('impression', 4, interval '{{ var("attribution_impression_seconds") }}' second),
+    ('direct', 5, interval '{{ var("attribution_click_seconds") }}' second)
+  ) as kinds (kind, choice, span)
+{%- endmacro %}
+
+{% macro days_of(seconds) -%}
+  {# So many dates may lie between a touch's and a conversion's: an event's is that of its session. #}
+  {{ return(((seconds | int + 86399) / 86400) | int + 1) }}
+{%- endmacro %}
+
+{% macro duration_in_words(seconds) -%}
+  {%- set seconds = seconds | int -%}
+  {%- if seconds % 86400 == 0 and seconds > 86400 -%}
+    {{ (seconds / 86400) | int }} days
+  {%- elif seconds % 3600 == 0 and seconds > 3600 -%}
+    {{ (seconds / 3600) | int }} hours
+  {%- else -%}
+    {{ seconds }} seconds
+  {%- endif -%}
+{%- endmacro %}
+
+{% macro channel_priority(channel) -%}
+  {# Place of a channel in `attribution_channel_priority`; what is not listed comes after. #}
+  {%- set listed = var('attribution_channel_priority') -%}
+  {%- if listed -%}
+    case {{ channel }}
+      {%- for each in listed %}
+      when {{ quoted_list([each]) }} then {{ loop.index }}
+      {%- endfor %}
+      else {{ listed | length + 1 }}
+    end
+  {%- else -%}
+    0
+  {%- endif -%}
+{%- endmacro %}
+
+{% macro same_ad_columns() -%}
+  {# What one ad is told from another by, a null being a value like any other. #}
+  order_id, campaign_id, publication_code, channel, creative_id
+{%- endmacro %}
+
+{% macro microseconds(time) -%}
+  {# A time as a whole number of microseconds, as text; Spark calls it unix_micros. #}
+  cast(epoch_us({{ time }}) as varchar)
+{%- endmacro %}
+
+{% macro path_node(person_key, session_id) -%}
+  {# Whom a touch or a conversion belongs to: the person, else nobody but its session. #}
+  coalesce({{ person_key }}, 'session:' || {{ session_id }})
+{%- endmacro %}
+
+{% macro attribution_reason() -%}
+  {# Why a touch has a part in a conversion, or why none has, in words; of a row of `shared` in the model attribution. #}
+  case
+    when conversions.conversion_type = 'install' then coalesce(shared.kind, 'install without a matching click')
+    when shared.touches = 0 then case when shared.kind = 'direct' then 'only direct visits' else 'no eligible touch' end
+    else
+      case
+        when shared.touches = 1 then 'only'
+        when shared.position = 1 then 'first of ' || shared.touches
+        when shared.position = shared.touches then 'last of ' || shared.touches
+        else shared.position || ' of ' || shared.touches
+      end
+      || case when shared.kind like '%impression' then ' impression' else ' touch' end
+      || case when shared.touches = 1 then '' when shared.kind like '%impression' then 's' else 'es' end
+      || case shared.kind
+        when 'touch' then ' within {{ duration_in_words(var("attribution_click_seconds")) }}'
+        when 'retargeting' then ' of retargeting within {{ duration_in_words(var("attribution_reattribution_seconds")) }}'
+        when 'impression' then ' within {{ duration_in_words(var("attribution_impression_seconds")) }}, no click'
+        else ' of retargeting within {{ duration_in_words(var("attribution_impression_seconds")) }}, no click'
+      end
+      || case
+        when shared.found > shared.touches then ', the first and the latest of ' || shared.found
+        else ''
+      end
+  end
+{%- endmacro %}
+
+{% macro install_evidence(row, fifth, sixth) -%}
+  {# What a click and an install must have in common, by number of the kind of evidence. Ids of an ad, which all of its
+     clicks carry, are no ids of a click. #}
+  case kinds.kind
+    when 1 then
+      case
+        when {{ row }}.click_id_kind not in ('oid', 'cid')
+          then lower({{ row }}.click_id_kind) || '=' || {{ row }}.click_id
+      end
+    when 2 then {{ row }}.device_id
+    when 3 then {{ row }}.advertising_id
+    when 4 then {{ row }}.device_fingerprint || '@' || {{ row }}.subnet_hash
+    when 5 then case when {{ fifth }} then {{ row }}.ip_hash || '|' || {{ row }}.user_agent end
+    else case when {{ sixth }} then {{ row }}.ip_hash || '|' || {{ row }}.user_agent end
+  end
+{%- endmacro %}

@@ -1,4 +1,5 @@
 -- One row per event, with the session that it belongs to, of the sessions that begin on the days to be built.
+-- depends_on: {{ ref('conversion_events') }}
 {%- set sessions = 'cut_at_campaign' if var('session_split_on_campaign') else 'cut_at_midnight' %}
 {%- set identity = ["coalesce(stg_events.site_id || chr(31), '')", 'stg_events.visitor_key'] %}
 {%- if var('session_by') == 'client' %}
@@ -38,7 +39,9 @@ with events as (
         stg_events.revenue,
         stg_events.currency,
         stg_events.event_type in ({{ quoted_list(var('page_view_event_types')) }}) as is_page_view,
-        stg_events.event_type in ({{ quoted_list(var('conversion_event_types')) }}) as is_conversion,
+        stg_events.event_type in (
+            {{ quoted_list(seed_values('conversion_events', 'event_type')) }}
+        ) as is_conversion,
         coalesce(int_traffic_sources.has_source, false) as has_source
     from {{ ref('stg_events') }} as stg_events
     left join {{ ref('int_traffic_sources') }} as int_traffic_sources

@@ -1,0 +1,111 @@
+-- One row per session of the days to be built, and of the day after, that began with a valid click on an ad, with that
+-- click. Where the last click before it is not valid, say the second half of a double click, the valid one before it on
+-- the same ad counts.
+with links as (
+
+    select
+        sessions.session_date,
+        sessions.session_id,
+        sessions.session_start,
+        sessions.ip_hash,
+        sessions.user_agent,
+        ad_click_sessions.click_ts,
+        ad_click_sessions.order_id,
+        ad_click_sessions.campaign_id,
+        ad_click_sessions.publication_code,
+        ad_click_sessions.channel,
+        ad_click_sessions.creative_id
+    from {{ ref('ad_click_sessions') }} as ad_click_sessions
+    inner join {{ ref('sessions') }} as sessions
+        on
+            ad_click_sessions.session_id = sessions.session_id
+            and ad_click_sessions.session_date = sessions.session_date
+    -- A click of the last day may lead to a session of the day after.
+    where
+        {{ near_built_days('touchpoints', 'sessions.session_date', before=0, after=1) }}
+        and not sessions.is_bot
+
+),
+
+-- One pass over clicks and sessions in the order of time: pairs of all clicks and sessions of an address could be many.
+moments as (
+
+    select
+        ip_hash,
+        user_agent,
+        {{ same_ad_columns() }},
+        touch_ts as moment,
+        0 as kind,
+        touch_id,
+        touch_ts,
+        touch_date,
+        ad_request_id,
+        cast(null as varchar) as session_id,
+        cast(null as date) as session_date,
+        cast(null as timestamp) as session_start
+    from {{ ref('ad_touches') }}
+    where touch_type = 'click' and ip_hash is not null and user_agent is not null
+
+    union all
+
+    select
+        ip_hash,
+        user_agent,
+        {{ same_ad_columns() }},
+        click_ts as moment,
+        1 as kind,
+        null as touch_id,
+        null as touch_ts,
+        null as touch_date,
+        null as ad_request_id,
+        session_id,
+        session_date,
+        session_start
+    from links
+
+),
+
+matched as (
+
+    select
+        session_date,
+        session_id,
+        session_start,
+        {{ same_ad_columns() }},
+        kind,
+        last_value(touch_id ignore nulls) over so_far as touch_id,
+        last_value(touch_ts ignore nulls) over so_far as touch_ts,
+        last_value(touch_date ignore nulls) over so_far as touch_date,
+        last_value(ad_request_id ignore nulls) over so_far as ad_request_id
+    from moments
+    window
+        so_far as (
+            partition by ip_hash, user_agent, {{ same_ad_columns() }}
+            order by moment, kind, touch_id, session_id
+            rows between unbounded preceding and current row
+        )
+
+),
+
+of_sessions as (
+
+    select
+        *,
+        row_number() over (partition by touch_date, touch_id order by session_start, session_id) as place
+    from matched
+    where
+        kind = 1
+        and touch_ts >= session_start - interval '{{ var("ad_click_session_seconds") }}' second
+
+)
+
+select
+    session_date,
+    session_id,
+    touch_date,
+    touch_id,
+    touch_ts,
+    ad_request_id,
+    {{ same_ad_columns() }}
+from of_sessions
+where place = 1

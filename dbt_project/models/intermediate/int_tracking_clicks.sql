@@ -1,0 +1,44 @@
+-- One row per click on a tracking link for an app: an app-shaped `click` that names where it leads from. A click inside
+-- an app, which names nothing, is none.
+select
+    fact_events.session_date,
+    fact_events.session_id,
+    fact_events.site_id,
+    fact_events.event_id,
+    fact_events.event_ts,
+    fact_events.person_key,
+    fact_events.utm_source,
+    fact_events.utm_medium,
+    fact_events.utm_campaign,
+    fact_events.click_id,
+    fact_events.click_id_kind,
+    fact_events.campaign_id,
+    fact_events.device_id,
+    fact_events.advertising_id,
+    fact_events.device_fingerprint,
+    fact_events.ip_hash,
+    fact_events.subnet_hash,
+    fact_events.user_agent,
+    int_traffic_sources.session_source as source,
+    int_traffic_sources.session_medium as medium,
+    int_traffic_sources.channel
+from {{ ref('fact_events') }} as fact_events
+inner join {{ ref('stg_events') }} as stg_events
+    on
+        fact_events.event_id = stg_events.event_id
+        and fact_events.site_id is not distinct from stg_events.site_id
+        and fact_events.event_ts = stg_events.event_ts
+inner join {{ ref('int_traffic_sources') }} as int_traffic_sources
+    on {{ same_traffic_source('stg_events') }}
+where
+    {{ in_built_days('touchpoints', 'fact_events.session_date') }}
+    and fact_events.shape = 'app'
+    and fact_events.event_type = 'click'
+    and not fact_events.is_bot
+    and coalesce(
+        fact_events.utm_source,
+        fact_events.utm_medium,
+        fact_events.utm_campaign,
+        fact_events.click_id,
+        fact_events.campaign_id
+    ) is not null

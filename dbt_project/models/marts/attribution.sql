@@ -1,0 +1,185 @@
+-- One row per conversion, model and touch that shares it; one per conversion and model where no touch does.
+{{ config(
+    partition_by='session_date',
+    sort_by=['site_id', 'conversion_ts', 'conversion_id', 'model', 'position'],
+    restates={'before': 1, 'after': 30}
+) }}
+
+-- A share is a fraction of whole numbers, so that it does not depend on the order in which rows are added up.
+-- `shapley` is the Shapley value of the game in which a set of channels wins a conversion when it holds all channels of
+-- its path (Zhao, Mahboobi, Bagheri 2018): each channel of the path has the same part, whatever its place and the
+-- number of its touches, which share it. It needs no training, and so no other day.
+{%- set shares = {
+    'first': ('case when position = 1 then 1 else 0 end', '1'),
+    'last': ('case when position = touches then 1 else 0 end', '1'),
+    'last_non_direct': ('case when position = coalesce(last_non_direct, touches) then 1 else 0 end', '1'),
+    'linear': ('1', 'touches'),
+    'position_based': (
+        'case when touches <= 2 then 1 when position in (1, touches) then 2 * (touches - 2) else 1 end',
+        'case when touches <= 2 then touches else 5 * (touches - 2) end'
+    ),
+    'time_decay': ('decay', 'all_decay'),
+    'shapley': ('1', 'channels * touches_of_channel')
+} %}
+
+with paths as (
+
+    select
+        paths.*,
+        conversions.conversion_ts,
+        conversions.revenue,
+        touchpoints.touch_type,
+        touchpoints.source,
+        touchpoints.medium,
+        touchpoints.channel,
+        touchpoints.order_id,
+        touchpoints.campaign_id,
+        touchpoints.publication_code,
+        touchpoints.creative_id,
+        row_number() over (
+            partition by paths.conversion_number, touchpoints.channel order by paths.position
+        ) = 1 as is_first_of_channel
+    from {{ ref('int_attribution_paths') }} as paths
+    inner join {{ ref('int_attribution_conversions') }} as conversions
+        on paths.conversion_number = conversions.conversion_number
+    left join {{ ref('touchpoints') }} as touchpoints
+        on paths.touch_date = touchpoints.touch_date and paths.touch_id = touchpoints.touch_id
+
+),
+
+measured as (
+
+    select
+        *,
+        max(case when not is_direct then position end) over of_conversion as last_non_direct,
+        count(case when is_first_of_channel then 1 end) over of_conversion as channels,
+        count(*) over (partition by conversion_number, channel) as touches_of_channel,
+        -- Against the latest touch, so that the shares of an old path are not all too small to tell apart.
+        cast(round(1000000000000 * power(
+            2, -{{ seconds_between('touch_ts', 'max(touch_ts) over of_conversion') }}
+            / {{ var('attribution_half_life_seconds') }}
+        )) as bigint) as decay
+    from paths
+    window of_conversion as (partition by conversion_number)
+
+),
+
+decayed as (
+
+    select
+        *,
+        sum(decay) over (partition by conversion_number) as all_decay
+    from measured
+
+),
+
+modelled as (
+
+    select
+        decayed.*,
+        models.model,
+        case
+            when decayed.touches = 0 then 0
+            else cast(floor(1000000000 * cast(
+                case models.model
+                    {%- for model, (part, _) in shares.items() %}
+                        when '{{ model }}' then {{ part }}
+                    {%- endfor %}
+                end as double
+            ) / case models.model
+                {%- for model, (_, whole) in shares.items() %}
+                    when '{{ model }}' then {{ whole }}
+                {%- endfor %}
+            end) as bigint)
+        end as parts
+    from decayed
+    cross join (
+        values
+        {%- for model in shares %}
+            ('{{ model }}'){{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as models (model)
+
+),
+
+-- In billionths, of which what is left over by rounding down goes to the last touch.
+credited as (
+
+    select
+        *,
+        case
+            when touches = 0 then 0
+            when position = touches
+                then 1000000000 - sum(parts) over (partition by conversion_number, model) + parts
+            else parts
+        end as credit_units
+    from modelled
+
+),
+
+-- Likewise in hundredths of a cent, of what the conversion is worth; a refund takes back as much as it is worth.
+valued as (
+
+    select
+        *,
+        cast(cast(abs(revenue) as decimal(38, 4)) * 10000 as hugeint) as worth,
+        {{ whole_quotient(
+            'cast(cast(abs(revenue) as decimal(38, 4)) * 10000 as hugeint) * cast(credit_units as hugeint)', '1000000000'
+        ) }} as worth_units
+    from credited
+
+),
+
+shared as (
+
+    select
+        *,
+        case
+            when touches = 0 then worth
+            when position = touches
+                then worth - sum(worth_units) over (partition by conversion_number, model) + worth_units
+            else worth_units
+        end as revenue_units
+    from valued
+
+)
+
+select
+    conversions.session_date,
+    conversions.conversion_id,
+    conversions.conversion_ts,
+    conversions.conversion_type,
+    conversions.site_id,
+    conversions.person_key,
+    conversions.identity_id,
+    shared.model,
+    shared.touch_id,
+    shared.touch_type,
+    shared.touch_ts,
+    cast(shared.position as bigint) as position,
+    cast(shared.touches as bigint) as touches,
+    cast(cast(shared.credit_units as decimal(18, 0)) * 0.000000001 as decimal(18, 9)) as credit,
+    cast(
+        cast(case when shared.revenue < 0 then -shared.revenue_units else shared.revenue_units end as decimal(22, 0))
+        * 0.0001 as decimal(18, 4)
+    ) as revenue,
+    conversions.currency,
+    case
+        when shared.touches > 0 then 'attributed'
+        when conversions.conversion_type = 'install' then 'organic'
+        else 'unattributed'
+    end as status,
+    {{ attribution_reason() }} as reason,
+    shared.touches > 0 and conversions.is_returning
+    and {{ matches_any('retargeting_campaigns', 'campaign_regex', 'shared.campaign_id') }}
+    and (conversions.conversion_type = 'install' or shared.kind like 'retargeting%') as is_reattribution,
+    shared.source,
+    shared.medium,
+    shared.channel,
+    shared.order_id,
+    shared.campaign_id,
+    shared.publication_code,
+    shared.creative_id
+from shared
+inner join {{ ref('int_attribution_conversions') }} as conversions
+    on shared.conversion_number = conversions.conversion_number

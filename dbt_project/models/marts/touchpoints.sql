@@ -1,0 +1,131 @@
+-- One row per touch: a visit, a click on a tracking link, and every valid ad click and impression that led to no visit.
+-- A visit that an ad click led to is one touch, and carries the ad.
+{{ config(
+    partition_by='touch_date',
+    sort_by=['touch_type', 'touch_ts', 'touch_id'],
+    neighbour_days=32,
+    restates={'before': 1, 'after': 2}
+) }}
+
+with visits as (
+
+    select
+        visits.session_date as touch_date,
+        visits.touch_id,
+        'session' as touch_type,
+        visits.touch_ts,
+        visits.person_key,
+        visits.site_id,
+        visits.session_id,
+        visits.source,
+        visits.medium,
+        -- As the ad has them, null or not, so that they meet the ad's other numbers.
+        case when ads.session_id is null then visits.channel else ads.channel end as channel,
+        case
+            when ads.session_id is not null then ads.order_id
+            when visits.click_id_kind = 'oid' then visits.click_id
+        end as order_id,
+        case
+            when ads.session_id is not null then ads.campaign_id
+            when visits.click_id_kind = 'cid' then visits.click_id
+            else visits.utm_campaign
+        end as campaign_id,
+        ads.publication_code,
+        ads.creative_id,
+        ads.ad_request_id,
+        visits.click_id,
+        visits.click_id_kind,
+        visits.device_id,
+        visits.advertising_id,
+        visits.device_fingerprint,
+        visits.ip_hash,
+        visits.subnet_hash,
+        visits.user_agent,
+        -- Whoever came by a link of our own did not come by themselves, even where it names no source.
+        visits.source = '(direct)'
+        and ads.session_id is null
+        and coalesce(visits.click_id_kind, '') not in ('oid', 'cid') as is_direct
+    from {{ ref('int_visits') }} as visits
+    left join {{ ref('int_ad_click_visits') }} as ads
+        on
+            visits.session_id = ads.session_id
+            and visits.session_date = ads.session_date
+            and visits.visit_number = 1
+
+),
+
+tracking_clicks as (
+
+    select
+        session_date as touch_date,
+        'event:' || md5(
+            coalesce(site_id, '') || '|' || {{ microseconds('event_ts') }} || '|' || event_id
+        ) as touch_id,
+        'click' as touch_type,
+        event_ts as touch_ts,
+        person_key,
+        site_id,
+        session_id,
+        source,
+        medium,
+        channel,
+        case when click_id_kind = 'oid' then click_id end as order_id,
+        coalesce(campaign_id, case when click_id_kind = 'cid' then click_id end, utm_campaign) as campaign_id,
+        cast(null as varchar) as publication_code,
+        cast(null as varchar) as creative_id,
+        cast(null as varchar) as ad_request_id,
+        click_id,
+        click_id_kind,
+        device_id,
+        advertising_id,
+        device_fingerprint,
+        ip_hash,
+        subnet_hash,
+        user_agent,
+        false as is_direct
+    from {{ ref('int_tracking_clicks') }}
+
+),
+
+other_ads as (
+
+    select
+        ad_touches.touch_date,
+        ad_touches.touch_id,
+        ad_touches.touch_type,
+        ad_touches.touch_ts,
+        cast(null as varchar) as person_key,
+        cast(null as varchar) as site_id,
+        cast(null as varchar) as session_id,
+        cast(null as varchar) as source,
+        cast(null as varchar) as medium,
+        ad_touches.channel,
+        ad_touches.order_id,
+        ad_touches.campaign_id,
+        ad_touches.publication_code,
+        ad_touches.creative_id,
+        ad_touches.ad_request_id,
+        cast(null as varchar) as click_id,
+        cast(null as varchar) as click_id_kind,
+        cast(null as varchar) as device_id,
+        cast(null as varchar) as advertising_id,
+        cast(null as varchar) as device_fingerprint,
+        ad_touches.ip_hash,
+        ad_touches.subnet_hash,
+        ad_touches.user_agent,
+        false as is_direct
+    from {{ ref('ad_touches') }} as ad_touches
+    left join {{ ref('int_ad_click_visits') }} as visits
+        on ad_touches.touch_date = visits.touch_date and ad_touches.touch_id = visits.touch_id
+    where {{ in_built_days('touchpoints', 'ad_touches.touch_date') }} and visits.touch_id is null
+
+)
+
+select *
+from visits
+union all
+select *
+from tracking_clicks
+union all
+select *
+from other_ads

@@ -1,0 +1,49 @@
+-- Of every day: each valid ad click and impression is one touch, its own or that of the visit it led to, and each
+-- session of a person is one, its own or that of its click on a tracking link. Gives what is there never or twice.
+with touched_sessions as (
+
+    select distinct
+        touch_date,
+        session_id
+    from {{ ref('touchpoints') }}
+    where session_id is not null
+
+),
+
+ads as (
+
+    select
+        ad_touches.touch_date,
+        ad_touches.touch_id
+    from {{ ref('ad_touches') }} as ad_touches
+    left join {{ ref('touchpoints') }} as touchpoints
+        on
+            ad_touches.ad_request_id = touchpoints.ad_request_id
+            -- The request of an impression is never that of a click.
+            and (ad_touches.touch_type = touchpoints.touch_type or touchpoints.touch_type = 'session')
+            and touchpoints.touch_date between ad_touches.touch_date and ad_touches.touch_date + 1
+    where {{ in_built_days('touchpoints', 'ad_touches.touch_date') }}
+    group by ad_touches.touch_date, ad_touches.touch_id
+    having count(touchpoints.touch_id) <> 1
+
+),
+
+visits as (
+
+    select
+        sessions.session_date as touch_date,
+        'session:' || sessions.session_id as touch_id
+    from {{ ref('sessions') }} as sessions
+    left join touched_sessions as touched
+        on sessions.session_date = touched.touch_date and sessions.session_id = touched.session_id
+    where
+        {{ in_built_days('touchpoints', 'sessions.session_date') }}
+        and sessions.is_bot = (touched.session_id is not null)
+
+)
+
+select *
+from ads
+union all
+select *
+from visits
