@@ -30,7 +30,8 @@ select
     md5('identity:' || roots.node_key) as identity_id,
     graph.confidence,
     roots.first_seen,
-    roots.first_date
+    -- Of all its nodes: one that is seen first after midnight may be of a session that began the day before.
+    min(nodes.first_date) over (partition by graph.as_of_date, graph.root_number) as first_date
 from graph
 inner join {{ ref('int_identity_nodes') }} as nodes
     on graph.node_number = nodes.node_number
