@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test dev lint format bench lock clean
+.PHONY: help setup demo test dev docs lint format bench lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,10 @@ test: setup ## Run all tests
 
 dev: setup ## Open the Dagster UI on embedded services with a week of made-up traffic
 	@$(BIN)/clicklake services --days 7 -- $(BIN)/dagster dev -w workspace.yaml
+
+docs: setup ## Write a page about every model, column and test: .clicklake/docs/static_index.html
+	@cd dbt_project && ../$(BIN)/dbt --quiet docs generate --static --target-path ../.clicklake/docs
+	@echo "Open .clicklake/docs/static_index.html in a browser"
 
 lint: setup ## Check format, style, types and SQL
 	@$(BIN)/ruff format --check .

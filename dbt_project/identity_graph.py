@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
@@ -209,15 +209,20 @@ def as_of_days(
         )
 
 
-def graph_of(nodes: dict[str, Any], edges: dict[str, Any]) -> Graph:
-    """The graph of the columns of int_identity_nodes and int_identity_edges, each in the order of its numbers."""
-    types, numbers = np.unique(np.asarray(nodes["node_type"]).astype(str), return_inverse=True)
+NODE_COLUMNS = "node_type, max_neighbours, is_one_person"
+EDGE_COLUMNS = "older, younger, confidence"
+
+
+def graph_of(nodes: pa.Table, edges: pa.Table) -> Graph:
+    """The graph of NODE_COLUMNS of int_identity_nodes and EDGE_COLUMNS of int_identity_edges, ordered by number."""
+    types = nodes["node_type"].combine_chunks().dictionary_encode()
+    kinds = types.indices.to_numpy().astype(np.int64)
     return Graph(
-        types=numbers.astype(np.int64),
-        is_weak=(types == FINGERPRINT)[numbers] if len(types) else np.zeros(0, dtype=bool),
-        max_neighbours=np.asarray(nodes["max_neighbours"], dtype=np.int64),
-        is_one_person=np.asarray(nodes["is_one_person"], dtype=bool),
-        older=np.asarray(edges["older"], dtype=np.int64),
-        younger=np.asarray(edges["younger"], dtype=np.int64),
-        confidence=np.asarray(edges["confidence"], dtype=np.float64),
+        types=kinds,
+        is_weak=np.array([name == FINGERPRINT for name in types.dictionary.to_pylist()], dtype=bool)[kinds],
+        max_neighbours=nodes["max_neighbours"].to_numpy(),
+        is_one_person=nodes["is_one_person"].to_numpy(),
+        older=edges["older"].to_numpy(),
+        younger=edges["younger"].to_numpy(),
+        confidence=edges["confidence"].to_numpy(),
     )

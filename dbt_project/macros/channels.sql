@@ -9,14 +9,7 @@
      others equal. A rule's empty condition always holds. #}
   case
     {%- for rule in seed_rules(seed) %}
-    {%- set holding = [] %}
-    {%- for column, compared in conditions.items() if rule[column] %}
-    {%- do holding.append(
-      matches(compared, quoted_list([rule[column]])) if column.endswith('_regex')
-      else compared ~ ' = ' ~ quoted_list([rule[column]])
-    ) %}
-    {%- endfor %}
-    when {{ holding | join(' and ') or 'true' }} then {{ quoted_list([rule[result]]) }}
+    when {{ rule_holds(rule, conditions) }} then {{ quoted_list([rule[result]]) }}
     {%- else %}
     when false then null
     {%- endfor %}
@@ -24,13 +17,24 @@
   end
 {%- endmacro %}
 
-{% macro seed_rules(seed) %}
+{% macro rule_holds(rule, conditions) %}
+  {% set holding = [] %}
+  {% for column, compared in conditions.items() if rule[column] %}
+    {% do holding.append(
+      matches(compared, quoted_list([rule[column]])) if column.endswith('_regex')
+      else compared ~ ' = ' ~ quoted_list([rule[column]])
+    ) %}
+  {% endfor %}
+  {{ return(holding | join(' and ') or 'true') }}
+{% endmacro %}
+
+{% macro seed_rules(seed, order_by='cast(priority as integer)') %}
   {# The rows of a seed's file, by priority. #}
   {% if not execute %}
     {{ return([]) }}
   {% endif %}
   {% set path = 'seeds/' ~ seed ~ '.csv' %}
-  {{ return(run_query('select * from ' ~ text_file(path) ~ ' order by cast(priority as integer)').rows) }}
+  {{ return(run_query('select * from ' ~ text_file(path) ~ ' order by ' ~ order_by).rows) }}
 {% endmacro %}
 
 {% macro seed_values(seed, column) %}

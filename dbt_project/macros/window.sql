@@ -112,16 +112,27 @@
   {{ return(true) }}
 {% endmacro %}
 
-{% macro in_built_days(model_name, column) -%}
-  {# Whether a date is one that the run builds of a model. All are where nothing is built, as in unit tests, which
-     know no graph. #}
+{% macro days_around(days, before, after) %}
+  {# Some days, and so many before and after each of them. #}
+  {% set found = [] %}
+  {% for day in days %}
+    {% for offset in range(-before, after + 1) %}
+      {% do found.append(day_after(day, offset)) %}
+    {% endfor %}
+  {% endfor %}
+  {{ return(found | unique | sort) }}
+{% endmacro %}
+
+{% macro in_built_days(model_name, column, before=0, after=0) -%}
+  {# Whether a date is one that the run builds of a model, or lies so many days before or after one. All are where
+     nothing is built, as in unit tests, which know no graph. #}
   {%- set node = node_named(model_name) if execute and window_bounds() and graph.nodes else none -%}
   {%- if not node -%}
     true
-  {%- elif not node.config.get('restates') -%}
+  {%- elif not (node.config.get('restates') or before or after) -%}
     {{ in_window(column) }}
   {%- else -%}
-    {%- set days = built_days(node) -%}
+    {%- set days = days_around(built_days(node), before, after) -%}
     {{ column ~ ' in (' ~ quoted_list(days) ~ ')' if days else 'false' }}
   {%- endif -%}
 {%- endmacro %}
@@ -144,6 +155,17 @@
   {%- else -%}
     (select cast(null as date) as date_day where false) as days_of_marts
   {%- endif -%}
+{%- endmacro %}
+
+{% macro built_day_rows(model_names) -%}
+  {# A row for each day that the run builds of any of some models, in the column built_date. #}
+  {%- set days = [] -%}
+  {%- for name in model_names if execute and graph.nodes -%}
+    {%- do days.extend(built_days(node_named(name))) -%}
+  {%- endfor -%}
+  select cast(built_day as date) as built_date
+  from (values {% for day in days | unique | sort %}('{{ day }}'), {% endfor %}(null)) as built_days (built_day)
+  where built_day is not null
 {%- endmacro %}
 
 {% macro near_built_days(model_name, column, before, after) -%}

@@ -101,14 +101,7 @@
   {% if not scope.scope_of %}
     {{ return(window_days()) }}
   {% endif %}
-  {% set days = [] %}
-  {% for built in built_days(node_named(scope.scope_of)) %}
-    {% for offset in range(-scope.before, scope.after + 1) %}
-      {% set day = day_after(built, offset) %}
-      {% do days.append(day) if day not in days %}
-    {% endfor %}
-  {% endfor %}
-  {{ return(days | sort) }}
+  {{ return(days_around(built_days(node_named(scope.scope_of)), scope.before, scope.after)) }}
 {% endmacro %}
 
 {% macro note_absent_days(source_node) %}

@@ -1,6 +1,27 @@
 -- One row per day to be built and node of an identity that was seen then: the identity as it was known at the day's
--- end, so that a day's numbers depend on no later day.
+-- end, so that a day's numbers depend on no later day; or as it is known now, by `identity_known_at`.
 {{ config(materialized='table') }}
+
+with graph as (
+    {%- if var('identity_known_at') == 'run' %}
+
+        select distinct
+            seen.as_of_date,
+            members.node_number,
+            members.root_number,
+            members.confidence
+        from {{ ref('int_identity_seen') }} as seen
+        inner join {{ ref('int_identity_graph') }} as seen_graph
+            on seen.node_number = seen_graph.node_number
+        inner join {{ ref('int_identity_graph') }} as members
+            on seen_graph.root_number = members.root_number
+    {%- else %}
+
+        select *
+        from {{ ref('int_identity_graph_as_of') }}
+    {%- endif %}
+
+)
 
 select
     graph.as_of_date,
@@ -9,8 +30,9 @@ select
     md5('identity:' || roots.node_key) as identity_id,
     graph.confidence,
     roots.first_seen,
-    roots.first_date
-from {{ ref('int_identity_graph_as_of') }} as graph
+    -- Of all its nodes: one that is seen first after midnight may be of a session that began the day before.
+    min(nodes.first_date) over (partition by graph.as_of_date, graph.root_number) as first_date
+from graph
 inner join {{ ref('int_identity_nodes') }} as nodes
     on graph.node_number = nodes.node_number
 inner join {{ ref('int_identity_nodes') }} as roots

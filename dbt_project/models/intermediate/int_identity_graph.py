@@ -5,11 +5,11 @@ import pyarrow as pa
 
 
 def model(dbt, session):
-    from identity_graph import absorptions, graph_of, resolve
+    from identity_graph import EDGE_COLUMNS, NODE_COLUMNS, absorptions, graph_of, resolve
 
-    nodes = dbt.ref("int_identity_nodes").order("node_number").fetchnumpy()
-    edges = dbt.ref("int_identity_edges").order("edge_number").fetchnumpy()
-    graph = graph_of(nodes, edges)
+    nodes = dbt.ref("int_identity_nodes").order("node_number").project(NODE_COLUMNS)
+    edges = dbt.ref("int_identity_edges").order("edge_number").project(EDGE_COLUMNS)
+    graph = graph_of(nodes.to_arrow_table(), edges.to_arrow_table())
     found = resolve(graph)
     taken_by, edge_of = absorptions(graph, found)
     return pa.table(

@@ -3,20 +3,22 @@
 import numpy as np
 import pyarrow as pa
 
+DAY = "first_date - date '1970-01-01' as day"
+
 
 def model(dbt, session):
-    from identity_graph import as_of_days, graph_of
+    from identity_graph import EDGE_COLUMNS, NODE_COLUMNS, as_of_days, graph_of
 
-    nodes = dbt.ref("int_identity_nodes").order("node_number").fetchnumpy()
-    edges = dbt.ref("int_identity_edges").order("edge_number").fetchnumpy()
-    seen = dbt.ref("int_identity_seen").fetchnumpy()
-    days = seen["as_of_date"].astype("datetime64[D]").astype(np.int64)
+    nodes = dbt.ref("int_identity_nodes").order("node_number").project(f"{NODE_COLUMNS}, {DAY}").to_arrow_table()
+    edges = dbt.ref("int_identity_edges").order("edge_number").project(f"{EDGE_COLUMNS}, {DAY}").to_arrow_table()
+    seen = dbt.ref("int_identity_seen").project("as_of_date - date '1970-01-01' as day, node_number").to_arrow_table()
+    days, seen_nodes = seen["day"].to_numpy(), seen["node_number"].to_numpy()
     found = list(
         as_of_days(
             graph_of(nodes, edges),
-            nodes["first_date"].astype("datetime64[D]").astype(np.int64),
-            edges["first_date"].astype("datetime64[D]").astype(np.int64),
-            {int(day): seen["node_number"][days == day] for day in np.unique(days)},
+            nodes["day"].to_numpy(),
+            edges["day"].to_numpy(),
+            {int(day): seen_nodes[days == day] for day in np.unique(days)},
         )
     )
     numbers = [np.zeros(0, dtype=np.int64), *(kept for _, kept, _ in found)]

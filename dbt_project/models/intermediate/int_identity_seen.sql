@@ -2,21 +2,13 @@
 -- then.
 {{ config(materialized='table') }}
 
-with days as (
-
-    select distinct session_date as as_of_date
-    from {{ ref('identity_nodes') }}
-    where {{ in_built_days('identities', 'session_date') }}
-
-)
-
 select distinct
-    days.as_of_date,
+    asked.as_of_date,
     nodes.node_number
-from days
+from {{ ref('int_as_of_days') }} as asked
 inner join {{ ref('identity_nodes') }} as identity_nodes
     on
-        days.as_of_date >= identity_nodes.session_date
-        and days.as_of_date - case when dayofweek(days.as_of_date) = 0 then 7 else 1 end < identity_nodes.session_date
+        asked.as_of_date >= identity_nodes.session_date
+        and asked.as_of_date - case when dayofweek(asked.as_of_date) = 0 then 7 else 1 end < identity_nodes.session_date
 inner join {{ ref('int_identity_nodes') }} as nodes
     on identity_nodes.node_key = nodes.node_key

@@ -42,6 +42,7 @@ counted as (
     from {{ ref('int_identities_as_of') }} as as_of
     inner join nodes
         on as_of.node_key = nodes.node_key and as_of.as_of_date >= nodes.session_date
+    where {{ in_built_days('identities', 'as_of.as_of_date') }}
     group by as_of.as_of_date, as_of.identity_id
 
 )

@@ -1,0 +1,100 @@
+"""What a day's run costs with a long history behind it: the same day, after 1, 30 and 365 published days.
+
+The day is real: generated events and logs, ingested and built. The days behind it are its own files over again,
+shifted in time, and with new names for most of their people: two in five come every day, the others once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+from benchmarks.measure import THREADS
+
+DBT_DIR = Path(__file__).resolve().parent.parent / "dbt_project"
+REGULARS = 40  # percent
+# What a run reads of how many days behind it, and by which node the person of a row is told.
+WHOLE_HISTORY = 10_000
+TABLES = {
+    "identity_nodes": ("session_date", WHOLE_HISTORY, "node_key"),
+    "identity_edges": ("session_date", WHOLE_HISTORY, "node_a"),
+    "sessions": ("session_date", 40, "coalesce('user:' || user_id, visitor_key)"),
+    "fact_events": ("session_date", 40, "coalesce(person_key, visitor_key)"),
+    "fact_sessions": ("session_date", 40, "person_key"),
+    "fact_conversions": ("session_date", 40, "person_key"),
+    "touchpoints": ("touch_date", 40, "person_key"),
+    "ad_touches": ("touch_date", 40, "null::varchar"),
+    "daily_aggregates": ("report_date", 40, "null::varchar"),
+    "retention": ("report_date", 90, "null::varchar"),
+}
+OF_PERSONS = ("node_key", "node_a", "node_b", "person_key", "visitor_key", "visitor_id", "user_id")
+OF_ROWS = ("event_id", "first_event_id", "session_id", "touch_id", "conversion_id")
+
+
+def prepare_history(events_folder: str, logs_folder: str, prepared: str, day: str) -> int:
+    """A lake with one day, and copies of it with 30 and 365 days behind it. Returns 1."""
+    from benchmarks.ours import run_our_events, run_ours
+
+    one = Path(prepared, "1")
+    run_ours(logs_folder, str(one), day)
+    run_our_events(events_folder, str(one), day)
+    run_day(prepared, "1", day)
+    for days in (30, 365):
+        lake = Path(prepared, str(days))
+        shutil.copytree(one, lake)
+        for name in TABLES:
+            _copy_back(lake, name, date.fromisoformat(day), days)
+    return 1
+
+
+def _copy_back(lake: Path, name: str, day: date, days: int) -> None:
+    import duckdb
+
+    column, reach, node = TABLES[name]
+    folder = lake / "marts" / name
+    template = folder / f"{column}={day}" / "data.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"set threads = {THREADS}; set TimeZone = 'UTC'")
+        connection.execute(
+            f"create table people as select node_key as node, hash(identity_id) % 100 < {REGULARS} as is_regular "
+            f"from '{lake}/marts/identity_map/data.parquet'"
+        )
+        connection.execute(
+            f"create table template as select t.*, coalesce(is_regular, false) as is_regular "
+            f"from read_parquet('{template}', hive_partitioning = false) as t "
+            f"left join people on {node} = people.node"
+        )
+        columns = connection.execute("describe template").fetchall()
+        for back in range(1, min(days, reach)):
+            past = day - timedelta(days=back)
+            target = folder / f"{column}={past}" / "data.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shown = ", ".join(_shifted(name, kind, back) for name, kind, *_ in columns if name != "is_regular")
+            connection.execute(f"copy (select {shown} from template) to '{target}' (format parquet, compression zstd)")
+
+
+def _shifted(name: str, kind: str, back: int) -> str:
+    if kind.startswith("TIMESTAMP"):
+        return f"{name} - interval {back} day as {name}"
+    if kind == "DATE":
+        return f"{name} - {back} as {name}"
+    if name in OF_PERSONS:
+        return f"case when is_regular then {name} else {name} || '~{back}' end as {name}"
+    return f"{name} || '~{back}' as {name}" if name in OF_ROWS else name
+
+
+def run_day(prepared: str, days: str, day: str) -> int:
+    """dbt builds, tests and publishes all models of the day. Returns 1, the runs."""
+    from dbt.cli.main import dbtRunner
+
+    lake = Path(prepared, days)
+    os.environ |= {"CLICKLAKE_LAKE": str(lake), "DBT_TARGET_PATH": str(lake / "dbt"), "DBT_LOG_PATH": str(lake / "dbt")}
+    os.chdir(DBT_DIR)
+    next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    window = ["--event-time-start", day, "--event-time-end", next_day]
+    done = dbtRunner().invoke(["--quiet", "build", *window, "--exclude-resource-type", "unit_test"])
+    if not done.success:
+        raise RuntimeError(f"dbt failed: {done.exception or done.result}")
+    return 1

@@ -1,0 +1,10 @@
+-- One row per published cohort of the days before those to be built: how many it was on its own day, or in its own
+-- week. It reads the files of `retention` and not the model, which is made from it.
+{%- set days_before = [var('retention_days') | int, 7 * (var('retention_weeks') | int)] | max %}
+select
+    period,
+    cohort_kind,
+    cohort_date,
+    cohort_size
+from {{ published_rows('retention', days_before=days_before) }}
+where period_number = 0

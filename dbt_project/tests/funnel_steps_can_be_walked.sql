@@ -1,0 +1,16 @@
+-- Of every funnel: its steps are numbered from 1 on, and all of them name the same time, which is not above
+-- `funnel_max_days`. Gives the funnels where that is not so.
+select
+    funnel,
+    count(*) as steps,
+    max(step) as last_step,
+    min(within_seconds) as least_seconds,
+    max(within_seconds) as most_seconds
+from {{ ref('funnel_steps') }}
+group by funnel
+having
+    min(step) <> 1
+    or max(step) <> count(distinct step)
+    or min(within_seconds) <> max(within_seconds)
+    or min(within_seconds) < 0
+    or max(within_seconds) > 86400 * {{ var('funnel_max_days') }}
