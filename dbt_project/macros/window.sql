@@ -167,14 +167,3 @@
   from (values {% for day in days | unique | sort %}('{{ day }}'), {% endfor %}(null)) as built_days (built_day)
   where built_day is not null
 {%- endmacro %}
-
-{% macro near_built_days(model_name, column, before, after) -%}
-  {# Whether a date is one that the run builds of a model, or so many days around those; all are where nothing is built. #}
-  {%- set node = node_named(model_name) if execute and window_bounds() and graph.nodes else none -%}
-  {%- set days = built_days(node) if node else [] -%}
-  {%- if days -%}
-    {{ column }} between date '{{ day_after(days[0], -before) }}' and date '{{ day_after(days[-1], after) }}'
-  {%- else -%}
-    true
-  {%- endif -%}
-{%- endmacro %}

@@ -108,7 +108,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     for day in DAYS:
         write_events(found, day, day, EVENTS[day])
         write_raw(found, day, day, ADS if day == TUESDAY else [])
-    done = build(found, tmp_path_factory.mktemp("target"), MONDAY, AFTER, "--select", "+attribution", "+dim_users")
+    done = build(found, tmp_path_factory.mktemp("target"), MONDAY, AFTER, "--select", "+attribution", "+identity_map", "+identity_changes")
     assert done.returncode == 0, done.stdout
     return found
 
@@ -188,7 +188,7 @@ def test_what_nobody_brought_is_there_too(lake: Lake) -> None:
         where model = 'first' and person_key <> 'user:ann' order by conversion_ts
     """
     assert [row[:4] for row in query(lake, sql)] == [
-        ("device:pixel", "attributed", Decimal(1), None),
+        ("fingerprint:f7@pixel-net", "attributed", Decimal(1), None),
         ("visitor:bob-tablet", "unattributed", Decimal(0), Decimal(50)),
         ("device:iphone", "organic", Decimal(0), None),
     ]

@@ -92,7 +92,7 @@
     {% for row in run_query("select day from audit.absent_days where source = '" ~ id ~ "' order by day").rows %}
       {% set dataset = graph.sources[id].identifier %}
       {% set message = 'raw ' ~ dataset ~ ' has no file of source date ' ~ row[0] ~ ': ingest it first' %}
-      {% do exceptions.warn(node.name ~ ' ' ~ row[0] ~ ' is not published: ' ~ message) %}
+      {% do exceptions.warn(node.name ~ ' ' ~ row[0] ~ ' is not published: ' ~ message) if row[0] not in days %}
       {% do days.update({row[0] | string: verdict('absent', [reason(dataset, message, none)])}) %}
     {% endfor %}
   {% endfor %}

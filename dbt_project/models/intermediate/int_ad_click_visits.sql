@@ -22,7 +22,7 @@ with links as (
             and ad_click_sessions.session_date = sessions.session_date
     -- A click of the last day may lead to a session of the day after.
     where
-        {{ near_built_days('touchpoints', 'sessions.session_date', before=0, after=1) }}
+        {{ in_built_days('touchpoints', 'sessions.session_date', before=0, after=1) }}
         and not sessions.is_bot
 
 ),

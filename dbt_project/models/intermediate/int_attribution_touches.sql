@@ -26,7 +26,7 @@ with touches as (
     -- There are many impressions, and they reach a short way.
     where
         touch_type <> 'impression'
-        or {{ near_built_days('attribution', 'touch_date', before=impression_days, after=1) }}
+        or {{ in_built_days('attribution', 'touch_date', before=impression_days, after=1) }}
 
 ),
 
