@@ -18,6 +18,7 @@ DAYS = 5
 BAD = 3  # position of the day whose logs are refused
 BAD_SITE = ("shop.example.com", 2)  # a site, and the position of the day on which its events are refused
 ENTRIES_SHOWN = 12
+SPEND_KEY = "reference/campaign_spend.csv"  # where the marts look for it in the lake
 
 
 @click.command("demo", short_help="Run everything on made-up traffic, and show the result.")
@@ -41,6 +42,7 @@ def command(folder: Path) -> int:
     folder.mkdir(parents=True)
     (folder / "demo").touch()
     from demo.environment import embedded_environment, exported, load, load_events, made_up_days, made_up_events
+    from demo.spend import spend_file
 
     with step("Making up five days of traffic"):
         days = made_up_days(FIRST_DAY + dt.timedelta(days=DAYS - 1), DAYS, bad=BAD)
@@ -49,12 +51,13 @@ def command(folder: Path) -> int:
         with step("Putting logs and events into the embedded S3"):
             load(environment, days)
             load_events(environment, events)
+        load_settings().open_lake().put_text(spend_file([day.day for day in days]), SPEND_KEY)
         first = _run([day.day.isoformat() for day in days])
         notes.print("\nA day later: an object of the first day arrives.", highlight=False)
         load(environment, days[:1], late=True)
         _run([days[0].day.isoformat()])
         _show_entries(days[0].day, days[-1].day)
-        _show_sites()
+        _show_marts()
         _show_next(folder, first)
     expected = {days[position].day.isoformat() for position in (BAD, BAD_SITE[1])}
     return DONE if set(first) == expected else FAILED
@@ -114,8 +117,9 @@ from marts.sessions where not is_bot group by channel order by sessions desc, ch
 """
 
 
-def _show_sites() -> None:
+def _show_marts() -> None:
     from ingest.views import create_views
+    from orchestration.cli.people import show_people
 
     lake = load_settings().open_lake()
     with lake.connect() as connection:
@@ -124,6 +128,7 @@ def _show_sites() -> None:
             found = connection.execute(query)
             names = [column[0].replace("_", " ") for column in found.description or ()]
             table(title, tuple(names), [tuple(map(_shown, row)) for row in found.fetchall()])
+        show_people(connection)
 
 
 def _shown(value: object) -> object:

@@ -15,36 +15,47 @@ if TYPE_CHECKING:
 COHORTS_SHOWN = 14
 CAMPAIGNS_SHOWN = 8
 
-# The conversion with the longest path; of several the first, so that the same data shows the same one.
+# The conversion whose path lies on most days; of several the one with most channels, and the first, so that the same
+# data shows the same one. A path that fills the page is a robot's, or a shared id's.
 PATH = """
 with chosen as (
     select session_date, conversion_id
     from marts.attribution
-    where model = 'linear' and status = 'attributed'
-    order by count(distinct channel) over (partition by conversion_id) desc, touches desc, conversion_ts, conversion_id
+    where model = 'linear' and status = 'attributed' and touches <= 6
+    group by session_date, conversion_id
+    order by
+        count(distinct cast(touch_ts as date)) desc, count(distinct channel) desc, min(conversion_ts), conversion_id
     limit 1
 )
 select
-    conversion_ts, conversion_type, conversion_id, identity_id, revenue, currency, position, touch_ts, touch_type,
-    channel, campaign_id, model, credit, reason
+    conversion_ts, conversion_type, person_key, revenue, currency, position, touch_ts, touch_type, channel,
+    campaign_id, model, credit
 from marts.attribution inner join chosen using (session_date, conversion_id)
 order by position, model
 """
-NODES = "select node_key from marts.identity_map where identity_id = ? order by first_seen, node_key"
+NODES = """
+select split_part(node_key, ':', 1) as kind, count(*) as nodes
+from marts.identity_map
+where identity_id = (select identity_id from marts.identity_map where node_key = ?)
+group by kind order by min(first_seen), kind
+"""
 COHORTS = """
 select cohort_date, cohort_size, report_date, retention_rate
 from marts.retention where period = 'day' and cohort_kind = 'first_time' order by cohort_date, report_date
 """
 FUNNEL = """
-select funnel, site_id, step_number, step_name, sum(reached) as reached, sum(entered) as entered
-from marts.funnels group by funnel, site_id, step_number, step_name
-qualify rank() over (order by sum(sum(entered)) over (partition by funnel, site_id) desc, funnel, site_id) = 1
+with steps as (
+    select funnel, site_id, step_number, step_name, sum(reached) as reached, sum(entered) as entered
+    from marts.funnels group by funnel, site_id, step_number, step_name
+)
+select funnel, site_id, step_number, step_name, reached, entered from steps
+where (funnel, site_id) = (select (funnel, site_id) from steps order by entered desc, funnel, site_id limit 1)
 order by step_number
 """
 CAMPAIGNS = """
 select
     campaign_id, channel, sum(spend) as spend, sum(impressions) as impressions, sum(clicks) as clicks,
-    round(sum(conversions), 2) as conversions, sum(revenue) as revenue,
+    round(sum(conversions), 2) as conversions, round(sum(revenue), 2) as revenue,
     round(sum(spend) / nullif(sum(conversions), 0), 2) as cpa, round(sum(revenue) / nullif(sum(spend), 0), 2) as roas
 from marts.campaign_performance
 where model = ? and campaign_id is not null
@@ -66,15 +77,14 @@ def _show_path(connection: DuckDBPyConnection) -> None:
     rows = connection.execute(PATH).fetchall()
     if not rows:
         return
-    at, kind, _, identity, revenue, currency, *_ = rows[0]
-    nodes = [node.split(":")[0] for (node,) in connection.execute(NODES, [identity]).fetchall()]
-    known = ", ".join(f"{nodes.count(each)} {each}" for each in dict.fromkeys(nodes))
-    worth = "" if revenue is None else f" worth {_plain(sum(row[4] for row in rows if row[11] == 'linear'))} {currency}"
-    models = list(dict.fromkeys(row[11] for row in rows))
-    touches: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for *_, position, touch_at, touch, channel, campaign, model, credit, _ in rows:
-        touches.setdefault((position, touch_at, touch, channel, campaign), {})[model] = _plain(credit)
-    title = f"What led to a {kind} of {at:%Y-%m-%d %H:%M}{worth}, by a person known by {known}; credit by model"
+    at, kind, person, revenue, currency, *_ = rows[0]
+    known = ", ".join(f"{count} {name}" for name, count in connection.execute(NODES, [person]).fetchall())
+    worth = "" if revenue is None else f" worth {_plain(sum(row[3] for row in rows if row[10] == 'linear'))} {currency}"
+    models = list(dict.fromkeys(row[10] for row in rows))
+    touches: dict[tuple[Any, ...], dict[str, float]] = {}
+    for *_, position, touch_at, touch, channel, campaign, model, credit in rows:
+        touches.setdefault((position, touch_at, touch, channel, campaign), {})[model] = float(credit)
+    title = f"What led to a {kind} of {at:%Y-%m-%d %H:%M}{worth}, by a person known by {known}; credits by model"
     columns = ("", "time", "touch", "channel", "campaign", *(model.replace("_", " ") for model in models))
     shown = [
         (position, f"{touch_at:%m-%d %H:%M}", touch, channel, campaign, *(credits[model] for model in models))
