@@ -1,6 +1,7 @@
 -- One row per path, touch in its reach, and kind of touch that it counts as: `touch`, a click or a visit with a source;
 -- `retargeting`, one of a retargeting campaign, which reaches further; `impression` and `retargeting impression`; and
 -- `direct`, visits without a source, where those are no touches.
+-- depends_on: {{ ref('retargeting_campaigns') }}
 {%- set touch_days = days_of(var('attribution_click_seconds')) %}
 {%- set reach_days = [touch_days, days_of(var('attribution_reattribution_seconds'))] | max %}
 {%- set ignored = 'false' if var('attribution_include_direct') else 'touches.is_direct' %}

@@ -1,4 +1,5 @@
 -- One row per conversion, model and touch that shares it; one per conversion and model where no touch does.
+-- depends_on: {{ ref('retargeting_campaigns') }}
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'conversion_ts', 'conversion_id', 'model', 'position'],
