@@ -85,6 +85,7 @@ class _Collection:
 
 PERFORMANCE = _Collection(PERFORMANCE_ENTRIES, DAILY_AGGREGATES, performance.ensure_indexes, performance.publish_day)
 CAMPAIGNS = _Collection(CAMPAIGN_ENTRIES, CAMPAIGN_PERFORMANCE, campaigns.ensure_indexes, campaigns.publish_day)
+PUBLICATIONS_MAPPED = PERFORMANCE.publications_mapped
 
 
 @dg.multi_asset(
