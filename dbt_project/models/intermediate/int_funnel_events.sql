@@ -12,6 +12,7 @@ with step_events as (
         session_date,
         site_id,
         person_key,
+        visitor_key,
         event_ts,
         event_id,
         event_type,
@@ -28,22 +29,61 @@ by_step as (
 
     {{ funnel_steps_of('step_events', 'event_type', 'lower_path') }}
 
+),
+
+-- Who logs in for the first time on a later day, on the way to the checkout, is known by the same browser still.
+asked as (
+
+    select
+        *,
+        person_key as node_key,
+        1 as choice
+    from by_step
+
+    union all
+
+    select
+        *,
+        visitor_key as node_key,
+        2 as choice
+    from by_step
+    where visitor_key <> person_key
+
+),
+
+known as (
+
+    select
+        as_of.as_of_date as report_date,
+        asked.funnel,
+        asked.site_id,
+        as_of.identity_id,
+        asked.step,
+        asked.event_ts,
+        asked.event_id,
+        row_number() over (
+            partition by as_of.as_of_date, asked.funnel, asked.step, asked.site_id, asked.event_id, asked.session_date
+            order by asked.choice
+        ) as place
+    from asked
+    inner join {{ ref('int_identities_as_of') }} as as_of
+        on
+            asked.node_key = as_of.node_key
+            and asked.session_date >= as_of.as_of_date - 1
+            and asked.session_date <= as_of.as_of_date + {{ days_after }}
+    where
+        {{ in_built_days('funnels', 'as_of.as_of_date') }}
+        and (asked.step > 1 or asked.session_date = as_of.as_of_date)
+
 )
 
 select
-    as_of.as_of_date as report_date,
-    by_step.funnel,
-    by_step.site_id,
-    as_of.identity_id,
-    by_step.step,
-    by_step.event_ts,
-    by_step.event_id
-from by_step
-inner join {{ ref('int_identities_as_of') }} as as_of
-    on
-        by_step.person_key = as_of.node_key
-        and by_step.session_date >= as_of.as_of_date - 1
-        and by_step.session_date <= as_of.as_of_date + {{ days_after }}
-where
-    {{ in_built_days('funnels', 'as_of.as_of_date') }}
-    and (by_step.step > 1 or by_step.session_date = as_of.as_of_date)
+    report_date,
+    funnel,
+    site_id,
+    identity_id,
+    step,
+    event_ts,
+    event_id
+from known
+where place = 1

@@ -181,7 +181,8 @@ select
     shared.order_id,
     shared.campaign_id,
     shared.publication_code,
-    shared.creative_id
+    shared.creative_id,
+    case when shared.touches > 0 then {{ campaign_key('shared') }} end as campaign_key
 from shared
 inner join {{ ref('int_attribution_conversions') }} as conversions
     on shared.conversion_number = conversions.conversion_number

@@ -20,7 +20,8 @@ with credits as (
         case when touch_id is null then '(' || status || ')' else channel end as channel,
         conversion_type,
         case when touch_id is null then 1 else credit end as credit,
-        revenue,
+        -- A touch that a model gives nothing brought no money either, in no currency.
+        case when touch_id is null or credit <> 0 then revenue end as revenue,
         currency
     from {{ ref('attribution') }}
     where {{ in_built_days('campaign_performance', 'session_date') }}

@@ -119,13 +119,22 @@ other_ads as (
         on ad_touches.touch_date = visits.touch_date and ad_touches.touch_id = visits.touch_id
     where {{ in_built_days('touchpoints', 'ad_touches.touch_date') }} and visits.touch_id is null
 
+),
+
+touches as (
+
+    select *
+    from visits
+    union all
+    select *
+    from tracking_clicks
+    union all
+    select *
+    from other_ads
+
 )
 
-select *
-from visits
-union all
-select *
-from tracking_clicks
-union all
-select *
-from other_ads
+select
+    *,
+    {{ campaign_key('touches') }} as campaign_key
+from touches
