@@ -109,6 +109,7 @@ class Seen:
 
     day: date
     person: str
+    visitor: str
     row: dict[str, Any]
 
     @property
@@ -142,7 +143,7 @@ def seen_events(rows: list[dict[str, Any]]) -> list[Seen]:
         visitor = f"visitor:{first['visitor_id']}" if first["visitor_id"] else f"device:{first['device_id']}"
         person = f"user:{users[-1]}" if users else visitor
         if str(day) in DAYS:
-            found += [Seen(day, person, row) for row in visit]
+            found += [Seen(day, person, visitor, row) for row in visit]
     return found
 
 
@@ -164,9 +165,7 @@ class AsOf:
         for each in events:
             for node in each.nodes if each.day <= day else ():
                 self.days[self.of(node)].add(each.day)
-        self.first_day = {
-            root: min(each.day for each in events if root in each.nodes) for root in {*map(self.of, self.root)}
-        }
+        self.first_day = {root: min(days) for root, days in self.days.items()}
 
     def of(self, node: str) -> str:
         while self.root[node] != node:
@@ -232,8 +231,9 @@ def by_person(events: list[Seen], day: date, site: str) -> dict[str, list[Seen]]
     people = AsOf(events, day)
     found = defaultdict(list)
     for each in sorted(events, key=lambda each: each.place):
-        if each.row["site_id"] == site and each.person in people.root:
-            found[people.of(each.person)].append(each)
+        known = next((node for node in (each.person, each.visitor) if node in people.root), None)
+        if each.row["site_id"] == site and known:
+            found[people.of(known)].append(each)
     return found
 
 
