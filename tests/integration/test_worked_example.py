@@ -7,7 +7,6 @@ app; a robot and a kiosk are there to be mistaken for somebody.
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,7 +107,16 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     for day in DAYS:
         write_events(found, day, day, EVENTS[day])
         write_raw(found, day, day, ADS if day == TUESDAY else [])
-    done = build(found, tmp_path_factory.mktemp("target"), MONDAY, AFTER, "--select", "+attribution", "+identity_map", "+identity_changes")
+    done = build(
+        found,
+        tmp_path_factory.mktemp("target"),
+        MONDAY,
+        AFTER,
+        "--select",
+        "+attribution",
+        "+identity_map",
+        "+identity_changes",
+    )
     assert done.returncode == 0, done.stdout
     return found
 
