@@ -222,7 +222,7 @@ def poisoned(told: dict[str, Any], replaced: dict[str, Any], shared_environment:
     environment = shared_environment
     rows = [request("click", f"{TWO}T10:00:00", 1), request("impression", f"{TWO}T09:59:59", 2)]
     write_raw(environment.lake, TWO, TWO, spoil(rows))
-    marts, documents = environment.contents("marts"), environment.documents()
+    marts, documents = environment.contents("marts/daily_aggregates"), environment.documents()
     with _instance() as instance:
         done = environment.job("restate_and_publish", instance, [ONE, TWO])
     return {"run": done.run_id, "marts": marts, "documents": documents}
@@ -248,7 +248,7 @@ def test_the_run_fails_and_names_the_day(poisoned: dict[str, Any]) -> None:
 def test_what_dbt_refused_is_not_published_and_can_be_read(
     poisoned: dict[str, Any], shared_environment: Environment
 ) -> None:
-    assert shared_environment.contents("marts") == poisoned["marts"]
+    assert shared_environment.contents("marts/daily_aggregates") == poisoned["marts"]
     assert shared_environment.documents() == poisoned["documents"]
     verdicts = _query(shared_environment, "select * from quarantine.verdicts where \"table\" = 'daily_aggregates'")
     assert [verdict["day"][:10] for verdict in verdicts] == [TWO]
