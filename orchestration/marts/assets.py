@@ -76,12 +76,22 @@ def _checks(found: Mapping[str, Any]) -> dict[str, dg.AssetCheckSpec]:
 
 
 def _tested(found: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The model that a test is about: the one it is attached to, else the last that it reads."""
+    """The model that a test is about: the one it is attached to, else the lowest of those that it reads."""
     if node["resource_type"] != "test":
         return None
     parents = [parent for parent in node["depends_on"]["nodes"] if parent in found["nodes"]]
-    about = node.get("attached_node") or (parents[-1] if parents else None)
+    lowest = [each for each in parents if not any(each in _above(found, other) for other in parents)]
+    about = node.get("attached_node") or (lowest[-1] if lowest else None)
     return found["nodes"].get(about) if about else None
+
+
+def _above(found: Mapping[str, Any], unique_id: str) -> set[str]:
+    """All that a model is made from."""
+    above: set[str] = set()
+    news = {unique_id}
+    while news := {parent for each in news for parent in found["parent_map"].get(each, ())} - above:
+        above |= news
+    return above
 
 
 def build_dbt_models() -> dg.AssetsDefinition:
