@@ -43,6 +43,9 @@ MODEL, BARE_QUERY = "model daily_aggregates", "bare query"
 INGEST_TARGETS = {ISAL: 1 / 8, CSV: 15, POLARS: 1, DUCKDB: 1, CHDB: 1}
 EVENT_TARGETS = {UNVALIDATED: 0.8, ORJSON: 5, POLARS: 1, DUCKDB: 1}
 SESSIONS = "model sessions"
+IDENTITY, UNION_FIND = "identity_map and identity_changes", "union-find loop"
+HISTORY_DAYS = (1, 30, 365)
+HISTORY_EVENTS, HISTORY_LINES = 100_000, 100_000
 MARTS_TARGETS = {BARE_QUERY: 1 / 2}  # of both marts
 ONE_DAY = "1 day"
 OVERHEAD_TARGETS = {ONE_DAY: 1 / 3}
@@ -51,7 +54,7 @@ INGEST_LIMITS: dict[str, float] = {"peak_mib": 1024}
 OVERHEAD_LIMITS: dict[str, float] = {"seconds": 90}
 MEMORY_LIMITS: dict[str, float] = {"peak_mib": 1024}
 RANGE_DAYS = 30
-PARTS = ("ingest", "marts", "events", "sessions", "overhead", "memory")
+PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "overhead", "memory")
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,32 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
             ),
             MARTS_TARGETS,
             prepare=Case("ingest", "benchmarks.ours:prepare_sessions", (str(source), PREPARED, DAY)),
+        )
+    if "identity" in options.only:
+        edges = str(options.edges)
+        yield Section(
+            f"identity: {options.edges:,} edges in chains of 1,000",
+            "edges",
+            options.edges,
+            (
+                Case(IDENTITY, "benchmarks.identity:run_identity", (PREPARED, DAY, edges)),
+                Case(UNION_FIND, "benchmarks.identity:union_find_loop", (PREPARED, DAY, edges)),
+            ),
+            prepare=Case("chains", "benchmarks.identity:make_chains", (PREPARED, DAY, edges)),
+            repeats=1,
+        )
+    if "history" in options.only:
+        events = ensure_events(options.data_dir, min(options.events, HISTORY_EVENTS))
+        logs = ensure_logs(options.data_dir, min(options.lines, HISTORY_LINES), 8)
+        yield Section(
+            f"history: dbt build of a day of {HISTORY_EVENTS:,} events and {HISTORY_LINES:,} lines, by days behind it",
+            "runs",
+            1,
+            tuple(
+                Case(f"{days} day{'s' if days > 1 else ''}", "benchmarks.history:run_day", (PREPARED, str(days), DAY))
+                for days in HISTORY_DAYS
+            ),
+            prepare=Case("days before", "benchmarks.history:prepare_history", (str(events), str(logs), PREPARED, DAY)),
         )
     if "overhead" in options.only:
         small_days = str(make_small_days(options.data_dir / "small-days", date.fromisoformat(DAY), RANGE_DAYS))
@@ -348,6 +377,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--lines", type=int, default=3_200_000, help="log lines of the day (default 3,200,000)")
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the day (default 1,000,000)")
+    parser.add_argument("--edges", type=int, default=9_990_000, help="edges of identity (default 9,990,000)")
     parser.add_argument("--files", type=int, default=64, help="objects of the first layout")
     parser.add_argument("--small-files", type=int, default=3_000, help="objects of the second layout")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each case; the table shows the median")
@@ -361,6 +391,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.quick:
         options.lines, options.files, options.small_files, options.repeats = 200_000, 8, 200, 1
         options.events = 100_000
+        options.edges = 99_900
     return options
 
 

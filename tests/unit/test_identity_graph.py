@@ -159,6 +159,17 @@ def test_a_day_knows_what_was_known_then(case: Case, rng: random.Random) -> None
         assert identities.confidence.tolist() == pytest.approx(confidences)
 
 
+@given(cases(), cases())
+@settings(max_examples=100, deadline=None)
+def test_people_who_have_nothing_to_do_with_them_change_nobody(case: Case, others: Case) -> None:
+    size = len(case.types)
+    moved = tuple((a + size, b + size) for a, b in others.edges)
+    together = replace(case, types=case.types + others.types, edges=case.edges + moved)
+    alone, beside = resolve(case.graph()), resolve(together.graph())
+    assert beside.root[:size].tolist() == alone.root.tolist()
+    assert beside.confidence[:size].tolist() == alone.confidence.tolist()
+
+
 def test_long_chains_become_one_identity_each() -> None:
     """A thousand ids, each tied to the next, in whatever order the ties are found."""
     length, chains = 1_000, 20
