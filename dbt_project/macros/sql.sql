@@ -182,3 +182,11 @@
     else case when {{ sixth }} then {{ row }}.ip_hash || '|' || {{ row }}.user_agent end
   end
 {%- endmacro %}
+
+{% macro request_reason() -%}
+  {# Why an ad request is not valid, by itself; null where nothing speaks against it. #}
+  case
+    when status >= {{ var('ivt_invalid_status_from') }} then 'status'
+    when is_bot then 'bot'
+  end
+{%- endmacro %}

@@ -1,6 +1,16 @@
 -- Of every day: each valid ad click and impression is one touch, its own or that of the visit it led to, and each
 -- session of a person is one, its own or that of its click on a tracking link. Gives what is there never or twice.
-with touched_sessions as (
+with visits_by_ad as (
+
+    select
+        touch_date,
+        ad_click_id
+    from {{ ref('touchpoints') }}
+    where ad_click_id is not null
+
+),
+
+touched_sessions as (
 
     select distinct
         touch_date,
@@ -14,17 +24,20 @@ ads as (
 
     select
         ad_touches.touch_date,
-        ad_touches.touch_id
+        ad_touches.touch_type || ':' || ad_touches.request_id as touch_id
     from {{ ref('ad_touches') }} as ad_touches
     left join {{ ref('touchpoints') }} as touchpoints
         on
-            ad_touches.ad_request_id = touchpoints.ad_request_id
-            -- The request of an impression is never that of a click.
-            and (ad_touches.touch_type = touchpoints.touch_type or touchpoints.touch_type = 'session')
-            and touchpoints.touch_date between ad_touches.touch_date and ad_touches.touch_date + 1
-    where {{ in_built_days('touchpoints', 'ad_touches.touch_date') }}
-    group by ad_touches.touch_date, ad_touches.touch_id
-    having count(touchpoints.touch_id) <> 1
+            ad_touches.touch_date = touchpoints.touch_date
+            and ad_touches.touch_type || ':' || ad_touches.request_id = touchpoints.touch_id
+    left join visits_by_ad
+        on
+            ad_touches.touch_type = 'click'
+            and ad_touches.request_id = visits_by_ad.ad_click_id
+            and visits_by_ad.touch_date between ad_touches.touch_date and ad_touches.touch_date + 1
+    where
+        {{ in_built_days('touchpoints', 'ad_touches.touch_date') }}
+        and (touchpoints.touch_id is null) = (visits_by_ad.ad_click_id is null)
 
 ),
 

@@ -91,7 +91,7 @@ def attributed(world: World, sql: dict[str, str]) -> list[Row]:
                 given = pa.Table.from_pylist(rows)  # noqa: F841 - DuckDB finds it by name
                 engine.execute(f"insert into {name} by name from given")
         run_models(engine, sql)
-        return engine.execute("from attribution").to_arrow_table().to_pylist()
+        return engine.sql("from attribution").to_arrow_table().to_pylist()
 
 
 # A world: people with their ids and addresses, what touched them, and what they did.
@@ -107,7 +107,7 @@ def full(row: Row, names: Iterable[str]) -> Row:
 
 def touch(number: int, at: datetime, rng: random.Random, **columns: Any) -> Row:
     names = ("person_key", "session_id", "site_id", "click_id", "click_id_kind", "device_id", "advertising_id")
-    names += ("device_fingerprint", "subnet_hash", "ip_hash", "user_agent", "ad_request_id")
+    names += ("device_fingerprint", "subnet_hash", "ip_hash", "user_agent", "ad_click_id")
     row = {
         "touch_date": at.date(),
         "touch_id": f"touch {rng.randrange(10**6):06} {number}",
@@ -175,7 +175,8 @@ def ids(rng: random.Random) -> Row:
 def conversion(number: int, at: datetime, keys: list[str], addresses: list[str], rng: random.Random) -> Row:
     kind = rng.choice(("purchase", "purchase", "purchase", "install"))
     return ids(rng) | {
-        "session_date": min(at.date(), DAY + timedelta(days=1)),
+        # A session that began the day before may have gone on over midnight.
+        "session_date": DAY + timedelta(days=1) if at.date() > DAY and rng.random() < 0.5 else DAY,
         "conversion_id": f"conversion {number}",
         "conversion_ts": at,
         "conversion_type": kind,
@@ -197,7 +198,7 @@ def made_up_touch(number: int, moment: datetime, keys: list[str], addresses: lis
     kind = rng.choice(("session", "session", "click", "ad click", "impression"))
     if kind in ("ad click", "impression"):
         ad_type = kind.removeprefix("ad ")
-        return touch(number, at, rng, touch_type=ad_type, ad_request_id=f"request {number}", **address)
+        return touch(number, at, rng, touch_type=ad_type, **address)
     known = {"person_key": rng.choice(keys), "site_id": rng.choice(SITES), "session_id": f"visit {number}"}
     if kind == "click":
         return touch(number, at, rng, touch_type="click", **known, **address, **ids(rng))
@@ -617,7 +618,7 @@ def read(lake: Lake, model: str, day: str) -> list[Row]:
 def test_touches_of_a_day(range_lake: Lake) -> None:
     touches = read(range_lake, "touchpoints", DAYS[1])
     # The double click of the evening before led to the visit after midnight; this evening's led to one before it.
-    by_ad = [row for row in touches if row["touch_type"] == "session" and row["ad_request_id"]]
+    by_ad = [row for row in touches if row["touch_type"] == "session" and row["ad_click_id"]]
     assert [(row["channel"], row["creative_id"], str(row["touch_ts"])) for row in by_ad] == [
         ("website", "456", f"{DAYS[1]} 23:59:58")
     ]

@@ -28,8 +28,8 @@ from tests.integration.dbt_fixtures import (
 
 DAYS = ("2026-01-12", "2026-01-13", "2026-01-14")
 AFTER = "2026-01-15"
-# What is made from access logs alone; sessions have tests of their own.
-SELECTED = ("--select", "source:raw.access_logs+", "publications")
+# What is made from access logs alone; sessions and attribution have tests of their own.
+SELECTED = ("--select", "+daily_aggregates", "order_totals")
 DUCKDB_TYPES = {
     "string": "varchar",
     "int64": "bigint",

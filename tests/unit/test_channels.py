@@ -19,7 +19,7 @@ def seed(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", ["channel_rules", "page_categories"])
+@pytest.mark.parametrize("name", ["channel_rules", "page_categories", "retargeting_campaigns"])
 def test_regular_expressions_mean_the_same_to_every_engine(name: str) -> None:
     for rule in seed(name):
         for column, regex in rule.items():

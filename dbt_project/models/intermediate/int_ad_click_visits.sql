@@ -36,10 +36,9 @@ moments as (
         {{ same_ad_columns() }},
         touch_ts as moment,
         0 as kind,
-        touch_id,
+        request_id,
         touch_ts,
         touch_date,
-        ad_request_id,
         cast(null as varchar) as session_id,
         cast(null as date) as session_date,
         cast(null as timestamp) as session_start
@@ -54,10 +53,9 @@ moments as (
         {{ same_ad_columns() }},
         click_ts as moment,
         1 as kind,
-        null as touch_id,
+        null as request_id,
         null as touch_ts,
         null as touch_date,
-        null as ad_request_id,
         session_id,
         session_date,
         session_start
@@ -73,15 +71,14 @@ matched as (
         session_start,
         {{ same_ad_columns() }},
         kind,
-        last_value(touch_id ignore nulls) over so_far as touch_id,
+        last_value(request_id ignore nulls) over so_far as request_id,
         last_value(touch_ts ignore nulls) over so_far as touch_ts,
-        last_value(touch_date ignore nulls) over so_far as touch_date,
-        last_value(ad_request_id ignore nulls) over so_far as ad_request_id
+        last_value(touch_date ignore nulls) over so_far as touch_date
     from moments
     window
         so_far as (
             partition by ip_hash, user_agent, {{ same_ad_columns() }}
-            order by moment, kind, touch_id, session_id
+            order by moment, kind, request_id, session_id
             rows between unbounded preceding and current row
         )
 
@@ -91,7 +88,7 @@ of_sessions as (
 
     select
         *,
-        row_number() over (partition by touch_date, touch_id order by session_start, session_id) as place
+        row_number() over (partition by touch_date, request_id order by session_start, session_id) as place
     from matched
     where
         kind = 1
@@ -103,9 +100,8 @@ select
     session_date,
     session_id,
     touch_date,
-    touch_id,
+    request_id,
     touch_ts,
-    ad_request_id,
     {{ same_ad_columns() }}
 from of_sessions
 where place = 1

@@ -1,6 +1,7 @@
 -- One row per ad click or ad impression of the window, with the reason why it does not count as valid, or null.
 -- The first rule that matches, in the order of the `case` below, is the reason. Every rule stays within one
 -- event date, so that a day gets the same verdicts alone and within a range of days.
+-- A view: kept as a table, it would be a copy of all impressions in memory.
 -- An unknown address (null) is nobody's: it is never taken for the same as another, and never judged by it.
 
 with ad_requests as (
@@ -9,10 +10,7 @@ with ad_requests as (
         event_date,
         event_ts,
         request_type,
-        request_id,
         ip_hash,
-        subnet_hash,
-        user_agent,
         order_id,
         campaign_id,
         publication_code,
@@ -22,10 +20,7 @@ with ad_requests as (
         source_date,
         source_object,
         source_line,
-        case
-            when status >= {{ var('ivt_invalid_status_from') }} then 'status'
-            when is_bot then 'bot'
-        end as request_reason
+        {{ request_reason() }} as request_reason
     from {{ ref('stg_access_logs__ad_requests') }}
 
 ),
@@ -138,25 +133,26 @@ click_reasons as (
 
 )
 
+-- Texts that no rule looks at are read here, by whoever needs them, and not carried through all of the above.
 select
-    ad_requests.event_date,
-    ad_requests.event_ts,
-    ad_requests.request_type,
-    coalesce(ad_requests.request_id, ad_requests.source_object || ':' || ad_requests.source_line) as request_id,
-    ad_requests.ip_hash,
-    ad_requests.subnet_hash,
-    ad_requests.user_agent,
-    ad_requests.order_id,
-    ad_requests.campaign_id,
-    ad_requests.publication_code,
-    ad_requests.channel,
-    ad_requests.creative_id,
-    ad_requests.ad_size,
-    coalesce(ad_requests.request_reason, click_reasons.behaviour_reason) as invalid_reason
-from ad_requests
+    requests.event_date,
+    requests.event_ts,
+    requests.request_type,
+    coalesce(requests.request_id, requests.source_object || ':' || requests.source_line) as request_id,
+    requests.ip_hash,
+    requests.subnet_hash,
+    requests.user_agent,
+    requests.order_id,
+    requests.campaign_id,
+    requests.publication_code,
+    requests.channel,
+    requests.creative_id,
+    requests.ad_size,
+    coalesce({{ request_reason() }}, click_reasons.behaviour_reason) as invalid_reason
+from {{ ref('stg_access_logs__ad_requests') }} as requests
 left join click_reasons
     on
-        ad_requests.event_date = click_reasons.event_date
-        and ad_requests.source_date = click_reasons.source_date
-        and ad_requests.source_object = click_reasons.source_object
-        and ad_requests.source_line = click_reasons.source_line
+        requests.event_date = click_reasons.event_date
+        and requests.source_date = click_reasons.source_date
+        and requests.source_object = click_reasons.source_object
+        and requests.source_line = click_reasons.source_line

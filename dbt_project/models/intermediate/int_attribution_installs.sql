@@ -26,7 +26,7 @@ clicks as (
     where
         (
             touch_type = 'click'
-            or (touch_type = 'session' and not is_direct and coalesce(click_id, ad_request_id) is not null)
+            or (touch_type = 'session' and not is_direct and coalesce(click_id, ad_click_id) is not null)
         )
         and {{ near_built_days('attribution', 'touch_date', before=days, after=1) }}
 

@@ -1,21 +1,20 @@
 -- One row per valid click on an ad and valid impression of one: what ads did, before it is known who it was.
 {{ config(
     partition_by='touch_date',
-    sort_by=['touch_type', 'touch_ts', 'touch_id'],
+    sort_by=['touch_type', 'touch_ts', 'request_id'],
     neighbour_days=3
 ) }}
 
 select
     event_date as touch_date,
-    request_type || ':' || request_id as touch_id,
     request_type as touch_type,
     event_ts as touch_ts,
+    request_id,
     order_id,
     campaign_id,
     publication_code,
     channel,
     creative_id,
-    request_id as ad_request_id,
     ip_hash,
     subnet_hash,
     user_agent

@@ -32,7 +32,7 @@ with visits as (
         end as campaign_id,
         ads.publication_code,
         ads.creative_id,
-        ads.ad_request_id,
+        ads.request_id as ad_click_id,
         visits.click_id,
         visits.click_id_kind,
         visits.device_id,
@@ -73,7 +73,7 @@ tracking_clicks as (
         coalesce(campaign_id, case when click_id_kind = 'cid' then click_id end, utm_campaign) as campaign_id,
         cast(null as varchar) as publication_code,
         cast(null as varchar) as creative_id,
-        cast(null as varchar) as ad_request_id,
+        cast(null as varchar) as ad_click_id,
         click_id,
         click_id_kind,
         device_id,
@@ -91,7 +91,7 @@ other_ads as (
 
     select
         ad_touches.touch_date,
-        ad_touches.touch_id,
+        ad_touches.touch_type || ':' || ad_touches.request_id as touch_id,
         ad_touches.touch_type,
         ad_touches.touch_ts,
         cast(null as varchar) as person_key,
@@ -104,7 +104,7 @@ other_ads as (
         ad_touches.campaign_id,
         ad_touches.publication_code,
         ad_touches.creative_id,
-        ad_touches.ad_request_id,
+        cast(null as varchar) as ad_click_id,
         cast(null as varchar) as click_id,
         cast(null as varchar) as click_id_kind,
         cast(null as varchar) as device_id,
@@ -116,8 +116,11 @@ other_ads as (
         false as is_direct
     from {{ ref('ad_touches') }} as ad_touches
     left join {{ ref('int_ad_click_visits') }} as visits
-        on ad_touches.touch_date = visits.touch_date and ad_touches.touch_id = visits.touch_id
-    where {{ in_built_days('touchpoints', 'ad_touches.touch_date') }} and visits.touch_id is null
+        on
+            ad_touches.touch_date = visits.touch_date
+            and ad_touches.request_id = visits.request_id
+            and ad_touches.touch_type = 'click'
+    where {{ in_built_days('touchpoints', 'ad_touches.touch_date') }} and visits.request_id is null
 
 )
 
