@@ -28,7 +28,8 @@ from orchestration.resources import Lakehouse
 
 DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
 CAMPAIGN_PERFORMANCE = dg.AssetKey("campaign_performance")
-NO_EVENTS = ["--exclude", "source:raw.events+"]  # for dbt, where the settings name none
+# For dbt, where the settings name none: what needs events, and what is made for them alone.
+NO_EVENTS = ["--exclude", "source:raw.events+", "ad_touches"]
 
 
 class Translator(DagsterDbtTranslator):

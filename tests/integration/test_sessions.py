@@ -167,7 +167,7 @@ def test_a_day_without_events_stops_no_other_mart_and_no_other_day(
     for day in DAYS[:2]:
         write_raw(lake, day, day, [request("impression", f"{day}T10:00:00", 1)])
 
-    done = build(lake, target, DAYS[0], AFTER)
+    done = build(lake, target, DAYS[0], AFTER, *SELECTED, "+ad_click_sessions", "+daily_aggregates")
 
     assert done.returncode == 0, done.stdout
     entries = report(target)
