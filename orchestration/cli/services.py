@@ -61,10 +61,13 @@ def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
             settings = settings | {"CLICKLAKE_FIRST_DAY": made_up[0].day.isoformat()}
         for name, value in settings.items():
             click.echo(f"export {name}={shlex.quote(value)}")
-        notes.print("These run until Ctrl-C." if not program else f"Running {shlex.join(program)}", highlight=False)
         if not program:
-            _wait()
+            stopped = _told_to_stop()  # before anybody is told that they may
+            notes.print("These run until Ctrl-C.", highlight=False)
+            while not stopped.wait(1):
+                pass
             return 0
+        notes.print(f"Running {shlex.join(program)}", highlight=False)
         with exported(settings):
             dagster_home(data_dir.absolute() / "dagster")
             return _run(program)
@@ -72,14 +75,12 @@ def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
         context.__exit__(None, None, None)
 
 
-def _wait() -> None:
+def _told_to_stop() -> threading.Event:
+    """Set by Ctrl-C and by SIGTERM."""
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    try:
-        while not stopped.wait(1):
-            pass
-    except KeyboardInterrupt:
-        pass
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stopped.set())
+    return stopped
 
 
 def _run(program: tuple[str, ...]) -> int:
