@@ -153,9 +153,10 @@ def _since_last_tick(
     context: dg.SensorEvaluationContext, keys: Sequence[dg.AssetKey]
 ) -> list[tuple[dg.AssetKey, dg.EventLogRecord]]:
     """The materializations of some assets since the last tick; of each as far as those of all have been read."""
+    now = context.instance.event_log_storage.get_maximum_record_id()  # what comes meanwhile is the next tick's
     found = {key: _after_cursor(context, key) for key in keys}
     full = [records[-1].storage_id for records in found.values() if len(records) == EVENTS_AT_ONCE]
-    last = min(full, default=None)
+    last = min((each for each in [*full, now] if each is not None), default=None)
     return [
         (key, record)
         for key, records in found.items()

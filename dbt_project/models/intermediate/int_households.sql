@@ -37,10 +37,22 @@ ranked as (
     inner join shared
         on days.subnet_hash = shared.subnet_hash
 
+),
+
+-- Others of a network may be with somebody else: who is left alone is no household.
+together as (
+
+    select
+        identity_id,
+        subnet_hash,
+        count(*) over (partition by subnet_hash) as members
+    from ranked
+    where place = 1
+
 )
 
 select
     identity_id,
     md5('household:' || subnet_hash) as household_id
-from ranked
-where place = 1
+from together
+where members > 1

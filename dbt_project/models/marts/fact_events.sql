@@ -15,6 +15,7 @@ with of_built_days as (
         session_date,
         site_id,
         event_id,
+        event_ts,
         is_page_view,
         is_conversion
     from {{ ref('int_session_events') }}
@@ -32,7 +33,7 @@ of_sessions as (
         {{ person_key('sessions.user_id', 'sessions.visitor_key', 'sessions.is_bot') }} as person_key
     from {{ ref('int_session_starts') }} as session_starts
     inner join {{ ref('sessions') }} as sessions
-        on session_starts.session_id = sessions.session_id
+        on session_starts.session_id = sessions.session_id and session_starts.session_date = sessions.session_date
 
 )
 
@@ -77,5 +78,7 @@ inner join of_sessions
         and of_built_days.session_place = of_sessions.session_place
 inner join {{ ref('stg_events') }} as stg_events
     on
+        -- The same id two days later is another event.
         of_built_days.event_id = stg_events.event_id
+        and of_built_days.event_ts = stg_events.event_ts
         and of_built_days.site_id is not distinct from stg_events.site_id

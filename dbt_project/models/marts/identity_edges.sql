@@ -12,7 +12,7 @@ with sightings as (
 
     select *
     from {{ ref('int_identity_sightings') }}
-    where not opted_out
+    where not opted_out and {{ in_built_days('identity_edges', 'session_date') }}
 
 ),
 

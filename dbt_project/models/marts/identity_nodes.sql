@@ -21,7 +21,7 @@ with nodes as (
             events,
             case when person_key = {{ type }} then sessions else 0 end as sessions
         from {{ ref('int_identity_sightings') }}
-        where {{ type }} is not null
+        where {{ type }} is not null and {{ in_built_days('identity_nodes', 'session_date') }}
         {%- if not loop.last %}
             union all
         {%- endif %}

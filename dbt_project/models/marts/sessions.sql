@@ -25,6 +25,7 @@ with counted as (
         {{ last_known('path', 'place', preferred='is_page_view') }} as exit_page,
         {{ first_known('host', 'place', preferred='is_page_view') }} as entry_host,
         min_by(event_id, case when has_source then place end) as source_event_id,
+        min_by(event_ts, case when has_source then place end) as source_event_ts,
         coalesce(bool_or(is_bot), false) as is_bot
     from {{ ref('int_session_events') }}
     group by owner_number, session_place
@@ -41,6 +42,7 @@ measured as (
         session_starts.session_start,
         session_starts.first_event_id,
         coalesce(counted.source_event_id, session_starts.first_event_id) as source_event_id,
+        coalesce(counted.source_event_ts, session_starts.session_start) as source_event_ts,
         counted.user_id,
         counted.session_end,
         counted.events,
@@ -66,12 +68,14 @@ wanted as (
 
     select
         site_id,
-        first_event_id as event_id
+        first_event_id as event_id,
+        session_start as event_ts
     from measured
     union
     select
         site_id,
-        source_event_id as event_id
+        source_event_id as event_id,
+        source_event_ts as event_ts
     from measured
 
 ),
@@ -83,6 +87,7 @@ telling_events as (
     select
         stg_events.site_id,
         stg_events.event_id,
+        stg_events.event_ts,
         stg_events.visitor_id,
         stg_events.device_id,
         stg_events.client_session_id,
@@ -109,7 +114,9 @@ telling_events as (
     from {{ ref('stg_events') }} as stg_events
     inner join wanted
         on
+            -- The same id two days later is another event.
             stg_events.event_id = wanted.event_id
+            and stg_events.event_ts = wanted.event_ts
             and stg_events.site_id is not distinct from wanted.site_id
 
 ),
@@ -212,10 +219,12 @@ inner join numbered
 left join telling_events as first_events
     on
         measured.first_event_id = first_events.event_id
+        and measured.session_start = first_events.event_ts
         and measured.site_id is not distinct from first_events.site_id
 left join telling_events as source_events
     on
         measured.source_event_id = source_events.event_id
+        and measured.source_event_ts = source_events.event_ts
         and measured.site_id is not distinct from source_events.site_id
 left join {{ ref('int_traffic_sources') }} as int_traffic_sources
     on {{ same_traffic_source('source_events') }}
