@@ -81,6 +81,11 @@ def test_days_and_those_that_they_restate_are_published_in_any_order(new: Maker)
     assert published(backwards) == expected(backwards)
     assert [entry for entry in published(backwards) if entry["day"].isoformat() == TWO] != alone
 
+    spent = {
+        (entry["day"].isoformat(), entry["order"]): entry["spend"] for entry in published(backwards) if entry["spend"]
+    }
+    assert {spent.get((ONE, None)), spent.get((ONE, "nobody"))} == {100.5, 5.0}
+
     documents = backwards.documents(COLLECTION)
     again = backwards.run(ONE, TWO)  # both at once
     assert backwards.documents(COLLECTION) == documents
@@ -101,11 +106,6 @@ def test_spend_that_cannot_be_read_is_named_and_other_marts_are_published(new: M
     assert ("daily_aggregates", ONE) in result.materialized
     assert ("campaign_performance", ONE) not in result.materialized
     assert environment.documents(COLLECTION) == []
-
-    environment.lake.put_text(SPEND, "reference/campaign_spend.csv")
-    assert environment.run(ONE).bad == {}
-    spent = {entry["order"]: entry["spend"] for entry in published(environment) if entry["spend"]}
-    assert spent == {None: 100.5, "nobody": 5.0}
 
 
 def test_without_events_a_run_publishes_no_campaigns_and_is_green(

@@ -252,7 +252,11 @@ def test_ctrl_c_ends_with_a_sentence(environment: Environment, moment: str) -> N
             time.sleep(0.02)
         dbt = dbt_processes_of(run.pid)
         run.send_signal(signal.SIGINT)
-        output, errors = run.communicate()
+        try:
+            output, errors = run.communicate(timeout=10)
+        except subprocess.TimeoutExpired:  # Python loses one that comes while it clears away an object
+            run.send_signal(signal.SIGINT)
+            output, errors = run.communicate()
 
     assert run.returncode == 130, output + errors
     assert "clicklake: interrupted. What was published is whole; run the same command again to go on." in errors

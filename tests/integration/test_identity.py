@@ -85,10 +85,10 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lakes(tmp_path_factory: pytest.TempPathFactory, target: Path) -> dict[str, Lake]:
-    """The lake after four days, and after the fifth, on which Ann logs in; both day by day."""
+    """The lake after four days, and after the fifth, on which Ann logs in; by several runs."""
     lake = raw_lake(tmp_path_factory.mktemp("daily"))
     found = {}
-    for day, after in zip(DAYS, (*DAYS[1:], AFTER), strict=True):
+    for day, after in ((DAYS[0], DAYS[2]), (DAYS[2], DAYS[3]), (DAYS[3], DAYS[4]), (DAYS[4], AFTER)):
         done = build(lake, target, day, after, *SELECTED)
         assert done.returncode == 0, done.stdout
         if day == DAYS[3]:
