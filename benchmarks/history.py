@@ -6,14 +6,13 @@ shifted in time, and with new names for most of their people: two in five come e
 
 from __future__ import annotations
 
-import os
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
 from benchmarks.measure import THREADS
+from benchmarks.ours import build_in_process, run_our_events, run_ours
 
-DBT_DIR = Path(__file__).resolve().parent.parent / "dbt_project"
 REGULARS = 40  # percent
 # What a run reads of how many days behind it, and by which node the person of a row is told.
 WHOLE_HISTORY = 10_000
@@ -35,8 +34,6 @@ OF_ROWS = ("event_id", "first_event_id", "session_id", "touch_id", "conversion_i
 
 def prepare_history(events_folder: str, logs_folder: str, prepared: str, day: str) -> int:
     """A lake with one day, and copies of it with 30 and 365 days behind it. Returns 1."""
-    from benchmarks.ours import run_our_events, run_ours
-
     one = Path(prepared, "1")
     run_ours(logs_folder, str(one), day)
     run_our_events(events_folder, str(one), day)
@@ -87,14 +84,5 @@ def _shifted(name: str, kind: str, back: int) -> str:
 
 def run_day(prepared: str, days: str, day: str) -> int:
     """dbt builds, tests and publishes all models of the day. Returns 1, the runs."""
-    from dbt.cli.main import dbtRunner
-
-    lake = Path(prepared, days)
-    os.environ |= {"CLICKLAKE_LAKE": str(lake), "DBT_TARGET_PATH": str(lake / "dbt"), "DBT_LOG_PATH": str(lake / "dbt")}
-    os.chdir(DBT_DIR)
-    next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-    window = ["--event-time-start", day, "--event-time-end", next_day]
-    done = dbtRunner().invoke(["--quiet", "build", *window, "--exclude-resource-type", "unit_test"])
-    if not done.success:
-        raise RuntimeError(f"dbt failed: {done.exception or done.result}")
+    build_in_process(str(Path(prepared, days)), day)
     return 1

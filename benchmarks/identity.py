@@ -6,13 +6,11 @@ many rounds as the chain is long.
 
 from __future__ import annotations
 
-import os
-from datetime import date, timedelta
 from pathlib import Path
 
 from benchmarks.measure import THREADS
+from benchmarks.ours import build_in_process
 
-DBT_DIR = Path(__file__).resolve().parent.parent / "dbt_project"
 CHAIN = 1_000
 MODELS = ("int_identity_nodes", "int_identity_edges", "int_identity_graph", "identity_map", "identity_changes")
 EDGES = "marts/identity_edges/session_date={day}/data.parquet"
@@ -55,18 +53,7 @@ def make_chains(lake_folder: str, day: str, edges: str) -> int:
 
 def run_identity(lake_folder: str, day: str, edges: str) -> int:
     """dbt builds, tests and publishes the map and the changes from all edges. Returns the edges."""
-    from dbt.cli.main import dbtRunner
-
-    target = str(Path(lake_folder) / "dbt")
-    os.environ |= {"CLICKLAKE_LAKE": lake_folder, "DBT_TARGET_PATH": target, "DBT_LOG_PATH": target}
-    os.chdir(DBT_DIR)
-    next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-    window = ["--event-time-start", day, "--event-time-end", next_day]
-    done = dbtRunner().invoke(
-        ["--quiet", "build", *window, "--exclude-resource-type", "unit_test", "--select", *MODELS]
-    )
-    if not done.success:
-        raise RuntimeError(f"dbt failed: {done.exception or done.result}")
+    build_in_process(lake_folder, day, "--select", *MODELS)
     return int(edges)
 
 

@@ -82,12 +82,34 @@ def prepare_sessions(source_folder: str, lake_folder: str, day: str) -> int:
 
 def _compile(lake_folder: str, day: str) -> None:
     """Models depend on the lake and the day that they are built for, so only a build compiles them rightly."""
-    next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
     target = str(Path(lake_folder) / COMPILED)
-    command = [str(Path(sys.executable).with_name("dbt")), "build", "--exclude-resource-type", "unit_test"]
-    command += ["--event-time-start", day, "--event-time-end", next_day, "--target-path", target, "--log-path", target]
+    command = [str(Path(sys.executable).with_name("dbt")), *_build_of(day)]
+    command += ["--target-path", target, "--log-path", target]
     environment = {**os.environ, "CLICKLAKE_LAKE": lake_folder}
     subprocess.run(command, cwd=DBT_DIR, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def _build_of(day: str) -> list[str]:
+    """dbt's arguments to build a day as a run does it."""
+    next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    window = ["--event-time-start", day, "--event-time-end", next_day]
+    return ["build", "--exclude-resource-type", "unit_test", *window]
+
+
+def build_in_process(lake_folder: str, day: str, *select: str) -> None:
+    """dbt builds, tests and publishes a day in this process, whose memory is then dbt's.
+
+    Raises:
+        RuntimeError: dbt failed.
+    """
+    from dbt.cli.main import dbtRunner
+
+    target = str(Path(lake_folder) / "dbt")
+    os.environ |= {"CLICKLAKE_LAKE": lake_folder, "DBT_TARGET_PATH": target, "DBT_LOG_PATH": target}
+    os.chdir(DBT_DIR)
+    done = dbtRunner().invoke(["--quiet", *_build_of(day), *select])
+    if not done.success:
+        raise RuntimeError(f"dbt failed: {done.exception or done.result}")
 
 
 def run_daily_aggregates(lake_folder: str, day: str) -> int:

@@ -39,13 +39,7 @@
 
 {% macro seed_values(seed, column) %}
   {# The values of a column of a seed's file, each once. #}
-  {% if not execute %}
-    {{ return([]) }}
-  {% endif %}
-  {% set query %}
-    select distinct {{ column }} from {{ text_file('seeds/' ~ seed ~ '.csv') }} where {{ column }} is not null order by 1
-  {% endset %}
-  {{ return(run_query(query).columns[0].values() | list) }}
+  {{ return(seed_rules(seed, order_by=column) | map(attribute=column) | select | unique(case_sensitive=true) | list) }}
 {% endmacro %}
 
 {% macro matches_any(seed, column, text) -%}

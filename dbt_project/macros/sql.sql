@@ -86,6 +86,23 @@
   )
 {%- endmacro %}
 
+{% macro campaign_of_visit(visits, ads) -%}
+  {# The parts of the campaign that led to a visit: of one behind a click on an ad as the ad has them, null or not, so that
+     they meet the ad's other numbers; of others what the link names, and the channel. #}
+  case when {{ ads }}.session_id is null then {{ visits }}.channel else {{ ads }}.channel end as channel,
+  case
+    when {{ ads }}.session_id is not null then {{ ads }}.order_id
+    when {{ visits }}.click_id_kind = 'oid' then {{ visits }}.click_id
+  end as order_id,
+  case
+    when {{ ads }}.session_id is not null then {{ ads }}.campaign_id
+    when {{ visits }}.click_id_kind = 'cid' then {{ visits }}.click_id
+    else {{ visits }}.utm_campaign
+  end as campaign_id,
+  {{ ads }}.publication_code,
+  {{ ads }}.creative_id
+{%- endmacro %}
+
 {% macro same_campaign(left, right) -%}
   {# Whether two rows are of the same day and campaign. #}
   {{ left }}.report_date = {{ right }}.report_date
@@ -169,14 +186,26 @@
   {%- endif -%}
 {%- endmacro %}
 
-{% macro same_ad_columns() -%}
-  {# What one ad is told from another by, a null being a value like any other. #}
-  order_id, campaign_id, publication_code, channel, creative_id
-{%- endmacro %}
-
 {% macro microseconds(time) -%}
   {# A time as a whole number of microseconds, as text; Spark calls it unix_micros. #}
   cast(epoch_us({{ time }}) as varchar)
+{%- endmacro %}
+
+{% macro event_key(events) -%}
+  {# MD5 of what tells an event from all others: the same id at another time is another event. #}
+  md5(coalesce({{ events }}.site_id, '') || '|' || {{ microseconds(events ~ '.event_ts') }} || '|' || {{ events }}.event_id)
+{%- endmacro %}
+
+{% macro same_event(one, other) -%}
+  {# Whether two rows are about one event. #}
+  {{ one }}.event_id = {{ other }}.event_id
+  and {{ one }}.event_ts = {{ other }}.event_ts
+  and {{ one }}.site_id is not distinct from {{ other }}.site_id
+{%- endmacro %}
+
+{% macro identity_id(node_key) -%}
+  {# The id of the identity that is named for a node. #}
+  md5('identity:' || {{ node_key }})
 {%- endmacro %}
 
 {% macro path_node(person_key, session_id) -%}

@@ -1,6 +1,6 @@
 """Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +80,18 @@ def _tested(found: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, A
     """The model that a test is about: the one it is attached to, else the lowest of those that it reads."""
     if node["resource_type"] != "test":
         return None
+    if node.get("attached_node"):
+        return found["nodes"].get(node["attached_node"])
     parents = [parent for parent in node["depends_on"]["nodes"] if parent in found["nodes"]]
-    lowest = [each for each in parents if not any(each in _above(found, other) for other in parents)]
-    about = node.get("attached_node") or (lowest[-1] if lowest else None)
-    return found["nodes"].get(about) if about else None
+    above = _above(found, parents)
+    lowest = [parent for parent in parents if parent not in above]
+    return found["nodes"][lowest[-1]] if lowest else None
 
 
-def _above(found: Mapping[str, Any], unique_id: str) -> set[str]:
-    """All that a model is made from."""
+def _above(found: Mapping[str, Any], models: Iterable[str]) -> set[str]:
+    """All that some models are made from."""
     above: set[str] = set()
-    news = {unique_id}
+    news = set(models)
     while news := {parent for each in news for parent in found["parent_map"].get(each, ())} - above:
         above |= news
     return above

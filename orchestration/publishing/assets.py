@@ -25,6 +25,7 @@ from orchestration.partition_events import (
 from orchestration.partitions import daily, range_in_one_run
 from orchestration.publishing import campaign_entries as campaigns
 from orchestration.publishing import performance_entries as performance
+from orchestration.publishing.entries import DayReport
 from orchestration.publishing.mongodb import Document, connect
 from orchestration.raw.assets import OWNERS
 from orchestration.resources import Lakehouse
@@ -34,8 +35,6 @@ CAMPAIGN_ENTRIES = dg.AssetKey("campaign_entries")
 # Mart → the asset that publishes its days.
 PUBLISHED_BY = {DAILY_AGGREGATES: PERFORMANCE_ENTRIES, CAMPAIGN_PERFORMANCE: CAMPAIGN_ENTRIES}
 
-Report = performance.DayReport | campaigns.DayReport
-
 
 @dataclass(frozen=True)
 class _Collection:
@@ -44,7 +43,7 @@ class _Collection:
     asset: dg.AssetKey
     mart: dg.AssetKey
     ensure_indexes: Callable[[Database[Document]], None]
-    publish_day: Callable[[Database[Document], str, pa.Table], Report]
+    publish_day: Callable[[Database[Document], str, pa.Table], DayReport]
 
     @property
     def reconciled(self) -> dg.AssetCheckSpec:
@@ -156,7 +155,7 @@ def _mart_rows(lake: Lake, collection: _Collection, day: str) -> str:
 
 
 def _report(
-    context: dg.AssetExecutionContext, collection: _Collection, day: str, report: Report, seconds: float
+    context: dg.AssetExecutionContext, collection: _Collection, day: str, report: DayReport, seconds: float
 ) -> None:
     figures = asdict(report)
     metadata = {

@@ -34,18 +34,9 @@ NUMBERS = ("model", "impressions", "clicks", "installs", "conversions")
 
 
 @dataclass(frozen=True)
-class DayReport:
+class DayReport(entries.DayReport):
     """What publishing a day did, and the comparison: mart = MongoDB + left deleted. Conversions by the model `last`."""
 
-    day: str
-    documents: int  # of the day in MongoDB, without soft-deleted ones
-    inserted: int
-    updated: int
-    revived: int
-    soft_deleted: int
-    unchanged: int
-    left_deleted: int  # soft-deleted by a person
-    unmapped_codes: list[str]
     mart_impressions: int
     mart_clicks: int
     mart_conversions: float
@@ -102,18 +93,9 @@ def publish_day(
     day = date.fromisoformat(day) if isinstance(day, str) else day
     made = _entries(entries.rows_of(table, KIND, day, COLUMNS, NUMBERS), day)
     done = entries.publish(database, KIND, day, KIND.by_key(made, day), now)
-    unmapped = {entry["publicationCode"] for entry in made if entry["publicationId"] is None}
     mart, found, left_deleted = entries.totals(KIND, made).sums, done.found.sums, done.left_deleted.sums
     return DayReport(
-        day=day.isoformat(),
-        documents=done.found.entries,
-        inserted=done.inserted,
-        updated=done.updated,
-        revived=done.revived,
-        soft_deleted=done.soft_deleted,
-        unchanged=done.unchanged,
-        left_deleted=done.left_deleted.entries,
-        unmapped_codes=sorted(unmapped - {None}),
+        **done.outcome(day, made),
         mart_impressions=int(mart["impressions"]),
         mart_clicks=int(mart["clicks"]),
         mart_conversions=mart["conversions"],

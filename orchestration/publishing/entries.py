@@ -101,6 +101,21 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class DayReport:
+    """What publishing a day did; each kind of entries adds the figures that it is compared by."""
+
+    day: str
+    documents: int  # of the day in MongoDB, without soft-deleted ones
+    inserted: int
+    updated: int
+    revived: int
+    soft_deleted: int
+    unchanged: int
+    left_deleted: int  # soft-deleted by a person
+    unmapped_codes: list[str]
+
+
+@dataclass(frozen=True)
 class Published:
     """What publishing a day did. Of the totals: those of what MongoDB holds, and of what a person deleted there."""
 
@@ -114,6 +129,21 @@ class Published:
     @property
     def unchanged(self) -> int:
         return self.found.entries - self.inserted - self.updated - self.revived
+
+    def outcome(self, day: date, entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """The fields of a DayReport, of the entries that were to be published."""
+        unmapped = {entry["publicationCode"] for entry in entries if entry["publicationId"] is None}
+        return {
+            "day": day.isoformat(),
+            "documents": self.found.entries,
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "revived": self.revived,
+            "soft_deleted": self.soft_deleted,
+            "unchanged": self.unchanged,
+            "left_deleted": self.left_deleted.entries,
+            "unmapped_codes": sorted(unmapped - {None}),
+        }
 
 
 def midnight(day: date) -> datetime:

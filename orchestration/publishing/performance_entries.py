@@ -51,19 +51,10 @@ COLUMNS = ("report_date", "publication_id", *TEXTS, *NUMBERS)
 
 
 @dataclass(frozen=True)
-class DayReport:
+class DayReport(entries.DayReport):
     """What publishing a day did, and the comparison: mart = MongoDB + without order + left deleted."""
 
-    day: str
-    documents: int  # of the day in MongoDB, without soft-deleted ones
-    inserted: int
-    updated: int
-    revived: int
-    soft_deleted: int
-    unchanged: int
-    left_deleted: int  # soft-deleted by a person
     rows_without_order: int
-    unmapped_codes: list[str]
     mart_impressions: int
     mart_clicks: int
     mongodb_impressions: int
@@ -135,29 +126,13 @@ def publish_day(
     done = entries.publish(database, KIND, day, wanted, now)
     mart = entries.totals(KIND, made)
     without_order = entries.totals(KIND, (entry for entry in made if entry["orderId"] is None))
-    unmapped = {entry["publicationCode"] for entry in wanted.values() if entry["publicationId"] is None}
-    return DayReport(
-        day=day.isoformat(),
-        documents=done.found.entries,
-        inserted=done.inserted,
-        updated=done.updated,
-        revived=done.revived,
-        soft_deleted=done.soft_deleted,
-        unchanged=done.unchanged,
-        left_deleted=done.left_deleted.entries,
-        rows_without_order=without_order.entries,
-        unmapped_codes=sorted(unmapped - {None}),
-        **{
-            f"{where}_{name}": int(found.sums[name])
-            for where, found in (
-                ("mart", mart),
-                ("mongodb", done.found),
-                ("without_order", without_order),
-                ("left_deleted", done.left_deleted),
-            )
-            for name in ("impressions", "clicks")
-        },
-    )
+    compared = {"mart": mart, "mongodb": done.found, "without_order": without_order, "left_deleted": done.left_deleted}
+    figures: dict[str, Any] = {
+        f"{where}_{name}": int(found.sums[name])
+        for where, found in compared.items()
+        for name in ("impressions", "clicks")
+    }
+    return DayReport(**done.outcome(day, wanted.values()), rows_without_order=without_order.entries, **figures)
 
 
 def _entry(row: Mapping[str, Any], day: date) -> Document:

@@ -158,8 +158,9 @@
 
 {% macro duckdb__stage_day(relation, partition_by, day, sort_by, path) %}
   {# Writes one day of a table as a Parquet file, all of it without a partition column, and gives its rows. That column
-     stands in the path alone: pyarrow and Athena refuse a column that stands in both. DuckDB would declare a column `not null` where
-     its statistics know of no null, so that a file's schema would depend on its rows: hence without them. #}
+     stands in the path alone: pyarrow and Athena refuse a column that stands in both. DuckDB would declare a column
+     `not null` where its statistics know of no null, so that a file's schema would depend on its rows: hence without
+     them. #}
   {% do run_query("set disabled_optimizers = 'statistics_propagation'") %}
   {% set copy %}
     copy (

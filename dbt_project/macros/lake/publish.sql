@@ -145,7 +145,7 @@
   {% set rows = stage_day(audit_relation(node), node.config.get('partition_by'), day, node.config.get('sort_by'), staged) %}
   {% set size = lake_call('lake_publish', [staged, mart_key(node, day)]) | int %}
   {# What a snapshot refused on any day is settled by a good one: it is of all days. #}
-  {% do lake_call('lake_delete', [quarantine_folder(node, day).split('/day=')[0] if is_snapshot(node) else quarantine_folder(node, day)]) %}
+  {% do lake_call('lake_delete', ['quarantine/' ~ node.name if is_snapshot(node) else quarantine_folder(node, day)]) %}
   {% do log('Published ' ~ node.name ~ ' ' ~ day ~ ': ' ~ rows ~ ' rows, ' ~ size ~ ' bytes', info=true) %}
   {{ return({'rows': rows, 'bytes': size}) }}
 {% endmacro %}

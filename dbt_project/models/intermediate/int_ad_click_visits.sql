@@ -33,7 +33,7 @@ moments as (
     select
         ip_hash,
         user_agent,
-        {{ same_ad_columns() }},
+        {{ campaign_parts() }},
         touch_ts as moment,
         0 as kind,
         request_id,
@@ -50,7 +50,7 @@ moments as (
     select
         ip_hash,
         user_agent,
-        {{ same_ad_columns() }},
+        {{ campaign_parts() }},
         click_ts as moment,
         1 as kind,
         null as request_id,
@@ -69,7 +69,7 @@ matched as (
         session_date,
         session_id,
         session_start,
-        {{ same_ad_columns() }},
+        {{ campaign_parts() }},
         kind,
         last_value(request_id ignore nulls) over so_far as request_id,
         last_value(touch_ts ignore nulls) over so_far as touch_ts,
@@ -77,7 +77,7 @@ matched as (
     from moments
     window
         so_far as (
-            partition by ip_hash, user_agent, {{ same_ad_columns() }}
+            partition by ip_hash, user_agent, {{ campaign_parts() }}
             order by moment, kind, request_id, session_id
             rows between unbounded preceding and current row
         )
@@ -102,6 +102,6 @@ select
     touch_date,
     request_id,
     touch_ts,
-    {{ same_ad_columns() }}
+    {{ campaign_parts() }}
 from of_sessions
 where place = 1

@@ -27,7 +27,7 @@ select
     graph.as_of_date,
     nodes.node_key,
     nodes.node_type,
-    md5('identity:' || roots.node_key) as identity_id,
+    {{ identity_id('roots.node_key') }} as identity_id,
     graph.confidence,
     roots.first_seen,
     -- Of all its nodes: one that is seen first after midnight may be of a session that began the day before.

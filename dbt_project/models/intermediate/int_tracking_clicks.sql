@@ -24,10 +24,7 @@ select
     int_traffic_sources.channel
 from {{ ref('fact_events') }} as fact_events
 inner join {{ ref('stg_events') }} as stg_events
-    on
-        fact_events.event_id = stg_events.event_id
-        and fact_events.site_id is not distinct from stg_events.site_id
-        and fact_events.event_ts = stg_events.event_ts
+    on {{ same_event('fact_events', 'stg_events') }}
 inner join {{ ref('int_traffic_sources') }} as int_traffic_sources
     on {{ same_traffic_source('stg_events') }}
 where

@@ -51,10 +51,7 @@ events_with_source as (
     select
         fact_events.session_date,
         fact_events.session_id,
-        'event:' || md5(
-            coalesce(fact_events.site_id, '') || '|' || {{ microseconds('fact_events.event_ts') }}
-            || '|' || fact_events.event_id
-        ) as touch_id,
+        'event:' || {{ event_key('fact_events') }} as touch_id,
         fact_events.event_ts as touch_ts,
         fact_events.site_id,
         fact_events.person_key,
@@ -72,10 +69,7 @@ events_with_source as (
         int_traffic_sources.channel
     from {{ ref('fact_events') }} as fact_events
     inner join {{ ref('stg_events') }} as stg_events
-        on
-            fact_events.event_id = stg_events.event_id
-            and fact_events.site_id is not distinct from stg_events.site_id
-            and fact_events.event_ts = stg_events.event_ts
+        on {{ same_event('fact_events', 'stg_events') }}
     inner join {{ ref('int_traffic_sources') }} as int_traffic_sources
         on {{ same_traffic_source('stg_events') }}
     where
@@ -86,10 +80,7 @@ events_with_source as (
         and not exists (
             select 1
             from {{ ref('int_tracking_clicks') }} as clicks
-            where
-                clicks.event_id = fact_events.event_id
-                and clicks.site_id is not distinct from fact_events.site_id
-                and clicks.event_ts = fact_events.event_ts
+            where {{ same_event('clicks', 'fact_events') }}
         )
 
 ),

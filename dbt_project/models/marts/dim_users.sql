@@ -1,18 +1,7 @@
 -- One row per identity, as it is known now. The whole history, one file.
 {{ config(sort_by=['identity_id']) }}
 
-with nodes as (
-
-    select
-        node_key,
-        min(session_date) as first_date,
-        max(session_date) as last_date
-    from {{ ref('identity_nodes') }}
-    group by node_key
-
-),
-
-sites as (
+with sites as (
 
     select
         identity_map.identity_id,
@@ -41,7 +30,7 @@ counted as (
         count(case when identity_map.node_type = 'device_id' then 1 end) as device_ids,
         min(case when identity_map.node_type = 'user_id' then substr(identity_map.node_key, 6) end) as user_id
     from {{ ref('identity_map') }} as identity_map
-    inner join nodes
+    inner join {{ ref('int_identity_nodes') }} as nodes
         on identity_map.node_key = nodes.node_key
     group by identity_map.identity_id
 

@@ -8,10 +8,7 @@
 
 select
     fact_events.session_date,
-    md5(
-        coalesce(fact_events.site_id, '') || '|' || {{ microseconds('fact_events.event_ts') }}
-        || '|' || fact_events.event_id
-    ) as conversion_id,
+    {{ event_key('fact_events') }} as conversion_id,
     fact_events.event_ts as conversion_ts,
     fact_events.event_id,
     fact_events.event_type,

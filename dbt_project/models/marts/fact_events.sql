@@ -77,8 +77,4 @@ inner join of_sessions
         of_built_days.owner_number = of_sessions.owner_number
         and of_built_days.session_place = of_sessions.session_place
 inner join {{ ref('stg_events') }} as stg_events
-    on
-        -- The same id two days later is another event.
-        of_built_days.event_id = stg_events.event_id
-        and of_built_days.event_ts = stg_events.event_ts
-        and of_built_days.site_id is not distinct from stg_events.site_id
+    on {{ same_event('of_built_days', 'stg_events') }}

@@ -1,6 +1,4 @@
 -- One row per session, with whom it is of and the campaign that brought it. It belongs to the day of its first event.
--- The campaign of a session that began with a click on an ad is the ad's, null or not, so that it meets the ad's other
--- numbers; of others it is what the link names, and the channel.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'session_start', 'session_id'],
@@ -12,21 +10,7 @@ with campaigns as (
 
     select
         sessions.session_id,
-        case
-            when ad_click_sessions.session_id is not null then ad_click_sessions.order_id
-            when sessions.click_id_kind = 'oid' then sessions.click_id
-        end as order_id,
-        case
-            when ad_click_sessions.session_id is not null then ad_click_sessions.campaign_id
-            when sessions.click_id_kind = 'cid' then sessions.click_id
-            else sessions.utm_campaign
-        end as campaign_id,
-        ad_click_sessions.publication_code,
-        ad_click_sessions.creative_id,
-        case
-            when ad_click_sessions.session_id is null then sessions.channel
-            else ad_click_sessions.channel
-        end as channel
+        {{ campaign_of_visit('sessions', 'ad_click_sessions') }}
     from {{ ref('sessions') }} as sessions
     left join {{ ref('ad_click_sessions') }} as ad_click_sessions
         on sessions.session_id = ad_click_sessions.session_id

@@ -5,23 +5,8 @@
     restates={'before': 1, 'after': 30}
 ) }}
 
-with nodes as (
-
-    select
-        node_key,
-        session_date,
-        site_id,
-        min(first_seen) as first_seen,
-        max(last_seen) as last_seen,
-        sum(events) as events,
-        sum(sessions) as sessions
-    from {{ ref('identity_nodes') }}
-    group by node_key, session_date, site_id
-
-),
-
--- Of a visit that several ids belong to, the session is counted with one of them, the events with each.
-counted as (
+-- Of a visit that several ids belong to, the session is counted with one of them.
+with counted as (
 
     select
         as_of.as_of_date as report_date,
@@ -40,7 +25,7 @@ counted as (
         count(distinct case when as_of.node_type = 'device_id' then nodes.node_key end) as device_ids,
         max(nodes.session_date) as last_date
     from {{ ref('int_identities_as_of') }} as as_of
-    inner join nodes
+    inner join {{ ref('identity_nodes') }} as nodes
         on as_of.node_key = nodes.node_key and as_of.as_of_date >= nodes.session_date
     where {{ in_built_days('identities', 'as_of.as_of_date') }}
     group by as_of.as_of_date, as_of.identity_id

@@ -5,8 +5,8 @@
 select
     edges.first_seen as effective_at,
     nodes.node_key,
-    md5('identity:' || nodes.node_key) as from_identity_id,
-    md5('identity:' || takers.node_key) as to_identity_id,
+    {{ identity_id('nodes.node_key') }} as from_identity_id,
+    {{ identity_id('takers.node_key') }} as to_identity_id,
     older.node_key as bridge_node_a,
     younger.node_key as bridge_node_b,
     case

@@ -4,7 +4,7 @@
 select
     nodes.node_key,
     nodes.node_type,
-    md5('identity:' || roots.node_key) as identity_id,
+    {{ identity_id('roots.node_key') }} as identity_id,
     graph.confidence,
     graph.is_shared,
     nodes.first_seen,

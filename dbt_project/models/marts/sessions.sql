@@ -113,11 +113,7 @@ telling_events as (
         stg_events.user_agent
     from {{ ref('stg_events') }} as stg_events
     inner join wanted
-        on
-            -- The same id two days later is another event.
-            stg_events.event_id = wanted.event_id
-            and stg_events.event_ts = wanted.event_ts
-            and stg_events.site_id is not distinct from wanted.site_id
+        on {{ same_event('stg_events', 'wanted') }}
 
 ),
 

@@ -19,19 +19,7 @@ with visits as (
         visits.session_id,
         visits.source,
         visits.medium,
-        -- As the ad has them, null or not, so that they meet the ad's other numbers.
-        case when ads.session_id is null then visits.channel else ads.channel end as channel,
-        case
-            when ads.session_id is not null then ads.order_id
-            when visits.click_id_kind = 'oid' then visits.click_id
-        end as order_id,
-        case
-            when ads.session_id is not null then ads.campaign_id
-            when visits.click_id_kind = 'cid' then visits.click_id
-            else visits.utm_campaign
-        end as campaign_id,
-        ads.publication_code,
-        ads.creative_id,
+        {{ campaign_of_visit('visits', 'ads') }},
         ads.request_id as ad_click_id,
         visits.click_id,
         visits.click_id_kind,
@@ -57,33 +45,33 @@ with visits as (
 tracking_clicks as (
 
     select
-        session_date as touch_date,
-        'event:' || md5(
-            coalesce(site_id, '') || '|' || {{ microseconds('event_ts') }} || '|' || event_id
-        ) as touch_id,
+        clicks.session_date as touch_date,
+        'event:' || {{ event_key('clicks') }} as touch_id,
         'click' as touch_type,
-        event_ts as touch_ts,
-        person_key,
-        site_id,
-        session_id,
-        source,
-        medium,
-        channel,
-        case when click_id_kind = 'oid' then click_id end as order_id,
-        coalesce(campaign_id, case when click_id_kind = 'cid' then click_id end, utm_campaign) as campaign_id,
+        clicks.event_ts as touch_ts,
+        clicks.person_key,
+        clicks.site_id,
+        clicks.session_id,
+        clicks.source,
+        clicks.medium,
+        clicks.channel,
+        case when clicks.click_id_kind = 'oid' then clicks.click_id end as order_id,
+        coalesce(
+            clicks.campaign_id, case when clicks.click_id_kind = 'cid' then clicks.click_id end, clicks.utm_campaign
+        ) as campaign_id,
         cast(null as varchar) as publication_code,
         cast(null as varchar) as creative_id,
         cast(null as varchar) as ad_click_id,
-        click_id,
-        click_id_kind,
-        device_id,
-        advertising_id,
-        device_fingerprint,
-        ip_hash,
-        subnet_hash,
-        user_agent,
+        clicks.click_id,
+        clicks.click_id_kind,
+        clicks.device_id,
+        clicks.advertising_id,
+        clicks.device_fingerprint,
+        clicks.ip_hash,
+        clicks.subnet_hash,
+        clicks.user_agent,
         false as is_direct
-    from {{ ref('int_tracking_clicks') }}
+    from {{ ref('int_tracking_clicks') }} as clicks
 
 ),
 
