@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.marts.assets import build_dbt_models
+from orchestration.operations.alerts import ALERT_SENSORS
 from orchestration.operations.jobs import JOBS
 from orchestration.operations.schedules import SCHEDULES
 from orchestration.operations.sensors import SENSORS
@@ -19,7 +20,7 @@ def build_defs(**resources: Any) -> dg.Definitions:
         assets=[raw_access_logs, raw_events, build_dbt_models(), performance_entries, campaign_entries],
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=SENSORS,
+        sensors=[*SENSORS, *ALERT_SENSORS],
         resources=default_resources() | resources,
         # Steps share one process: a process for each would cost more than a small day's work.
         executor=dg.in_process_executor,

@@ -14,8 +14,8 @@ import dagster as dg
 
 from ingest.errors import ClicklakeError, SettingsError
 from orchestration.cli.console import bar, notes, step
-from orchestration.cli.home import dagster_home
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.cli.home import dagster_instance
+from orchestration.settings import Settings
 
 
 @dataclass
@@ -80,7 +80,7 @@ def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ())
 
         defs = build_defs()
     result.seconds["load"] = time.monotonic() - started
-    with _instance() as instance, _quiet():
+    with dagster_instance() as instance, _quiet():
         _run(defs, "pipeline" if publishes else "daily_build", instance, days, result, sites)
         late = _late_days(result)
         for window in consecutive(late):
@@ -198,14 +198,6 @@ def _late_days(result: PipelineResult) -> list[str]:
         }
         late |= {day for day in touched - set(result.days) if is_published(lake, day, DATASETS[name])}
     return sorted(late)
-
-
-@contextmanager
-def _instance() -> Iterator[dg.DagsterInstance]:
-    """That of DAGSTER_HOME, else of .clicklake/dagster in the project. A UI with the same home shows its runs."""
-    dagster_home(PROJECT_DIR / ".clicklake" / "dagster")
-    with dg.DagsterInstance.get() as instance:
-        yield instance
 
 
 @contextmanager

@@ -158,7 +158,13 @@ def test_what_can_run(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     assert jobs == {"daily_build", "restate", "publish", "pipeline", "restate_and_publish"}
-    assert {each.name for each in repository.sensor_defs} == {"new_objects", "late_rows", "published_marts"}
+    assert {each.name for each in repository.sensor_defs} == {
+        "new_objects",
+        "late_rows",
+        "published_marts",
+        "alerts",
+        "lineage",
+    }
     assert {each.name for each in repository.schedule_defs} == {"build_yesterday"}
     for each in (*repository.sensor_defs, *repository.schedule_defs, *map(repository.get_job, jobs)):
         assert each.description, each.name
