@@ -25,6 +25,7 @@ CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
 # Days that a check refused have an alert of their own, and those above them that could not be built follow from it.
 _REFUSED = re.compile(r" (refused|skipped) \((?!reconciled\b)|has no published partition")
 LONGEST_REASON = 300
+_STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
 
 
 @dataclass(frozen=True)
@@ -73,23 +74,24 @@ def failed_runs(instance: dg.DagsterInstance, now: dt.datetime) -> list[Alert]:
 
 def _outcome(instance: dg.DagsterInstance, run: dg.DagsterRun) -> _Outcome:
     days = frozenset(days_of_tags(run.tags)) or frozenset([""])
-    stats = instance.get_run_step_stats(run.run_id)
-    steps = {each.step_key for each in stats if each.status and each.status.value == "SUCCESS"}
-    if run.status == dg.DagsterRunStatus.SUCCESS:
-        return _Outcome(run, days, {}, frozenset(), frozenset(steps), frozenset())
+    steps: set[str] = set()
     bad: dict[str, str] = {}
     refused: set[str] = set()
     failed: set[str] = set()
-    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+    for entry in instance.all_logs(run.run_id, of_type=_STEP_ENDS):
         event = entry.get_dagster_event()
-        told, reason = _told_days(event)
-        failed.add(str(event.step_key))
+        step = str(event.step_key)
+        told, reason = _told_days(event) if event.is_step_failure else ({}, "")
+        if event.is_step_failure:
+            failed.add(step)
         if told is None:
             bad |= dict.fromkeys(days, reason)
-        else:  # the step did all the other days
+        else:  # the step did all other days
             bad |= told
             refused |= {day for day, why in told.items() if _REFUSED.search(why)}
-            steps.add(str(event.step_key))
+            steps.add(step)
+    if run.status == dg.DagsterRunStatus.SUCCESS:
+        return _Outcome(run, days, {}, frozenset(), frozenset(steps), frozenset())
     if not failed:
         bad = dict.fromkeys(days, "the run ended without a word of its steps: its process was killed, or never began")
     return _Outcome(run, days, bad, frozenset(refused), frozenset(steps), frozenset(failed))
