@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -104,7 +105,8 @@ def _run(
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if sites:
         config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
-    token = progress.drawer.set(bar)
+    drawer = progress.drawer.set(bar)
+    teller = progress.teller.set(partial(notes.print, highlight=False))
     try:
         with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
             ran = defs.resolve_job_def(job).execute_in_process(
@@ -114,7 +116,8 @@ def _run(
                 run_config=config,
             )
     finally:
-        progress.drawer.reset(token)
+        progress.drawer.reset(drawer)
+        progress.teller.reset(teller)
     entries = instance.all_logs(ran.run_id)
     if any(entry.dagster_event and _was_interrupted(entry.dagster_event) for entry in entries):
         raise KeyboardInterrupt  # Dagster has made a failed or canceled run of it
