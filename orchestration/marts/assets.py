@@ -23,7 +23,7 @@ from orchestration.partition_events import (
     report_check,
     report_materialized,
 )
-from orchestration.partitions import consecutive, daily, range_in_one_run
+from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
 
@@ -109,7 +109,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
         check_specs=list(checks.values()),
         can_subset=True,
         partitions_def=daily,
-        backfill_policy=range_in_one_run,
+        backfill_policy=range_in_windows,
     )
     def dbt_models(
         context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource

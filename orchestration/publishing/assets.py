@@ -25,7 +25,7 @@ from orchestration.partition_events import (
     report_check,
     report_materialized,
 )
-from orchestration.partitions import daily, range_in_one_run
+from orchestration.partitions import daily, range_in_windows
 from orchestration.publishing import campaign_entries as campaigns
 from orchestration.publishing import performance_entries as performance
 from orchestration.publishing.entries import DayReport
@@ -81,7 +81,7 @@ class _Collection:
             "check_specs": [self.reconciled, self.publications_mapped],
             "can_subset": True,
             "partitions_def": daily,
-            "backfill_policy": range_in_one_run,
+            "backfill_policy": range_in_windows,
         }
 
 

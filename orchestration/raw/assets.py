@@ -26,7 +26,7 @@ from orchestration.partition_events import (
     report_check,
     report_materialized,
 )
-from orchestration.partitions import daily, range_in_one_run
+from orchestration.partitions import daily, range_in_windows
 from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.settings import Settings
 
@@ -67,7 +67,7 @@ def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...])
         ],
         "can_subset": True,
         "partitions_def": daily,
-        "backfill_policy": range_in_one_run,
+        "backfill_policy": range_in_windows,
     }
 
 
