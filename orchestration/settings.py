@@ -31,6 +31,7 @@ class PartitionSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
 
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
+    backfill_window_days: int = Field(30, ge=1, le=366, description="Days that one run of a backfill takes")
 
 
 class LakeSettings(PartitionSettings):

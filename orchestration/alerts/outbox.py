@@ -7,13 +7,10 @@ between the two sends that message again, and loses none.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from ingest.errors import LakeError
 from ingest.lake import Lake
@@ -21,6 +18,7 @@ from orchestration.alerts.alert import OPENED, RESOLVED, Alert, Notice
 from orchestration.alerts.receivers import DeliveryError, Receiver
 
 STATE_KEY = "alerts/state.json"
+LOCK = "alerts"  # of the lake: whoever sends holds it
 VERSION = 1
 
 
@@ -109,16 +107,3 @@ def deliver(lake: Lake, state: State, receivers: Sequence[Receiver], log: loggin
         state.waiting[receiver.name] = []
         write_state(lake, state)
     return failed
-
-
-@contextmanager
-def only_sender(folder: Path) -> Iterator[bool]:
-    """Whether this process is the only one that sends now, among those with the same folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "alerts.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import console, notes, table
+from orchestration.cli.console import console, table
 from orchestration.cli.home import dagster_instance
 from orchestration.settings import load_settings
 
@@ -37,9 +37,7 @@ def command(as_json: bool, send: bool) -> int:
         if send:
             sent = send_alerts(settings, instance, _to_standard_error())
             found, failed = sent.open, sent.failed
-            if sent.was_busy:
-                notes.print(f"{sent}: nothing was sent", highlight=False)
-        if not send or sent.was_busy:
+        else:
             found = open_alerts(settings, instance)
     if as_json:
         click.echo(json.dumps([alert.fields() for alert in found], indent=1))

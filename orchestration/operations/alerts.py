@@ -6,7 +6,6 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,7 +13,7 @@ import dagster as dg
 from ingest.errors import ClicklakeError
 from orchestration.alerts import lake_rules, run_rules
 from orchestration.alerts.alert import OPENED, Alert, plain
-from orchestration.alerts.outbox import deliver, note, only_sender, read_state, remembered, write_state
+from orchestration.alerts.outbox import LOCK, deliver, note, read_state, remembered, write_state
 from orchestration.alerts.receivers import receivers_of
 from orchestration.operations.sensors import last_closed_day
 from orchestration.publishing.assets import CAMPAIGNS, PERFORMANCE
@@ -95,20 +94,13 @@ def _judged(settings: Settings, rules: Iterable[Rule]) -> tuple[list[Alert], fro
 
 @dataclass
 class Sent:
-    """What a turn of sending did.
-
-    was_busy: another process was sending, so this one did nothing.
-    failed: receiver → why, of those that did not take their message.
-    """
+    """What a turn of sending did. failed: receiver → why, of those that did not take their message."""
 
     open: list[Alert] = field(default_factory=list)
     news: int = 0
     failed: dict[str, str] = field(default_factory=dict)
-    was_busy: bool = False
 
     def __str__(self) -> str:
-        if self.was_busy:
-            return "another process is sending alerts"
         said = f"{len(self.open)} alerts open, {self.news} notices new"
         return "; ".join([said, *(f"{reason}; tried again at the next tick" for reason in self.failed.values())])
 
@@ -122,10 +114,8 @@ def send_alerts(
         ClicklakeError: the state in the lake cannot be read or written; nothing was sent.
     """
     now = now or dt.datetime.now(dt.UTC)
-    with only_sender(Path(instance.root_directory)) as is_only:
-        if not is_only:
-            return Sent(was_busy=True)
-        lake, receivers = settings.open_lake(), receivers_of(settings)
+    lake, receivers = settings.open_lake(), receivers_of(settings)
+    with lake.lock(LOCK):
         state = read_state(lake)
         before = (dict(state.open), dict(state.waiting))
         alerts = remembered(state, *_judged(settings, _rules(settings, instance, now)), now)

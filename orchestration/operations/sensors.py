@@ -17,10 +17,11 @@ from ingest.datasets import DATASETS
 from ingest.day import is_published
 from ingest.errors import ClicklakeError
 from ingest.lake import Lake
+from ingest.ledger import Version, is_judged, objects_by_day, version_of
 from ingest.source import Source
+from orchestration.operations.backfills import BACKFILL_TAG
 from orchestration.operations.jobs import daily_build, publish, restate
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.operations.status import Version, is_judged, objects_by_day, version_of
 from orchestration.partitions import daily, days_between
 from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
@@ -114,6 +115,9 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
         if event is None:
             continue
         run = context.instance.get_run_by_id(record.run_id)
+        if run is not None and BACKFILL_TAG in run.tags:  # which builds all its days itself, and those that it touches
+            context.update_cursor(str(record.storage_id))
+            continue
         in_run = _days_of_run(run) if run else set()
         touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
         for day in cast(list[str], touched.value if touched else []):
