@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.marts.assets import build_dbt_models
+from orchestration.observability.logs import loggers
 from orchestration.operations.alerts import ALERT_SENSORS
 from orchestration.operations.jobs import JOBS
 from orchestration.operations.schedules import SCHEDULES
@@ -22,6 +23,7 @@ def build_defs(**resources: Any) -> dg.Definitions:
         schedules=SCHEDULES,
         sensors=[*SENSORS, *ALERT_SENSORS],
         resources=default_resources() | resources,
+        loggers=loggers(),
         # Steps share one process: a process for each would cost more than a small day's work.
         executor=dg.in_process_executor,
     )

@@ -6,7 +6,7 @@ import difflib
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -22,6 +22,8 @@ from ingest.privacy import MIN_KEY_BYTES
 PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
+JSON = "json"  # of log_format
+
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -32,6 +34,7 @@ class PartitionSettings(BaseSettings):
 
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
     backfill_window_days: int = Field(30, ge=1, le=366, description="Days that one run of a backfill takes")
+    log_format: Literal["text", "json"] = Field("text", description="Logs of runs and commands: text, or JSON lines")
 
 
 class LakeSettings(PartitionSettings):
@@ -109,6 +112,10 @@ class Settings(LakeSettings):
     alert_ctr_drop: float = Field(0.5, gt=0, lt=1, description="A CTR lower by this share than usual is an alert")
     alert_delivery_share: float = Field(0.5, gt=0, lt=1, description="Fewer impressions than this share are an alert")
 
+    openlineage_url: str | None = Field(None, description="Where OpenLineage events of runs are posted")
+    openlineage_api_key: SecretStr | None = Field(None, description="Bearer token for it")
+    openlineage_namespace: str = Field("clicklake", description="Namespace of the jobs in these events")
+
     duckdb_memory_limit: str | None = Field(None, description="Memory of DuckDB, such as 4GB; 70% of it without")
     duckdb_temp_directory: Path | None = Field(None, description="Where DuckDB spills to")
     publish_report: Path | None = Field(None, description="Where dbt reports what it published; set by each run")
@@ -125,6 +132,15 @@ class Settings(LakeSettings):
     def _is_mongodb(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("must start with mongodb:// or mongodb+srv://")
+        return value
+
+    @field_validator("openlineage_url")
+    @classmethod
+    def _is_http_url(cls, value: str | None) -> str | None:
+        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+            raise ValueError("must be a url, such as https://marquez.example.com/api/v1/lineage")
+        if value and urlsplit(value).password:
+            raise ValueError("must not hold a password; set CLICKLAKE_OPENLINEAGE_API_KEY")
         return value
 
     @field_validator("alert_webhook_url")

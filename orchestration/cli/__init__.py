@@ -64,5 +64,7 @@ def main() -> None:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"clicklake: {message}{'' if message.endswith(('.', '?', '!')) else '.'}", err=True)
+    from orchestration.cli.console import complain
+
+    complain(f"{message}{'' if message.endswith(('.', '?', '!')) else '.'}")
     return code

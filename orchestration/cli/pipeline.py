@@ -16,7 +16,7 @@ import dagster as dg
 from ingest.errors import ClicklakeError, SettingsError
 from orchestration.cli.console import bar, notes, step
 from orchestration.cli.home import dagster_instance
-from orchestration.settings import Settings
+from orchestration.settings import JSON, Settings, load_partition_settings
 
 # The daemon cannot run again what a command ran; the person who called it can.
 NOT_RETRIED = {"dagster/max_retries": "0"}
@@ -144,7 +144,8 @@ def _run(
     from orchestration import progress
     from orchestration.partitions import range_tags
 
-    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    level = "DEBUG" if load_partition_settings().log_format == JSON else "CRITICAL"  # a person has the summary instead
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": level}}}}
     if sites:
         config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
     drawer = progress.drawer.set(bar)
