@@ -27,7 +27,11 @@ LONGEST_SUBJECT = 150
 
 
 class DeliveryError(TransientError):
-    """A receiver did not take a message; it is tried again."""
+    """A receiver did not take a message; it is tried again. `is_refusal`: it says that it will not take this one."""
+
+    def __init__(self, message: str, is_refusal: bool = False) -> None:
+        super().__init__(message)
+        self.is_refusal = is_refusal
 
 
 class Receiver(Protocol):
@@ -86,7 +90,7 @@ def post_json(url: str, body: str, receiver: str, headers: dict[str, str] | None
     except urllib.error.HTTPError as error:
         error.close()
         hint = " (redirects are not followed)" if 300 <= error.code < 400 else ""
-        raise DeliveryError(f"{receiver} answered {error.code}{hint}") from None
+        raise DeliveryError(f"{receiver} answered {error.code}{hint}", error.code in (400, 413, 422)) from None
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise DeliveryError(f"{receiver} cannot be reached ({type(reason).__name__})") from None
