@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Environment, bad, good
+from tests.environment_fixtures import CLICKLAKE, DAYS, ROOT, SECRET, Environment, bad, good
 
 RAW = dg.AssetKey("raw_access_logs")
 ROWS = 2_000
@@ -54,6 +54,10 @@ def test_the_exporter_says_what_became_of_runs(built: Environment, instance: dg.
     text = generate_latest(registry(instance)).decode()
     found = values(text)
 
+    documented = re.findall(
+        r"^\| `(clicklake_\w+)`", (ROOT / "docs" / "observability.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert {family.name for family in text_string_to_metric_families(text)} == set(documented)
     assert found["clicklake_up",] == 1
     assert found["clicklake_quarantine_partitions", "raw_access_logs"] == 1
     assert found["clicklake_quarantine_partitions", "raw_events"] == 0
