@@ -97,8 +97,14 @@ def post_json(url: str, body: str, receiver: str, headers: dict[str, str] | None
 
 
 def _escaped(text: str) -> str:
-    """Chats make links and calls of these; ids come from the internet."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")
+    """Chats read markup and calls of people in these; ids come from the internet."""
+    return (
+        text.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace("@", "@\u200b")
+        .replace("](", "]\u200b(")
+    )
 
 
 class Email:

@@ -9,6 +9,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import dagster as dg
@@ -55,25 +56,30 @@ def failed_runs(instance: dg.DagsterInstance, now: dt.datetime) -> list[Alert]:
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     filters = dg.RunsFilter(statuses=ended, updated_after=now - LOOKED_AT)
     runs = [record.dagster_run for record in instance.get_run_records(filters, limit=RUNS_AT_MOST)]  # newest first
+    outcome_of = cache(lambda position: _outcome(instance, runs[position]))  # each is a read of the run's events
     found: dict[str, Alert] = {}
-    later: list[_Outcome] = []
-    has_failures = any(run.status == dg.DagsterRunStatus.FAILURE for run in runs)
-    for run in runs if has_failures else ():
-        outcome = _outcome(instance, run)
+    for position, run in enumerate(runs):
+        if run.status != dg.DagsterRunStatus.FAILURE:
+            continue
+        failure = outcome_of(position)
+        later = [each for each in range(position) if failure.days & _days(runs[each])]
         open_days = {
             day: reason
-            for day, reason in outcome.bad.items()
-            if day not in outcome.refused and not any(each.mends(outcome, day) for each in later)
+            for day, reason in failure.bad.items()
+            if day not in failure.refused and not any(outcome_of(each).mends(failure, day) for each in later)
         }
         if open_days:
-            alert = _failed(outcome, open_days)
+            alert = _failed(failure, open_days)
             found.setdefault(alert.key, alert)
-        later.append(outcome)
     return list(found.values())
 
 
+def _days(run: dg.DagsterRun) -> frozenset[str]:
+    return frozenset(days_of_tags(run.tags)) or frozenset([""])
+
+
 def _outcome(instance: dg.DagsterInstance, run: dg.DagsterRun) -> _Outcome:
-    days = frozenset(days_of_tags(run.tags)) or frozenset([""])
+    days = _days(run)
     steps: set[str] = set()
     bad: dict[str, str] = {}
     refused: set[str] = set()

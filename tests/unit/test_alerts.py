@@ -282,7 +282,7 @@ def test_figures_are_those_of_the_newest_published_day(place: Place, instance: d
 
 
 def test_names_from_outside_do_no_harm(place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver) -> None:
-    hostile = "<!channel> @here\r\nBcc: x@example.com \u202e" + "x" * 500
+    hostile = "<!channel> @here [x](http://evil)\r\nBcc: x@example.com \u202e" + "x" * 500
     for days in range(1, 8):
         place.figures(day_before(days), {hostile: (10_000, 0)})
     place.figures(CLOSED.isoformat(), {hostile: (1, 0)})
@@ -293,6 +293,7 @@ def test_names_from_outside_do_no_harm(place: Place, instance: dg.DagsterInstanc
     [body] = webhook.taken
     assert "<!channel>" not in body["text"]
     assert "@here" not in body["text"]
+    assert "](" not in body["text"]
     assert len(body["alerts"][0]["title"]) < 200
     assert "\n" not in body["alerts"][0]["title"]
     assert "\u202e" not in json.dumps(body, ensure_ascii=False)
