@@ -98,6 +98,9 @@ class Settings(LakeSettings):
 
     sensor_lookback_days: int = Field(7, ge=1, description="Days back that the sensor compares with the ledger")
 
+    settle_minutes: int = Field(15, ge=0, description="Minutes that a source must be quiet before late objects count")
+    max_late_runs: int = Field(6, ge=1, description="Runs that late objects of a day may cause in 24 hours")
+
     duckdb_memory_limit: str | None = Field(None, description="Memory of DuckDB, such as 4GB; 70% of it without")
     duckdb_temp_directory: Path | None = Field(None, description="Where DuckDB spills to")
     publish_report: Path | None = Field(None, description="Where dbt reports what it published; set by each run")
