@@ -30,6 +30,12 @@ def versions_taken(lake: Lake, key: str) -> set[Version] | None:
     return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
+def versions_taken_of_day(lake: Lake, dataset: str, day: str) -> set[Version]:
+    """Of all sites."""
+    ledgers = lake.files(f"ledger/{dataset}/source_date={day}")
+    return {version for file in ledgers for version in versions_taken(lake, file.key) or ()}
+
+
 def versions_refused(lake: Lake, dataset: str, day: str, site: str | None) -> set[Version] | None:
     return versions_taken(lake, f"{quarantine_prefix(dataset, day, site)}/ledger.parquet")
 

@@ -101,6 +101,9 @@ class Settings(LakeSettings):
 
     sensor_lookback_days: int = Field(7, ge=1, description="Days back that the sensor compares with the ledger")
 
+    settle_minutes: int = Field(15, ge=0, description="Minutes that a source must be quiet before late objects count")
+    max_late_runs: int = Field(6, ge=1, description="Runs that late objects of a day may cause in 24 hours")
+
     alert_webhook_url: SecretStr | None = Field(
         None, description="Where alerts are posted as JSON; the url is a secret"
     )

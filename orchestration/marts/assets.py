@@ -14,6 +14,7 @@ from orchestration import progress
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
 from orchestration.partition_events import (
+    at_work,
     days_of,
     explained,
     finish,
@@ -127,10 +128,11 @@ def build_dbt_models() -> dg.AssetsDefinition:
             }
             result = WindowResult()
             arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
-            for window in consecutive(ready):
-                if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
-                    progress.tell(context, f"Waiting for {holder}, which builds marts")
-                result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
+            with at_work(context, lake):
+                for window in consecutive(ready):
+                    if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
+                        progress.tell(context, f"Waiting for {holder}, which builds marts")
+                    result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
         _report(context, result, checks)
         above = refusals(context.instance, context.run_id) if is_last(context) else {}
         yield from finish(context, above | bad | result.refused())

@@ -16,6 +16,7 @@ from ingest.lake import DATA_FILE, Lake
 from orchestration import progress
 from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
 from orchestration.partition_events import (
+    at_work,
     days_of,
     explained,
     finish,
@@ -126,7 +127,7 @@ def _publish(
     bad: dict[str, str] = {}
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
-        with connect(settings.mongodb()) as client, lakehouse.engine() as engine:
+        with at_work(context, lake), connect(settings.mongodb()) as client, lakehouse.engine() as engine:
             database = client[settings.mongodb_database]
             collection.ensure_indexes(database)
             for day in days:

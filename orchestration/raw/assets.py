@@ -19,6 +19,7 @@ from ingest.schema import Column
 from ingest.source import Source, SourceObject
 from orchestration import progress
 from orchestration.partition_events import (
+    at_work,
     days_of,
     explained,
     finish,
@@ -140,14 +141,15 @@ def _ingest(
         if source is None:
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
-            work = _Work(settings, lake, source, dataset, days, sites)
-            work.list()
-            for day in days:
-                results = _ingest_day(context, work, day)
-                _report(context, RAW_ASSETS[dataset.name], day, results)
-                refused = [_refusal(result) for result in results if not result.published]
-                if refused:
-                    bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
+            with at_work(context, lake):
+                work = _Work(settings, lake, source, dataset, days, sites)
+                work.list()
+                for day in days:
+                    results = _ingest_day(context, work, day)
+                    _report(context, RAW_ASSETS[dataset.name], day, results)
+                    refused = [_refusal(result) for result in results if not result.published]
+                    if refused:
+                        bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
     # What the other dataset is made into does not depend on this one.
     yield from finish(context, bad, goes_on=has_others)
 

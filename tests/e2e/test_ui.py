@@ -198,6 +198,7 @@ def test_definitions_load_with_their_sensors_and_schedule(ui: UI) -> None:
         "new_objects",
         "late_rows",
         "published_marts",
+        "dead_runs",
         "alerts",
         "lineage",
     }
