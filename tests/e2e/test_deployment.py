@@ -180,7 +180,12 @@ class Deployment:
         kind, *command = SERVICES[service]["healthcheck"]["test"]
         assert kind == "CMD"
         done = subprocess.run(
-            self.words(command), env=self.variables(service), cwd=ROOT, capture_output=True, timeout=SECONDS, check=False
+            self.words(command),
+            env=self.variables(service),
+            cwd=ROOT,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
         )
         return done.returncode == 0
 
@@ -225,6 +230,8 @@ def test_the_services_of_compose_build_a_day_through_the_queue(
     assert f"lake/{mart_key(DAY)}" in keys
     assert rows(postgres, "select run_id, status from runs") == [(run_id, "SUCCESS")]
     assert list((deployment.folder / "logs").rglob("*.err")) != []
+    # In a container these two are mounted, and nothing beside them can be written.
+    assert sorted(path.name for path in deployment.home.rglob("*")) == ["dagster.yaml", "workspace.yaml"]
 
 
 def ended_as(deployment: Deployment, run_id: str) -> str | None:

@@ -6,12 +6,15 @@ moto judges actions and resources as AWS does, with three exceptions that `as_mo
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import boto3
 import pyarrow.dataset as ds
@@ -21,14 +24,12 @@ from botocore.exceptions import ClientError
 
 from demo.event_files import generate_days
 from demo.services import S3Service, embedded_s3
-from ingest.errors import LakeError
 from ingest.lake import Lake, S3Options
 from tests.environment_fixtures import (
     EVENTS_PREFIX,
     FIRST,
     LOGS_PREFIX,
     ROOT,
-    Caller,
     Environment,
     good,
     mart_key,
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.slow
 IAM = ROOT / "deploy" / "iam"
 LAKE_PREFIX = "teams/clicklake"
 DAY = FIRST.isoformat()
-HIDDEN = ("raw", "rejects", "ledger", "quarantine", ".locks")
+HIDDEN = ("raw", "rejects", "ledger", "quarantine")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Enforced:
     environment: Environment
     service: S3Service
     lake_bucket: str
+    keys: dict[str, tuple[str, str]]
 
     def s3(self, user: str) -> Any:
         return boto3.client(
@@ -58,17 +60,12 @@ class Enforced:
 
     def lake(self, user: str) -> Lake:
         service = self.service_of(user)
-        options = S3Options(
-            service.endpoint_url, service.region, service.access_key_id, service.secret_access_key
-        )
+        options = S3Options(service.endpoint_url, service.region, service.access_key_id, service.secret_access_key)
         return Lake(f"s3://{self.lake_bucket}/{LAKE_PREFIX}", options)
 
     def service_of(self, user: str) -> S3Service:
-        key, secret = KEYS[user]
+        key, secret = self.keys[user]
         return replace(self.service, access_key_id=key, secret_access_key=secret)
-
-
-KEYS: dict[str, tuple[str, str]] = {}
 
 
 def client_options(service: S3Service) -> dict[str, str]:
@@ -108,9 +105,7 @@ def enforce(service: S3Service, is_on: bool) -> None:
 
 
 @pytest.fixture(scope="module")
-def enforced(
-    tmp_path_factory: pytest.TempPathFactory, embedded_mongodb_url: str, manifest: None
-) -> Iterator[Enforced]:
+def enforced(tmp_path_factory: pytest.TempPathFactory, embedded_mongodb_url: str, manifest: None) -> Iterator[Enforced]:
     folder = tmp_path_factory.mktemp("iam")
     with embedded_s3(folder) as service:
         admin = boto3.client("s3", **client_options(service))
@@ -121,35 +116,131 @@ def enforced(
             lake_bucket = f"{made.bucket}-lake"
             admin.create_bucket(Bucket=lake_bucket)
             iam = boto3.client("iam", **client_options(service))
+            keys = {}
             for user in ("runner", "analyst"):
                 iam.create_user(UserName=user)
                 policy = as_moto_asks(filled(f"{user}.json", made.bucket, lake_bucket))
                 iam.put_user_policy(UserName=user, PolicyName=user, PolicyDocument=json.dumps(policy))
                 key = iam.create_access_key(UserName=user)["AccessKey"]
-                KEYS[user] = key["AccessKeyId"], key["SecretAccessKey"]
+                keys[user] = key["AccessKeyId"], key["SecretAccessKey"]
             enforce(service, True)
-            yield Enforced(made, service, lake_bucket)
+            yield Enforced(made, service, lake_bucket, keys)
             enforce(service, False)
 
 
-def refusal(call: Any, **arguments: Any) -> str:
-    with pytest.raises(ClientError) as refused:
+@pytest.fixture(scope="module")
+def built(enforced: Enforced) -> Enforced:
+    """With a day that the runner has built and published, the lake in S3 too."""
+    with pytest.MonkeyPatch.context() as patch:
+        service = enforced.service_of("runner")
+        patch.setenv("CLICKLAKE_LAKE", f"s3://{enforced.lake_bucket}/{LAKE_PREFIX}")
+        patch.setenv("CLICKLAKE_S3_ACCESS_KEY_ID", service.access_key_id)
+        patch.setenv("CLICKLAKE_S3_SECRET_ACCESS_KEY", service.secret_access_key)
+        enforced.environment.run(DAY)
+    return enforced
+
+
+def is_refused(call: Any, **arguments: Any) -> bool:
+    try:
         call(**arguments)
-    return str(refused.value.response["Error"]["Code"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "AccessDenied":
+            return True
+        raise
+    return False
 
 
-def test_the_runner_builds_and_publishes_a_day(enforced: Enforced, call: Caller) -> None:
-    service = enforced.service_of("runner")
-    lake = f"s3://{enforced.lake_bucket}/{LAKE_PREFIX}"
+def test_the_runner_builds_and_publishes_a_day(built: Enforced) -> None:
+    assert built.environment.entries() != []
+    assert built.lake("runner").exists(mart_key(DAY))
 
-    done = call(
-        *("run", "--from", DAY),
-        lake=lake,
-        s3_access_key_id=service.access_key_id,
-        s3_secret_access_key=service.secret_access_key,
-    )
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert enforced.environment.entries() != []
-    assert enforced.lake("runner").exists(mart_key(DAY))
-    print(Path(enforced.environment.folder.parent / "s3.log").read_text()[-3000:])
+def test_the_runner_takes_and_gives_back_what_is_its_own(built: Enforced) -> None:
+    s3, lake = built.s3("runner"), built.lake("runner")
+    lock = {"Bucket": built.lake_bucket, "Key": f"{LAKE_PREFIX}/locks/{DAY}"}
+    etag = s3.put_object(**lock, Body=b"mine", IfNoneMatch="*")["ETag"]
+    s3.put_object(**lock, Body=b"still mine", IfMatch=etag)
+    s3.delete_object(**lock)
+    lake.put_text("refused", f"quarantine/sessions/day={DAY}/verdict.json")
+    lake.delete("quarantine/sessions")
+    assert lake.files("quarantine/sessions") == []
+    upload = s3.create_multipart_upload(Bucket=built.lake_bucket, Key=f"{LAKE_PREFIX}/broken")
+    s3.abort_multipart_upload(Bucket=built.lake_bucket, Key=f"{LAKE_PREFIX}/broken", UploadId=upload["UploadId"])
+
+
+def test_the_runner_leaves_alone_what_is_not_its_own(built: Enforced) -> None:
+    s3, bucket = built.s3("runner"), built.environment.bucket
+    log = s3.list_objects_v2(Bucket=bucket, Prefix=LOGS_PREFIX)["Contents"][0]["Key"]
+    assert s3.get_object(Bucket=bucket, Key=log)["ContentLength"] > 0
+    for key in (log, f"{LOGS_PREFIX}/new", f"{EVENTS_PREFIX}/new", "other/secret"):
+        assert is_refused(s3.put_object, Bucket=bucket, Key=key, Body=b"")
+        assert is_refused(s3.delete_object, Bucket=bucket, Key=key)
+    assert is_refused(s3.get_object, Bucket=bucket, Key="other/secret")
+    for key in ("teams/other/data.parquet", f"{LAKE_PREFIX}-other/data.parquet", "data.parquet"):
+        assert is_refused(s3.put_object, Bucket=built.lake_bucket, Key=key, Body=b"")
+    assert is_refused(s3.create_bucket, Bucket="another")
+    assert is_refused(s3.delete_bucket, Bucket=built.lake_bucket)
+
+
+def test_analysts_read_marts_and_nothing_else(built: Enforced) -> None:
+    lake = built.lake("analyst")
+    mart = ds.dataset(lake.path("marts/daily_aggregates"), filesystem=lake.filesystem, partitioning="hive")
+    assert mart.count_rows() > 0
+
+    s3 = built.s3("analyst")
+    built.lake("runner").put_text("refused", f"quarantine/sessions/day={DAY}/verdict.json")
+    for layer in HIDDEN:
+        keys = [file.key for file in built.lake("runner").files(layer)]
+        assert keys != [], layer
+        assert all(is_refused(s3.get_object, Bucket=built.lake_bucket, Key=lake_key(key)) for key in keys)
+    assert is_refused(s3.put_object, Bucket=built.lake_bucket, Key=lake_key(mart_key(DAY)), Body=b"")
+    assert is_refused(s3.delete_object, Bucket=built.lake_bucket, Key=lake_key(mart_key(DAY)))
+    assert is_refused(s3.list_objects_v2, Bucket=built.environment.bucket)
+
+
+def lake_key(key: str) -> str:
+    return f"{LAKE_PREFIX}/{key}"
+
+
+def test_analysts_list_marts_and_nothing_else(built: Enforced) -> None:
+    """By the policy's own patterns: the condition is what moto does not judge."""
+    policy = filled("analyst.json", built.environment.bucket, built.lake_bucket)
+    statement = next(each for each in policy["Statement"] if each["Action"] == "s3:ListBucket")
+    patterns = statement["Condition"]["StringLike"]["s3:prefix"]
+
+    log = Path(built.environment.folder.parent / "s3.log")
+    before = len(log.read_text())
+    lake = built.lake("analyst")
+    ds.dataset(lake.path("marts/daily_aggregates"), filesystem=lake.filesystem, partitioning="hive").to_table()
+    asked = [unquote(found) for found in re.findall(r"[?&]prefix=([^& ]*)", log.read_text()[before:])]
+
+    assert asked != []
+    assert [prefix for prefix in asked if not allowed(prefix, patterns)] == []
+    denied = ["", LAKE_PREFIX, *map(lake_key, HIDDEN), lake_key("raw/access_logs/")]
+    assert [prefix for prefix in denied if allowed(prefix, patterns)] == []
+
+
+def allowed(prefix: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(prefix, pattern) for pattern in patterns)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["runner.json", "my-logs", "my-events/site-logs", "my-lake/clicklake"],
+        ["runner.json", "-", "my-events/site-logs", "my-lake/clicklake"],
+        ["runner.json", "my-logs/*", "my-events/site-logs", "my-lake/clicklake"],
+        ["runner.json", "my-logs/cloudfront"],
+    ],
+    ids=["no-prefix", "missing-place", "wildcard", "too-few"],
+)
+def test_no_policy_comes_out_wider_than_its_places(arguments: list[str]) -> None:
+    done = subprocess.run([IAM / "fill", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr != ""
+
+
+def test_raw_is_a_policy_of_its_own() -> None:
+    raw = (IAM / "analyst-raw.json").read_text("utf-8")
+    marts = (IAM / "analyst.json").read_text("utf-8")
+    assert raw == marts.replace("ListMarts", "ListRaw").replace("ReadMarts", "ReadRaw").replace("/marts", "/raw")
