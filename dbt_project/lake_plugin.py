@@ -50,6 +50,7 @@ class Plugin(BasePlugin):
             self.lake_keys: (["VARCHAR"], "VARCHAR[]"),
             self.lake_file: (["VARCHAR"], "VARCHAR"),
             self.lake_reference: (["VARCHAR", "VARCHAR"], "VARCHAR"),
+            self.lake_lock: (["VARCHAR"], "BOOLEAN"),
             self.lake_stage: ([], "VARCHAR"),
             self.lake_publish: (["VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
@@ -94,12 +95,26 @@ class Plugin(BasePlugin):
         return [file.key for file in self.lake.files(prefix) if file.key.endswith("/" + DATA_FILE)]
 
     def lake_file(self, key: str) -> str:
-        """Local path of a file of the lake.
+        """Local path of a file of the lake, which stays as it is now for all of this run.
 
         A file on S3 is fetched whole: a run reads it a dozen times, and DuckDB would ask S3 some five times for
-        each of them, from Python and one after the other.
+        each of them, from Python and one after the other. Of raw files, which another run may replace meanwhile, a
+        folder gives a second name; marts are this run's, which holds their lock.
         """
-        return self._fetched(key) if self.lake.is_s3 else self.lake.path(key)
+        if self.lake.is_s3:
+            return self._fetched(key)
+        return self._linked(key) if key.startswith("raw/") else self.lake.path(key)
+
+    def _linked(self, key: str) -> str:
+        link = Path(self.lake_stage()) / key
+        link.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link.hardlink_to(self.lake.path(key))
+        except FileExistsError:
+            pass  # asked for a second time
+        except OSError:
+            return self.lake.path(key)  # a file system that knows no links
+        return str(link)
 
     def _fetched(self, key: str) -> str:
         local = Path(self.scratch) / "lake" / key
@@ -121,6 +136,11 @@ class Plugin(BasePlugin):
         local.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, local)
         return str(local)
+
+    def lake_lock(self, name: str) -> bool:
+        """Holds a lock of the lake until this process ends; waits while another run holds it."""
+        self._at_exit.enter_context(self.lake.lock(name))
+        return True
 
     def lake_stage(self) -> str:
         """This run's private folder, from which `lake_publish` is one rename or one upload."""

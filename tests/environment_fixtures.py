@@ -197,6 +197,7 @@ def new_environment(
         "CLICKLAKE_S3_SECRET_ACCESS_KEY": SECRET,
         "CLICKLAKE_MONGODB_URL": mongodb_url,
         "CLICKLAKE_MONGODB_DATABASE": name,
+        "CLICKLAKE_SETTLE_MINUTES": "0",
     }
     if has_events:
         settings["CLICKLAKE_EVENTS"] = f"s3://{name}/{EVENTS_PREFIX}"

@@ -194,7 +194,12 @@ def test_definitions_load_with_their_sensors_and_schedule(ui: UI) -> None:
     assert location["loadStatus"] == "LOADED"
     assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
     (repository,) = found["repositoriesOrError"]["nodes"]
-    assert {sensor["name"] for sensor in repository["sensors"]} == {"new_objects", "late_rows", "published_marts"}
+    assert {sensor["name"] for sensor in repository["sensors"]} == {
+        "new_objects",
+        "late_rows",
+        "published_marts",
+        "dead_runs",
+    }
     assert {schedule["name"] for schedule in repository["schedules"]} == {"build_yesterday"}
     assert {"daily_build", "restate", "publish", "pipeline"} <= {job["name"] for job in repository["jobs"]}
 

@@ -7,6 +7,11 @@
     {% endif %}
     {% set needed = lake_inputs() %}
     {% do check_selection(needed) %}
+    {% if needed.lake_tables and flags.WHICH in ('build', 'run') %}
+      {# Marts are made from the days around them and from the whole history: two runs at once would each miss what the
+         other publishes. Before anything of the lake is looked at. #}
+      {% do lake_call('lake_lock', ['marts']) %}
+    {% endif %}
     {% do run_query('create schema if not exists audit') %}
     {% do run_query('create or replace table audit.absent_days (source varchar, day varchar)') %}
     {% do run_query('create or replace table audit.listings (prefix varchar, keys varchar[])') %}
