@@ -28,7 +28,7 @@ COMPOSE, KUBERNETES = DEPLOY / "compose", DEPLOY / "kubernetes"
 READER = ROOT / "tests" / "compose"
 CACHE = ROOT / ".cache" / "compose"
 BUILD_SECONDS = 300  # some ten on two quiet cores
-SCHEMAS = ("1.33", "1.37")  # of clusters in use: the oldest that kubernetes-validate has no warnings for, the newest
+SCHEMAS = ("1.33", "1.37")  # of clusters in use
 SECRET = re.compile(r"PASSWORD|SECRET|HASH_KEY|ACCESS_KEY|MONGODB_URL|ADMIN_URL|TOKEN")
 
 
@@ -148,6 +148,8 @@ def test_no_service_has_the_engine_or_the_machine() -> None:
     for name, service in SERVICES.items():
         if "build" in service:
             assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
+            written = [place.partition(":")[0] for place in service["tmpfs"]]
+            assert written == ["/tmp", "/opt/dagster/home"], name  # Dagster makes folders in its home
 
 
 def test_ports_are_on_loopback() -> None:
@@ -319,7 +321,7 @@ def test_what_manifests_refer_to_is_there() -> None:
 def test_dagster_understands_its_settings(folder: Path) -> None:
     understood, _ = dagster_instance_config(str(folder))
     assert understood["telemetry"] == {"enabled": False}
-    assert understood["concurrency"]["runs"]["max_concurrent_runs"] == 1
+    assert understood["concurrency"]["runs"]["max_concurrent_runs"] == 2
     retried = understood["run_retries"]
     assert (retried["enabled"], retried["retry_on_asset_or_op_failure"]) == (True, False)
 
