@@ -34,6 +34,7 @@ class Plugin(BasePlugin):
         self._lake: Lake | None = None
         self._stage: str | None = None
         self._scratch: str | None = None
+        self._has_reported = False
         self._at_exit = ExitStack()
         atexit.register(self._at_exit.close)
 
@@ -52,7 +53,7 @@ class Plugin(BasePlugin):
             self.lake_reference: (["VARCHAR", "VARCHAR"], "VARCHAR"),
             self.lake_lock: (["VARCHAR"], "BOOLEAN"),
             self.lake_stage: ([], "VARCHAR"),
-            self.lake_publish: (["VARCHAR", "VARCHAR"], "BIGINT"),
+            self.lake_publish: (["VARCHAR", "VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_delete: (["VARCHAR"], "BOOLEAN"),
             self.lake_report: (["VARCHAR", "VARCHAR"], "BOOLEAN"),
@@ -148,9 +149,12 @@ class Plugin(BasePlugin):
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
-    def lake_publish(self, staged: str, key: str) -> int:
-        """Puts a finished file in place of a key; gives its bytes."""
-        return self.lake.put(Path(staged), key)
+    def lake_publish(self, staged: str, key: str, settled: str) -> int:
+        """Puts a finished file in place of a key, and deletes what it settles, if anything; gives its bytes."""
+        size = self.lake.put(Path(staged), key)
+        if settled:
+            self.lake.delete(settled)
+        return size
 
     def lake_put_text(self, text: str, key: str) -> int:
         return self.lake.put_text(text, key)
@@ -159,13 +163,13 @@ class Plugin(BasePlugin):
         self.lake.delete(prefix)
         return True
 
-    def lake_report(self, text: str, default_path: str) -> bool:
-        """Writes the report of the run, for whoever started it; the file is whole at any moment."""
+    def lake_report(self, entries: str, default_path: str) -> bool:
+        """Adds entries, a JSON list, to the report of the run, for whoever started it: a JSON object a line."""
         path = Path(_setting("PUBLISH_REPORT") or default_path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
+        with path.open("a" if self._has_reported else "w", encoding="utf-8") as report:
+            report.writelines(json.dumps(entry) + "\n" for entry in json.loads(entries))
+        self._has_reported = True
         return True
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import ipaddress
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -72,17 +76,62 @@ class MailServer:
     mails: list[str] = field(default_factory=list)
 
 
+def certificate(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 with its key, which nobody trusts by itself."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
+    return path
+
+
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
+def mail_server(pem: Path | None = None, from_the_start: bool = False) -> Iterator[MailServer]:
+    """With a certificate it offers STARTTLS, or talks TLS from the start."""
     state = MailServer()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if pem:
+        context.load_cert_chain(pem)
 
     class Handler(socketserver.StreamRequestHandler):
+        def secure(self) -> None:
+            self.connection = context.wrap_socket(self.connection, server_side=True)
+            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+
         def handle(self) -> None:
+            with suppress(OSError):  # the other side may not trust the certificate
+                self.talk()
+
+        def talk(self) -> None:
+            if from_the_start:
+                self.secure()
             self.say("220 test")
             while line := self.rfile.readline().decode().strip():
                 verb = line.split(" ")[0].upper()
                 if verb == "EHLO":
-                    self.say("250-test\r\n250 AUTH PLAIN")
+                    is_plain = not isinstance(self.connection, ssl.SSLSocket)
+                    self.say("250-test\r\n" + ("250-STARTTLS\r\n" if pem and is_plain else "") + "250 AUTH PLAIN")
+                elif verb == "STARTTLS":
+                    self.say("220 go on")
+                    self.secure()
                 elif verb == "AUTH":
                     state.logins.append(line)
                     self.say("235 welcome")

@@ -195,5 +195,5 @@ def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Map
 def _report_test(
     context: dg.AssetExecutionContext, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any], message: str
 ) -> None:
-    figures = {"failures": test["failures"] or 0, "status": test["status"], "seconds": round(test["execution_time"], 3)}
+    figures = {"failures": test["failures"] or 0, "status": test["status"], "seconds": round(test["seconds"], 3)}
     report_check(context, spec.key, day, test["status"] in ("pass", "success"), spec.blocking, message, figures)

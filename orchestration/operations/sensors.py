@@ -37,7 +37,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-SECONDS_OF_SILENCE = 60  # of a run that has started; it holds its lock but for the moments between steps
+SECONDS_OF_SILENCE = 30  # of a run that has started; it holds its lock but for the moments between steps
 # Where a whole machine dies, nobody is left to say that its runs have failed. No day takes this long.
 SILENT_RUNS_ARE_DEAD_AFTER = dt.timedelta(hours=12)
 FINGERPRINT_TAG = "clicklake/objects"
@@ -201,6 +201,7 @@ def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
 
 @dg.sensor(
     minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,  # it starts nothing by itself
     description="Fails runs whose process has died without a word, so that Dagster starts them again.",
 )
 def dead_runs(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SkipReason:

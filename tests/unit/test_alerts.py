@@ -22,7 +22,7 @@ from orchestration.alerts.outbox import STATE_KEY, note, read_state
 from orchestration.alerts.receivers import DeliveryError, receivers_of
 from orchestration.operations.alerts import Sent, open_alerts, send_alerts
 from orchestration.settings import Settings, load_settings
-from tests.alert_fixtures import HttpReceiver, MailServer, http_receiver, mail_server
+from tests.alert_fixtures import HttpReceiver, MailServer, certificate, http_receiver, mail_server
 
 NOW = dt.datetime(2026, 2, 18, 9, tzinfo=dt.UTC)  # a Wednesday; the day before is closed
 CLOSED = dt.date(2026, 2, 17)
@@ -380,6 +380,23 @@ def test_a_password_is_not_sent_without_tls_beyond_this_machine(place: Place) ->
     with pytest.raises(DeliveryError, match="offers no TLS") as raised:
         receiver._log_in(None, is_private=False)  # type: ignore[arg-type]
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(("scheme", "from_the_start"), [("smtp", False), ("smtps", True)])
+def test_mail_goes_over_tls_to_a_server_that_is_trusted(
+    place: Place, instance: dg.DagsterInstance, scheme: str, from_the_start: bool
+) -> None:
+    pem = certificate(place.folder)
+    place.set("alert_email_to", "on-duty@example.com")
+    place.set("alert_email_from", "clicklake@example.com")
+    place.refuse("daily_aggregates", "2026-02-10")
+    with mail_server(pem, from_the_start) as server:
+        place.set("smtp_url", f"{scheme}://user:{SECRET}@127.0.0.1:{server.port}")
+        assert send(place, instance).failed == {"email": "the mail could not be sent (SSLCertVerificationError)"}
+        assert server.logins == server.mails == []
+        place.patch.setenv("SSL_CERT_FILE", str(pem))
+        assert send(place, instance).failed == {}
+        assert len(server.logins) == len(server.mails) == 1
 
 
 def test_sixty_bad_days_are_one_message(place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver) -> None:

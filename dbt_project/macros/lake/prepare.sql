@@ -3,7 +3,7 @@
 {% macro prepare_lake() %}
   {% if execute %}
     {% if flags.WHICH in ('build', 'run') %}
-      {% do write_report([]) %}
+      {% do report([]) %}
     {% endif %}
     {% set needed = lake_inputs() %}
     {% do check_selection(needed) %}
@@ -13,9 +13,6 @@
       {% do lake_call('lake_lock', ['marts']) %}
     {% endif %}
     {% do run_query('create schema if not exists audit') %}
-    {% do run_query('create or replace table audit.absent_days (source varchar, day varchar)') %}
-    {% do run_query('create or replace table audit.listings (prefix varchar, keys varchar[])') %}
-    {% do run_query('create or replace table audit.built_days (model varchar, days varchar)') %}
     {% for id in needed.sources %}
       {% do register_source(graph.sources[id]) %}
     {% endfor %}
@@ -111,9 +108,11 @@
 
 {% macro note_absent_days(source_node) %}
   {# Such a day must not replace a published one by an empty one. #}
+  {% set days = [] %}
   {% for day in window_days() if not has_own_file(source_node, day) %}
-    {% do run_query("insert into audit.absent_days values ('" ~ source_node.unique_id ~ "', '" ~ day ~ "')") %}
+    {% do days.append(day) %}
   {% endfor %}
+  {% do run_state('absent_days').update({source_node.unique_id: days}) %}
 {% endmacro %}
 
 {% macro has_own_file(source_node, day) %}
