@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,11 +31,16 @@ run_retries: # of runs whose process died, not of days that were refused
   enabled: true
   max_retries: 2
   retry_on_asset_or_op_failure: false
+event_log_storage: # as Dagster's own, the same files, with less waiting
+  module: orchestration.event_log
+  class: EventLogStorage
+  config:
+    base_dir: "{home}/history/runs"
 retention:
   schedule:
     purge_after_days: 90
   sensor:
-    purge_after_days: {skipped: 7, failure: 30, success: 90}
+    purge_after_days: {{skipped: 7, failure: 30, success: 90}}
 """
 
 
@@ -49,7 +55,7 @@ def dagster_home(default: Path) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text(DAGSTER_YAML)
+            (home / "dagster.yaml").write_text(DAGSTER_YAML.format(home=json.dumps(str(home))[1:-1]))
     except OSError as error:
         raise SettingsError(f"DAGSTER_HOME: {home} cannot be written ({error.strerror}). Name a folder") from error
     return home

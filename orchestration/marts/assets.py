@@ -11,6 +11,7 @@ from dagster_dbt.asset_specs import build_dbt_asset_specs
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import is_published
 from orchestration import progress
+from orchestration.event_log import at_once
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
 from orchestration.partition_events import (
@@ -133,7 +134,8 @@ def build_dbt_models() -> dg.AssetsDefinition:
                     if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
                     result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
-        _report(context, result, checks)
+        with at_once(context.instance):
+            _report(context, result, checks)
         above = refusals(context.instance, context.run_id) if is_last(context) else {}
         yield from finish(context, above | bad | result.refused())
 

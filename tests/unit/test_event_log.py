@@ -1,0 +1,87 @@
+"""Dagster's events in the storage that writes them with less waiting: the same events, in the same files."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.cli.home import dagster_home
+from orchestration.event_log import EventLogStorage, at_once
+
+DAYS = dg.DailyPartitionsDefinition("2026-01-01", "2026-01-11")
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def table(context: dg.AssetExecutionContext) -> None:
+    with at_once(context.instance):
+        for day in context.partition_keys:
+            context.log_event(dg.AssetMaterialization("other", partition=day, metadata={"rows": len(day)}))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / 'a "home"'))
+    return dagster_home(tmp_path)
+
+
+@pytest.fixture
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(home)) as made:
+        assert isinstance(made.event_log_storage, EventLogStorage)
+        yield made
+
+
+def _run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-10"}
+    return (
+        dg.Definitions([table]).resolve_implicit_global_asset_job_def().execute_in_process(instance=instance, tags=tags)
+    )
+
+
+def _days(instance: dg.DagsterInstance, name: str) -> set[str]:
+    return set(instance.get_materialized_partitions(dg.AssetKey(name)))
+
+
+def test_events_are_those_of_dagster_s_own_storage(instance: dg.DagsterInstance, home: Path) -> None:
+    ran = _run(instance)
+    with dg.DagsterInstance.ephemeral() as own:
+        expected = _run(own)
+        kinds = [entry.dagster_event_type for entry in own.all_logs(expected.run_id)]
+    assert [entry.dagster_event_type for entry in instance.all_logs(ran.run_id)] == kinds
+    assert _days(instance, "other") == _days(instance, "table") == set(DAYS.get_partition_keys())
+
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(home)) as plain:  # the files are Dagster's
+        assert not isinstance(plain.event_log_storage, EventLogStorage)
+        assert len(plain.all_logs(ran.run_id)) == len(kinds)
+        assert _days(plain, "other") == set(DAYS.get_partition_keys())
+
+
+def test_what_an_error_ends_is_stored_as_far_as_it_came(instance: dg.DagsterInstance) -> None:
+    def report(day: str) -> None:
+        instance.report_runless_asset_event(dg.AssetMaterialization("other", partition=day))
+
+    with pytest.raises(ValueError, match="of the work"), at_once(instance):  # noqa: PT012
+        report("2026-01-01")
+        assert _days(instance, "other") == {"2026-01-01"}  # seen within
+        with at_once(instance):
+            report("2026-01-02")
+        raise ValueError("of the work")
+    assert _days(instance, "other") == {"2026-01-01", "2026-01-02"}
+
+
+def test_threads_wait_for_one_another(instance: dg.DagsterInstance) -> None:
+    def report(first: int) -> None:
+        for day in range(first, first + 5):
+            with at_once(instance):
+                event = dg.AssetMaterialization("other", partition=f"2026-01-{day:02}")
+                instance.report_runless_asset_event(event)
+
+    threads = [threading.Thread(target=report, args=[first]) for first in (1, 6, 11, 16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(_days(instance, "other")) == 20
