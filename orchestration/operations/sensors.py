@@ -17,10 +17,11 @@ from ingest.datasets import DATASETS
 from ingest.day import is_published
 from ingest.errors import ClicklakeError
 from ingest.lake import Lake
+from ingest.ledger import Version, is_judged, version_of
 from ingest.source import Source
 from orchestration.operations.jobs import daily_build, publish, restate
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.operations.status import Version, is_judged, objects_by_day, version_of
+from orchestration.operations.status import objects_by_day
 from orchestration.partitions import daily, days_between
 from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
