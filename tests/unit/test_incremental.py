@@ -68,17 +68,20 @@ def contents(lake: Lake, dataset: Dataset, site: str | None) -> dict[str, Any]:
 
 def write_log(folder: Path, chance: random.Random, number: int) -> None:
     hour = chance.randrange(24)
-    rows = [
-        line(
-            id=chance.choice(["-", f"own-{number}-{n}", f"own-{number}-{n}", f"shared-{chance.randrange(SHARED)}"]),
-            date=chance.choice([DAY] * 6 + [BEFORE, AFTER]),
-            # A shared id has one time, as a request has; now and then another, as a fault may have.
-            time=f"{hour if chance.random() < 0.9 else 0:02}:{n:02}:00",
-            path=chance.choice(["/c", "/pxl.png", "/index.html"]),
-            status=chance.choice(["200", "302", "404"]),
+    rows = []
+    for n in range(chance.randrange(12)):
+        values = {"id": chance.choice(["-", f"{number}-{n}", f"{number}-{n}"]), "time": f"{hour:02}:{n:02}:00"}
+        if chance.random() < SHARE:  # a request has one time
+            shared = chance.randrange(SHARED)
+            values = {"id": f"shared-{shared}", "time": f"{shared:02}:00:00"}
+        rows.append(
+            line(
+                date=chance.choice([DAY] * 6 + [BEFORE, AFTER]),
+                path=chance.choice(["/c", "/pxl.png", "/index.html"]),
+                status=chance.choice(["200", "302", "404"]),
+                **values,
+            )
         )
-        for n in range(chance.randrange(12))
-    ]
     rows += [b"broken"] * chance.randrange(3)
     names = chance.choice([None, None, ("date", "time", "cs-uri-stem", "sc-status", "x-new-field")])
     body = log(rows) if names is None else log([line(names) for _ in rows], names)
@@ -89,13 +92,14 @@ def write_events(folder: Path, chance: random.Random, number: int) -> None:
     hour = chance.randrange(24)
     rows: list[bytes] = []
     for n in range(chance.randrange(12)):
-        shared = chance.random() < 0.3
-        name = f"evt_{chance.randrange(SHARED)}" if shared else f"evt_{number}-{n}"
-        day = chance.choice([DAY] * 6 + [BEFORE])
+        day, name, time = chance.choice([DAY] * 6 + [BEFORE]), f"evt_{number}-{n}", f"{hour:02}:{n:02}:00Z"
+        if chance.random() < SHARE:
+            shared = chance.randrange(SHARED)
+            name, time = f"evt_{shared}", f"{shared:02}:00:00Z"
         event = {
             "event_id": name, "event_type": "page_view", "visitor_id": f"visitor_{chance.randrange(3)}",
             "session_id": "sess_1", "page_url": "https://example.com/", "event_data": {"n": n},
-            "timestamp": f"{day}T{hour if shared else 0:02}:{n:02}:00Z",
+            "timestamp": f"{day}T{time}",
         }  # fmt: skip
         rows.append(event_lines.line(event))
     rows += [b"{"] * chance.randrange(3)
@@ -105,7 +109,7 @@ def write_events(folder: Path, chance: random.Random, number: int) -> None:
     (below / f"events-{DAY}-{hour:02}-{number}.jsonl").write_bytes(b"\n".join(rows))
 
 
-SHARED = 30
+SHARED, SHARE = 8, 0.1  # ids that several objects may have, and how many rows have one
 DATASETS = pytest.mark.parametrize(
     ("dataset", "write"), [(ACCESS_LOGS, write_log), (EVENTS, write_events)], ids=["logs", "events"]
 )
