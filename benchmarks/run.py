@@ -57,7 +57,7 @@ RANGE_DAYS = 30
 HOURLY_LINES, HOURLY_FILES = 1_000_000, 240
 NEW_OBJECTS = (1, 10, 60)
 WHOLE, NOTHING_NEW = "whole reading", "nothing new"
-HOURLY_TARGETS = {WHOLE: 5}
+HOURLY_TARGETS: dict[str, float] = {WHOLE: 5}
 PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "hourly", "overhead", "memory")
 
 

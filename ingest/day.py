@@ -17,7 +17,7 @@ from ingest.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
 from ingest.enrich import Geo
 from ingest.joined_files import NotJoinableError
 from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key, quarantine_prefix, raw_key, rejects_key
-from ingest.ledger import is_judged
+from ingest.ledger import version_of, versions_taken
 from ingest.source import Source, SourceObject
 from ingest.stage import Progress, StagedDay, stage_day
 from ingest.standing import ReadWholeError, StandingPartition
@@ -48,8 +48,8 @@ class IngestOptions:
 class DayResult:
     """What became of one partition.
 
-    reading: `nothing` where its objects are those that it was published or refused with; then nothing was judged
-        or written, and there are no figures.
+    reading: `nothing` where its objects are those that it was published with; then nothing was judged or written, and
+        there are the figures of the ledger alone.
     objects_read: of the objects those that were read.
     why_whole: why a reading of the new objects alone was asked for and not possible.
     unchanged: event dates that this source day has rows of, but no new ones.
@@ -118,8 +118,8 @@ def ingest_day(
     partition = Partition(dataset, day, site)
     found = sorted(objects if objects is not None else _objects_of(source, partition))
     listed = time.monotonic()
-    if incremental and is_judged(lake, dataset, day, found):
-        return _nothing_new(partition, len(found), listed - started)
+    if incremental and versions_taken(lake, partition) == set(map(version_of, found)):
+        return _nothing_new(lake, partition, listed - started)
     with lake.staging() as folder:
         staged, why_whole = _stage(lake, source, found, partition, options, raw_files, progress, incremental, folder)
         read = time.monotonic()
@@ -147,8 +147,14 @@ def ingest_day(
     )
 
 
-def _nothing_new(partition: Partition, objects: int, seconds: float) -> DayResult:
-    return DayResult(partition, False, [], objects, 0, 0, 0, 0, {}, {}, 0, {"list": seconds}, reading="nothing")
+def _nothing_new(lake: Lake, partition: Partition, seconds: float) -> DayResult:
+    ledger = lake.read_table(ledger_key(partition.dataset.name, partition.day, partition.site))
+    read, kept, rejected, duplicate = (
+        sum(ledger.column(f"rows_{name}").to_pylist()) for name in ("read", "kept", "rejected", "duplicate")
+    )
+    return DayResult(
+        partition, True, [], len(ledger), read, kept, rejected, duplicate, {}, {}, 0, {"list": seconds}, "nothing"
+    )
 
 
 def _stage(

@@ -70,16 +70,9 @@ def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ())
         sites: take in the events of these sites alone; of all without any.
     """
     result = PipelineResult(days)
-    started = time.monotonic()
-    with step("Loading Dagster and dbt"), _quiet():
-        from orchestration.marts.project import prepare
+    defs = _loaded(result)
+    from orchestration.partitions import consecutive
 
-        prepare()
-        from orchestration.definitions import build_defs
-        from orchestration.partitions import consecutive
-
-        defs = build_defs()
-    result.seconds["load"] = time.monotonic() - started
     with _instance() as instance, _quiet():
         _run(defs, "pipeline" if publishes else "daily_build", instance, days, result, sites)
         late = _late_days(result)
@@ -90,6 +83,28 @@ def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ())
     return result
 
 
+def refresh_days(days: list[str], publishes: bool = True) -> PipelineResult:
+    """Takes in what is new of consecutive days. Other days that it brings rows for wait for a whole run."""
+    result = PipelineResult(days)
+    defs = _loaded(result)
+    with _instance() as instance, _quiet():
+        _run(defs, "refresh", instance, days, result, but=() if publishes else ("performance_entries",))
+    return result
+
+
+def _loaded(result: PipelineResult) -> dg.Definitions:
+    started = time.monotonic()
+    with step("Loading Dagster and dbt"), _quiet():
+        from orchestration.marts.project import prepare
+
+        prepare()
+        from orchestration.definitions import build_defs
+
+        defs = build_defs()
+    result.seconds["load"] = time.monotonic() - started
+    return defs
+
+
 def _run(
     defs: dg.Definitions,
     job: str,
@@ -97,18 +112,24 @@ def _run(
     days: list[str],
     result: PipelineResult,
     sites: Sequence[str] = (),
+    but: Sequence[str] = (),
 ) -> None:
     from orchestration import progress
     from orchestration.partitions import range_tags
 
-    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    definition = defs.resolve_job_def(job)
+    # What the job itself is configured with would be lost behind this.
+    config: dict[str, Any] = {**definition.run_config} if definition.run_config else {}
+    config["loggers"] = {"console": {"config": {"log_level": "CRITICAL"}}}
     if sites:
         config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
+    chosen = set(definition.asset_layer.executable_asset_keys) - {dg.AssetKey(name) for name in but} if but else None
     token = progress.drawer.set(bar)
     try:
         with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
-            ran = defs.resolve_job_def(job).execute_in_process(
+            ran = definition.execute_in_process(
                 instance=instance,
+                asset_selection=list(chosen) if chosen else None,
                 tags=range_tags(days),
                 raise_on_error=False,
                 run_config=config,

@@ -19,7 +19,8 @@ from ingest.errors import ClicklakeError
 from ingest.lake import Lake
 from ingest.ledger import Version, is_judged, version_of
 from ingest.source import Source
-from orchestration.operations.jobs import daily_build, publish, restate
+from orchestration.operations.jobs import daily_build, publish, refresh, restate
+from orchestration.operations.runs import days_of_run, is_running
 from orchestration.operations.schedules import BUILD_HOUR
 from orchestration.operations.status import objects_by_day
 from orchestration.partitions import daily, days_between
@@ -29,15 +30,6 @@ from orchestration.resources import Lakehouse
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
 EVENTS_AT_ONCE = 500
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-# Where a whole machine dies, nobody is left to say that its runs have failed. No day takes this long.
-SILENT_RUNS_ARE_DEAD_AFTER = dt.timedelta(hours=12)
 FINGERPRINT_TAG = "clicklake/objects"
 
 
@@ -70,7 +62,7 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
 
 def _request(context: dg.SensorEvaluationContext, day: str, objects: str) -> dg.RunRequest | None:
     """Content and attempt make the run key: news is asked for again, and a run that died is tried again."""
-    if _is_running(context.instance, day):
+    if is_running(context.instance, day):
         return None
     tags = {FINGERPRINT_TAG: objects}
     attempts = context.instance.get_runs_count(dg.RunsFilter(tags=tags | {"dagster/partition": day}))
@@ -78,13 +70,6 @@ def _request(context: dg.SensorEvaluationContext, day: str, objects: str) -> dg.
         context.log.error(f"{day}: {attempts} runs have died on these objects. See docs/operations.md")
         return None
     return dg.RunRequest(run_key=f"{day}:{objects}:{attempts}", partition_key=day, tags=tags)
-
-
-def _is_running(instance: dg.DagsterInstance, day: str) -> bool:
-    """Whether a run over this day waits or works, which may be about to take the news."""
-    since = dt.datetime.now(dt.UTC) - SILENT_RUNS_ARE_DEAD_AFTER
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since))
-    return any(day in _days_of_run(run) for run in unfinished)
 
 
 def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> dict[str, str]:
@@ -115,7 +100,9 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
         if event is None:
             continue
         run = context.instance.get_run_by_id(record.run_id)
-        in_run = _days_of_run(run) if run else set()
+        in_run = days_of_run(run) if run else set()
+        if run is not None and run.job_name == refresh.name:
+            continue  # today's numbers are worth a refresh; what it brought other days waits for the morning's run
         touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
         for day in cast(list[str], touched.value if touched else []):
             if day not in in_run and daily.has_partition_key(day) and is_published(lake, day, DATASETS[dataset]):
@@ -176,17 +163,9 @@ def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list
     return list(found.records)
 
 
-def _days_of_run(run: dg.DagsterRun) -> set[str]:
-    first = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition")
-    last = run.tags.get("dagster/asset_partition_range_end") or first
-    if not first or not last:
-        return set()
-    return set(days_between(dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
-
-
 def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
     """The assets of a run of a whole job, which names no selection."""
-    return set(PUBLISHED_BY.values()) if run.job_name in ("pipeline", "restate_and_publish") else set()
+    return set(PUBLISHED_BY.values()) if run.job_name in ("pipeline", "restate_and_publish", refresh.name) else set()
 
 
 SENSORS = [new_objects, late_rows, published_marts]

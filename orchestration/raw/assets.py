@@ -12,6 +12,7 @@ from ingest.audit import checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, ingest_day
 from ingest.lake import Lake, LakeFile
+from ingest.ledger import is_judged
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
@@ -36,7 +37,15 @@ OWNERS = ["team:data-platform"]
 NEVER_BLOCKS = {"objects_whole", "volume"}
 
 
-class Sites(dg.Config):
+class Reading(dg.Config):
+    """How a day is read."""
+
+    incremental: bool = Field(
+        default=False, description="Read the objects alone that are new, and add them to what is published"
+    )
+
+
+class Sites(Reading):
     """Which sites of a day to take in; all without any."""
 
     sites: list[str] = Field(default=[])
@@ -79,8 +88,10 @@ def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...])
         ACCESS_LOG_COLUMNS,
     )
 )
-def raw_access_logs(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    yield from _ingest(context, lakehouse, ACCESS_LOGS)
+def raw_access_logs(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Reading
+) -> Iterator[dg.Output[None]]:
+    yield from _ingest(context, lakehouse, ACCESS_LOGS, incremental=config.incremental)
 
 
 @dg.multi_asset(
@@ -94,7 +105,7 @@ def raw_access_logs(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> 
     )
 )
 def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
-    yield from _ingest(context, lakehouse, EVENTS, config.sites)
+    yield from _ingest(context, lakehouse, EVENTS, config.sites, config.incremental)
 
 
 @dataclass(frozen=True)
@@ -107,10 +118,15 @@ class _Work:
     dataset: Dataset
     objects: list[SourceObject]
     raw_files: list[LakeFile]
+    incremental: bool
 
 
 def _ingest(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, dataset: Dataset, sites: Sequence[str] = ()
+    context: dg.AssetExecutionContext,
+    lakehouse: Lakehouse,
+    dataset: Dataset,
+    sites: Sequence[str] = (),
+    incremental: bool = False,
 ) -> Iterator[dg.Output[None]]:
     days = days_of(context)
     bad: dict[str, str] = {}
@@ -124,9 +140,12 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             objects = [item for item in source.objects(days) if not sites or item.site in sites]
-            work = _Work(settings, lake, source, dataset, objects, lake.files(f"raw/{dataset.name}"))
+            work = _Work(settings, lake, source, dataset, objects, lake.files(f"raw/{dataset.name}"), incremental)
             for day in days:
                 results = _ingest_day(context, work, day)
+                if not results:
+                    context.log.info(f"{dataset.name} {day}: nothing new")
+                    continue
                 _report(context, RAW_ASSETS[dataset.name], day, results)
                 refused = [_refusal(result) for result in results if not result.published]
                 if refused:
@@ -136,8 +155,10 @@ def _ingest(
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
-    """Ingests a day, each site on its own where the dataset has sites."""
+    """Ingests a day, each site on its own where there are sites. Nothing where only news is wanted, and none is."""
     of_day = [item for item in work.objects if item.day == day]
+    if work.incremental and is_judged(work.lake, work.dataset, day, of_day):
+        return []
     sites: list[str | None] = [None]
     if work.dataset.by_site and of_day:
         sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
@@ -148,8 +169,11 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> lis
         with progress.task(context, name, len(objects)) as advance:
             options = work.settings.ingest_options()
             results.append(
-                ingest_day(work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site)
-            )
+                ingest_day(
+                    work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site,
+                    work.incremental,
+                )
+            )  # fmt: skip
     return results
 
 
@@ -158,13 +182,13 @@ def _refusal(result: DayResult) -> str:
 
 
 def _report(context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
-    published = [result for result in results if result.published]
-    if published:
+    judged = [result for result in results if result.reading != "nothing"]
+    if any(result.published for result in judged):
         report_materialized(context, key, day, _metadata(results))
-    for result in results:
+    for result in judged:
         if not result.published:
             context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
-    _report_verdicts(context, key, day, results)
+    _report_verdicts(context, key, day, judged)
 
 
 def _report_verdicts(
@@ -184,7 +208,10 @@ def _report_verdicts(
 
 
 def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
-    """Figures of what was published, and, of several sites, each site's rows."""
+    """Figures of what was published, and, of several sites, each site's rows.
+
+    Where sites without news were left as they are, reasons and event dates are those of the others.
+    """
     good = [result for result in results if result.published]
     reasons, by_date = Counter[str](), Counter[str]()
     for result in good:
@@ -199,11 +226,14 @@ def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
         "rows_duplicate": sum(result.rows_duplicate for result in good),
         "rejects_by_reason": dg.MetadataValue.json(dict(reasons)),
         "objects": sum(result.objects for result in good),
+        "objects_read": sum(result.objects_read for result in results),
         "bytes": sum(result.bytes_written for result in good),
         "seconds": round(sum(sum(result.seconds.values()) for result in results), 3),
         "rows_by_event_date": dg.MetadataValue.json(dict(by_date)),
         "touched_days": dg.MetadataValue.json(sorted({day for result in good for day in result.touched_days})),
     }
+    if why_whole := "; ".join(sorted({result.why_whole for result in results if result.why_whole})):
+        metadata["read_whole_since"] = why_whole
     if results[0].partition.site:
         metadata["rows_by_site"] = dg.MetadataValue.json({str(each.partition.site): each.rows_kept for each in good})
         metadata["refused_sites"] = dg.MetadataValue.json(
