@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,11 +74,12 @@ def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ())
     from orchestration.partitions import consecutive
 
     with _instance() as instance, _quiet():
-        _run(defs, "pipeline" if publishes else "daily_build", instance, days, result, sites)
+        chosen = {"ops": {"raw_events": {"config": {"sites": list(sites)}}}} if sites else {}
+        _run(defs, "pipeline" if publishes else "daily_build", instance, days, result, chosen)
         late = _late_days(result)
         for window in consecutive(late):
             notes.print(f"Late rows for {', '.join(window)}: building these marts again", highlight=False)
-            _run(defs, "restate_and_publish" if publishes else "restate", instance, window, result)
+            _run(defs, "restate_and_publish" if publishes else "restate", instance, window, result, {})
         result.restated = late
     return result
 
@@ -87,8 +88,10 @@ def refresh_days(days: list[str], publishes: bool = True) -> PipelineResult:
     """Takes in what is new of consecutive days. Other days that it brings rows for wait for a whole run."""
     result = PipelineResult(days)
     defs = _loaded(result)
+    from orchestration.operations.jobs import INCREMENTAL
+
     with _instance() as instance, _quiet():
-        _run(defs, "refresh", instance, days, result, but=() if publishes else ("performance_entries",))
+        _run(defs, "refresh", instance, days, result, INCREMENTAL, () if publishes else ("performance_entries",))
     return result
 
 
@@ -111,18 +114,14 @@ def _run(
     instance: dg.DagsterInstance,
     days: list[str],
     result: PipelineResult,
-    sites: Sequence[str] = (),
+    config: Mapping[str, Any],
     but: Sequence[str] = (),
 ) -> None:
     from orchestration import progress
     from orchestration.partitions import range_tags
 
+    config = {**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     definition = defs.resolve_job_def(job)
-    # What the job itself is configured with would be lost behind this.
-    config: dict[str, Any] = {**definition.run_config} if definition.run_config else {}
-    config["loggers"] = {"console": {"config": {"log_level": "CRITICAL"}}}
-    if sites:
-        config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
     chosen = set(definition.asset_layer.executable_asset_keys) - {dg.AssetKey(name) for name in but} if but else None
     token = progress.drawer.set(bar)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ingest.errors import ClicklakeError
-from orchestration.operations.jobs import daily_build, refresh
+from orchestration.operations.jobs import INCREMENTAL, daily_build, refresh
 from orchestration.operations.refresh import days_behind, days_to_look_at, news
 from orchestration.operations.runs import is_running
 from orchestration.resources import Lakehouse
@@ -49,7 +49,7 @@ def refresh_today(
     if not days:
         yield dg.SkipReason(f"{', '.join(looked_at)}: nothing new")
     for day in sorted(days):
-        yield dg.RunRequest(run_key=f"refresh:{day}:{now:%Y-%m-%dT%H:%M}", partition_key=day)
+        yield dg.RunRequest(run_key=f"refresh:{day}:{now:%Y-%m-%dT%H:%M}", partition_key=day, run_config=INCREMENTAL)
 
 
 SCHEDULES = [build_yesterday, refresh_today]

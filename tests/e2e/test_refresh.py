@@ -53,7 +53,7 @@ def test_new_objects_reach_the_dashboard_and_old_ones_are_not_read_again(
     second = environment.command("refresh", "--day", ONE)
     assert second.returncode == 0, second.stderr
     assert re.search(rf"{ONE} │ access_logs │ - .* {len(objects) - half} │ +0 ", second.stdout)
-    assert re.search(rf"{ONE} │ raw_access_logs │ +{len(objects)} │ +{len(objects) - half} │ - ", second.stdout)
+    assert re.search(rf"{ONE} │ raw_access_logs │ +{len(objects)} │ +{len(objects) - half} │ - ", second.stdout), second.stdout
     entries = environment.entries()
     assert sum(entry["metrics"]["impressions"] for entry in entries) > early
     before, documents = environment.contents(), environment.documents()
