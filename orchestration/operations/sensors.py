@@ -101,9 +101,10 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
             continue
         run = context.instance.get_run_by_id(record.run_id)
         in_run = days_of_run(run) if run else set()
-        if run is not None and run.job_name == refresh.name:
-            continue  # today's numbers are worth a refresh; what it brought other days waits for the morning's run
-        touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
+        # What a refresh brings other days waits for the next morning's whole run, which names them all.
+        is_refresh = run is not None and run.job_name == refresh.name
+        # None where a person marked the day as materialized.
+        touched = None if is_refresh else event.metadata.get("touched_days")
         for day in cast(list[str], touched.value if touched else []):
             if day not in in_run and daily.has_partition_key(day) and is_published(lake, day, DATASETS[dataset]):
                 yield dg.RunRequest(run_key=f"{day}:{record.storage_id}", partition_key=day)

@@ -195,8 +195,8 @@ def test_definitions_load_with_their_sensors_and_schedule(ui: UI) -> None:
     assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
     (repository,) = found["repositoriesOrError"]["nodes"]
     assert {sensor["name"] for sensor in repository["sensors"]} == {"new_objects", "late_rows", "published_marts"}
-    assert {schedule["name"] for schedule in repository["schedules"]} == {"build_yesterday"}
-    assert {"daily_build", "restate", "publish", "pipeline"} <= {job["name"] for job in repository["jobs"]}
+    assert {schedule["name"] for schedule in repository["schedules"]} == {"build_yesterday", "refresh_today"}
+    assert {"daily_build", "restate", "publish", "pipeline", "refresh"} <= {job["name"] for job in repository["jobs"]}
 
 
 def test_lineage_goes_from_the_logs_through_every_model_to_mongodb(ui: UI) -> None:
