@@ -118,7 +118,7 @@ def ingest_day(
     partition = Partition(dataset, day, site)
     found = sorted(objects if objects is not None else _objects_of(source, partition))
     listed = time.monotonic()
-    if incremental and versions_taken(lake, partition) == set(map(version_of, found)):
+    if incremental and versions_taken(lake, ledger_key(dataset.name, day, site)) == set(map(version_of, found)):
         return _nothing_new(lake, partition, listed - started)
     with lake.staging() as folder:
         staged, why_whole = _stage(lake, source, found, partition, options, raw_files, progress, incremental, folder)

@@ -9,8 +9,8 @@ import click
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import console, notes, step, table
-from orchestration.cli.run import DAY, checked
-from orchestration.operations.refresh import News, days_behind, days_to_look_at, news
+from orchestration.cli.run import DAY, checked_days
+from orchestration.operations.refresh import NewObjects, days_behind, days_to_look_at, news
 from orchestration.settings import load_settings
 
 MAX_LINES_SHOWN = 40
@@ -30,7 +30,7 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
       clicklake refresh
       clicklake refresh --day 2026-01-12
     """
-    days = checked(day.date(), day.date()) if day else days_to_look_at(dt.datetime.now(dt.UTC))
+    days = checked_days(day.date(), day.date()) if day else days_to_look_at(dt.datetime.now(dt.UTC))
     settings = load_settings()
     from orchestration.resources import sources_of
 
@@ -59,7 +59,7 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
     return DONE
 
 
-def _print_news(found: Sequence[News], behind: Sequence[str]) -> None:
+def _print_news(found: Sequence[NewObjects], behind: Sequence[str]) -> None:
     shown = [(each.day, each.dataset, each.site or "-", each.new, each.changed) for each in found[:MAX_LINES_SHOWN]]
     if shown:
         table("Since it was last read", ("day", "dataset", "site", "new objects", "changed or gone"), shown)

@@ -21,6 +21,12 @@ daily_build = dg.define_asset_job(
     description="A source day from its logs and events to the marts. Publishing follows by its own sensor.",
     partitions_def=daily,
 )
+ingest = dg.define_asset_job(
+    "ingest",
+    _raw,
+    description="A source day's logs and events to raw, and no further. Backfills begin with it.",
+    partitions_def=daily,
+)
 restate = dg.define_asset_job(
     "restate",
     _models,
@@ -58,4 +64,4 @@ refresh = dg.define_asset_job(
     config=INCREMENTAL,
 )
 
-JOBS = [daily_build, restate, publish, pipeline, restate_and_publish, refresh]
+JOBS = [daily_build, ingest, restate, publish, pipeline, restate_and_publish, refresh]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.datasets import ACCESS_LOGS, DATASETS, Partition
-from ingest.lake import Lake, quarantine_prefix
+from ingest.lake import Lake, ledger_key, quarantine_prefix
 from ingest.ledger import is_judged, version_of, versions_taken
 from ingest.source import Source, SourceObject
 
@@ -16,7 +16,7 @@ YESTERDAY_UNTIL = 2  # o'clock UTC: its last hours' objects still come
 
 
 @dataclass(frozen=True)
-class News:
+class NewObjects:
     """Objects of a day, of one site where there are sites, that neither its ledger nor a refusal has judged."""
 
     day: str
@@ -33,9 +33,9 @@ def days_to_look_at(now: dt.datetime) -> list[str]:
     return [day.isoformat() for day in days]
 
 
-def news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> list[News]:
+def news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> list[NewObjects]:
     """What has come since these days were last read, by day, dataset and site."""
-    found: list[News] = []
+    found: list[NewObjects] = []
     for name, source in sources.items():
         dataset = DATASETS[name]
         partitions: dict[tuple[str, str | None], list[SourceObject]] = {}
@@ -47,12 +47,12 @@ def news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> list
     return sorted(found, key=lambda each: (each.day, each.dataset, each.site or ""))
 
 
-def _news(lake: Lake, partition: Partition, objects: Sequence[SourceObject]) -> News:
+def _news(lake: Lake, partition: Partition, objects: Sequence[SourceObject]) -> NewObjects:
     listed = set(map(version_of, objects))
-    taken = versions_taken(lake, partition) or set()
+    taken = versions_taken(lake, ledger_key(partition.dataset.name, partition.day, partition.site)) or set()
     names = {key for key, _, _ in taken}
     new = {version for version in listed - taken if version[0] not in names}
-    return News(partition.day, partition.dataset.name, partition.site, len(new), len(taken - listed))
+    return NewObjects(partition.day, partition.dataset.name, partition.site, len(new), len(taken - listed))
 
 
 def days_behind(lake: Lake, days: Sequence[str]) -> list[str]:

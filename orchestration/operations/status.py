@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
 from ingest.lake import Lake, LakeFile
-from ingest.ledger import is_judged
+from ingest.ledger import is_judged, objects_by_day
 from ingest.source import Source, SourceObject
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
@@ -29,13 +29,6 @@ class DayStatus:
     objects: int
     tables: dict[str, str]
     reason: str | None
-
-
-def objects_by_day(listed: Iterable[SourceObject]) -> dict[str, list[SourceObject]]:
-    found: dict[str, list[SourceObject]] = {}
-    for item in listed:
-        found.setdefault(item.day, []).append(item)
-    return found
 
 
 def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, last: dt.date | None) -> list[DayStatus]:
