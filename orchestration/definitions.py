@@ -5,7 +5,10 @@ from typing import Any
 import dagster as dg
 
 from orchestration.marts.assets import build_dbt_models
+from orchestration.observability.logs import loggers
+from orchestration.operations.alerts import ALERT_SENSORS
 from orchestration.operations.jobs import JOBS
+from orchestration.operations.lineage import LINEAGE_SENSORS
 from orchestration.operations.schedules import SCHEDULES
 from orchestration.operations.sensors import SENSORS
 from orchestration.publishing.assets import campaign_entries, performance_entries
@@ -19,8 +22,9 @@ def build_defs(**resources: Any) -> dg.Definitions:
         assets=[raw_access_logs, raw_events, build_dbt_models(), performance_entries, campaign_entries],
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=SENSORS,
+        sensors=[*SENSORS, *ALERT_SENSORS, *LINEAGE_SENSORS],
         resources=default_resources() | resources,
+        loggers=loggers(),
         # Steps share one process: a process for each would cost more than a small day's work.
         executor=dg.in_process_executor,
     )

@@ -6,9 +6,11 @@ at its end, naming the bad ones.
 """
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -20,6 +22,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from ingest.errors import ClicklakeError, TransientError
 from ingest.lake import Lake
+from orchestration.observability.logs import FIGURES
 from orchestration.partitions import daily
 
 # An output with this mark flows on without Dagster adding a materialization for every partition of the range.
@@ -49,7 +52,34 @@ def days_of(context: dg.AssetExecutionContext) -> list[str]:
     """
     if not (context.has_partition_key or context.has_partition_key_range):
         raise dg.Failure("This run names no day. A day's checks run when the day is built: materialize it instead")
+    _steps[_step_of(context)] = _Done()
     return list(context.partition_keys)
+
+
+@dataclass
+class _Done:
+    """What a step has put in place so far."""
+
+    started: float = field(default_factory=time.monotonic)
+    partitions: int = 0
+    rows: int = 0
+
+
+_steps: dict[tuple[str, str], _Done] = {}
+
+
+def _step_of(context: dg.AssetExecutionContext) -> tuple[str, str]:
+    return context.run_id, context.op_execution_context.op.name
+
+
+def _log_end(context: dg.AssetExecutionContext, bad: Mapping[str, str]) -> None:
+    """One line at a step's end: what it put in place, and how long it took."""
+    done = _steps.pop(_step_of(context), None)
+    if done is not None:
+        seconds = round(time.monotonic() - done.started, 3)
+        figures = {"partitions_done": done.partitions, "rows": done.rows, "seconds": seconds, "days_bad": len(bad)}
+        text = f"{done.partitions} partitions with {done.rows} rows put in place, {len(bad)} days bad, {seconds:.1f} s"
+        context.log.info(text, extra={FIGURES: figures})
 
 
 def report_materialized(
@@ -57,6 +87,9 @@ def report_materialized(
 ) -> None:
     """This day's file was replaced."""
     context.log_event(dg.AssetMaterialization(key, partition=day, metadata=dict(metadata)))
+    if done := _steps.get(_step_of(context)):
+        done.partitions += 1
+        done.rows += int(metadata.get("dagster/partition_row_count", 0))
 
 
 def report_check(
@@ -121,6 +154,7 @@ def finish(
     The good days go on to the next step. The run fails in its last step, and where no day is left, unless it
     `goes_on` for what does not depend on this step.
     """
+    _log_end(context, bad)
     if bad and (is_last(context) or (len(bad) == len(context.partition_keys) and not goes_on)):
         raise failed(bad)
     names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}

@@ -1,7 +1,7 @@
 """The one partitioning of everything: days, UTC."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
@@ -43,3 +43,10 @@ def consecutive(days: Iterable[str]) -> list[list[str]]:
 def range_tags(days: list[str]) -> dict[str, str]:
     """Tags of a run over these days without a gap."""
     return {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
+
+
+def days_of_tags(tags: Mapping[str, str]) -> list[str]:
+    """The days of a run with these tags; none of one that names no day."""
+    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    last = tags.get("dagster/asset_partition_range_end") or first
+    return days_between(dt.date.fromisoformat(first), dt.date.fromisoformat(last)) if first and last else []

@@ -6,11 +6,11 @@ import difflib
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.audit import Limits
@@ -22,6 +22,8 @@ from ingest.privacy import MIN_KEY_BYTES
 PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
+JSON = "json"  # of log_format
+
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -32,6 +34,7 @@ class PartitionSettings(BaseSettings):
 
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
     backfill_window_days: int = Field(30, ge=1, le=366, description="Days that one run of a backfill takes")
+    log_format: Literal["text", "json"] = Field("text", description="Logs of runs and commands: text, or JSON lines")
 
 
 class LakeSettings(PartitionSettings):
@@ -101,6 +104,21 @@ class Settings(LakeSettings):
     settle_minutes: int = Field(15, ge=0, description="Minutes that a source must be quiet before late objects count")
     max_late_runs: int = Field(6, ge=1, description="Runs that late objects of a day may cause in 24 hours")
 
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="Where alerts are posted as JSON; the url is a secret"
+    )
+    alert_email_to: str | None = Field(None, description="Who gets alerts by mail; addresses separated by commas")
+    alert_email_from: str | None = Field(None, description="Whom these mails are from")
+    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port, or smtps://, for these mails")
+    alert_late_hours: float = Field(12.0, gt=0, description="A source with nothing new for longer is late")
+    alert_min_impressions: int = Field(1000, ge=1, description="Campaigns with fewer a day are not judged")
+    alert_ctr_drop: float = Field(0.5, gt=0, lt=1, description="A CTR lower by this share than usual is an alert")
+    alert_delivery_share: float = Field(0.5, gt=0, lt=1, description="Fewer impressions than this share are an alert")
+
+    openlineage_url: str | None = Field(None, description="Where OpenLineage events of runs are posted")
+    openlineage_api_key: SecretStr | None = Field(None, description="Bearer token for it")
+    openlineage_namespace: str = Field("clicklake", description="Namespace of the jobs in these events")
+
     duckdb_memory_limit: str | None = Field(None, description="Memory of DuckDB, such as 4GB; 70% of it without")
     duckdb_temp_directory: Path | None = Field(None, description="Where DuckDB spills to")
     publish_report: Path | None = Field(None, description="Where dbt reports what it published; set by each run")
@@ -118,6 +136,44 @@ class Settings(LakeSettings):
         if value and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("must start with mongodb:// or mongodb+srv://")
         return value
+
+    @field_validator("openlineage_url")
+    @classmethod
+    def _is_http_url(cls, value: str | None) -> str | None:
+        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+            raise ValueError("must be a url, such as https://marquez.example.com/api/v1/lineage")
+        if value and urlsplit(value).password:
+            raise ValueError("must not hold a password; set CLICKLAKE_OPENLINEAGE_API_KEY")
+        return value
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _is_http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not (_scheme_of(value) in ("http", "https") and urlsplit(value.get_secret_value()).hostname):
+            raise ValueError("must be a url, such as https://hooks.example.com/…")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not (_scheme_of(value) in ("smtp", "smtps") and urlsplit(value.get_secret_value()).hostname):
+            raise ValueError("must be smtp://user:password@host:port or smtps://user:password@host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _mails_can_be_sent(self) -> Settings:
+        if self.alert_email_to and not (self.alert_email_from and self.smtp_url):
+            raise ValueError("CLICKLAKE_ALERT_EMAIL_TO needs CLICKLAKE_ALERT_EMAIL_FROM and CLICKLAKE_SMTP_URL as well")
+        return self
+
+    def redacted(self, text: str) -> str:
+        """A text that leaves this machine, without any secret that an error may have brought into it."""
+        for field in type(self).model_fields:
+            value = getattr(self, field)
+            secret = value.get_secret_value() if isinstance(value, SecretStr) else ""
+            for part in (secret, _password_of(secret)):
+                text = text.replace(part, "[secret]") if part else text
+        return text
 
     def ingest_options(self) -> IngestOptions:
         return IngestOptions(
@@ -195,11 +251,24 @@ def _unknown_settings() -> list[str]:
 
 
 def _explained(problem: Any) -> str:
+    if not problem["loc"]:  # about several settings, which it names
+        return str(problem["msg"]).removeprefix("Value error, ")
     name = f"{PREFIX}{problem['loc'][0]}".upper()
     if problem["type"] == "missing":
         description = Settings.model_fields[str(problem["loc"][0])].description
         return f"{name} is not set. {description}"
     return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _scheme_of(url: SecretStr) -> str:
+    return url.get_secret_value().partition("://")[0].lower()
+
+
+def _password_of(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

@@ -62,7 +62,8 @@ def command(
     days = checked_days(first.date(), last.date())
     settings = load_settings()
     window = window or settings.backfill_window_days
-    from orchestration.cli.pipeline import check_reachable, dagster_instance
+    from orchestration.cli.home import dagster_instance
+    from orchestration.cli.pipeline import check_reachable
     from orchestration.cli.summary import print_summary
     from orchestration.operations.backfills import begin
 

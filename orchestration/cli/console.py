@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ingest.errors import SettingsError
+from orchestration.settings import JSON, load_partition_settings
+
 WIDTH_IN_A_LOG = 160
+NEVER_WRAPPED = 100_000
+
+
+def logs_are_json() -> bool:
+    try:
+        return load_partition_settings().log_format == JSON
+    except SettingsError:
+        return False  # the command itself says what is wrong
+
+
+def complain(message: str) -> None:
+    """Says on standard error why a command ends."""
+    if logs_are_json():
+        sys.stderr.write(_json_line(message, "error"))
+    else:
+        click.echo(f"clicklake: {message}", err=True)
+
+
+def _json_line(message: str, level: str) -> str:
+    time = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time, "level": level, "logger": "clicklake", "message": message}) + "\n"
+
+
+class JsonLines(StringIO):
+    """Standard error, each line of text as one JSON object."""
+
+    def write(self, text: str) -> int:
+        for line in filter(None, map(str.strip, text.splitlines())):
+            sys.stderr.write(_json_line(line, "info"))
+        return len(text)
+
+
+def _notes() -> Console:
+    if logs_are_json():
+        return Console(file=JsonLines(), width=NEVER_WRAPPED)
+    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_IN_A_LOG)
+
 
 console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_LOG)
-notes = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_IN_A_LOG)
+notes = _notes()
 
 STATE_STYLES = {"published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red"}
 

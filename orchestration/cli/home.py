@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.errors import SettingsError
+from orchestration.settings import PROJECT_DIR
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 DAGSTER_YAML = """\
 # Written by clicklake; yours to change.
@@ -46,3 +53,13 @@ def dagster_home(default: Path) -> Path:
     except OSError as error:
         raise SettingsError(f"DAGSTER_HOME: {home} cannot be written ({error.strerror}). Name a folder") from error
     return home
+
+
+@contextmanager
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
+    """That of DAGSTER_HOME, else of .clicklake/dagster in the project. A UI with the same home shows its runs."""
+    from dagster import DagsterInstance
+
+    dagster_home(PROJECT_DIR / ".clicklake" / "dagster")
+    with DagsterInstance.get() as instance:
+        yield instance

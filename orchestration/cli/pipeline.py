@@ -15,8 +15,8 @@ import dagster as dg
 
 from ingest.errors import ClicklakeError, SettingsError
 from orchestration.cli.console import bar, notes, step
-from orchestration.cli.home import dagster_home
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.cli.home import dagster_instance
+from orchestration.settings import JSON, Settings, load_partition_settings
 
 # The daemon cannot run again what a command ran; the person who called it can.
 NOT_RETRIED = {"dagster/max_retries": "0"}
@@ -161,7 +161,8 @@ def _run(
 
     definition = defs.resolve_job_def(job)
     chosen = set(definition.asset_layer.executable_asset_keys) - {dg.AssetKey(name) for name in but} if but else None
-    config = {**(config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    level = "DEBUG" if load_partition_settings().log_format == JSON else "CRITICAL"  # a person has the summary instead
+    config = {**(config or {}), "loggers": {"console": {"config": {"log_level": level}}}}
     if sites:
         config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
     drawer = progress.drawer.set(bar)
@@ -263,14 +264,6 @@ def late_days(result: PipelineResult) -> list[str]:
         }
         late |= {day for day in touched - set(result.days) if is_published(lake, day, DATASETS[name])}
     return sorted(late)
-
-
-@contextmanager
-def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """That of DAGSTER_HOME, else of .clicklake/dagster in the project. A UI with the same home shows its runs."""
-    dagster_home(PROJECT_DIR / ".clicklake" / "dagster")
-    with dg.DagsterInstance.get() as instance:
-        yield instance
 
 
 @contextmanager

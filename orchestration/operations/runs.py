@@ -4,7 +4,7 @@ import datetime as dt
 
 import dagster as dg
 
-from orchestration.partitions import days_between
+from orchestration.partitions import days_of_tags
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -25,8 +25,4 @@ def is_running(instance: dg.DagsterInstance, day: str) -> bool:
 
 
 def days_of_run(run: dg.DagsterRun) -> set[str]:
-    first = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition")
-    last = run.tags.get("dagster/asset_partition_range_end") or first
-    if not first or not last:
-        return set()
-    return set(days_between(dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
+    return set(days_of_tags(run.tags))

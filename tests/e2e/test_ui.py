@@ -155,6 +155,8 @@ def test_definitions_load_with_their_sensors_and_schedule(ui: UI) -> None:
         "late_rows",
         "published_marts",
         "dead_runs",
+        "alerts",
+        "lineage",
     }
     assert {schedule["name"] for schedule in repository["schedules"]} == {"build_yesterday", "refresh_today"}
     assert {"daily_build", "restate", "publish", "pipeline", "refresh"} <= {job["name"] for job in repository["jobs"]}

@@ -163,6 +163,8 @@ def test_what_can_run(defs: dg.Definitions) -> None:
         "late_rows",
         "published_marts",
         "dead_runs",
+        "alerts",
+        "lineage",
     }
     assert {each.name for each in repository.schedule_defs} == {"build_yesterday", "refresh_today"}
     for each in (*repository.sensor_defs, *repository.schedule_defs, *map(repository.get_job, jobs)):

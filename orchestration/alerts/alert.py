@@ -1,0 +1,97 @@
+"""What an alert is, and how several of them read as one message. Not how they are found or sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+ERROR, WARNING = "error", "warning"
+OPENED, RESOLVED = "opened", "resolved"
+LONGEST_TEXT = 600
+LONGEST_NAME = 80
+IN_FULL = 10  # of more, a message has one line each
+LISTED = 100
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that is wrong now.
+
+    subject: what it is about; with the kind, and the day where the day is the problem, it makes the key.
+    day: the day that it is about, of kinds that are about one day; others go on from day to day under one key.
+    command: what helps, or shows more.
+    first_seen: ISO time in UTC, empty until it is remembered.
+    """
+
+    kind: str
+    subject: str
+    title: str
+    text: str
+    severity: str = ERROR
+    day: str | None = None
+    command: str | None = None
+    first_seen: str = ""
+
+    @property
+    def key(self) -> str:
+        return ":".join(part for part in (self.kind, self.subject, self.day) if part)
+
+    def fields(self) -> dict[str, Any]:
+        return {"key": self.key, **asdict(self)}
+
+    @classmethod
+    def of_fields(cls, fields: dict[str, Any]) -> Alert:
+        return cls(**{name: fields.get(name) for name in cls.__dataclass_fields__})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An alert that opened or was resolved."""
+
+    event: str
+    alert: Alert
+
+    def fields(self) -> dict[str, Any]:
+        return {"event": self.event, **self.alert.fields()}
+
+    @classmethod
+    def of_fields(cls, fields: dict[str, Any]) -> Notice:
+        return cls(fields["event"], Alert.of_fields(fields))
+
+
+def plain(text: object, longest: int = LONGEST_TEXT) -> str:
+    """One line of printable text: ids and messages come from outside, and go into mails and chats."""
+    line = " ".join(_UNPRINTABLE.sub(" ", str(text)).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def name(text: object) -> str:
+    """An id as part of a title or a key."""
+    return plain(text, LONGEST_NAME)
+
+
+def summary(notices: Sequence[Notice]) -> str:
+    """One line: the alert, or how many of them."""
+    if len(notices) == 1:
+        return f"Clicklake: {notices[0].event}: {notices[0].alert.title}"
+    counts = {event: sum(notice.event == event for notice in notices) for event in (OPENED, RESOLVED)}
+    return "Clicklake: " + ", ".join(f"{count} alerts {event}" for event, count in counts.items() if count)
+
+
+def message(notices: Sequence[Notice]) -> str:
+    """All notices as one text: in full where they are few, else a line each."""
+    lines = [summary(notices)]
+    for notice in notices[:LISTED]:
+        alert = notice.alert
+        lines.append(f"[{alert.severity if notice.event == OPENED else RESOLVED}] {alert.title}")
+        if notice.event == OPENED and len(notices) <= IN_FULL:
+            lines.append(f"  {alert.text}")
+            lines += [f"  {alert.command}"] if alert.command else []
+    if len(notices) > LISTED:
+        lines.append(f"and {len(notices) - LISTED} more")
+    if len(notices) > IN_FULL:
+        lines.append("Details, and what helps: clicklake alerts")
+    return "\n".join(lines)

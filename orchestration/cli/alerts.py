@@ -1,0 +1,65 @@
+"""`clicklake alerts`: what is wrong now, and, for those who use cron, telling the receivers of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestration.cli import DONE, FAILED
+from orchestration.cli.console import console, table
+from orchestration.cli.home import dagster_instance
+from orchestration.settings import load_settings
+
+if TYPE_CHECKING:
+    from orchestration.alerts.alert import Alert
+
+
+@click.command("alerts", short_help="Show what is wrong now; --send tells the receivers.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, with all fields of each alert.")
+@click.option("--send", is_flag=True, help="Also send what is news, as the sensor does; for cron.")
+def command(as_json: bool, send: bool) -> int:
+    """Shows the alerts that are open now: failed runs, refused partitions, late sources, unmapped publications,
+    campaigns whose figures fell. docs/alerts.md explains the kinds.
+
+    With --send the receivers of the settings hear of each once, when it opens and when it is resolved; the status is
+    1 where one of them could not be reached. The sensor `alerts` and this share what was sent.
+    """
+    settings = load_settings()
+    from orchestration.operations.alerts import open_alerts, send_alerts
+
+    failed: dict[str, str] = {}
+    with dagster_instance() as instance:
+        if send:
+            sent = send_alerts(settings, instance, _to_standard_error())
+            found, failed = sent.open, sent.failed
+        else:
+            found = open_alerts(settings, instance)
+    if as_json:
+        click.echo(json.dumps([alert.fields() for alert in found], indent=1))
+    else:
+        _show(found)
+    return FAILED if failed else DONE
+
+
+def _show(found: Sequence[Alert]) -> None:
+    if not found:
+        console.print("No alert is open.", highlight=False)
+        return
+    rows = [(alert.severity, alert.kind, alert.title, alert.first_seen) for alert in found]
+    table(None, ("severity", "kind", "what", "first seen"), rows)
+    for alert in found:
+        for line in (f"{alert.title}: {alert.text}", *([f"  {alert.command}"] if alert.command else [])):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _to_standard_error() -> logging.Logger:
+    log = logging.getLogger("clicklake.alerts")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers = [logging.StreamHandler(sys.stderr)]
+    return log

@@ -1,0 +1,290 @@
+"""Metrics of Prometheus, read from Dagster's records and the lake when they are asked for. docs/observability.md lists
+them. No label names a day, an object, a run or anything else that grows with time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
+
+import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from ingest.datasets import DATASETS
+from ingest.lake import Lake, LakeFile
+from orchestration.alerts.outbox import read_state
+from orchestration.operations.status import MARTS, PARTITION_COLUMNS
+from orchestration.settings import Settings
+
+SECONDS_KEPT = 15  # several scrapers, or one that is in a hurry, cost no more than one
+LAST_RUNS = 50  # among them the last run of each step is looked for
+UNFINISHED_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+OTHER = "other"
+STEP_EVENTS = {
+    dg.DagsterEventType.STEP_START: None,
+    dg.DagsterEventType.STEP_RESTARTED: None,
+    dg.DagsterEventType.STEP_SUCCESS: "success",
+    dg.DagsterEventType.STEP_FAILURE: "failure",
+}
+
+Families = Iterable[GaugeMetricFamily]
+
+
+def registry_of(
+    settings: Settings, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float = SECONDS_KEPT
+) -> CollectorRegistry:
+    """A registry with Clicklake's metrics alone."""
+    registry = CollectorRegistry()
+    registry.register(ClicklakeCollector(settings, instance, definitions, seconds_kept))
+    return registry
+
+
+class ClicklakeCollector(Collector):
+    """Reads at most once in some seconds. A part that cannot be read is missing, and named; the others are there."""
+
+    def __init__(
+        self, settings: Settings, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float
+    ) -> None:
+        self._seconds_kept = seconds_kept
+        self._lock = threading.Lock()
+        self._kept: list[GaugeMetricFamily] = []
+        self._read_at: float | None = None
+        lake = settings.open_lake()
+        graph = definitions.resolve_asset_graph()
+        jobs = {job for job in definitions.get_repository_def().job_names if not job.startswith("__")}
+        checks = _Checks(instance, {key: graph.get(key).blocking for key in graph.asset_check_keys})
+        steps = _Steps(instance)
+        datasets = [name for name in DATASETS if name != "events" or settings.events]
+        self._parts: dict[str, Callable[[], Families]] = {
+            "assets": lambda: _assets(instance, graph.get_all_asset_keys()),
+            "checks": checks.families,
+            "runs": lambda: _runs(instance, jobs),
+            "steps": steps.families,
+            "backfills": lambda: _backfills(instance),
+            "quarantine": lambda: _quarantine(lake),
+            "freshness": lambda: _freshness(lake, datasets),
+            "alerts": lambda: _alerts(lake),
+        }
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []  # else registering would read everything
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._lock:
+            if self._read_at is None or time.monotonic() - self._read_at > self._seconds_kept:
+                self._kept = self._read()
+                self._read_at = time.monotonic()
+            yield from self._kept
+
+    def _read(self) -> list[GaugeMetricFamily]:
+        started = time.monotonic()
+        found: list[GaugeMetricFamily] = []
+        errors = _gauge(
+            "scrape_error", "1 where this part could not be read, so that its metrics are missing", ["part"]
+        )
+        for part, read in self._parts.items():
+            try:
+                found += read()
+                errors.add_metric([part], 0)
+            except Exception:  # whatever it is, the other parts are read, and somebody sees it
+                errors.add_metric([part], 1)
+        info = _gauge("build_info", "Always 1; the version is in the label", ["version"])
+        info.add_metric([version("clicklake")], 1)
+        took = _gauge("scrape_duration_seconds", "How long reading all of this took")
+        took.add_metric([], time.monotonic() - started)
+        up = _gauge("up", "1 where every part could be read")
+        up.add_metric([], float(not any(sample.value for sample in errors.samples)))
+        return [up, info, errors, took, *found]
+
+
+def _gauge(name: str, documentation: str, labels: Iterable[str] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"clicklake_{name}", documentation, labels=list(labels))
+
+
+def _assets(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Families:
+    when = _gauge(
+        "asset_last_success_timestamp_seconds", "When a partition of the asset was put in place last", ["asset"]
+    )
+    figures = {
+        "dagster/partition_row_count": _gauge("asset_rows", "Rows of that partition", ["asset"]),
+        "bytes": _gauge("asset_bytes", "Bytes of that partition's files", ["asset"]),
+        "seconds": _gauge("asset_build_seconds", "How long that partition took", ["asset"]),
+    }
+    for key, entry in sorted(instance.get_latest_materialization_events(list(keys)).items()):
+        if entry is None or entry.asset_materialization is None:
+            continue
+        name = key.to_user_string()
+        when.add_metric([name], entry.timestamp)
+        for figure, gauge in figures.items():
+            value = entry.asset_materialization.metadata.get(figure)
+            if value is not None and isinstance(value.value, int | float):
+                gauge.add_metric([name], value.value)
+    return [when, *figures.values()]
+
+
+class _Checks:
+    """The last verdict on each partition by each check; from scrape to scrape only what is new is read."""
+
+    def __init__(self, instance: dg.DagsterInstance, blocking: dict[dg.AssetCheckKey, bool]) -> None:
+        self._instance = instance
+        self._blocking = blocking
+        self._failing: set[tuple[dg.AssetCheckKey, str | None]] = set()
+        self._read_to: int | None = None
+
+    def families(self) -> Families:
+        news = self._instance.event_log_storage.get_asset_check_partition_info(
+            list(self._blocking), after_storage_id=self._read_to
+        )
+        for verdict in news:
+            place = (verdict.check_key, verdict.partition_key)
+            if verdict.latest_execution_status == AssetCheckExecutionRecordStatus.FAILED:
+                self._failing.add(place)
+            elif verdict.latest_execution_status == AssetCheckExecutionRecordStatus.SUCCEEDED:
+                self._failing.discard(place)
+            self._read_to = max(self._read_to or 0, verdict.latest_check_event_storage_id)
+        counts = Counter("error" if self._blocking[check] else "warning" for check, _ in self._failing)
+        gauge = _gauge("checks_failing", "Partitions, check by check, on which the last verdict is bad", ["severity"])
+        for severity in ("error", "warning"):
+            gauge.add_metric([severity], counts[severity])
+        return [gauge]
+
+
+def _runs(instance: dg.DagsterInstance, jobs: Iterable[str]) -> Families:
+    runs = _gauge("runs", "Runs that Dagster knows, by job and status", ["job", "status"])
+    for status in dg.DagsterRunStatus:
+        others = instance.get_runs_count(dg.RunsFilter(statuses=[status]))
+        for job in sorted(jobs):
+            count = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status]))
+            others -= count
+            runs.add_metric([job, status.value.lower()], count)
+        runs.add_metric([OTHER, status.value.lower()], max(others, 0))
+    queued = _gauge("runs_queued", "Runs that wait for their turn")
+    queued.add_metric([], instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])))
+    return [runs, queued]
+
+
+class _Steps:
+    """Each step as it last ended; steps are few and have fixed names. What a run did is read once."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._known: dict[str, dict[tuple[str, str], float]] = {}
+
+    def families(self) -> Families:
+        gauge = _gauge("step_last_duration_seconds", "Seconds of the last run of a step", ["step", "status"])
+        ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+        runs = [run.run_id for run in self._instance.get_runs(dg.RunsFilter(statuses=ended), limit=LAST_RUNS)]
+        self._known = {run: self._known.get(run) or self._seconds(run) for run in runs}
+        last: dict[tuple[str, str], float] = {}
+        for run in reversed(runs):  # oldest first
+            last |= self._known[run]
+        for labels, seconds in sorted(last.items()):
+            gauge.add_metric(list(labels), seconds)
+        return [gauge]
+
+    def _seconds(self, run: str) -> dict[tuple[str, str], float]:
+        """(step, how it ended) → seconds, of the last try."""
+        started: dict[str, float] = {}
+        found: dict[tuple[str, str], float] = {}
+        for entry in self._instance.all_logs(run, of_type=set(STEP_EVENTS)):
+            event = entry.get_dagster_event()
+            step, status = str(event.step_key), STEP_EVENTS[event.event_type]
+            if status is None:
+                started[step] = entry.timestamp
+            elif step in started:
+                found[step, status] = entry.timestamp - started[step]
+        return found
+
+
+def _backfills(instance: dg.DagsterInstance) -> Families:
+    running = instance.get_backfills(BulkActionsFilter(statuses=UNFINISHED_BACKFILLS))
+    count = _gauge("backfills_running", "Backfills that are not finished")
+    count.add_metric([], len(running))
+    totals = [_progress(instance, backfill) for backfill in running]
+    targeted = _gauge("backfill_partitions", "Partitions of all assets that the running backfills are to build")
+    targeted.add_metric([], sum(total for total, _ in totals))
+    done = _gauge("backfill_partitions_done", "Those of them that are built")
+    done.add_metric([], sum(built for _, built in totals))
+    return [count, targeted, done]
+
+
+def _progress(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> tuple[int, int]:
+    """Partitions to build, and built. Of a job's backfill a partition is a run."""
+    data = backfill.asset_backfill_data
+    if data is not None:
+        built = data.materialized_subset.num_partitions_and_non_partitioned_assets
+        return data.target_subset.num_partitions_and_non_partitioned_assets, built
+    tags = {"dagster/backfill": backfill.backfill_id}
+    ended = instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS]))
+    return len(backfill.partition_names or ()), ended
+
+
+def _quarantine(lake: Lake) -> Families:
+    verdicts = [file for file in lake.files("quarantine") if file.key.endswith("/verdict.json")]
+    counts = Counter(_table(file) for file in verdicts)
+    gauge = _gauge("quarantine_partitions", "Refused partitions that lie in quarantine", ["table"])
+    for table in sorted({*counts, *(f"raw_{name}" for name in DATASETS)}):
+        gauge.add_metric([table], counts[table])
+    return [gauge]
+
+
+def _table(file: LakeFile) -> str:
+    table = file.key.split("/")[1]
+    return f"raw_{table}" if table in DATASETS else table
+
+
+def _freshness(lake: Lake, datasets: Iterable[str]) -> Families:
+    """Ages, in seconds: of the newest object that was taken, and of the newest day that stands."""
+    now = dt.datetime.now(dt.UTC)
+    newest = _gauge("newest_object_age_seconds", "Since the newest object that was taken was stored", ["dataset"])
+    published = _gauge("published_day_age_seconds", "Since the newest published day began", ["table"])
+    for dataset in datasets:
+        ledgers = lake.files(f"ledger/{dataset}")
+        day = _newest(published, f"raw_{dataset}", ledgers, "source_date", now)
+        stored = [
+            moment
+            for file in ledgers
+            if day and file.partition("source_date") == day
+            for moment in lake.read_table(file.key, ["modified"]).column("modified").to_pylist()
+        ]
+        if stored:
+            newest.add_metric([dataset], (now - max(_utc(moment) for moment in stored)).total_seconds())
+        for mart in (mart for mart, made_of in MARTS.items() if made_of.name == dataset):
+            _newest(published, mart, lake.files(f"marts/{mart}"), PARTITION_COLUMNS[mart], now)
+    return [newest, published]
+
+
+def _newest(
+    gauge: GaugeMetricFamily, table: str, files: Iterable[LakeFile], column: str, now: dt.datetime
+) -> str | None:
+    day = max((day for file in files if (day := file.partition(column))), default=None)
+    if day is not None:
+        gauge.add_metric([table], (now - _utc(dt.datetime.fromisoformat(day))).total_seconds())
+    return day
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _alerts(lake: Lake) -> Families:
+    """As the last turn of the sensor, or of `clicklake alerts --send`, found them."""
+    from orchestration.operations.alerts import KINDS
+
+    state = read_state(lake)
+    counts = Counter(alert.kind for alert in state.open.values())
+    gauge = _gauge("alerts_open", "Alerts that are open", ["kind"])
+    for kind in KINDS:
+        gauge.add_metric([kind], counts[kind])
+    waiting = _gauge("alert_notices_waiting", "Notices that a receiver has not taken yet", ["receiver"])
+    for receiver, notices in state.waiting.items():
+        waiting.add_metric([receiver], len(notices))
+    return [gauge, waiting]

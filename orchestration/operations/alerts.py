@@ -1,0 +1,144 @@
+"""Alerts: what is looked at, and the sensor that sends what is news. The rules are in `orchestration/alerts/`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dagster as dg
+
+from ingest.errors import ClicklakeError
+from orchestration.alerts import lake_rules, run_rules
+from orchestration.alerts.alert import OPENED, Alert, plain
+from orchestration.alerts.outbox import LOCK, deliver, note, read_state, remembered, write_state
+from orchestration.alerts.receivers import receivers_of
+from orchestration.operations.sensors import last_closed_day
+from orchestration.publishing.assets import CAMPAIGNS, PERFORMANCE
+from orchestration.resources import Lakehouse, sources_of
+from orchestration.settings import Settings
+
+NOT_JUDGED = "not_judged"
+KINDS = (
+    run_rules.RUN_FAILED,
+    lake_rules.REFUSED,
+    lake_rules.SOURCE_MISSING,
+    lake_rules.SOURCE_LATE,
+    run_rules.PUBLICATIONS_UNMAPPED,
+    lake_rules.CTR_DROP,
+    lake_rules.DELIVERY_LOW,
+    NOT_JUDGED,
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What it is about, the kinds of alerts that it finds, and how."""
+
+    about: str
+    kinds: frozenset[str]
+    find: Callable[[], list[Alert]]
+
+
+def _rules(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime) -> list[Rule]:
+    lake = settings.open_lake()
+    closed = last_closed_day(now)
+    checks = [PERFORMANCE.publications_mapped.key, CAMPAIGNS.publications_mapped.key]
+    return [
+        Rule("runs", frozenset({run_rules.RUN_FAILED}), lambda: run_rules.failed_runs(instance, now)),
+        Rule("quarantine", frozenset({lake_rules.REFUSED}), lambda: lake_rules.refused(lake)),
+        Rule(
+            "sources",
+            frozenset({lake_rules.SOURCE_MISSING, lake_rules.SOURCE_LATE}),
+            lambda: lake_rules.late_sources(lake, sources_of(settings), settings, now, closed),
+        ),
+        Rule(
+            "publications",
+            frozenset({run_rules.PUBLICATIONS_UNMAPPED}),
+            lambda: run_rules.unmapped_publications(instance, checks, now),
+        ),
+        Rule(
+            "figures",
+            frozenset({lake_rules.CTR_DROP, lake_rules.DELIVERY_LOW}),
+            lambda: lake_rules.fallen_figures(lake, settings, closed),
+        ),
+    ]
+
+
+def open_alerts(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime | None = None) -> list[Alert]:
+    """The alerts that are open now, those first seen first; nothing is sent or remembered.
+
+    Raises:
+        ClicklakeError: the state in the lake cannot be read.
+    """
+    now = now or dt.datetime.now(dt.UTC)
+    return remembered(read_state(settings.open_lake()), *_judged(settings, _rules(settings, instance, now)), now)
+
+
+def _judged(settings: Settings, rules: Iterable[Rule]) -> tuple[list[Alert], frozenset[str]]:
+    """All that the rules find, without secrets, and the kinds that could not be judged."""
+    found: list[Alert] = []
+    unjudged: set[str] = set()
+    for rule in rules:
+        try:
+            found += rule.find()
+        except Exception as error:  # whatever it is, the other rules are judged, and somebody hears of it
+            unjudged |= rule.kinds
+            reason = plain(error if isinstance(error, ClicklakeError) else f"{type(error).__name__}: {error}")
+            found.append(Alert(NOT_JUDGED, rule.about, f"Alerts of {rule.about} cannot be judged", reason))
+    redacted = settings.redacted
+    return [replace(each, title=redacted(each.title), text=redacted(each.text)) for each in found], frozenset(unjudged)
+
+
+@dataclass
+class Sent:
+    """What a turn of sending did. failed: receiver → why, of those that did not take their message."""
+
+    open: list[Alert] = field(default_factory=list)
+    news: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        said = f"{len(self.open)} alerts open, {self.news} notices new"
+        return "; ".join([said, *(f"{reason}; tried again at the next tick" for reason in self.failed.values())])
+
+
+def send_alerts(
+    settings: Settings, instance: dg.DagsterInstance, log: logging.Logger, now: dt.datetime | None = None
+) -> Sent:
+    """Looks, remembers, and sends what is news to all receivers.
+
+    Raises:
+        ClicklakeError: the state in the lake cannot be read or written; nothing was sent.
+    """
+    now = now or dt.datetime.now(dt.UTC)
+    lake, receivers = settings.open_lake(), receivers_of(settings)
+    with lake.lock(LOCK):
+        state = read_state(lake)
+        before = (dict(state.open), dict(state.waiting))
+        alerts = remembered(state, *_judged(settings, _rules(settings, instance, now)), now)
+        news = note(state, alerts, [receiver.name for receiver in receivers])
+        for notice in news:
+            level = logging.WARNING if notice.event == OPENED else logging.INFO
+            log.log(level, f"{notice.event}: {notice.alert.title}: {notice.alert.text}")
+        if (state.open, state.waiting) != before:
+            write_state(lake, state)
+        return Sent(alerts, len(news), deliver(lake, state, receivers, log))
+
+
+@dg.sensor(
+    name="alerts",
+    minimum_interval_seconds=300,
+    description="Looks for what is wrong (docs/alerts.md) and tells the receivers of the settings, of each thing once.",
+)
+def alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SkipReason:
+    try:
+        sent: Any = send_alerts(lakehouse.settings(), context.instance, context.log)
+    except ClicklakeError as error:
+        sent = error
+    return dg.SkipReason(str(sent))
+
+
+ALERT_SENSORS = [alerts]

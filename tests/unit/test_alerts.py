@@ -1,0 +1,493 @@
+"""Alerts: what each rule finds in a lake of small files, and that every receiver hears of each thing once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from email import message_from_string
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from ingest.lake import Lake, ledger_key, quarantine_prefix
+from orchestration.alerts.alert import IN_FULL, LISTED, OPENED, RESOLVED, Alert, Notice, message, plain
+from orchestration.alerts.outbox import STATE_KEY, note, read_state
+from orchestration.alerts.receivers import DeliveryError, receivers_of
+from orchestration.operations.alerts import Sent, open_alerts, send_alerts
+from orchestration.settings import Settings, load_settings
+from tests.alert_fixtures import HttpReceiver, MailServer, certificate, http_receiver, mail_server
+
+NOW = dt.datetime(2026, 2, 18, 9, tzinfo=dt.UTC)  # a Wednesday; the day before is closed
+CLOSED = dt.date(2026, 2, 17)
+SECRET = "marked-secret-that-must-never-be-seen"
+HASH_KEY = f"hash-key-{SECRET}"
+LOG = logging.getLogger("test")
+
+
+class Place:
+    """A lake, logs and events as folders, and the settings of them."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.patch = folder, patch
+        for name in [name for name in os.environ if name.startswith("CLICKLAKE_")]:
+            patch.delenv(name)
+        for name in ("logs", "events", "lake"):
+            (folder / name).mkdir()
+            self.set(name, str(folder / name))
+        self.set("hash_key", HASH_KEY)
+
+    def set(self, name: str, value: str) -> None:
+        self.patch.setenv(f"CLICKLAKE_{name}".upper(), value)
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings()
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(str(self.folder / "lake"))
+
+    def log_object(self, day: str, hour: int = 10, arrived: dt.datetime | None = None) -> None:
+        self._object("logs", f"E1.{day}-{hour:02}.a.gz", arrived)
+
+    def event_object(self, site: str, day: str, arrived: dt.datetime | None = None) -> None:
+        year, month, number = day.split("-")
+        folder = f"domain={site}/year={year}/month={month}/day={number}/hour=10"
+        self._object("events", f"{folder}/events-{day}-10.jsonl", arrived)
+
+    def _object(self, source: str, key: str, arrived: dt.datetime | None) -> None:
+        path = self.folder / source / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        seconds = (arrived or NOW).timestamp()
+        os.utime(path, (seconds, seconds))
+
+    def taken(self, dataset: str, day: str, site: str | None = None) -> None:
+        self.lake.put_table(pa.table({"source_object": ["a"]}), ledger_key(dataset, day, site))
+
+    def refuse(self, table: str, day: str, site: str | None = None, message: str = "too many rejects") -> str:
+        prefix = quarantine_prefix(table, day, site)
+        verdict = {"table": table, "day": day, "reasons": [{"check": "reject_share", "message": message}]}
+        self.lake.put_text(json.dumps(verdict | ({"site": site} if site else {})), f"{prefix}/verdict.json")
+        return prefix
+
+    def figures(self, day: str, campaigns: Mapping[str, tuple[int, int]]) -> None:
+        """daily_aggregates of a day: campaign → valid impressions and clicks; two rows a campaign, to be summed."""
+        rows = [
+            {"order_id": "o1", "campaign_id": name, "valid_impressions": seen - seen // 2, "valid_clicks": clicks}
+            for name, (seen, clicks) in campaigns.items()
+        ]
+        rows += [
+            row | {"valid_impressions": campaigns[str(row["campaign_id"])][0] // 2, "valid_clicks": 0} for row in rows
+        ]
+        self.lake.put_table(pa.Table.from_pylist(rows), f"marts/daily_aggregates/report_date={day}/data.parquet")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def webhook() -> Iterator[HttpReceiver]:
+    with http_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    with mail_server() as server:
+        yield server
+
+
+def day_before(days: int) -> str:
+    return (CLOSED - dt.timedelta(days=days)).isoformat()
+
+
+def keys(place: Place, instance: dg.DagsterInstance, now: dt.datetime = NOW) -> list[str]:
+    return sorted(alert.key for alert in open_alerts(place.settings, instance, now))
+
+
+def send(place: Place, instance: dg.DagsterInstance, now: dt.datetime = NOW) -> Sent:
+    return send_alerts(place.settings, instance, LOG, now)
+
+
+# What is found
+
+
+def test_a_lake_without_anything_has_no_alert(place: Place, instance: dg.DagsterInstance) -> None:
+    assert keys(place, instance) == []
+
+
+def test_a_refused_partition_says_why_and_whether_an_earlier_version_stands(
+    place: Place, instance: dg.DagsterInstance
+) -> None:
+    place.refuse("access_logs", "2026-02-10")
+    place.refuse("events", "2026-02-11", "shop.example.com")
+    place.taken("events", "2026-02-11", "shop.example.com")
+    place.refuse("daily_aggregates", "2026-02-12")
+
+    found = {alert.key: alert for alert in open_alerts(place.settings, instance, NOW) if alert.kind == "refused"}
+
+    assert {key: alert.severity for key, alert in found.items()} == {
+        "refused:raw_access_logs:2026-02-10": "error",
+        "refused:raw_events/shop.example.com:2026-02-11": "warning",
+        "refused:daily_aggregates:2026-02-12": "error",
+    }
+    assert found["refused:raw_access_logs:2026-02-10"].text == (
+        "reject_share: too many rejects. Nothing of it is published."
+    )
+    assert "earlier good version" in found["refused:raw_events/shop.example.com:2026-02-11"].text
+
+
+def test_a_closed_day_without_objects_is_missing_until_they_come(place: Place, instance: dg.DagsterInstance) -> None:
+    for days in (1, 2, 3):
+        place.taken("access_logs", day_before(days))
+    place.log_object("2026-02-18")
+    assert keys(place, instance) == ["source_missing:access_logs:2026-02-17"]
+
+    place.log_object("2026-02-17")
+    assert keys(place, instance) == []
+
+
+def test_a_day_before_any_was_delivered_is_not_missing(place: Place, instance: dg.DagsterInstance) -> None:
+    place.taken("access_logs", CLOSED.isoformat())
+    place.log_object("2026-02-18")
+    assert keys(place, instance) == []
+
+
+def test_a_day_refused_for_having_no_objects_is_one_alert(place: Place, instance: dg.DagsterInstance) -> None:
+    place.taken("access_logs", day_before(1))
+    place.log_object("2026-02-18")
+    place.refuse("access_logs", CLOSED.isoformat(), message="no objects at all")
+    assert keys(place, instance) == ["refused:raw_access_logs:2026-02-17"]
+
+
+def test_a_site_is_missing_where_it_usually_delivers(place: Place, instance: dg.DagsterInstance) -> None:
+    """One site daily, one on working days alone, one that came once: on a Sunday only the first is missed."""
+    sunday = dt.date(2026, 2, 15)
+    now = dt.datetime(2026, 2, 16, 7, tzinfo=dt.UTC)
+    for days in range(1, 15):
+        day = sunday - dt.timedelta(days=days)
+        place.taken("events", day.isoformat(), "daily.example")
+        if day.weekday() < 5:
+            place.taken("events", day.isoformat(), "office.example")
+    place.taken("events", "2026-02-08", "once.example")
+    place.event_object("other.example", "2026-02-15", now)
+    for site in ("daily.example", "office.example"):
+        place.event_object(site, "2026-02-16", now)
+
+    assert keys(place, instance, now) == ["source_missing:events/daily.example:2026-02-15"]
+
+
+def test_of_a_dataset_that_is_missing_no_site_is_named(place: Place, instance: dg.DagsterInstance) -> None:
+    for days in range(1, 10):
+        place.taken("events", day_before(days), "a.example")
+        place.taken("events", day_before(days), "b.example")
+    place.event_object("a.example", "2026-02-18")
+    place.event_object("b.example", "2026-02-18")
+    assert keys(place, instance) == ["source_missing:events:2026-02-17"]
+
+
+def test_a_source_with_nothing_new_is_late(place: Place, instance: dg.DagsterInstance) -> None:
+    for days in range(10):
+        place.taken("events", day_before(days), "a.example")
+        place.taken("events", day_before(days), "b.example")
+        place.taken("access_logs", day_before(days))
+    place.log_object("2026-02-18", 8, NOW - dt.timedelta(hours=11))
+    place.event_object("a.example", "2026-02-18", NOW - dt.timedelta(hours=1))
+    place.event_object("b.example", "2026-02-17", NOW - dt.timedelta(hours=13))
+    assert keys(place, instance) == ["source_late:events/b.example"]
+
+    place.set("alert_late_hours", "10")
+    assert keys(place, instance) == ["source_late:access_logs", "source_late:events/b.example"]
+
+
+def test_a_source_that_cannot_be_read_is_an_alert_and_keeps_what_was_open(
+    place: Place, instance: dg.DagsterInstance
+) -> None:
+    place.taken("access_logs", day_before(1))
+    place.log_object("2026-02-18")
+    send(place, instance)
+    assert keys(place, instance) == ["source_missing:access_logs:2026-02-17"]
+
+    place.set("logs", str(place.folder / "nowhere"))
+    place.refuse("daily_aggregates", "2026-02-01")
+
+    assert keys(place, instance) == [
+        "not_judged:sources",
+        "refused:daily_aggregates:2026-02-01",
+        "source_missing:access_logs:2026-02-17",
+    ]
+
+
+def test_a_fallen_ctr_is_told_beyond_chance_and_with_enough_impressions(
+    place: Place, instance: dg.DagsterInstance
+) -> None:
+    usual = {"fell": (20_000, 200), "steady": (20_000, 200), "rare": (5_000, 5), "small": (500, 50)}
+    for weeks in (1, 2, 3):
+        place.figures((CLOSED - dt.timedelta(weeks=weeks)).isoformat(), usual)
+    today = {"fell": (20_000, 90), "steady": (20_000, 150), "rare": (5_000, 1), "small": (500, 0)}
+    place.figures(CLOSED.isoformat(), today)
+
+    [found] = open_alerts(place.settings, instance, NOW)
+
+    assert found.key == "ctr_drop:o1/fell"
+    assert found.text.startswith(
+        "CTR of 2026-02-17 is 0.45% (90 valid clicks of 20,000 impressions); "
+        "the median of the last 3 same weekdays is 1.00%."
+    )
+
+
+def test_one_earlier_week_is_no_usual_ctr(place: Place, instance: dg.DagsterInstance) -> None:
+    place.figures(day_before(7), {"a": (20_000, 200)})
+    place.figures(CLOSED.isoformat(), {"a": (20_000, 0)})
+    assert keys(place, instance) == []
+
+
+def test_delivery_far_below_the_campaigns_own_week_is_told(place: Place, instance: dg.DagsterInstance) -> None:
+    for days in range(1, 8):
+        new = {"new": (9_000, 0)} if days < 3 else {}
+        place.figures(day_before(days), {"low": (10_000, 0), "gone": (10_000, 0), "fine": (10_000, 0)} | new)
+    place.figures(CLOSED.isoformat(), {"low": (4_999, 0), "fine": (5_000, 0)})
+
+    found = open_alerts(place.settings, instance, NOW)
+
+    assert [alert.key for alert in found] == ["delivery_low:o1/gone", "delivery_low:o1/low"]
+    assert "0 valid impressions on 2026-02-17; the median of the 7 days before is 10,000" in found[0].text
+
+
+def test_figures_are_those_of_the_newest_published_day(place: Place, instance: dg.DagsterInstance) -> None:
+    """A day that is not published yet neither opens an alert nor closes one."""
+    for days in range(2, 9):
+        place.figures(day_before(days), {"a": (10_000, 0)})
+    place.figures(day_before(1), {"a": (0, 0)})
+    assert keys(place, instance) == ["delivery_low:o1/a"]
+
+    place.figures(CLOSED.isoformat(), {"a": (10_000, 0)})
+    assert keys(place, instance) == []
+
+
+def test_names_from_outside_do_no_harm(place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver) -> None:
+    hostile = "<!channel> @here [x](http://evil)\r\nBcc: x@example.com \u202e" + "x" * 500
+    for days in range(1, 8):
+        place.figures(day_before(days), {hostile: (10_000, 0)})
+    place.figures(CLOSED.isoformat(), {hostile: (1, 0)})
+    place.set("alert_webhook_url", webhook.url)
+
+    send(place, instance)
+
+    [body] = webhook.taken
+    assert "<!channel>" not in body["text"]
+    assert "@here" not in body["text"]
+    assert "](" not in body["text"]
+    assert len(body["alerts"][0]["title"]) < 200
+    assert "\n" not in body["alerts"][0]["title"]
+    assert "\u202e" not in json.dumps(body, ensure_ascii=False)
+
+
+# What is sent
+
+
+def test_an_alert_is_sent_once_and_once_more_when_it_is_resolved(
+    place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver
+) -> None:
+    place.set("alert_webhook_url", f"{webhook.url}/services/{SECRET}")
+    prefix = place.refuse("daily_aggregates", "2026-02-10")
+    for minutes in range(0, 60, 5):
+        send(place, instance, NOW + dt.timedelta(minutes=minutes))
+    [opened] = webhook.taken
+    assert webhook.paths == [f"/services/{SECRET}"]
+    assert [alert["event"] for alert in opened["alerts"]] == [OPENED]
+    assert opened["alerts"][0]["first_seen"] == "2026-02-18T09:00:00+00:00"
+    assert opened["text"].startswith("Clicklake: opened: daily_aggregates 2026-02-10 refused\n")
+    assert "clicklake status --from 2026-02-10 --to 2026-02-10" in opened["text"]
+
+    place.lake.delete(prefix)
+    for _ in range(3):
+        send(place, instance)
+    assert [alert["event"] for body in webhook.taken for alert in body["alerts"]] == [OPENED, RESOLVED]
+    assert keys(place, instance) == []
+
+
+def test_a_receiver_that_is_down_gets_everything_in_one_message_later(
+    place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver, mail: MailServer
+) -> None:
+    """The other receiver has its message at once, and not twice."""
+    place.set("alert_webhook_url", webhook.url)
+    place.set("alert_email_to", "on-duty@example.com, data@example.com")
+    place.set("alert_email_from", "clicklake@example.com")
+    place.set("smtp_url", f"smtp://user:{SECRET}@127.0.0.1:{mail.port}")
+    webhook.status = 503
+
+    first = place.refuse("daily_aggregates", "2026-02-10")
+    sent = send(place, instance)
+    assert sent.failed == {"webhook": "the webhook answered 503"}
+    place.lake.delete(first)
+    place.refuse("daily_aggregates", "2026-02-11")
+    send(place, instance)
+    webhook.status = 200
+    assert send(place, instance).failed == {}
+
+    [body] = webhook.taken
+    told = [(alert["event"], alert["day"]) for alert in body["alerts"]]
+    assert told == [(OPENED, "2026-02-10"), (OPENED, "2026-02-11"), (RESOLVED, "2026-02-10")]
+    assert len(mail.mails) == 2
+    assert len(mail.logins) == 2
+    assert len(mail.recipients) == 4
+    head = message_from_string(mail.mails[0])
+    assert head["Subject"] == "Clicklake: opened: daily_aggregates 2026-02-10 refused"
+    assert "reject_share" in str(head.get_payload())
+
+
+def test_a_mail_server_that_refuses_or_has_gone_loses_nothing(
+    place: Place, instance: dg.DagsterInstance, mail: MailServer
+) -> None:
+    place.set("alert_email_to", "on-duty@example.com")
+    place.set("alert_email_from", "clicklake@example.com")
+    place.set("smtp_url", "smtp://127.0.0.1:1")
+    place.refuse("daily_aggregates", "2026-02-10")
+    assert send(place, instance).failed == {"email": "the mail could not be sent (ConnectionRefusedError)"}
+    place.set("smtp_url", f"smtp://127.0.0.1:{mail.port}")
+    mail.refuses = True
+    assert send(place, instance).failed == {"email": "the mail server answered 451"}
+    mail.refuses = False
+    assert send(place, instance).failed == {}
+    assert len(mail.mails) == 1
+
+
+def test_a_password_is_not_sent_without_tls_beyond_this_machine(place: Place) -> None:
+    from orchestration.alerts.receivers import Email
+
+    place.set("alert_email_to", "on-duty@example.com")
+    place.set("alert_email_from", "clicklake@example.com")
+    place.set("smtp_url", f"smtp://user:{SECRET}@mail.example.com")
+    [receiver] = receivers_of(place.settings)
+    assert isinstance(receiver, Email)
+    with pytest.raises(DeliveryError, match="offers no TLS") as raised:
+        receiver._log_in(None, is_private=False)  # type: ignore[arg-type]
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(("scheme", "from_the_start"), [("smtp", False), ("smtps", True)])
+def test_mail_goes_over_tls_to_a_server_that_is_trusted(
+    place: Place, instance: dg.DagsterInstance, scheme: str, from_the_start: bool
+) -> None:
+    pem = certificate(place.folder)
+    place.set("alert_email_to", "on-duty@example.com")
+    place.set("alert_email_from", "clicklake@example.com")
+    place.refuse("daily_aggregates", "2026-02-10")
+    with mail_server(pem, from_the_start) as server:
+        place.set("smtp_url", f"{scheme}://user:{SECRET}@127.0.0.1:{server.port}")
+        assert send(place, instance).failed == {"email": "the mail could not be sent (SSLCertVerificationError)"}
+        assert server.logins == server.mails == []
+        place.patch.setenv("SSL_CERT_FILE", str(pem))
+        assert send(place, instance).failed == {}
+        assert len(server.logins) == len(server.mails) == 1
+
+
+def test_sixty_bad_days_are_one_message(place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver) -> None:
+    place.set("alert_webhook_url", webhook.url)
+    days = [(dt.date(2025, 10, 1) + dt.timedelta(days=n)).isoformat() for n in range(60)]
+    for day in days:
+        place.refuse("daily_aggregates", day)
+    send(place, instance)
+    [body] = webhook.taken
+    assert body["text"].startswith("Clicklake: 60 alerts opened\n")
+    assert all(f"daily_aggregates {day} refused" in body["text"] for day in days)
+    assert len(body["alerts"]) == 60
+
+
+def test_a_message_has_an_end() -> None:
+    notices = [Notice(OPENED, Alert("refused", f"t{n}", f"title {n}", "text")) for n in range(LISTED + 5)]
+    lines = message(notices).splitlines()
+    assert lines[-2:] == ["and 5 more", "Details, and what helps: clicklake alerts"]
+    assert len(lines) == LISTED + 3
+    assert "  text" in message(notices[:IN_FULL])
+    assert "  text" not in message(notices[: IN_FULL + 1])
+    assert plain("a\r\n\tb" + "x" * 1000, 10) == "a bxxxxxx…"
+
+
+def test_a_redirect_is_not_followed_and_no_secret_is_in_an_error(
+    place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    with http_receiver() as elsewhere:
+        webhook.status, webhook.location = 307, f"{elsewhere.url}/taken"
+        place.set("alert_webhook_url", f"{webhook.url}/{SECRET}")
+        place.refuse("daily_aggregates", "2026-02-10", message=f"a message with {HASH_KEY} in it")
+        sent = send(place, instance)
+        assert elsewhere.bodies == []
+    assert sent.failed == {"webhook": "the webhook answered 307 (redirects are not followed)"}
+    place.set("alert_webhook_url", f"http://127.0.0.1:1/{SECRET}")
+    assert send(place, instance).failed == {"webhook": "the webhook cannot be reached (ConnectionRefusedError)"}
+    seen = caplog.text + str(sent) + place.lake.read_text(STATE_KEY) + json.dumps(webhook.bodies)
+    assert "[secret]" in seen
+    assert SECRET not in seen
+
+
+def test_a_new_receiver_hears_of_what_is_open(
+    place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver
+) -> None:
+    place.refuse("daily_aggregates", "2026-02-10")
+    send(place, instance)
+    place.set("alert_webhook_url", webhook.url)
+    send(place, instance)
+    send(place, instance)
+    assert [[alert["day"] for alert in body["alerts"]] for body in webhook.taken] == [["2026-02-10"]]
+
+
+def test_a_receiver_that_is_down_for_long_hears_each_word_once(place: Place) -> None:
+    state = read_state(place.lake)
+    alert = Alert("refused", "t", "title", "text")
+    for _ in range(5):
+        note(state, [alert], ["webhook"])
+        note(state, [], ["webhook"])
+    note(state, [alert], ["webhook"])
+    assert [notice.event for notice in state.waiting["webhook"]] == [RESOLVED, OPENED]
+
+
+def test_of_senders_at_once_one_sends(place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver) -> None:
+    place.set("alert_webhook_url", webhook.url)
+    place.refuse("daily_aggregates", "2026-02-10")
+    settings = place.settings
+    threads = [threading.Thread(target=send_alerts, args=(settings, instance, LOG, NOW)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(webhook.taken) == 1
+
+
+def test_a_state_that_is_none_says_what_to_do(place: Place, instance: dg.DagsterInstance) -> None:
+    place.lake.put_text("{}", STATE_KEY)
+    with pytest.raises(Exception, match=r"alerts/state.json is not what was written there. Delete it"):
+        send(place, instance)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"alert_webhook_url": f"ftp://{SECRET}"}, "CLICKLAKE_ALERT_WEBHOOK_URL: must be a url"),
+        ({"smtp_url": SECRET}, "CLICKLAKE_SMTP_URL: must be smtp://"),
+        ({"alert_email_to": "a@example.com"}, "CLICKLAKE_ALERT_EMAIL_TO needs CLICKLAKE_ALERT_EMAIL_FROM"),
+    ],
+)
+def test_half_a_setting_is_an_error_at_start(place: Place, changes: dict[str, Any], told: str) -> None:
+    for name, value in changes.items():
+        place.set(name, value)
+    with pytest.raises(Exception, match=told) as raised:
+        load_settings()
+    assert SECRET not in str(raised.value)
