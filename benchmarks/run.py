@@ -54,7 +54,11 @@ INGEST_LIMITS: dict[str, float] = {"peak_mib": 1024}
 OVERHEAD_LIMITS: dict[str, float] = {"seconds": 90}
 MEMORY_LIMITS: dict[str, float] = {"peak_mib": 1024}
 RANGE_DAYS = 30
-PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "overhead", "memory")
+HOURLY_LINES, HOURLY_FILES = 1_000_000, 240
+NEW_OBJECTS = (1, 10, 60)
+WHOLE, NOTHING_NEW = "whole reading", "nothing new"
+HOURLY_TARGETS: dict[str, float] = {WHOLE: 5}
+PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "hourly", "overhead", "memory")
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,8 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
             ),
             prepare=Case("days before", "benchmarks.history:prepare_history", (str(events), str(logs), PREPARED, DAY)),
         )
+    if "hourly" in options.only:
+        yield from _hourly(options)
     if "overhead" in options.only:
         small_days = str(make_small_days(options.data_dir / "small-days", date.fromisoformat(DAY), RANGE_DAYS))
         last = (date.fromisoformat(DAY) + timedelta(days=RANGE_DAYS - 1)).isoformat()
@@ -219,6 +225,43 @@ def _events(source: Path, events: int) -> Section:
         ),
         EVENT_TARGETS,
         INGEST_LIMITS,
+    )
+
+
+def _hourly(options: argparse.Namespace) -> Iterator[Section]:
+    """By the number of new objects, then by the size of the day; all objects are of one size."""
+    lines = min(options.lines, HOURLY_LINES)
+    per_file = HOURLY_LINES // HOURLY_FILES
+
+    def made(count: int) -> str:
+        return str(ensure_logs(options.data_dir, count, max(count // per_file, 1)))
+
+    def refresh(name: str, source: str, new: int) -> Case:
+        return Case(name, "benchmarks.hourly:refresh", (source, PREPARED, SCRATCH, DAY, str(new)))
+
+    source = made(lines)
+    files = lines // per_file
+    news = [new for new in NEW_OBJECTS if new < files]
+    day = (source, PREPARED, SCRATCH, DAY)
+    yield Section(
+        f"hourly: refresh of a day of {lines:,} lines in {files} objects, by new objects",
+        "refreshes",
+        1,
+        (
+            *(refresh(f"{new} new object{'s' if new > 1 else ''}", source, new) for new in news),
+            Case(NOTHING_NEW, "benchmarks.hourly:find_nothing", day),
+            Case(WHOLE, "benchmarks.hourly:read_whole", day),
+        ),
+        HOURLY_TARGETS,
+        prepare=Case("before", "benchmarks.hourly:prepare_day", (source, PREPARED, DAY, "0", *map(str, news))),
+    )
+    sources = {count: made(count) for count in (lines // 4, lines, 4 * lines)}
+    yield Section(
+        f"hourly: refresh with one new object of {per_file:,} lines, by lines of the day",
+        "refreshes",
+        1,
+        tuple(refresh(f"{count:,} lines", folder, 1) for count, folder in sources.items()),
+        prepare=Case("before", "benchmarks.hourly:prepare_days", (PREPARED, DAY, *sources.values())),
     )
 
 

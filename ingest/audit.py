@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
 
@@ -156,10 +156,15 @@ def _volume(staged: StagedDay, lake: Lake, limits: Limits) -> Verdict:
     if not before:
         return Verdict("volume", True, "no earlier day to compare with", limits.volume_blocks, {"rows": rows})
     usual = median(before)
-    passed = usual / limits.volume_factor <= rows <= usual * limits.volume_factor
+    least = usual / limits.volume_factor if _is_over(staged.partition.day) else 0
+    passed = least <= rows <= usual * limits.volume_factor
     message = f"{rows} rows; the median of the last {len(before)} same weekdays is {usual:.0f}"
     figures = {"rows": rows, "median": usual, "days": len(before), "factor": limits.volume_factor}
     return Verdict("volume", passed, message, limits.volume_blocks, figures)
+
+
+def _is_over(day: str) -> bool:
+    return date.fromisoformat(day) < datetime.now(UTC).date()
 
 
 def rows_of_same_weekday(lake: Lake, partition: Partition) -> list[int]:

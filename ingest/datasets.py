@@ -25,6 +25,7 @@ class Dataset:
     by_site: each site's objects of a day are a partition of their own, judged on their own.
     plain_columns: nearly every value differs, so that a Parquet dictionary would be tried and given up.
     kinds: the rows of each kind; those of one share row groups, so that a reader of one skips the others.
+    id_column, id_hash: what tells that two rows are one, and DuckDB's expression of the hash that the parser gives it.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Dataset:
     pieces: Callable[[BinaryIO, int, ObjectFacts], Iterator[Any]]
     batches: Callable[[Iterable[Any]], Iterator[Any]]
     kinds: Callable[[pa.Table], dict[str, pa.Table]]
+    id_column: str
+    id_hash: str
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ ACCESS_LOGS = Dataset(
     pieces=read_pieces,
     batches=batches,
     kinds=_ad_or_other,
+    id_column="request_id",
+    id_hash="hash(request_id)",
 )
 EVENTS = Dataset(
     name="events",
@@ -80,6 +85,8 @@ EVENTS = Dataset(
     pieces=read_event_pieces,
     batches=event_batches,
     kinds=_all_alike,
+    id_column="event_id",
+    id_hash="hash(site_id, event_id)",
 )
 DATASETS = {each.name: each for each in (ACCESS_LOGS, EVENTS)}
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ingest.audit import Limits, Verdict, audit
 from ingest.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
 from ingest.enrich import Geo
+from ingest.joined_files import NotJoinableError
 from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key, quarantine_prefix, raw_key, rejects_key
+from ingest.ledger import version_of, versions_taken
 from ingest.source import Source, SourceObject
 from ingest.stage import Progress, StagedDay, stage_day
+from ingest.standing import ReadWholeError, StandingPartition
+
+# How a partition was read: all its objects; those alone that were new; none, since none was.
+Reading = Literal["whole", "new objects", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,14 @@ class IngestOptions:
 
 @dataclass
 class DayResult:
-    """What became of one partition."""
+    """What became of one partition.
+
+    reading: `nothing` where its objects are those that it was published with; then nothing was judged or written, and
+        there are the figures of the ledger alone.
+    objects_read: of the objects those that were read.
+    why_whole: why a reading of the new objects alone was asked for and not possible.
+    unchanged: event dates that this source day has rows of, but no new ones.
+    """
 
     partition: Partition
     published: bool
@@ -52,6 +67,10 @@ class DayResult:
     rows_by_event_date: dict[str, int]
     bytes_written: int
     seconds: dict[str, float]
+    reading: Reading = "whole"
+    objects_read: int = 0
+    why_whole: str = ""
+    unchanged: frozenset[str] = frozenset()
 
     @property
     def day(self) -> str:
@@ -59,8 +78,8 @@ class DayResult:
 
     @property
     def touched_days(self) -> list[str]:
-        """Event dates other than its own that this source day has rows of."""
-        return [day for day in sorted(self.rows_by_event_date) if day != self.day]
+        """Event dates other than its own that this source day has rows of, or new ones."""
+        return [day for day in sorted(self.rows_by_event_date) if day != self.day and day not in self.unchanged]
 
     @property
     def refusals(self) -> list[Verdict]:
@@ -81,6 +100,7 @@ def ingest_day(
     progress: Progress | None = None,
     dataset: Dataset = ACCESS_LOGS,
     site: str | None = None,
+    incremental: bool = False,
 ) -> DayResult:
     """Ingests one source day of a dataset, or of one site in it, and publishes it, or refuses it and leaves the last
     good one standing.
@@ -88,6 +108,8 @@ def ingest_day(
     Args:
         objects: the objects of this day and site, where they are listed already.
         raw_files: all files below `raw/<dataset>`, where they are listed already.
+        incremental: read the objects alone that are not in the ledger, and add them to what is published. Where that
+            would not give what a whole reading gives, all are read; where there are none, nothing is done.
 
     Raises:
         SourceError, LakeError, TransientError: nothing could be judged; the lake is as it was.
@@ -96,10 +118,10 @@ def ingest_day(
     partition = Partition(dataset, day, site)
     found = sorted(objects if objects is not None else _objects_of(source, partition))
     listed = time.monotonic()
-    geo = Geo(options.geoip_database)
-    parse = parser_of(partition, found, options.hash_key, geo, options.max_age_days)
+    if incremental and versions_taken(lake, ledger_key(dataset.name, day, site)) == set(map(version_of, found)):
+        return _nothing_new(lake, partition, listed - started)
     with lake.staging() as folder:
-        staged = stage_day(source, found, partition, parse, folder, options.workers, progress)
+        staged, why_whole = _stage(lake, source, found, partition, options, raw_files, progress, incremental, folder)
         read = time.monotonic()
         verdicts = audit(staged, lake, options.limits)
         published = not any(verdict.blocks and not verdict.passed for verdict in verdicts)
@@ -109,7 +131,7 @@ def ingest_day(
         partition=partition,
         published=published,
         verdicts=verdicts,
-        objects=len(found),
+        objects=len(staged.objects),
         rows_read=staged.total("read"),
         rows_kept=staged.total("kept"),
         rows_rejected=staged.total("rejected"),
@@ -118,7 +140,52 @@ def ingest_day(
         rows_by_event_date=staged.rows,
         bytes_written=size,
         seconds={"list": listed - started, "read": read - listed, "publish": ended - read},
+        reading="new objects" if incremental and not why_whole else "whole",
+        objects_read=staged.objects_read,
+        why_whole=why_whole,
+        unchanged=staged.unchanged,
     )
+
+
+def _nothing_new(lake: Lake, partition: Partition, seconds: float) -> DayResult:
+    ledger = lake.read_table(ledger_key(partition.dataset.name, partition.day, partition.site))
+    read, kept, rejected, duplicate = (
+        sum(ledger.column(f"rows_{name}").to_pylist()) for name in ("read", "kept", "rejected", "duplicate")
+    )
+    return DayResult(
+        partition, True, [], len(ledger), read, kept, rejected, duplicate, {}, {}, 0, {"list": seconds}, "nothing"
+    )
+
+
+def _stage(
+    lake: Lake,
+    source: Source,
+    found: Sequence[SourceObject],
+    partition: Partition,
+    options: IngestOptions,
+    raw_files: Sequence[LakeFile] | None,
+    progress: Progress | None,
+    incremental: bool,
+    folder: Path,
+) -> tuple[StagedDay, str]:
+    """(what is staged, why the new objects alone were not enough)."""
+
+    def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
+        parse = parser_of(partition, objects, options.hash_key, Geo(options.geoip_database), options.max_age_days)
+        return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
+
+    why_whole = ""
+    if incremental:
+        aside = folder / "new"
+        (aside / "standing").mkdir(parents=True)
+        before = raw_files if raw_files is not None else lake.files(f"raw/{partition.dataset.name}")
+        try:
+            with closing(StandingPartition(lake, partition, found, before, aside / "standing")) as standing:
+                return read(standing.news, aside, standing), ""
+        except (ReadWholeError, NotJoinableError) as error:
+            why_whole = str(error)
+            shutil.rmtree(aside)
+    return read(found, folder), why_whole
 
 
 def _objects_of(source: Source, partition: Partition) -> list[SourceObject]:
@@ -136,7 +203,8 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     before = raw_files if raw_files is not None else lake.files(f"raw/{name}")
     size = 0
     for event_date, path in staged.files.items():
-        size += lake.put(path, raw_key(name, event_date, day, site))
+        if event_date not in staged.unchanged:
+            size += lake.put(path, raw_key(name, event_date, day, site))
     for file in before:
         event_date = file.partition("event_date") or ""
         if file.key == raw_key(name, event_date, day, site) and event_date not in staged.files:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.joined_files import begin_with, join_footers
 from ingest.lake import DATA_FILE
 
 ROW_GROUP_ROWS = 100_000
@@ -24,15 +26,19 @@ class PartitionFiles:
 
     Rows of one kind share row groups, so that a reader of ad requests skips all others by their
     statistics, and come in the order they are given, so that times within a group lie close.
+
+    Args:
+        earlier: event date → the file that its rows are written behind. One that gets no rows is left as it is.
     """
 
-    def __init__(self, folder: Path, plain_columns: frozenset[str]) -> None:
+    def __init__(self, folder: Path, plain_columns: frozenset[str], earlier: Mapping[str, Path] | None = None) -> None:
         self._folder = folder
         self._plain = plain_columns
+        self._earlier = dict(earlier or {})
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._buffers: dict[Buffer, list[pa.Table]] = {}
         self._waiting: dict[Buffer, int] = {}
-        self.rows: dict[str, int] = {}
+        self.rows = {event_date: pq.read_metadata(path).num_rows for event_date, path in self._earlier.items()}
 
     def __enter__(self) -> PartitionFiles:
         return self
@@ -70,6 +76,8 @@ class PartitionFiles:
                 write_batch_size=16_384,
                 store_schema=False,
             )
+            if event_date in self._earlier:
+                begin_with(self._writers[event_date], self._earlier[event_date])
         return self._writers[event_date]
 
     def path(self, event_date: str) -> Path:
@@ -79,9 +87,12 @@ class PartitionFiles:
         """Writes what waits; returns the finished files by event date."""
         for buffer in sorted(self._buffers):
             self._write(buffer)
-        for writer in self._writers.values():
+        for event_date, writer in self._writers.items():
             writer.close()
-        return {event_date: self.path(event_date) for event_date in sorted(self._writers)}
+            if event_date in self._earlier:
+                join_footers(self.path(event_date), self._earlier[event_date])
+        written = {event_date: self.path(event_date) for event_date in self._writers}
+        return dict(sorted((self._earlier | written).items()))
 
 
 def let_go(writer: pq.ParquetWriter) -> None:

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from ingest.access_logs import ParsedBatch, Reject
 from ingest.datasets import Parse, Partition
 from ingest.dedup import SeenRequests
 from ingest.errors import SourceError
+from ingest.joined_files import begin_with, join_footers
 from ingest.log_files import ObjectFacts
 from ingest.parallel import ordered
 from ingest.partition_files import PartitionFiles, let_go
@@ -51,7 +52,11 @@ class ObjectCounts:
 
 @dataclass
 class StagedDay:
-    """One partition, written aside: files by event date, rejects, and the counts of each object."""
+    """One partition, written aside: files by event date, rejects, and the counts of each object.
+
+    objects_read: those of the objects that were read for it.
+    unchanged: event dates whose file is the one that stands in the lake.
+    """
 
     partition: Partition
     files: dict[str, Path]
@@ -59,6 +64,8 @@ class StagedDay:
     rejects_file: Path
     objects: list[ObjectCounts]
     rejects_by_reason: dict[str, int]
+    objects_read: int
+    unchanged: frozenset[str] = frozenset()
 
     def total(self, name: str) -> int:
         return sum(getattr(counts, name) for counts in self.objects)
@@ -66,6 +73,22 @@ class StagedDay:
     def ledger(self) -> pa.Table:
         rows = [_ledger_row(counts) for counts in self.objects]
         return pa.Table.from_pylist(rows, schema=arrow_schema(LEDGER))
+
+
+class Standing(Protocol):
+    """What is published of a partition already, as local files, where the objects that are read come in addition.
+
+    files: event date → its file.
+    counts: what became of the objects in it.
+    """
+
+    files: dict[str, Path]
+    rejects_file: Path
+    rejects_by_reason: Counter[str]
+    counts: list[ObjectCounts]
+
+    def is_known(self, id_hash: np.ndarray, times: np.ndarray, object_index: np.ndarray) -> np.ndarray:
+        """True for each row whose request or event is published already."""
 
 
 def stage_day(
@@ -76,20 +99,22 @@ def stage_day(
     folder: Path,
     workers: int = 2,
     progress: Progress | None = None,
+    standing: Standing | None = None,
 ) -> StagedDay:
     """Reads the objects of a partition and writes what they hold into `folder`.
 
     Args:
         objects: of this partition, sorted; their order is the order of the rows.
         workers: threads that decompress and parse; two saturate two cores.
+        standing: what the rows are written behind; None where the objects are all there are.
     """
     dataset = partition.dataset
     counts = [ObjectCounts(item) for item in objects]
     seen = SeenRequests(folder)
     tasks = _tasks(objects)
     with (
-        PartitionFiles(folder / "rows", dataset.plain_columns) as files,
-        _RejectsFile(folder / "rejects.parquet", dataset.name, counts) as rejects,
+        PartitionFiles(folder / "rows", dataset.plain_columns, standing.files if standing else None) as files,
+        _RejectsFile(folder / "rejects.parquet", dataset.name, counts, standing) as rejects,
         ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool,
     ):
         fetcher = _Fetcher(source, objects, pool)
@@ -102,7 +127,7 @@ def stage_day(
         done = 0
         with closing(ordered(parsed, tasks, workers)) as results:
             for task, batch in results:
-                _take(partition, batch, counts, seen, files)
+                _take(partition, batch, counts, seen, files, standing)
                 rejects.add(batch.rejects)
                 if progress and task.stop != done:
                     done = task.stop
@@ -111,7 +136,13 @@ def stage_day(
             files.add(partition.day, "other", dataset.schema.empty_table())
         finished = files.close()
         rejects_file = rejects.close()
-    return StagedDay(partition, finished, files.rows, rejects_file, counts, dict(rejects.by_reason))
+    staged = StagedDay(
+        partition, finished, files.rows, rejects_file, counts, dict(rejects.by_reason), objects_read=len(counts)
+    )
+    if standing:
+        staged.objects = sorted([*standing.counts, *counts], key=lambda each: each.item)
+        staged.unchanged = frozenset(day for day, path in finished.items() if path == standing.files.get(day))
+    return staged
 
 
 def _tasks(objects: Sequence[SourceObject]) -> list[range]:
@@ -170,6 +201,7 @@ def _take(
     counts: list[ObjectCounts],
     seen: SeenRequests,
     files: PartitionFiles,
+    standing: Standing | None,
 ) -> None:
     """Counts a batch, drops its duplicates and hands its rows to the files of their days."""
     for index, number in batch.rows_read.items():
@@ -183,6 +215,8 @@ def _take(
     with_id = np.flatnonzero(batch.has_id)
     times = table.column("event_ts").cast(pa.int64()).to_numpy()
     is_kept[with_id] = seen.first_seen(batch.id_hash[with_id], times[with_id])
+    if standing:
+        is_kept[with_id] &= ~standing.is_known(batch.id_hash[with_id], times[with_id], object_index[with_id])
     if not is_kept.all():
         for index, number in zip(*np.unique(object_index[~is_kept], return_counts=True), strict=True):
             counts[index].duplicate += int(number)
@@ -218,12 +252,15 @@ def _iso(day: int) -> str:
 class _RejectsFile:
     """Rejects → one Parquet file, written as they come."""
 
-    def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts]) -> None:
+    def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None) -> None:
         self._path, self._dataset, self._counts = path, dataset, counts
         self._waiting: list[Reject] = []
         self._schema = arrow_schema(REJECTS)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
-        self.by_reason: Counter[str] = Counter()
+        self.by_reason = Counter(standing.rejects_by_reason if standing else ())
+        self._earlier = standing.rejects_file if standing else None
+        if self._earlier:
+            begin_with(self._writer, self._earlier)
 
     def __enter__(self) -> _RejectsFile:
         return self
@@ -249,8 +286,11 @@ class _RejectsFile:
         self._waiting = []
 
     def close(self) -> Path:
-        self._write()
+        if self._waiting or not self._earlier:
+            self._write()
         self._writer.close()
+        if self._earlier:
+            join_footers(self._path, self._earlier)
         return self._path
 
 
@@ -272,3 +312,20 @@ def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
         "unknown_fields": facts.unknown_fields,
         "event_dates": [_iso(day) for day in sorted(counts.days)],
     }
+
+
+def counts_of(row: dict[str, Any], item: SourceObject) -> ObjectCounts:
+    """What a row of the ledger says of an object: the reverse of `_ledger_row`."""
+    facts = ObjectFacts(
+        row["format"], row["error"], fields=set(row["unknown_fields"]), missing_fields=set(row["missing_fields"])
+    )
+    return ObjectCounts(
+        item,
+        facts,
+        read=row["rows_read"],
+        kept=row["rows_kept"],
+        rejected=row["rows_rejected"],
+        duplicate=row["rows_duplicate"],
+        unreadable_numbers=row["unreadable_numbers"],
+        days={(date.fromisoformat(day) - date(1970, 1, 1)).days for day in row["event_dates"]},
+    )

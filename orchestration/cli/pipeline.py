@@ -99,6 +99,18 @@ def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ())
     return result
 
 
+def refresh_days(days: list[str], publishes: bool = True) -> PipelineResult:
+    """Takes in what is new of consecutive days. Other days that it brings rows for wait for a whole run."""
+    result = PipelineResult(days)
+    with dagster_instance() as instance, _quiet():
+        defs = _definitions(result)
+        from orchestration.operations.jobs import INCREMENTAL
+
+        but = () if publishes else ("performance_entries",)
+        _run(defs, "refresh", instance, days, result, config=INCREMENTAL, but=but)
+    return result
+
+
 def run_window(job: str, days: list[str], tags: Mapping[str, str]) -> PipelineResult:
     """One job over consecutive days, as one of many that may be shared among processes. A run that has judged all its
     days, whatever it refused, says so in its tags."""
@@ -139,21 +151,27 @@ def _run(
     result: PipelineResult,
     sites: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    but: Sequence[str] = (),
 ) -> str:
-    """Runs a job over consecutive days, adds what it did to the result, and gives the run's id."""
+    """Runs a job, `but` some of its assets, over consecutive days, adds what it did to the result, and gives the run's
+    id."""
     from orchestration import progress
     from orchestration.partitions import range_tags
 
+    definition = defs.resolve_job_def(job)
+    chosen = set(definition.asset_layer.executable_asset_keys) - {dg.AssetKey(name) for name in but} if but else None
     level = "DEBUG" if load_partition_settings().log_format == JSON else "CRITICAL"  # a person has the summary instead
-    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": level}}}}
+    config = {**(config or {}), "loggers": {"console": {"config": {"log_level": level}}}}
     if sites:
         config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
     drawer = progress.drawer.set(bar)
     teller = progress.teller.set(partial(notes.print, highlight=False))
     try:
         with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
-            ran = defs.resolve_job_def(job).execute_in_process(
+            ran = definition.execute_in_process(
                 instance=instance,
+                asset_selection=list(chosen) if chosen else None,
                 tags=range_tags(days) | NOT_RETRIED | dict(tags or {}),
                 raise_on_error=False,
                 run_config=config,

@@ -37,6 +37,17 @@ def print_summary(result: PipelineResult) -> None:
         console.print(f"[red]{day}[/red] {_plain(reason)}", highlight=False, soft_wrap=True)
 
 
+def print_readings(result: PipelineResult) -> None:
+    """Of how many objects of a day how many were read, and why all, where that was not meant."""
+    rows = [
+        (day, asset, raw["objects"], raw["objects_read"], raw.get("read_whole_since", "-"))
+        for (asset, day), raw in sorted(result.materialized.items())
+        if "objects_read" in raw
+    ]
+    if rows:
+        table("Read", ("day", "table", "objects", "read now", "why all of them"), rows)
+
+
 _DAY_COLUMNS = (
     "day", "objects", "rows read", "kept", "rejected", "duplicates", "mart rows", "entries", "written", "state",
 )  # fmt: skip

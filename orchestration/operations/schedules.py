@@ -1,10 +1,15 @@
 """Schedules: what runs by the clock."""
 
 import datetime as dt
+from collections.abc import Iterator
 
 import dagster as dg
 
-from orchestration.operations.jobs import daily_build
+from ingest.errors import ClicklakeError
+from orchestration.operations.jobs import INCREMENTAL, daily_build, refresh
+from orchestration.operations.refresh import days_behind, days_to_look_at, news
+from orchestration.operations.runs import is_running
+from orchestration.resources import Lakehouse
 
 BUILD_HOUR = 6  # UTC; most of a day's objects have arrived by then, later ones are the sensor's
 
@@ -20,4 +25,31 @@ def build_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_key=f"schedule:{yesterday}", partition_key=yesterday)
 
 
-SCHEDULES = [build_yesterday]
+@dg.schedule(
+    cron_schedule="5 * * * *",
+    job=refresh,
+    execution_timezone="UTC",
+    description="Takes in the new objects of today five minutes past each hour, and until 02:00 UTC of yesterday.",
+)
+def refresh_today(
+    context: dg.ScheduleEvaluationContext, lakehouse: Lakehouse
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    now = context.scheduled_execution_time
+    looked_at = days_to_look_at(now)
+    running = [day for day in looked_at if is_running(context.instance, day)]
+    if running:
+        yield dg.SkipReason(f"a run over {', '.join(running)} waits or works: the next turn takes what it leaves")
+        return
+    try:
+        lake = lakehouse.lake()
+        days = {each.day for each in news(lake, lakehouse.sources(), looked_at)} | set(days_behind(lake, looked_at))
+    except ClicklakeError as error:
+        yield dg.SkipReason(str(error))
+        return
+    if not days:
+        yield dg.SkipReason(f"{', '.join(looked_at)}: nothing new")
+    for day in sorted(days):
+        yield dg.RunRequest(run_key=f"refresh:{day}:{now:%Y-%m-%dT%H:%M}", partition_key=day, run_config=INCREMENTAL)
+
+
+SCHEDULES = [build_yesterday, refresh_today]

@@ -18,11 +18,12 @@ from ingest.datasets import DATASETS
 from ingest.day import is_published
 from ingest.errors import ClicklakeError
 from orchestration.operations.backfills import BACKFILL_TAG
-from orchestration.operations.jobs import daily_build, publish, restate
+from orchestration.operations.jobs import daily_build, publish, refresh, restate
 from orchestration.operations.lateness import News, days_with_news
+from orchestration.operations.runs import days_of_run, is_running
 from orchestration.operations.schedules import BUILD_HOUR
 from orchestration.partition_events import run_lock
-from orchestration.partitions import daily, days_between, days_of_tags
+from orchestration.partitions import daily, days_between
 from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
@@ -30,16 +31,7 @@ from orchestration.settings import Settings
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
 EVENTS_AT_ONCE = 500
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 SECONDS_OF_SILENCE = 30  # of a run that has started; it holds its lock but for the moments between steps
-# Where a whole machine dies, nobody is left to say that its runs have failed. No day takes this long.
-SILENT_RUNS_ARE_DEAD_AFTER = dt.timedelta(hours=12)
 FINGERPRINT_TAG = "clicklake/objects"
 
 
@@ -87,7 +79,7 @@ def _attempts(context: dg.SensorEvaluationContext, day: str, news: News) -> int:
 def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: str, news: News) -> str | None:
     """Why news of a day is not asked for now; None where it is."""
     now = dt.datetime.now(dt.UTC)
-    if _is_running(context.instance, day):
+    if is_running(context.instance, day):
         return "a run is at it"
     if _attempts(context, day, news) >= MAX_ATTEMPTS:
         context.log.error(f"{day}: {MAX_ATTEMPTS} runs have died on these objects. See docs/operations.md")
@@ -107,13 +99,6 @@ def _recent_requests(instance: dg.DagsterInstance, day: str, since: dt.datetime)
     return sum(FINGERPRINT_TAG in run.tags for run in runs)
 
 
-def _is_running(instance: dg.DagsterInstance, day: str) -> bool:
-    """Whether a run over this day waits or works, which may be about to take the news."""
-    since = dt.datetime.now(dt.UTC) - SILENT_RUNS_ARE_DEAD_AFTER
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since))
-    return any(day in _days_of_run(run) for run in unfinished)
-
-
 @dg.sensor(
     job=restate,
     minimum_interval_seconds=60,
@@ -126,10 +111,12 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
         if event is None:
             continue
         run = context.instance.get_run_by_id(record.run_id)
-        if run is not None and BACKFILL_TAG in run.tags:  # which builds all its days itself, and those that it touches
+        # A backfill builds all its days itself, and those that it touches; what a refresh brings other days waits for
+        # the next morning's whole run, which names them all.
+        if run is not None and (BACKFILL_TAG in run.tags or run.job_name == refresh.name):
             context.update_cursor(str(record.storage_id))
             continue
-        in_run = _days_of_run(run) if run else set()
+        in_run = days_of_run(run) if run else set()
         touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
         for day in cast(list[str], touched.value if touched else []):
             if day not in in_run and daily.has_partition_key(day) and is_published(lake, day, DATASETS[dataset]):
@@ -190,13 +177,9 @@ def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list
     return list(found.records)
 
 
-def _days_of_run(run: dg.DagsterRun) -> set[str]:
-    return set(days_of_tags(run.tags))
-
-
 def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
     """The assets of a run of a whole job, which names no selection."""
-    return set(PUBLISHED_BY.values()) if run.job_name in ("pipeline", "restate_and_publish") else set()
+    return set(PUBLISHED_BY.values()) if run.job_name in ("pipeline", "restate_and_publish", refresh.name) else set()
 
 
 @dg.sensor(

@@ -12,7 +12,7 @@ from ingest.audit import checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, ingest_day
 from ingest.lake import Lake, LakeFile, site_folder
-from ingest.ledger import objects_by_day, version_of, versions_taken
+from ingest.ledger import is_judged, objects_by_day, version_of, versions_taken
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
@@ -38,7 +38,15 @@ OWNERS = ["team:data-platform"]
 NEVER_BLOCKS = {"objects_whole", "volume"}
 
 
-class Sites(dg.Config):
+class Reading(dg.Config):
+    """How a day is read."""
+
+    incremental: bool = Field(
+        default=False, description="Read the objects alone that are new, and add them to what is published"
+    )
+
+
+class Sites(Reading):
     """Which sites of a day to take in; all without any."""
 
     sites: list[str] = Field(default=[])
@@ -81,8 +89,10 @@ def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...])
         ACCESS_LOG_COLUMNS,
     )
 )
-def raw_access_logs(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    yield from _ingest(context, lakehouse, ACCESS_LOGS)
+def raw_access_logs(
+    context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Reading
+) -> Iterator[dg.Output[None]]:
+    yield from _ingest(context, lakehouse, ACCESS_LOGS, incremental=config.incremental)
 
 
 @dg.multi_asset(
@@ -96,7 +106,7 @@ def raw_access_logs(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> 
     )
 )
 def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
-    yield from _ingest(context, lakehouse, EVENTS, config.sites)
+    yield from _ingest(context, lakehouse, EVENTS, config.sites, config.incremental)
 
 
 @dataclass
@@ -109,6 +119,7 @@ class _Work:
     dataset: Dataset
     days: Sequence[str]
     sites: Sequence[str]
+    incremental: bool
     objects: dict[str, list[SourceObject]] = field(default_factory=dict)
     raw_files: list[LakeFile] = field(default_factory=list)
 
@@ -128,7 +139,11 @@ class _Work:
 
 
 def _ingest(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, dataset: Dataset, sites: Sequence[str] = ()
+    context: dg.AssetExecutionContext,
+    lakehouse: Lakehouse,
+    dataset: Dataset,
+    sites: Sequence[str] = (),
+    incremental: bool = False,
 ) -> Iterator[dg.Output[None]]:
     days = days_of(context)
     bad: dict[str, str] = {}
@@ -142,10 +157,13 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with at_work(context, lake):
-                work = _Work(settings, lake, source, dataset, days, sites)
+                work = _Work(settings, lake, source, dataset, days, sites, incremental)
                 work.list()
                 for day in days:
                     results = _ingest_day(context, work, day)
+                    if not results:
+                        context.log.info(f"{dataset.name} {day}: nothing new")
+                        continue
                     _report(context, RAW_ASSETS[dataset.name], day, results)
                     refused = [_refusal(result) for result in results if not result.published]
                     if refused:
@@ -155,7 +173,8 @@ def _ingest(
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
-    """Ingests a day, each site on its own where the dataset has sites; one run at a time."""
+    """Ingests a day, each site on its own where the dataset has sites; one run at a time. Nothing where only news is
+    wanted, and none is."""
     name = f"{work.dataset.name} of {day}"
     with work.lake.lock(
         f"raw/{work.dataset.name}/{day}",
@@ -165,6 +184,8 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> lis
         if work.is_behind(day):
             work.list()
         of_day = work.objects.get(day, [])
+        if work.incremental and is_judged(work.lake, work.dataset, day, of_day):
+            return []
         sites: list[str | None] = [None]
         if work.dataset.by_site and of_day:
             sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
@@ -176,7 +197,9 @@ def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, day: str, 
     name = f"raw {day}" + (f" {site}" if site else "")
     with progress.task(context, name, len(objects)) as advance:
         options = work.settings.ingest_options()
-        return ingest_day(work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site)
+        return ingest_day(
+            work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site, work.incremental
+        )
 
 
 def _refusal(result: DayResult) -> str:
@@ -184,13 +207,13 @@ def _refusal(result: DayResult) -> str:
 
 
 def _report(context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
-    published = [result for result in results if result.published]
-    if published:
+    judged = [result for result in results if result.reading != "nothing"]
+    if any(result.published for result in judged):
         report_materialized(context, key, day, _metadata(results))
-    for result in results:
+    for result in judged:
         if not result.published:
             context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
-    _report_verdicts(context, key, day, results)
+    _report_verdicts(context, key, day, judged)
 
 
 def _report_verdicts(
@@ -210,7 +233,10 @@ def _report_verdicts(
 
 
 def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
-    """Figures of what was published, and, of several sites, each site's rows."""
+    """Figures of what was published, and, of several sites, each site's rows.
+
+    Where sites without news were left as they are, reasons and event dates are those of the others.
+    """
     good = [result for result in results if result.published]
     reasons, by_date = Counter[str](), Counter[str]()
     for result in good:
@@ -225,11 +251,14 @@ def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
         "rows_duplicate": sum(result.rows_duplicate for result in good),
         "rejects_by_reason": dg.MetadataValue.json(dict(reasons)),
         "objects": sum(result.objects for result in good),
+        "objects_read": sum(result.objects_read for result in results),
         "bytes": sum(result.bytes_written for result in good),
         "seconds": round(sum(sum(result.seconds.values()) for result in results), 3),
         "rows_by_event_date": dg.MetadataValue.json(dict(by_date)),
         "touched_days": dg.MetadataValue.json(sorted({day for result in good for day in result.touched_days})),
     }
+    if why_whole := "; ".join(sorted({result.why_whole for result in results if result.why_whole})):
+        metadata["read_whole_since"] = why_whole
     if results[0].partition.site:
         metadata["rows_by_site"] = dg.MetadataValue.json({str(each.partition.site): each.rows_kept for each in good})
         metadata["refused_sites"] = dg.MetadataValue.json(

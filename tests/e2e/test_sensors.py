@@ -110,7 +110,7 @@ def test_a_day_that_a_run_works_on_is_left_to_it(
     environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from orchestration.definitions import defs
-    from orchestration.operations import sensors
+    from orchestration.operations import runs
     from orchestration.partitions import range_tags
 
     before, first, last = recent(4), recent(3), recent(2)
@@ -120,7 +120,7 @@ def test_a_day_that_a_run_works_on_is_left_to_it(
     instance.create_run_for_job(job, tags=range_tags([first, last]), status=dg.DagsterRunStatus.STARTED)
     assert days(tick("new_objects", instance)) == [before]
 
-    monkeypatch.setattr(sensors, "SILENT_RUNS_ARE_DEAD_AFTER", dt.timedelta(0))  # its machine has died
+    monkeypatch.setattr(runs, "SILENT_RUNS_ARE_DEAD_AFTER", dt.timedelta(0))  # its machine has died
     assert days(tick("new_objects", instance)) == [before, first, last]
 
 

@@ -158,8 +158,8 @@ def test_definitions_load_with_their_sensors_and_schedule(ui: UI) -> None:
         "alerts",
         "lineage",
     }
-    assert {schedule["name"] for schedule in repository["schedules"]} == {"build_yesterday"}
-    assert {"daily_build", "restate", "publish", "pipeline"} <= {job["name"] for job in repository["jobs"]}
+    assert {schedule["name"] for schedule in repository["schedules"]} == {"build_yesterday", "refresh_today"}
+    assert {"daily_build", "restate", "publish", "pipeline", "refresh"} <= {job["name"] for job in repository["jobs"]}
 
 
 def test_lineage_goes_from_the_logs_through_every_model_to_mongodb(ui: UI) -> None:

@@ -162,6 +162,17 @@ def ingest(bucket: Bucket, lake: Lake | None = None, day: str = DAY, **arguments
     return ingest_day(lake or bucket.lake(), bucket.source(), day, OPTIONS, **arguments)
 
 
+def test_new_objects_are_added_to_what_lies_on_s3(bucket: Bucket) -> None:
+    for number in range(3):
+        bucket.put("logs/" + name(hour=f"1{number}"), gzip.compress(log(lines(10, start=10 * number))))
+        result = ingest(bucket, incremental=True)
+    assert (result.reading, result.objects, result.objects_read) == ("new objects", 3, 1)
+    whole = bucket.lake("whole")
+    ingest(bucket, whole)
+    for file in whole.files(""):
+        assert bucket.lake().read_table(file.key).equals(whole.read_table(file.key)), file.key
+
+
 def test_an_object_that_goes_or_changes_between_listing_and_reading_refuses_the_day(bucket: Bucket) -> None:
     for number in range(4):
         bucket.put("logs/" + name(unique=f"u{number}"), gzip.compress(log(lines(10, start=10 * number))))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest import audit
 from ingest.audit import CHECKS
 from ingest.day import DayResult, ingest_day
 from ingest.source import FolderSource
@@ -86,6 +87,15 @@ def test_a_volume_far_from_the_usual_is_told(day: LogDay, rows: int, passed: boo
     assert verdict.figures == {"rows": rows, "median": 30, "days": 4, "factor": 3.0}
     day.allow(volume_blocks=True)
     assert day.ingest().published is passed
+
+
+def test_a_day_that_is_not_over_may_be_small_but_not_large(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_is_over", lambda _: False)
+    earlier_weeks(day, 30)
+    day.add(log(lines(2)), "a")
+    assert failed(day.ingest()) == []
+    day.add(log(lines(900)), "b")
+    assert failed(day.ingest()) == ["volume"]
 
 
 def test_a_usual_day_is_compared_with_the_days_there_are(day: LogDay) -> None:

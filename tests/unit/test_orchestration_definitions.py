@@ -157,7 +157,7 @@ def test_checks_have_a_result_for_each_day_and_ours_are_described(defs: dg.Defin
 def test_what_can_run(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"daily_build", "ingest", "restate", "publish", "pipeline", "restate_and_publish"}
+    assert jobs == {"daily_build", "ingest", "restate", "publish", "pipeline", "restate_and_publish", "refresh"}
     assert {each.name for each in repository.sensor_defs} == {
         "new_objects",
         "late_rows",
@@ -166,7 +166,7 @@ def test_what_can_run(defs: dg.Definitions) -> None:
         "alerts",
         "lineage",
     }
-    assert {each.name for each in repository.schedule_defs} == {"build_yesterday"}
+    assert {each.name for each in repository.schedule_defs} == {"build_yesterday", "refresh_today"}
     for each in (*repository.sensor_defs, *repository.schedule_defs, *map(repository.get_job, jobs)):
         assert each.description, each.name
 
@@ -179,6 +179,11 @@ def test_what_can_run(defs: dg.Definitions) -> None:
         ("publish", ENTRIES, {"raw_access_logs", *MARTS}),
         ("pipeline", {"raw_access_logs", "publications", *MARTS, *ENTRIES}, set()),
         ("restate_and_publish", {*MARTS, *ENTRIES}, {"raw_access_logs"}),
+        (
+            "refresh",
+            {"raw_access_logs", "raw_events", "publications", "daily_aggregates", "performance_entries"},
+            {"sessions", "campaign_performance", "campaign_entries"},
+        ),
     ],
 )
 def test_what_each_job_builds(defs: dg.Definitions, job: str, holds: set[str], lacks: set[str]) -> None:

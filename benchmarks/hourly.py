@@ -1,0 +1,69 @@
+"""What it costs to refresh a day as its objects come: the new objects alone are read, against the whole day.
+
+Each run begins with the lake as it was before the new objects came.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from benchmarks.measure import THREADS
+from benchmarks.ours import HASH_KEY
+from ingest.day import DayResult, IngestOptions, ingest_day  # here, for its loading is not what a refresh costs
+from ingest.lake import Lake
+from ingest.source import FolderSource
+
+OPTIONS = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
+
+
+def prepare_day(source_folder: str, prepared: str, day: str, *new: str) -> int:
+    """For each number of new objects a lake with the day as it was before its last ones came. Returns 1."""
+    source = FolderSource(source_folder)
+    found = source.objects([day])
+    for number in map(int, new):
+        lake = Lake(str(Path(prepared, Path(source_folder).name, str(number))))
+        _published(ingest_day(lake, source, day, OPTIONS, found[: len(found) - number]))
+    return 1
+
+
+def prepare_days(prepared: str, day: str, *source_folders: str) -> int:
+    """The same of several days, each before its last object came. Returns 1."""
+    for folder in source_folders:
+        prepare_day(folder, prepared, day, "1")
+    return 1
+
+
+def refresh(source_folder: str, prepared: str, scratch: str, day: str, new: str) -> int:
+    """Reads the new objects and adds them to what is published. Returns 1, the refreshes."""
+    result = _published(_ingest(source_folder, prepared, scratch, day, new, incremental=True))
+    if result.reading != "new objects":
+        raise RuntimeError(f"all objects were read: {result.why_whole}")
+    return 1
+
+
+def read_whole(source_folder: str, prepared: str, scratch: str, day: str) -> int:
+    """Reads all objects, old and new. Returns 1."""
+    _published(_ingest(source_folder, prepared, scratch, day, "1", incremental=False))
+    return 1
+
+
+def find_nothing(source_folder: str, prepared: str, scratch: str, day: str) -> int:
+    """Looks, and finds that there is nothing new. Returns 1."""
+    if _ingest(source_folder, prepared, scratch, day, "0", incremental=True).reading != "nothing":
+        raise RuntimeError("there was something to do")
+    return 1
+
+
+def _ingest(source_folder: str, prepared: str, scratch: str, day: str, new: str, incremental: bool) -> DayResult:
+    lake = Lake(str(Path(scratch, "lake")))
+    # Links cost nothing, and no file of a lake is ever written to again.
+    shutil.copytree(Path(prepared, Path(source_folder).name, new), lake.root, copy_function=os.link)
+    return ingest_day(lake, FolderSource(source_folder), day, OPTIONS, incremental=incremental)
+
+
+def _published(result: DayResult) -> DayResult:
+    if not result.published:
+        raise RuntimeError(f"ingest refused the generated day: {result.reason}")
+    return result

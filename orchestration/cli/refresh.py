@@ -1,0 +1,69 @@
+"""`clicklake refresh`: what is new of today, through Dagster, in this process."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import click
+
+from orchestration.cli import DONE, FAILED
+from orchestration.cli.console import console, notes, step, table
+from orchestration.cli.run import DAY, checked_days
+from orchestration.operations.refresh import NewObjects, days_behind, days_to_look_at, news
+from orchestration.settings import load_settings
+
+MAX_LINES_SHOWN = 40
+
+
+@click.command("refresh", short_help="Take in what is new of today.")
+@click.option("--day", type=DAY, metavar="D", help="Another day, YYYY-MM-DD, UTC.")
+@click.option("--no-publish", is_flag=True, help="Stop at the mart; nothing is written to MongoDB.")
+def command(day: dt.datetime | None, no_publish: bool) -> int:
+    """Takes in the new objects of today, and until 02:00 UTC of yesterday: raw → daily_aggregates → MongoDB.
+
+    What was taken before is not read again, so that it can run as often as you like. The other marts of the day are
+    built by `clicklake run`, or by the schedule of the next morning.
+
+    \b
+    Examples:
+      clicklake refresh
+      clicklake refresh --day 2026-01-12
+    """
+    days = checked_days(day.date(), day.date()) if day else days_to_look_at(dt.datetime.now(dt.UTC))
+    settings = load_settings()
+    from orchestration.resources import sources_of
+
+    with step("Looking for new objects"):
+        lake, sources = settings.open_lake(), sources_of(settings)
+        lake.check()
+        found = news(lake, sources, days)
+        behind = days_behind(lake, days)
+    todo = sorted({each.day for each in found} | set(behind))
+    if not todo:
+        console.print(f"{', '.join(days)}: nothing new", highlight=False)
+        return DONE
+    _print_news(found, [each for each in behind if each not in {news.day for news in found}])
+
+    from orchestration.cli.pipeline import check_reachable, refresh_days
+    from orchestration.cli.summary import print_readings, print_summary
+
+    with step("Looking at the sources, the lake and MongoDB"):
+        check_reachable(settings, publishes=not no_publish)
+    result = refresh_days(todo, publishes=not no_publish)
+    print_readings(result)
+    print_summary(result)
+    if result.bad:
+        notes.print(f"[red]{len(result.bad)} of {len(todo)} days refused or failed[/red]", highlight=False)
+        return FAILED
+    return DONE
+
+
+def _print_news(found: Sequence[NewObjects], behind: Sequence[str]) -> None:
+    shown = [(each.day, each.dataset, each.site or "-", each.new, each.changed) for each in found[:MAX_LINES_SHOWN]]
+    if shown:
+        table("Since it was last read", ("day", "dataset", "site", "new objects", "changed or gone"), shown)
+    if len(found) > MAX_LINES_SHOWN:
+        console.print(f"… and {len(found) - MAX_LINES_SHOWN} more sites", highlight=False)
+    for day in behind:
+        console.print(f"{day}: no new object, but daily_aggregates is older than its raw rows", highlight=False)
