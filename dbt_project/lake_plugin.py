@@ -57,6 +57,7 @@ class Plugin(BasePlugin):
             self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_delete: (["VARCHAR"], "BOOLEAN"),
             self.lake_report: (["VARCHAR", "VARCHAR"], "BOOLEAN"),
+            self.lake_accepted: (["VARCHAR", "VARCHAR", "VARCHAR"], "BIGINT"),
         }
         for function, (parameters, returns) in functions.items():
             name = function.__name__
@@ -162,6 +163,12 @@ class Plugin(BasePlugin):
     def lake_delete(self, prefix: str) -> bool:
         self.lake.delete(prefix)
         return True
+
+    def lake_accepted(self, test: str, table: str, days: str) -> int:
+        """So many failing rows of a test people have released on any of these days; -1 where nobody has."""
+        from ingest.releases import accepted_failures  # costs a while, and good days need none of it
+
+        return accepted_failures(self.lake, table, test, days.split())
 
     def lake_report(self, entries: str, default_path: str) -> bool:
         """Adds entries, a JSON list, to the report of the run, for whoever started it: a JSON object a line."""

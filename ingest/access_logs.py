@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import duckdb
@@ -76,6 +77,7 @@ class ParsedBatch:
     rejects: list[Reject]
     rows_read: dict[int, int]
     unreadable_numbers: dict[int, int]
+    fields: dict[int, Counter[str]] = field(default_factory=dict)  # of objects without a header
 
 
 class AccessLogParser:

@@ -7,14 +7,22 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.datasets import ACCESS_LOGS, Dataset, Partition
+from ingest.drift import Profile, drift, profile_of
 from ingest.lake import Lake, ledger_key
 from ingest.stage import StagedDay
 
 SAME_WEEKDAYS = 4  # weeks that the volume is compared with
 SHOWN = 5  # objects that a message names
+# A share of rejects is unusual when it is so many times the usual one; when it is also above it by so much of all rows,
+# for three times next to nothing is next to nothing; and when that makes so many rows, for small days jump.
+REJECT_FACTOR = 3.0
+REJECT_FLOOR = 0.005
+REJECT_ROWS = 20
+DRIFT_DAYS = 7  # before a day, in which the last published one is looked for
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,13 @@ CHECKS = (
         "rows_accounted", "For each object rows read = kept + rejected + duplicates, and the files hold what was kept"
     ),
     Check("volume", "The number of rows is near the median of the same weekday in the last four weeks"),
+    Check("reject_rate", "The share of rejected rows is not far above the median of these days (a warning)"),
+    Check("schema_drift", "Fields and their types are those of the last published day (a warning)"),
 )
+NEVER_RELEASED = {
+    "objects_present": "there is nothing to publish",
+    "rows_accounted": "rows were lost on the way, and nobody can tell which",
+}
 
 
 @dataclass(frozen=True)
@@ -53,13 +67,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A check's result for one day. One that blocks and did not pass refuses the day."""
+    """A check's result for one day. One that blocks, did not pass and was not released refuses the day.
+
+    released: who accepted the day in spite of this check, and why; None where nobody did.
+    """
 
     check: str
     passed: bool
     message: str
     blocks: bool = True
     figures: dict[str, Any] = field(default_factory=dict)
+    released: str | None = None
+
+    @property
+    def refuses(self) -> bool:
+        return self.blocks and not self.passed and self.released is None
 
 
 def checks_of(dataset: Dataset) -> tuple[Check, ...]:
@@ -69,6 +91,7 @@ def checks_of(dataset: Dataset) -> tuple[Check, ...]:
 
 def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
     """All verdicts on a staged partition, in the order of `CHECKS`."""
+    past = _same_weekdays(lake, staged.partition)
     verdicts = [
         _objects_present(staged),
         _objects_readable(staged),
@@ -76,7 +99,9 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
         _required_fields(staged),
         _reject_share(staged, limits),
         _rows_accounted(staged),
-        _volume(staged, lake, limits),
+        _volume(staged, past, limits),
+        _reject_rate(staged, past),
+        _schema_drift(staged, lake),
     ]
     names = {check.name for check in checks_of(staged.partition.dataset)}
     return [verdict for verdict in verdicts if verdict.check in names]
@@ -150,9 +175,9 @@ def _rows_accounted(staged: StagedDay) -> Verdict:
     return Verdict("rows_accounted", passed, message, figures=figures)
 
 
-def _volume(staged: StagedDay, lake: Lake, limits: Limits) -> Verdict:
+def _volume(staged: StagedDay, past: list[_PastDay], limits: Limits) -> Verdict:
     rows = staged.total("kept")
-    before = rows_of_same_weekday(lake, staged.partition)
+    before = [day.kept for day in past]
     if not before:
         return Verdict("volume", True, "no earlier day to compare with", limits.volume_blocks, {"rows": rows})
     usual = median(before)
@@ -167,15 +192,63 @@ def _is_over(day: str) -> bool:
     return date.fromisoformat(day) < datetime.now(UTC).date()
 
 
-def rows_of_same_weekday(lake: Lake, partition: Partition) -> list[int]:
-    """Rows kept on the published same weekdays of the last weeks."""
-    rows = []
+def _reject_rate(staged: StagedDay, past: list[_PastDay]) -> Verdict:
+    read, rejected = staged.total("read"), staged.total("rejected")
+    shares = [day.rejected / day.read for day in past if day.read]
+    figures: dict[str, Any] = {"rows_read": read, "rows_rejected": rejected}
+    if not shares or not read:
+        return Verdict("reject_rate", True, "no earlier day to compare with", False, figures)
+    share, usual = rejected / read, median(shares)
+    passed = share <= usual * REJECT_FACTOR or share <= usual + REJECT_FLOOR or rejected < usual * read + REJECT_ROWS
+    message = f"{share:.2%} of rows rejected; the median of the last {len(shares)} same weekdays is {usual:.2%}"
+    figures |= {"share": round(share, 6), "median": round(usual, 6), "days": len(shares), "factor": REJECT_FACTOR}
+    return Verdict("reject_rate", passed, message, False, figures)
+
+
+def _schema_drift(staged: StagedDay, lake: Lake) -> Verdict:
+    now = profile_of(staged.ledger())
+    day, before = _last_profile(lake, staged.partition)
+    if before is None or now is None:
+        return Verdict("schema_drift", True, "no earlier day to compare with", False)
+    found = drift(before, now)
+    parts = {"new": found.new, "missing": found.missing, "changed": found.changed}
+    said = "; ".join(f"{name}: {_some(fields)}" for name, fields in parts.items() if fields)
+    message = f"{said} (against {day})" if found else f"the fields are those of {day}"
+    return Verdict("schema_drift", not found, message, False, {"against": day, **parts})
+
+
+def _last_profile(lake: Lake, partition: Partition) -> tuple[str, Profile | None]:
+    """The last published day before this one, and its fields; None where no day of the last ones has any."""
+    for days in range(1, DRIFT_DAYS + 1):
+        day = (date.fromisoformat(partition.day) - timedelta(days=days)).isoformat()
+        key = ledger_key(partition.dataset.name, day, partition.site)
+        if lake.exists(key):
+            profile = profile_of(lake.read_table(key))
+            if profile is not None and any(profile.rows.values()):
+                return day, profile
+    return "", None
+
+
+@dataclass(frozen=True)
+class _PastDay:
+    """Rows of a published day, as its ledger counted them."""
+
+    read: int
+    kept: int
+    rejected: int
+
+
+def _same_weekdays(lake: Lake, partition: Partition) -> list[_PastDay]:
+    """The published same weekdays of the last weeks."""
+    found = []
+    columns = ["rows_read", "rows_kept", "rows_rejected"]
     for week in range(1, SAME_WEEKDAYS + 1):
         day = (date.fromisoformat(partition.day) - timedelta(weeks=week)).isoformat()
         key = ledger_key(partition.dataset.name, day, partition.site)
         if lake.exists(key):
-            rows.append(sum(lake.read_table(key, ["rows_kept"]).column("rows_kept").to_pylist()))
-    return rows
+            ledger = lake.read_table(key, columns)
+            found.append(_PastDay(*(pc.sum(ledger.column(name)).as_py() or 0 for name in columns)))
+    return found
 
 
 def _some(items: list[str]) -> str:

@@ -18,6 +18,7 @@ from ingest.enrich import Geo
 from ingest.joined_files import NotJoinableError
 from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key, quarantine_prefix, raw_key, rejects_key
 from ingest.ledger import version_of, versions_taken
+from ingest.releases import with_releases
 from ingest.source import Source, SourceObject
 from ingest.stage import Progress, StagedDay, stage_day
 from ingest.standing import ReadWholeError, StandingPartition
@@ -83,7 +84,7 @@ class DayResult:
 
     @property
     def refusals(self) -> list[Verdict]:
-        return [verdict for verdict in self.verdicts if verdict.blocks and not verdict.passed]
+        return [verdict for verdict in self.verdicts if verdict.refuses]
 
     @property
     def reason(self) -> str:
@@ -123,8 +124,8 @@ def ingest_day(
     with lake.staging() as folder:
         staged, why_whole = _stage(lake, source, found, partition, options, raw_files, progress, incremental, folder)
         read = time.monotonic()
-        verdicts = audit(staged, lake, options.limits)
-        published = not any(verdict.blocks and not verdict.passed for verdict in verdicts)
+        verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)
+        published = not any(verdict.refuses for verdict in verdicts)
         size = _publish(lake, staged, raw_files) if published else _quarantine(lake, staged, verdicts)
     ended = time.monotonic()
     return DayResult(
@@ -239,7 +240,7 @@ def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[st
         "reasons": [
             {"check": verdict.check, "message": verdict.message, "figures": verdict.figures}
             for verdict in verdicts
-            if verdict.blocks and not verdict.passed
+            if verdict.refuses
         ],
     }
 

@@ -97,6 +97,7 @@ class Structure:
 
     left: the fields without a column, as a tree of keys; None where they are not counted up one by one.
     problem: why no event with these keys can be used.
+    others: the fields at the top that no schema knows. They change nothing in how an event is read.
     """
 
     shape: Shape | None
@@ -105,6 +106,7 @@ class Structure:
     left_paths: tuple[Path, ...] | None = None
     reason: str | None = None
     problem: str | None = None
+    others: tuple[Field, ...] = field(default=(), hash=False, compare=False)
 
 
 @cache
@@ -169,16 +171,18 @@ def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure
     if missing:
         return Structure(shape, reason="schema", problem=f"{missing[0]}: missing")
     fields = tuple(_present(shape.root, keys))
+    known = {each.path[0] for each in shape.root.fields}
+    others = tuple(Field((name,), frozenset(), "") for name in dict.fromkeys(top) if name not in known)
     left = _left(shape.root, keys)
     paths = tuple(_leaves(left))
     if len(paths) > MAX_LEFT or not all(_is_plain(name) for path in paths for name in path):
-        return everything(shape)
-    return Structure(shape, fields, left, paths)
+        return everything(shape, others)
+    return Structure(shape, fields, left, paths, others=others)
 
 
-def everything(shape: Shape) -> Structure:
+def everything(shape: Shape, others: tuple[Field, ...] = ()) -> Structure:
     """The general way, for any keys: all fields of a shape are looked for."""
-    return Structure(shape, tuple(shape.root.all()))
+    return Structure(shape, tuple(shape.root.all()), others=others)
 
 
 def _present(parent: Field, keys: Mapping[Path, Sequence[str]]) -> Iterator[Field]:

@@ -71,7 +71,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
     Args:
         patch: where what is left is not counted up: the RFC 7396 patch that leaves the properties.
 
-    Beside the columns: `types`, those of `kind.fields` (see `types_of`); `too_long`, what
+    Beside the columns: `types`, those of `kind.fields`, then of `kind.others` (see `types_of`); `too_long`, what
     a text that is too long or too short breaks; `event_us`, microseconds since 1970; `is_unreadable`, whether a value
     that should be a number was none.
     """
@@ -149,7 +149,7 @@ with extracted as (
         json_extract_string(line, {_list(pointer(each.path) for each in readable)}) as v,
         json_extract(line, {_list(json_paths)}) as j,
         {left_over} as j_left,
-        {_types(kind.fields)} as types
+        {_types((*kind.fields, *kind.others))} as types
     from lines
 )
 select row, batch_index, types,

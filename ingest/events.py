@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 import duckdb
 import numpy as np
@@ -24,6 +27,7 @@ from ingest.enrich import Geo
 from ingest.event_files import EventBatch
 from ingest.event_shapes import (
     VERSION_KEY,
+    Field,
     Structure,
     columns_taken,
     everything,
@@ -70,6 +74,11 @@ SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
 _VERSION_MARK = "#version "  # between the keys of an event and its version
 MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
+MAX_OTHERS = 100  # fields without a schema that are counted, of structures that are read together
+TYPE_NAMES = {  # what JSON knows, of what json_type says
+    "VARCHAR": "string",
+    **dict.fromkeys(("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"), "number"),
+}
 
 # Text that comes out of a dictionary, because few of its values differ; the rest is plain.
 _BY_VALUE = (
@@ -172,6 +181,7 @@ class EventParser:
                 kind = everything(kind.shape)
             groups.setdefault(kind, []).append(code)
         for kind, members in groups.items():
+            kind = replace(kind, others=_named_others(kinds[code] for code in members))
             chosen = lines if len(groups) == 1 else lines.filter(pa.array(np.isin(codes, members)))
             if kind.reason is not None:
                 for row in range(len(chosen)):
@@ -215,6 +225,7 @@ class EventParser:
         """One query over lines of one structure; what breaks the schema is rejected, the rest is found."""
         table = self._run(columns_query(kind, _patch(kind)), lines)
         types = single(table.column("types").dictionary_encode())
+        found.count_fields(kind, types, table.column("row").to_numpy())
         problems = [self._problem(kind, text) for text in types.dictionary.to_pylist()]
         lengths = single(table.column("too_long"))
         suspects = ~is_null(lengths)
@@ -233,14 +244,14 @@ class EventParser:
         if key not in self._problems:
             if len(self._problems) > MAX_SIGNATURES:
                 self._problems = {}
-            self._problems[key] = type_problem(kind.fields, types_of(types))
+            self._problems[key] = type_problem(kind.fields, types_of(types)[: len(kind.fields)])
         return self._problems[key]
 
     # Events to rows
 
     def _finished(self, found: _Found) -> ParsedBatch:
         if not found.tables:
-            return _without_events(found.rejects())
+            return _without_events(found)
         table = found.table()
         batch = found.batch
         rows = table.column("row").to_numpy()
@@ -276,6 +287,7 @@ class EventParser:
                 np.concatenate([object_index, [each.object_index for each in rejects]]).astype(np.int64)
             ),
             unreadable_numbers=count_of_each(object_index[columns["is_unreadable"].to_numpy(zero_copy_only=False)]),
+            fields=found.fields,
         )
 
     def _columns(self, table: pa.Table, time_us: np.ndarray, batch: EventBatch) -> dict[str, pa.Array]:
@@ -369,6 +381,7 @@ class _Found:
     def __init__(self, batch: EventBatch) -> None:
         self.batch = batch
         self.tables: list[pa.Table] = []
+        self.fields: dict[int, Counter[str]] = {}  # object → `shape.name:type` → events
         self._rejects: list[tuple[int, int, str, str | None, str]] = []
         length = len(batch)
         self.lines = pa.table(
@@ -397,6 +410,19 @@ class _Found:
         text = self.batch.text(row) if is_event else lines.column("line")[position].as_py()
         self._rejects.append((row, -1 if index is None else index, reason, detail, text))
 
+    def count_fields(self, kind: Structure, types: pa.DictionaryArray, rows: np.ndarray) -> None:
+        """Counts the fields at the top of these events, object by object; once for each combination of types."""
+        shape = kind.shape.name if kind.shape else ""
+        names = [_typed_names(shape, kind, types_of(text)) for text in types.dictionary.to_pylist()]
+        codes = types.indices.to_numpy(zero_copy_only=False)
+        pairs, numbers = np.unique(
+            self.batch.object_index[rows].astype(np.int64) << 32 | codes.astype(np.int64), return_counts=True
+        )
+        for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+            of_object = self.fields.setdefault(pair >> 32, Counter())
+            for name in names[pair & 0xFFFFFFFF]:
+                of_object[name] += number
+
     def rejects(self) -> list[Reject]:
         found = []
         for row, _, reason, detail, text in sorted(self._rejects):
@@ -417,7 +443,28 @@ class _Found:
         return table
 
 
-def _without_events(rejects: list[Reject]) -> ParsedBatch:
+def _typed_names(shape: str, kind: Structure, types: Sequence[str | None]) -> list[str]:
+    return [
+        f"{shape}.{each.name}:{TYPE_NAMES.get(of, of.lower())}"
+        for each, of in zip((*kind.fields, *kind.others), types, strict=False)
+        if of is not None and len(each.path) == 1
+    ]
+
+
+def _named_others(kinds: Iterable[Structure]) -> tuple[Field, ...]:
+    """Fields that no schema knows, of several structures: those whose names may stand in the lake."""
+    found = {each.path[0]: each for kind in kinds for each in kind.others if _is_name(each.path[0])}
+    return tuple(found[name] for name in sorted(found)[:MAX_OTHERS])
+
+
+@lru_cache(MAX_SIGNATURES)
+def _is_name(key: str) -> bool:
+    """Keys come from outside: some senders make them of ids and addresses."""
+    return re.fullmatch(r"[A-Za-z_$][\w.$-]{0,63}", key, re.ASCII) is not None and scrub_line(key) == key
+
+
+def _without_events(found: _Found) -> ParsedBatch:
+    rejects = found.rejects()
     nothing = np.empty(0, dtype=np.int64)
     return ParsedBatch(
         table=SCHEMA.remove(SCHEMA.get_field_index("source_object")).empty_table(),
@@ -428,6 +475,7 @@ def _without_events(rejects: list[Reject]) -> ParsedBatch:
         rejects=rejects,
         rows_read=count_of_each(np.array([each.object_index for each in rejects], dtype=np.int64)),
         unreadable_numbers={},
+        fields=found.fields,
     )
 
 

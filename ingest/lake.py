@@ -81,6 +81,11 @@ def quarantine_prefix(table: str, day: str, site: str | None = None) -> str:
     return f"quarantine/{table}/day={day}" + (f"/{site_folder(site)}" if site else "")
 
 
+def quality_key(judged_date: str, run_id: str, step: str) -> str:
+    """The verdicts of one step of a run. No two steps share a file, so that none can lose another's."""
+    return f"quality/data_quality/judged_date={judged_date}/run_id={run_id}/step={step}/{DATA_FILE}"
+
+
 def _source(source_date: str, site: str | None) -> str:
     return f"source_date={source_date}" + (f"/{site_folder(site)}" if site else "")
 

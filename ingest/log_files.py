@@ -153,6 +153,8 @@ def _read_lines(
     is_json = start[:1] == b"{"
     if start:
         facts.format = "json" if is_json else "text"
+    if is_json:
+        facts.fields |= {canonical_field(name) for name in _names_of_first_line(first.lstrip() + b"\n")}
     header = JSON_LINES if is_json else tuple(ACCESS_LOG_FIELDS)
     for lines in whole_lines(all_blocks()):
         if lines.too_long:

@@ -170,6 +170,28 @@ LEDGER = (
     Column("missing_fields", pa.list_(TEXT), "Required fields that its header does not name"),
     Column("unknown_fields", pa.list_(TEXT), "Fields of its header that are not kept"),
     Column("event_dates", pa.list_(TEXT), "Days that its kept rows belong to"),
+    Column("fields", pa.map_(TEXT, INT), "Fields of its rows, of events `shape.name:type`; each with its rows"),
+)
+
+DATA_QUALITY = (
+    Column("judged_at", TIMESTAMP, "When, UTC"),
+    Column("layer", TEXT, "`raw`, `marts` or `publishing`"),
+    Column("table", TEXT, "Table, or collection in MongoDB, that was judged"),
+    Column("day", pa.date32(), "Its day"),
+    Column("site", TEXT, "Its site, where each site is judged on its own; else null"),
+    Column("check", TEXT, "Check, or dbt test"),
+    Column("severity", TEXT, "`error`: it stops the day; `warn`: it does not"),
+    Column("status", TEXT, "`passed`, `failed`, `warned`, `released`, or `not_run`: something above it failed"),
+    Column("failures", INT, "Failing rows of a dbt test; else null"),
+    Column("message", TEXT, "What was found; of what was released by whom and why, too"),
+    Column("figures", TEXT, "JSON: what it was judged by"),
+    Column("seconds", REAL, "How long it took, where that is known"),
+)
+# In the path of each file, as Hive has it.
+DATA_QUALITY_PARTITIONS = (
+    Column("judged_date", pa.date32(), "Day of `judged_at`"),
+    Column("run_id", TEXT, "Run in Dagster"),
+    Column("step", TEXT, "Step of that run"),
 )
 
 

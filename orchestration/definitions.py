@@ -12,6 +12,7 @@ from orchestration.operations.lineage import LINEAGE_SENSORS
 from orchestration.operations.schedules import SCHEDULES
 from orchestration.operations.sensors import SENSORS
 from orchestration.publishing.assets import campaign_entries, performance_entries
+from orchestration.quality import data_quality
 from orchestration.raw.assets import raw_access_logs, raw_events
 from orchestration.resources import default_resources
 
@@ -19,7 +20,7 @@ from orchestration.resources import default_resources
 def build_defs(**resources: Any) -> dg.Definitions:
     """All definitions; any resource can be replaced by name (`lakehouse`, `dbt`)."""
     return dg.Definitions(
-        assets=[raw_access_logs, raw_events, build_dbt_models(), performance_entries, campaign_entries],
+        assets=[raw_access_logs, raw_events, build_dbt_models(), performance_entries, campaign_entries, data_quality],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=[*SENSORS, *ALERT_SENSORS, *LINEAGE_SENSORS],

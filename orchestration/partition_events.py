@@ -8,7 +8,7 @@ at its end, naming the bad ones.
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ from ingest.errors import ClicklakeError, TransientError
 from ingest.lake import Lake
 from orchestration.observability.logs import FIGURES
 from orchestration.partitions import daily
+from orchestration.quality import Judgement, record, what_to_do
 
 # An output with this mark flows on without Dagster adding a materialization for every partition of the range.
 # Dagster has no public way to say so; a test notices should it go away.
@@ -100,8 +101,15 @@ def report_check(
     blocks: bool,
     message: str,
     figures: Mapping[str, Any] | None = None,
+    results: Sequence[Judgement] = (),
 ) -> None:
-    """A check's verdict on this day. Where it was published, `report_materialized` comes first."""
+    """A check's verdict on this day. Where it was published, `report_materialized` comes first.
+
+    Args:
+        results: as `data_quality` holds them, where there is more to know than the verdict says, such as each site's.
+    """
+    for result in results or (Judgement(passed, blocks, message, figures or {}),):
+        record(context, check, day, result)
     context.log_event(
         AssetCheckEvaluation(
             asset_key=check.asset_key,
@@ -156,7 +164,7 @@ def finish(
     """
     _log_end(context, bad)
     if bad and (is_last(context) or (len(bad) == len(context.partition_keys) and not goes_on)):
-        raise failed(bad)
+        raise failed(bad, what_to_do(context.resources.lakehouse.lake(), bad))
     names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
     for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
         if key in names and key in context.selected_asset_keys:
@@ -171,11 +179,12 @@ def is_last(context: dg.AssetExecutionContext) -> bool:
     return not below & set(layer.executable_asset_keys)
 
 
-def failed(bad: Mapping[str, str]) -> dg.Failure:
+def failed(bad: Mapping[str, str], advice: str = "") -> dg.Failure:
     """A failure that no retry can mend."""
     lines = [f"{day}: {reason}" for day, reason in sorted(bad.items())]
     return dg.Failure(
-        f"{len(bad)} day{'s' if len(bad) > 1 else ''} not published. " + " | ".join(lines),
+        f"{len(bad)} day{'s' if len(bad) > 1 else ''} not published. "
+        + " | ".join([*lines, advice] if advice else lines),
         metadata={"days": dg.MetadataValue.json(dict(bad))},
         allow_retries=False,
     )

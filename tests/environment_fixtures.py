@@ -138,7 +138,8 @@ class Environment:
         return inherited | home | {name: value for name, value in given.items() if value is not None}
 
     def contents(self, *layers: str) -> dict[str, bytes]:
-        """Every file below these folders of the lake, of all without them, by key. What is being written is none."""
+        """Every file below these folders of the lake, of all without them, by key. What is being written is none, nor
+        are the results of checks, which every run adds to."""
         return {file.key: Path(self.lake.path(file.key)).read_bytes() for file in self._files(layers)}
 
     def rows(self, *layers: str) -> dict[str, pa.Table]:
@@ -150,7 +151,7 @@ class Environment:
 
     def _files(self, layers: Iterable[str]) -> list[Any]:
         found = [file for layer in layers for file in self.lake.files(layer)] if layers else self.lake.files("")
-        return [file for file in found if not file.key.startswith(".")]
+        return [file for file in found if not file.key.startswith((".", "quality/"))]
 
     def documents(self, collection: str = COLLECTION) -> list[dict[str, Any]]:
         """All documents as they are, those that are soft-deleted too."""

@@ -14,7 +14,10 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 class Group(click.Group):
     """Loads a command's module when it is called for: Dagster and dbt cost seconds."""
 
-    names = ("run", "refresh", "backfill", "query", "status", "alerts", "metrics", "services", "demo")
+    names = (
+        "run", "refresh", "backfill", "query", "status", "quarantine", "release", "alerts", "metrics", "services",
+        "demo",
+    )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.names)

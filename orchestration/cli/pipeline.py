@@ -80,17 +80,24 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
         raise SettingsError(str(error)) from error
 
 
-def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ()) -> PipelineResult:
+def run_days(
+    days: list[str], publishes: bool = True, sites: Sequence[str] = (), reads_raw: bool = True
+) -> PipelineResult:
     """Runs consecutive days, then the days of other dates that they brought late rows for.
 
     Args:
         sites: take in the events of these sites alone; of all without any.
+        reads_raw: False begins with the marts, and takes raw as it stands.
     """
     from orchestration.partitions import consecutive
 
     result = PipelineResult(days)
+    if reads_raw:
+        job = "pipeline" if publishes else "daily_build"
+    else:
+        job = "restate_and_publish" if publishes else "restate"
     with dagster_instance() as instance, _quiet():
-        _run(_definitions(result), "pipeline" if publishes else "daily_build", instance, days, result, sites)
+        _run(_definitions(result), job, instance, days, result, sites)
         late = late_days(result)
         for window in consecutive(late):
             notes.print(f"Late rows for {', '.join(window)}: building these marts again", highlight=False)

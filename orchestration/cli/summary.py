@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
+from ingest.quarantine import Refused, refused_partitions
 from orchestration.cli.console import console, notes, table
 from orchestration.cli.pipeline import PipelineResult
+from orchestration.quality import commands
+from orchestration.settings import load_settings
 
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
@@ -35,6 +39,14 @@ def print_summary(result: PipelineResult) -> None:
         notes.print(f"… and {len(result.warnings) - MAX_WARNINGS_SHOWN} more warnings", highlight=False)
     for day, reason in sorted(result.bad.items()):
         console.print(f"[red]{day}[/red] {_plain(reason)}", highlight=False, soft_wrap=True)
+    for refused in _in_quarantine(result.refused)[:MAX_WARNINGS_SHOWN]:
+        look, release = commands(refused)
+        for does, command in (("look", look), ("accept", release)):
+            console.print(f"[dim]{does:>6}[/dim]  {_plain(command)}", highlight=False, soft_wrap=True)
+
+
+def _in_quarantine(days: Collection[str]) -> list[Refused]:
+    return refused_partitions(load_settings().open_lake(), days) if days else []
 
 
 def print_readings(result: PipelineResult) -> None:

@@ -10,6 +10,8 @@ from dagster_dbt.asset_specs import build_dbt_asset_specs
 
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import is_published
+from ingest.lake import Lake
+from ingest.releases import release_of
 from orchestration import progress
 from orchestration.event_log import at_once
 from orchestration.marts.project import manifest
@@ -26,6 +28,7 @@ from orchestration.partition_events import (
     report_materialized,
 )
 from orchestration.partitions import consecutive, daily, range_in_windows
+from orchestration.quality import Judgement, record, recorded
 from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
 
@@ -116,6 +119,12 @@ def build_dbt_models() -> dg.AssetsDefinition:
     def dbt_models(
         context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
     ) -> Iterator[dg.Output[None]]:
+        with recorded(context, lakehouse):
+            yield from built(context, lakehouse, dbt)
+
+    def built(
+        context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
+    ) -> Iterator[dg.Output[None]]:
         days = days_of(context)
         _check_order(context, specs)
         with explained():
@@ -135,7 +144,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
                     result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
         with at_once(context.instance):
-            _report(context, result, checks)
+            _report(context, lake, result, checks)
         above = refusals(context.instance, context.run_id) if is_last(context) else {}
         yield from finish(context, above | bad | result.refused())
 
@@ -173,7 +182,9 @@ def _named(datasets: Sequence[Dataset]) -> str:
     return " or ".join(RAW_ASSETS[dataset.name].to_user_string() for dataset in datasets)
 
 
-def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]) -> None:
+def _report(
+    context: dg.AssetExecutionContext, lake: Lake, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]
+) -> None:
     restated = {key: 0.0 for key in result.published if key not in result.built}
     for (name, day), seconds in (result.built | restated).items():
         entry = result.published.get((name, day))
@@ -188,14 +199,42 @@ def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Map
                 "seconds": round(seconds + entry["seconds"], 3),
             }
             report_materialized(context, dg.AssetKey(name), day, metadata)
+    for (name, day), entry in result.published.items():
+        for reason in entry.get("reasons", ()) if entry["status"] == "refused" else ():
+            if reason["check"] == name:  # no test has refused it: it could not be built
+                record(
+                    context,
+                    dg.AssetCheckKey(dg.AssetKey(name), "build"),
+                    day,
+                    Judgement(False, True, reason["message"]),
+                )
     for (unique_id, day), test in result.tests.items():
-        if unique_id in checks and test["status"] != "skipped":
-            message = f"{test['failures']} failing rows. {test['message']}" if test["failures"] else "passed"
-            _report_test(context, checks[unique_id], day, test, message)
+        if unique_id in checks:
+            _report_test(context, lake, checks[unique_id], day, test)
 
 
 def _report_test(
-    context: dg.AssetExecutionContext, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any], message: str
+    context: dg.AssetExecutionContext, lake: Lake, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any]
 ) -> None:
-    figures = {"failures": test["failures"] or 0, "status": test["status"], "seconds": round(test["seconds"], 3)}
-    report_check(context, spec.key, day, test["status"] in ("pass", "success"), spec.blocking, message, figures)
+    """A test that blocks and only warned was released; dbt's own result does not say so."""
+    if test["status"] == "skipped":
+        record(context, spec.key, day, Judgement(False, spec.blocking, test["message"] or "", has_run=False))
+        return
+    passed, seconds = test["status"] in ("pass", "success"), round(test["seconds"], 3)
+    message = f"{test['failures']} failing rows. {test['message']}" if test["failures"] else test["message"] or "passed"
+    figures = {"failures": test["failures"] or 0, "status": test["status"]}
+    released = None
+    if spec.blocking and test["status"] == "warn":
+        released = str(release_of(lake, spec.asset_key.path[-1], spec.name, day) or "released")
+    judgement = Judgement(
+        passed,
+        spec.blocking,
+        message,
+        figures,
+        released=released,
+        failures=test["failures"] or 0,
+        seconds=seconds,
+    )
+    shown = f"{released}. {message}" if released else message
+    blocks = spec.blocking and released is None
+    report_check(context, spec.key, day, passed, blocks, shown, figures | {"seconds": seconds}, [judgement])

@@ -31,6 +31,7 @@ from orchestration.publishing import campaign_entries as campaigns
 from orchestration.publishing import performance_entries as performance
 from orchestration.publishing.entries import DayReport
 from orchestration.publishing.mongodb import Document, connect
+from orchestration.quality import recorded
 from orchestration.raw.assets import OWNERS
 from orchestration.resources import Lakehouse
 
@@ -99,7 +100,8 @@ PUBLICATIONS_MAPPED = PERFORMANCE.publications_mapped
     ),
 )
 def performance_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    yield from _publish(context, lakehouse, PERFORMANCE, days_of(context))
+    with recorded(context, lakehouse):
+        yield from _publish(context, lakehouse, PERFORMANCE, days_of(context))
 
 
 @dg.multi_asset(
@@ -116,7 +118,8 @@ def campaign_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) ->
         has_events = lakehouse.settings().events is not None
     if has_events:
         restated = materialized_days(context.instance, context.run_id, CAMPAIGN_PERFORMANCE)
-        yield from _publish(context, lakehouse, CAMPAIGNS, sorted({*days, *restated}))
+        with recorded(context, lakehouse):
+            yield from _publish(context, lakehouse, CAMPAIGNS, sorted({*days, *restated}))
     else:
         yield from finish(context, {})
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from ingest.audit import checks_of
+from ingest.audit import Verdict, checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, ingest_day
 from ingest.lake import Lake, LakeFile, site_folder
@@ -28,6 +28,7 @@ from orchestration.partition_events import (
     report_materialized,
 )
 from orchestration.partitions import daily, range_in_windows
+from orchestration.quality import Judgement, recorded
 from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.settings import Settings
 
@@ -35,7 +36,7 @@ RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
 RAW_EVENTS = dg.AssetKey("raw_events")
 RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
 OWNERS = ["team:data-platform"]
-NEVER_BLOCKS = {"objects_whole", "volume"}
+NEVER_BLOCKS = {"objects_whole", "volume", "reject_rate", "schema_drift"}
 
 
 class Reading(dg.Config):
@@ -92,7 +93,8 @@ def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...])
 def raw_access_logs(
     context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Reading
 ) -> Iterator[dg.Output[None]]:
-    yield from _ingest(context, lakehouse, ACCESS_LOGS, incremental=config.incremental)
+    with recorded(context, lakehouse):
+        yield from _ingest(context, lakehouse, ACCESS_LOGS, incremental=config.incremental)
 
 
 @dg.multi_asset(
@@ -106,7 +108,8 @@ def raw_access_logs(
     )
 )
 def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
-    yield from _ingest(context, lakehouse, EVENTS, config.sites, config.incremental)
+    with recorded(context, lakehouse):
+        yield from _ingest(context, lakehouse, EVENTS, config.sites, config.incremental)
 
 
 @dataclass
@@ -223,13 +226,30 @@ def _report_verdicts(
     for verdicts in zip(*(result.verdicts for result in results), strict=True):
         check = dg.AssetCheckKey(key, verdicts[0].check)
         passed = all(verdict.passed for verdict in verdicts)
-        message, figures = verdicts[0].message, dict(verdicts[0].figures)
+        message, figures = _said(verdicts[0]), dict(verdicts[0].figures)
         if results[0].partition.site:
             named = list(zip(results, verdicts, strict=True))
-            failing = [f"{result.partition.site}: {verdict.message}" for result, verdict in named if not verdict.passed]
+            failing = [f"{result.partition.site}: {_said(verdict)}" for result, verdict in named if not verdict.passed]
             message = "; ".join(failing) or f"{len(named)} sites: all passed"
             figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
-        report_check(context, check, day, passed, verdicts[0].blocks, message, figures)
+        blocks = verdicts[0].blocks and (passed or any(verdict.refuses for verdict in verdicts))
+        judgements = [_judgement(*each) for each in zip(results, verdicts, strict=True)]
+        report_check(context, check, day, passed, blocks, message, figures, judgements)
+
+
+def _said(verdict: Verdict) -> str:
+    return f"{verdict.released}. {verdict.message}" if verdict.released else verdict.message
+
+
+def _judgement(result: DayResult, verdict: Verdict) -> Judgement:
+    return Judgement(
+        verdict.passed,
+        verdict.blocks,
+        verdict.message,
+        verdict.figures,
+        site=result.partition.site,
+        released=verdict.released,
+    )
 
 
 def _metadata(results: Sequence[DayResult]) -> dict[str, object]:

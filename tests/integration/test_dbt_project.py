@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from ingest.lake import Lake, S3Options
+from ingest.releases import Release, write_release
 from ingest.schema import ACCESS_LOGS
 from tests.integration.dbt_fixtures import (
     PROJECT,
@@ -114,6 +116,33 @@ def range_lake(tmp_path_factory: pytest.TempPathFactory, project: Path, target: 
     return lake
 
 
+def release(lake: Lake, day: str, failures: int) -> None:
+    """A person has accepted so many failing rows of the test that a spoilt day fails."""
+    checks = [{"check": "daily_aggregates_count_every_ad_request", "message": "", "failures": failures}]
+    moment = datetime.now(UTC)
+    write_release(lake, Release("daily_aggregates", day, checks, "known", "ann", moment.isoformat()), moment)
+
+
+def test_a_released_day_is_published_with_all_that_is_made_of_it(
+    project: Path, target: Path, range_lake: Lake, tmp_path: Path
+) -> None:
+    shutil.copytree(range_lake.root, tmp_path / "lake")
+    lake = Lake(str(tmp_path / "lake"))
+    good = {model: lake.read_table(mart_key(model, DAYS[0])) for model in ("daily_aggregates", "order_totals")}
+    write_raw(lake, DAYS[0], DAYS[0], spoil(first_day()))
+    release(lake, DAYS[0], failures=1)
+
+    done = build(lake, target, DAYS[0], DAYS[1], *SELECTED, project=project)
+
+    assert done.returncode == 0, done.stdout
+    assert {entry["status"] for entry in report(target).values()} == {"published"}
+    results = json.loads((target / "run_results.json").read_text())["results"]
+    told = [(each["unique_id"].split(".")[2], each["failures"]) for each in results if each["status"] == "warn"]
+    assert told == [("daily_aggregates_count_every_ad_request", 1)]
+    for model, table in good.items():
+        assert not lake.read_table(mart_key(model, DAYS[0])).equals(table)
+
+
 def test_source_columns_are_those_of_the_schema_registry() -> None:
     properties = yaml.safe_load((PROJECT / "models/staging/_access_logs.yml").read_text())
     columns = properties["sources"][0]["tables"][0]["columns"]
@@ -194,6 +223,8 @@ def test_a_refused_day_leaves_the_last_good_one(range_lake: Lake, project: Path,
     lake = Lake(str(tmp_path / "lake"))
     good = {model: lake.read_table(mart_key(model, DAYS[0])) for model in ("daily_aggregates", "order_totals")}
     write_raw(lake, DAYS[0], DAYS[0], spoil(first_day()))
+    release(lake, DAYS[0], failures=0)  # fewer than there are
+    release(lake, DAYS[1], failures=1)  # another day
 
     done = build(lake, target, DAYS[0], DAYS[1], *SELECTED, project=project)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from ingest import audit
-from ingest.audit import CHECKS
+from ingest.audit import CHECKS, Verdict
 from ingest.day import DayResult, ingest_day
+from ingest.lake import ledger_key
 from ingest.source import FolderSource
-from tests.log_lines import DAY, LogDay, line, lines, log
+from tests.log_lines import DAY, FIELDS, LogDay, line, lines, log, request
 
 
 @pytest.fixture
@@ -102,5 +105,93 @@ def test_a_usual_day_is_compared_with_the_days_there_are(day: LogDay) -> None:
     earlier_weeks(day, 30)
     day.add(log(lines(20)))
     result = day.ingest()
-    assert result.verdicts[-1].figures["days"] == 1
+    assert [verdict.figures["days"] for verdict in result.verdicts if verdict.check == "volume"] == [1]
     assert failed(result) == []
+
+
+def rejecting_weeks(day: LogDay, *rejected: int, rows: int = 2_000) -> None:
+    """Same weekdays before, each with so many rejects; the first is a week ago."""
+    day.allow_rejects()
+    for week, count in enumerate(rejected, 1):
+        before = (date.fromisoformat(DAY) - timedelta(weeks=week)).isoformat()
+        ledger = {"rows_read": [rows], "rows_kept": [rows - count], "rows_rejected": [count]}
+        day.lake.put_table(pa.table(ledger), ledger_key("access_logs", before))
+
+
+def verdict_of(result: DayResult, check: str) -> Verdict:
+    (found,) = [verdict for verdict in result.verdicts if verdict.check == check]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("usual", "rejected", "passed"),
+    [
+        ((0, 0, 0, 0), 2, True),  # two instead of none are no anomaly
+        ((0, 0, 0, 0), 10, True),  # half a percent
+        ((0, 0, 0, 0), 19, True),  # 19 rows
+        ((0, 0, 0, 0), 20, False),
+        ((10, 10, 10, 10), 29, True),  # less than 20 more than usual
+        ((10, 10, 10, 10), 30, True),  # three times as many
+        ((10, 10, 10, 10), 31, False),
+        ((10, 500, 10, 500, 0), 31, True),  # the median counts, of four weeks
+    ],
+)
+def test_a_share_of_rejects_far_above_the_usual_is_told(
+    day: LogDay, usual: tuple[int, ...], rejected: int, passed: bool
+) -> None:
+    rejecting_weeks(day, *usual)
+    day.add(log([*lines(2_000 - rejected), *[b"broken"] * rejected]))
+    result = day.ingest()
+    verdict = verdict_of(result, "reject_rate")
+    assert (verdict.passed, verdict.blocks, result.published) == (passed, False, True)
+    assert verdict.figures["days"] == 4
+    assert verdict.message.startswith(
+        f"{rejected / 2_000:.2%} of rows rejected; the median of the last 4 same weekdays"
+    )
+
+
+def test_rejects_of_a_small_day_or_of_a_first_one_are_no_anomaly(day: LogDay) -> None:
+    rejecting_weeks(day, 0, rows=50)
+    day.add(log([*lines(30), *[b"broken"] * 19]))
+    assert verdict_of(day.ingest(), "reject_rate").passed
+    first = ingest_day(day.lake, FolderSource(day.logs), DAY, day.options)
+    assert verdict_of(first, "reject_rate").figures["days"] == 1
+    before = (date.fromisoformat(DAY) - timedelta(days=1)).isoformat()
+    day.add(log([*lines(10, date=before), *[b"broken"] * 900]), day=before)
+    assert verdict_of(day.ingest(day=before), "reject_rate").message == "no earlier day to compare with"
+
+
+def test_a_field_that_a_log_gains_or_loses_is_told(day: LogDay) -> None:
+    before = (date.fromisoformat(DAY) - timedelta(days=3)).isoformat()
+    day.add(log(lines(50, date=before)), day=before)
+    first = day.ingest(day=before)
+    assert verdict_of(first, "schema_drift").message == "no earlier day to compare with"
+    fields = [*FIELDS[:-1], "new-one"]
+    day.add(log([line(fields, id=f"{n}") for n in range(50)], fields))
+    result = day.ingest()
+    verdict = verdict_of(result, "schema_drift")
+    assert (verdict.passed, verdict.blocks, result.published) == (False, False, True)
+    assert verdict.message == f"new: new-one; missing: sc-range-end (against {before})"
+    assert verdict.figures == {"against": before, "new": ["new-one"], "missing": ["sc-range-end"], "changed": []}
+
+
+def test_another_format_is_told_and_an_empty_day_is_not_compared_with(day: LogDay) -> None:
+    first, empty = ((date.fromisoformat(DAY) - timedelta(days=n)).isoformat() for n in (2, 1))
+    day.add(log(lines(50, date=first)), day=first)
+    day.add(log([]), day=empty)
+    assert [day.ingest(day=each).published for each in (first, empty)] == [True, True]
+    rows = [request(id=f"{n}") for n in range(50)]
+    names = dict.fromkeys(FIELDS, "-")
+    day.add(b"".join(json.dumps(names | row).encode() + b"\n" for row in rows))
+    verdict = verdict_of(day.ingest(), "schema_drift")
+    assert verdict.message == f"changed: (format) (text → json) (against {first})"
+
+
+def test_a_ledger_from_before_fields_were_kept_is_no_reason_to_warn(day: LogDay) -> None:
+    before = (date.fromisoformat(DAY) - timedelta(days=1)).isoformat()
+    day.add(log(lines(50, date=before)), day=before)
+    day.ingest(day=before)
+    key = ledger_key("access_logs", before)
+    day.lake.put_table(day.lake.read_table(key).drop_columns(["fields"]), key)
+    day.add(log(lines(50)))
+    assert verdict_of(day.ingest(), "schema_drift").message == "no earlier day to compare with"

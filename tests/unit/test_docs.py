@@ -17,10 +17,19 @@ import pyarrow as pa
 import pytest
 
 from ingest.access_logs import REASONS
-from ingest.audit import CHECKS
+from ingest.audit import CHECKS, NEVER_RELEASED
 from ingest.event_shapes import shapes
 from ingest.events import EVENT_REASONS
-from ingest.schema import ACCESS_LOGS, EVENTS, LEDGER, REJECTS, Column, arrow_schema
+from ingest.schema import (
+    ACCESS_LOGS,
+    DATA_QUALITY,
+    DATA_QUALITY_PARTITIONS,
+    EVENTS,
+    LEDGER,
+    REJECTS,
+    Column,
+    arrow_schema,
+)
 from orchestration.cli import DONE, FAILED, INTERRUPTED, USAGE, Group, cli
 from orchestration.marts.project import manifest, prepare
 from orchestration.settings import Settings
@@ -80,7 +89,11 @@ def assert_understood(words: list[str]) -> None:
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None, words
     with suppress(click.MissingParameter):  # in running text a command is named without what it needs
-        command.make_context(words[0], words[1:])  # raises for what it does not know
+        context = command.make_context(words[0], words[1:])  # raises for what it does not know
+        if isinstance(command, click.Group) and len(words) > 1:
+            inner = command.get_command(context, words[1])
+            assert inner is not None, words
+            inner.make_context(words[1], words[2:], parent=context)
 
 
 def test_the_readme_shows_every_command() -> None:
@@ -135,10 +148,16 @@ def empty_lake() -> duckdb.DuckDBPyConnection:
         connection.register("columns", arrow_schema(columns).empty_table())
         connection.execute(f"create table {name} as from columns")
     connection.execute('create table quarantine.verdicts ("table" varchar, day date, site varchar, reasons json)')
+    connection.execute(
+        'create table quarantine.releases ("table" varchar, day date, site varchar, checks json, reason varchar, '
+        "released_by varchar, released_at timestamptz)"
+    )
     connection.execute("create schema marts")
     for mart in marts():
         typed = ", ".join(f"{column['name']} {column['data_type']}" for column in mart["columns"].values())
         connection.execute(f"create table marts.{mart['name']} ({typed})")
+    connection.register("columns", arrow_schema((*DATA_QUALITY, *DATA_QUALITY_PARTITIONS)).empty_table())
+    connection.execute("create table marts.data_quality as from columns")
     return connection
 
 
@@ -211,7 +230,19 @@ def test_every_mart_is_listed() -> None:
     row = r"^\| \[`(\w+)`\]\([^)]+\) \| (?:`(\w+)`|one file) \|"
     rows = re.findall(row, (DOCS / "marts.md").read_text("utf-8"), re.MULTILINE)
     known = {mart["name"]: mart["config"].get("partition_by") or "" for mart in marts()}
-    assert dict(rows) == known
+    assert dict(rows) == known | {"data_quality": "judged_date"}
+
+
+def test_the_columns_of_data_quality_are_documented() -> None:
+    section = (DOCS / "marts.md").read_text("utf-8").split("\n## data_quality\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", section, re.MULTILINE)
+    known = [(each.name, str(each.type), each.description) for each in (*DATA_QUALITY, *DATA_QUALITY_PARTITIONS)]
+    assert [tuple(row) for row in listed] == known
+
+
+def test_what_cannot_be_released_is_documented() -> None:
+    text = (DOCS / "quality.md").read_text("utf-8")
+    assert [name for name, why in NEVER_RELEASED.items() if f"- `{name}`: {why}." not in text] == []
 
 
 def test_every_reason_to_reject_an_event_is_documented() -> None:
@@ -317,7 +348,7 @@ def test_the_backfill_by_graphql_names_every_asset_and_is_understood() -> None:
 
     assert validate(create_schema().graphql_schema, parse(request["query"])) == []
     named = {asset["path"][0] for asset in request["variables"]["parameters"]["assetSelection"]}
-    assert named == {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    assert named == {key.to_user_string() for key in defs.resolve_asset_graph().executable_asset_keys}
 
 
 def test_the_runbook_names_every_sensor_schedule_and_warning() -> None:

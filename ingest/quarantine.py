@@ -1,0 +1,127 @@
+"""What lies in quarantine: refused partitions, why, and what they hold. Only reads; `day.py` and dbt put it there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.datasets import DATASETS
+from ingest.lake import DATA_FILE, Lake, LakeFile, quarantine_prefix
+from ingest.ledger import Version, versions_refused
+
+VERDICT = "verdict.json"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refused partition.
+
+    reasons: {check, message, figures} of a raw day, {check, message, failures} of a mart's.
+    rows: rows read of a raw day, rows built of a mart's; None where nothing could be built.
+    since: when it was refused last, UTC.
+    """
+
+    table: str
+    day: str
+    site: str | None
+    reasons: list[dict[str, Any]]
+    rows: int | None
+    since: datetime
+
+    @property
+    def is_raw(self) -> bool:
+        return self.table in DATASETS
+
+    @property
+    def checks(self) -> list[str]:
+        return [reason["check"] for reason in self.reasons]
+
+    @property
+    def prefix(self) -> str:
+        return quarantine_prefix(self.table, self.day, self.site)
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.day}" + (f" {self.site}" if self.site else "")
+
+
+def refused_partitions(
+    lake: Lake, days: Collection[str] = (), table: str | None = None, site: str | None = None
+) -> list[Refused]:
+    """All refused partitions by day, table and site; of some days, a table, a site only."""
+    files = lake.files(f"quarantine/{table}" if table else "quarantine")
+    by_folder: dict[str, list[LakeFile]] = {}
+    verdicts = [file for file in files if file.key.endswith(f"/{VERDICT}")]
+    for file in files:
+        by_folder.setdefault(file.key.rpartition("/rows/")[0] or file.key.rpartition("/")[0], []).append(file)
+    found = []
+    for file in verdicts:
+        named = file.partition("site")
+        if (days and file.partition("day") not in days) or (site and (named is None or unquote(named) != site)):
+            continue
+        folder = file.key.rpartition("/")[0]
+        found.append(_refused(lake, file, by_folder[folder]))
+    return sorted(found, key=lambda each: (each.day, each.table, each.site or ""))
+
+
+def _refused(lake: Lake, verdict: LakeFile, files: list[LakeFile]) -> Refused:
+    record = json.loads(lake.read_text(verdict.key))
+    ledger = next((file.key for file in files if file.key.endswith("/ledger.parquet")), None)
+    rows = [file.key for file in files if file.key.endswith(f"/{DATA_FILE}")]
+    if ledger:
+        count = pc.sum(lake.read_table(ledger, ["rows_read"]).column(0)).as_py() or 0
+    else:
+        count = sum(_rows_in(lake, key) for key in rows) if rows else None
+    return Refused(record["table"], record["day"], record.get("site"), record["reasons"], count, verdict.modified)
+
+
+def _rows_in(lake: Lake, key: str) -> int:
+    return int(pq.ParquetFile(lake.path(key), filesystem=lake.filesystem).metadata.num_rows)
+
+
+def objects_judged(lake: Lake, refused: Refused) -> set[Version]:
+    """The versions of the objects that a raw partition was refused with."""
+    return versions_refused(lake, refused.table, refused.day, refused.site) or set()
+
+
+def reject_reasons(lake: Lake, refused: Refused) -> list[tuple[str, str | None, int]]:
+    """(reason, detail, rows) of rejected lines, the commonest first."""
+    table = lake.read_table(f"{refused.prefix}/rejects.parquet", ["reason", "detail"])
+    counts = Counter(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return [(reason, detail, rows) for (reason, detail), rows in counts.most_common()]
+
+
+def worst_objects(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
+    """The objects that most was wrong with: unreadable ones, then by rejected rows."""
+    columns = ["source_object", "rows_read", "rows_rejected", "error"]
+    rows = lake.read_table(f"{refused.prefix}/ledger.parquet", columns).to_pylist()
+    bad = [row for row in rows if row["error"] or row["rows_rejected"]]
+    return sorted(bad, key=lambda row: (row["error"] is None, -row["rows_rejected"], row["source_object"]))[:count]
+
+
+def rejected_lines(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
+    """A few rejected lines, one of each reason before a second of any."""
+    table = lake.read_table(f"{refused.prefix}/rejects.parquet")
+    seen: Counter[str] = Counter()
+    turns = []
+    for position, reason in enumerate(table.column("reason").to_pylist()):
+        turns.append((seen[reason], position))
+        seen[reason] += 1
+    return table.take(pa.array([position for _, position in sorted(turns)[:count]], pa.int64())).to_pylist()
+
+
+def refused_rows(lake: Lake, refused: Refused, count: int) -> pa.Table | None:
+    """The first refused rows; None where none could be built."""
+    for file in lake.files(f"{refused.prefix}/rows"):
+        rows = pq.ParquetFile(lake.path(file.key), filesystem=lake.filesystem)
+        if rows.metadata.num_rows:
+            return pa.Table.from_batches([next(rows.iter_batches(batch_size=count)).slice(0, count)])
+    return None

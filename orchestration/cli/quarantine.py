@@ -1,0 +1,168 @@
+"""`clicklake quarantine`: which partitions were refused, and what is in them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestration.cli.console import console, table
+from orchestration.settings import load_lake_settings
+
+if TYPE_CHECKING:
+    from ingest.lake import Lake
+    from ingest.quarantine import Refused
+
+DAY = click.DateTime(["%Y-%m-%d"])
+SHOWN = 5  # objects, lines and rows
+COLUMNS_SHOWN = 12
+
+
+@click.group("quarantine", short_help="List the refused partitions, and show what is in one.")
+def command() -> None:
+    """Refused days of tables, and of sites: why, and what is in them.
+
+    \b
+    Examples:
+      clicklake quarantine list
+      clicklake quarantine show 2026-01-13 --table access_logs
+      clicklake quarantine show 2026-01-13 --table events --site shop.example.com
+    """
+
+
+@command.command("list", short_help="List all refused partitions, one line each.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with messages and figures.")
+def list_command(as_json: bool) -> None:
+    """Lists the day, table, site, checks, rows, and since when, of all refused partitions.
+
+    \b
+    Examples:
+      clicklake quarantine list
+      clicklake quarantine list --json
+    """
+    from ingest.quarantine import refused_partitions
+
+    found = refused_partitions(load_lake_settings().open_lake())
+    if as_json:
+        for each in found:
+            click.echo(json.dumps(_record(each), ensure_ascii=False))
+    elif found:
+        table(None, ("day", "table", "site", "checks", "rows", "since (UTC)"), [_row(each) for each in found])
+    else:
+        console.print("Nothing is in quarantine.", highlight=False)
+
+
+@command.command("show", short_help="Show why a partition was refused, and some of its rows.")
+@click.argument("day", type=DAY)
+@click.option("--table", "name", required=True, metavar="TABLE", help="access_logs, events, or a mart.")
+@click.option("--site", metavar="SITE", help="Of events: the site.")
+def show_command(day: dt.datetime, name: str, site: str | None) -> None:
+    """Shows the verdict with its figures, rejects by reason, the worst objects, some rejected lines and refused rows.
+
+    \b
+    Examples:
+      clicklake quarantine show 2026-01-13 --table access_logs
+      clicklake quarantine show 2026-01-13 --table events --site shop.example.com
+      clicklake quarantine show 2026-01-13 --table daily_aggregates
+    """
+    from orchestration.quality import commands
+
+    lake = load_lake_settings().open_lake()
+    refused = find_refused(lake, day.date().isoformat(), name, site)
+    console.print(f"[bold]{_plain(str(refused))}[/bold], refused {_since(refused)} UTC", highlight=False)
+    for reason in refused.reasons:
+        message = _plain(reason["message"].removeprefix(f"{reason['check']}: "))
+        console.print(f"[red]{reason['check']}[/red] {message}", highlight=False, soft_wrap=True)
+        if reason.get("figures"):
+            table(None, tuple(reason["figures"]), [tuple(map(_short, reason["figures"].values()))])
+    if refused.is_raw:
+        _show_rejects(lake, refused)
+    _show_rows(lake, refused)
+    console.print(f"To accept it as it is: {_plain(commands(refused)[1])}", highlight=False, soft_wrap=True)
+
+
+def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
+    """The one partition in quarantine that is meant.
+
+    Raises:
+        UsageError: there is none, or there are those of several sites.
+    """
+    from ingest.quarantine import refused_partitions
+
+    found = refused_partitions(lake, [day], name, site and site.lower())
+    if not found:
+        of = f" of site {site}" if site else ""
+        raise click.UsageError(f"Nothing of {name} {day}{of} is in quarantine. See: clicklake quarantine list")
+    if len(found) > 1:
+        sites = ", ".join(str(each.site) for each in found)
+        raise click.UsageError(f"{name} {day} is refused for several sites: {sites}. Name one with --site")
+    return found[0]
+
+
+def _show_rejects(lake: Lake, refused: Refused) -> None:
+    from ingest.quarantine import reject_reasons, rejected_lines, worst_objects
+
+    reasons = reject_reasons(lake, refused)
+    if reasons:
+        table("Rejected rows, by reason", ("reason", "detail", "rows"), reasons[: 2 * SHOWN])
+    objects = worst_objects(lake, refused, SHOWN)
+    if objects:
+        table("Worst objects", tuple(objects[0]), [tuple(each.values()) for each in objects])
+    lines = rejected_lines(lake, refused, SHOWN)
+    if lines:
+        console.print("[bold]Some rejected lines[/bold]")
+    for each in lines:
+        where = f"{each['source_object']}:{each['source_line']} {each['reason']}"
+        console.print(f"[dim]{_plain(where)}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"  {_plain(_printable(each['line']))}", highlight=False, soft_wrap=True)
+
+
+def _show_rows(lake: Lake, refused: Refused) -> None:
+    from ingest.quarantine import refused_rows
+
+    rows = refused_rows(lake, refused, SHOWN)
+    if rows is None:
+        return
+    known = [name for name in rows.column_names if rows.column(name).null_count < len(rows)][:COLUMNS_SHOWN]
+    values = [tuple(_short(row[name]) for name in known) for row in rows.to_pylist()]
+    table("Some refused rows, first columns", tuple(known), values)
+
+
+def _row(refused: Refused) -> tuple[Any, ...]:
+    return refused.day, refused.table, refused.site, ", ".join(refused.checks), refused.rows, _since(refused)
+
+
+def _record(refused: Refused) -> dict[str, Any]:
+    return {
+        "day": refused.day,
+        "table": refused.table,
+        "site": refused.site,
+        "checks": refused.checks,
+        "rows": refused.rows,
+        "since": refused.since.isoformat(),
+        "reasons": refused.reasons,
+    }
+
+
+def _since(refused: Refused) -> str:
+    return refused.since.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _short(value: object) -> object:
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return f"{value:g}"  # a share of two digits would not say whether it is above its limit
+    text = _printable(str(value))
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _printable(text: str) -> str:
+    """Lines come from anybody: none may move the cursor, or colour the terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

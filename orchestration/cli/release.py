@@ -1,0 +1,113 @@
+"""`clicklake release`: a person accepts refused days as they are; the decision is kept in the lake."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestration.cli import DONE, FAILED
+from orchestration.cli.console import notes, step
+from orchestration.settings import load_settings
+
+if TYPE_CHECKING:
+    from ingest.lake import Lake
+    from ingest.quarantine import Refused
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command("release", short_help="Accept refused days as they are, and publish them.")
+@click.argument("days", type=DAY, nargs=-1, required=True, metavar="DAY...")
+@click.option("--table", "name", required=True, metavar="TABLE", help="access_logs, events, or a mart.")
+@click.option("--site", metavar="SITE", help="Of events: the site.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the decision.")
+@click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
+def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: str, no_publish: bool) -> int:
+    """Accepts refused days of a table as they are, then runs them as `clicklake run` does.
+
+    What is accepted are the checks that refused the day, and no other: of logs and events as long as the objects are
+    those that were judged; of a mart as long as its tests find no more failing rows. A release is kept in the lake,
+    under releases/, with the figures, the reason and your name, and holds when the day is run again.
+
+    \b
+    Examples:
+      clicklake release 2026-01-13 --table access_logs --reason "a load test, agreed with the ad server's team"
+      clicklake release 2026-01-13 2026-01-14 --table events --site shop.example.com --reason "known tracker fault"
+    """
+    from orchestration.cli.quarantine import find_refused
+
+    settings = load_settings()
+    lake = settings.open_lake()
+    wanted = sorted({day.date().isoformat() for day in days})
+    refused = [find_refused(lake, day, name, site) for day in wanted]
+    if not reason.strip():
+        raise click.UsageError("--reason says nothing. Whoever asks about this day later will read it.")
+    for each in refused:
+        _check_releasable(each)
+    from orchestration.cli.pipeline import check_reachable
+
+    with step("Looking at the sources, the lake and MongoDB"):
+        check_reachable(settings, publishes=not no_publish)
+    for each in refused:
+        key = _write(lake, each, reason.strip())
+        notes.print(f"Released {each}: {', '.join(each.checks)}. Kept as {key}".replace("[", r"\["), highlight=False)
+    return _run(refused, publishes=not no_publish)
+
+
+def _check_releasable(refused: Refused) -> None:
+    """Raises UsageError for what nobody can accept."""
+    from ingest.audit import NEVER_RELEASED
+
+    for reason in refused.reasons:
+        check = reason["check"]
+        if refused.is_raw and check in NEVER_RELEASED:
+            raise click.UsageError(f"{refused}: {check} cannot be released: {NEVER_RELEASED[check]}.")
+        if not refused.is_raw and reason.get("failures") is None:
+            raise click.UsageError(f"{refused}: {check} cannot be released: it gave no result. {reason['message']}")
+
+
+def _write(lake: Lake, refused: Refused, reason: str) -> str:
+    from ingest.quarantine import objects_judged
+    from ingest.releases import Release, fingerprint, write_release
+
+    now = dt.datetime.now(dt.UTC)
+    release = Release(
+        table=refused.table,
+        day=refused.day,
+        site=refused.site,
+        checks=refused.reasons,
+        reason=reason,
+        released_by=_user(),
+        released_at=now.isoformat(),
+        objects=fingerprint(objects_judged(lake, refused)) if refused.is_raw else None,
+    )
+    return write_release(lake, release, now)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+def _run(refused: Sequence[Refused], publishes: bool) -> int:
+    """A mart is judged on raw as it stands: reading raw again could give it another day than the one released."""
+    from orchestration.cli.pipeline import run_days
+    from orchestration.cli.summary import print_summary
+    from orchestration.partitions import consecutive
+
+    sites = [each.site for each in refused[:1] if each.site]
+    bad = 0
+    for window in consecutive([each.day for each in refused]):
+        result = run_days(window, publishes, sites, reads_raw=refused[0].is_raw)
+        print_summary(result)
+        bad += len(result.bad)
+    if bad:
+        notes.print(f"[red]{bad} days refused or failed all the same[/red]", highlight=False)
+        return FAILED
+    return DONE

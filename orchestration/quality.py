@@ -1,0 +1,153 @@
+"""What the checks of a step found, kept as `marts.data_quality`. What is checked, and what follows, is elsewhere.
+
+No `lake_table`: the results of dbt's tests are known only when the run ends that would have to hold them. And it is
+a log: a day that is judged twice has two results, where a lake_table has one file for a day, whoever builds it.
+"""
+
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from ingest.errors import ClicklakeError
+from ingest.lake import Lake, quality_key
+from ingest.quarantine import Refused, refused_partitions
+from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, arrow_schema
+from orchestration.resources import Lakehouse
+
+PASSED, FAILED, WARNED, RELEASED, NOT_RUN = "passed", "failed", "warned", "released", "not_run"
+LAYERS = ("raw", "publishing")  # groups of assets; all others are marts
+
+data_quality = dg.AssetSpec(
+    "data_quality",
+    description="Every check's result over time, with its figures: raw checks, dbt tests, and what was read back from "
+    "MongoDB. Each step of each run adds one file, and none is ever changed: quality/data_quality/judged_date=D.",
+    group_name="quality",
+    kinds={"python", "parquet"},
+    owners=["team:data-platform"],
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(each.name, str(each.type), description=each.description)
+                for each in (*DATA_QUALITY, *DATA_QUALITY_PARTITIONS)
+            ]
+        )
+    },
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One check's result on one day, or on one site of it.
+
+    released: who accepted what did not pass, and why.
+    failures: failing rows, where a check counts them.
+    """
+
+    passed: bool
+    blocks: bool
+    message: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    site: str | None = None
+    released: str | None = None
+    failures: int | None = None
+    seconds: float | None = None
+    has_run: bool = True
+
+    @property
+    def status(self) -> str:
+        if not self.has_run:
+            return NOT_RUN
+        if self.passed:
+            return PASSED
+        if self.released:
+            return RELEASED
+        return FAILED if self.blocks else WARNED
+
+
+Step = tuple[str, str]  # run, step
+_collected: dict[Step, list[dict[str, Any]]] = defaultdict(list)
+
+
+def record(context: dg.AssetExecutionContext, check: dg.AssetCheckKey, day: str, judgement: Judgement) -> None:
+    """Keeps a result until the step ends."""
+    group = context.job_def.asset_layer.get(check.asset_key).group_name
+    _collected[_step(context)].append(
+        {
+            "judged_at": datetime.now(UTC).replace(tzinfo=None),
+            "layer": group if group in LAYERS else "marts",
+            "table": check.asset_key.path[-1].removeprefix("raw_"),
+            "day": date.fromisoformat(day),
+            "site": judgement.site,
+            "check": check.name,
+            "severity": "error" if judgement.blocks else "warn",
+            "status": judgement.status,
+            "failures": judgement.failures,
+            "message": f"{judgement.released}. {judgement.message}" if judgement.released else judgement.message,
+            "figures": json.dumps(judgement.figures, default=str, ensure_ascii=False),
+            "seconds": judgement.seconds,
+        }
+    )
+
+
+@contextmanager
+def recorded(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[None]:
+    """Puts what a step's checks found into the lake when it ends, however it ends."""
+    step = _step(context)
+    try:
+        yield
+    finally:
+        rows = _collected.pop(step, [])
+        if rows:
+            _keep(context, lakehouse, step, rows)
+
+
+def _keep(context: dg.AssetExecutionContext, lakehouse: Lakehouse, step: Step, rows: list[dict[str, Any]]) -> None:
+    """A lake that cannot be written fails the steps that build it; what was published stands, with or without this."""
+    try:
+        key = write(lakehouse.lake(), step, rows)
+    except ClicklakeError as error:
+        context.log.error(f"The results of {len(rows)} checks are not in data_quality: {error}")
+        return
+    bad = sum(row["status"] == FAILED for row in rows)
+    metadata = {"file": key, "results": len(rows), FAILED: bad}
+    context.log_event(dg.AssetObservation(data_quality.key, metadata=metadata))
+
+
+def write(lake: Lake, step: Step, rows: list[dict[str, Any]]) -> str:
+    """One file with the results of a step of a run; returns its key."""
+    judged_date = min(row["judged_at"] for row in rows).date().isoformat()
+    key = quality_key(judged_date, *step)
+    lake.put_table(pa.Table.from_pylist(rows, schema=arrow_schema(DATA_QUALITY)), key)
+    return key
+
+
+def _step(context: dg.AssetExecutionContext) -> Step:
+    attempt = f"-retry{context.retry_number}" if context.retry_number else ""
+    return context.run_id, context.op_def.name + attempt
+
+
+def commands(refused: Refused) -> tuple[str, str]:
+    """The commands that show a refused partition, and that accept it as it is."""
+    names = f"{refused.day} --table {refused.table}" + (f" --site {shlex.quote(refused.site)}" if refused.site else "")
+    return f"clicklake quarantine show {names}", f"clicklake release {names} --reason '…'"
+
+
+def what_to_do(lake: Lake, days: Collection[str]) -> str:
+    """One sentence for the end of a run: what shows the refused partitions of these days, and what accepts them."""
+    try:
+        refused = refused_partitions(lake, days)
+    except ClicklakeError:  # the run has a reason of its own to end with
+        return ""
+    if not refused:
+        return ""
+    look, release = commands(refused[0])
+    more = f"; {len(refused) - 1} more: clicklake quarantine list" if len(refused) > 1 else ""
+    return f"To look at {refused[0]}: {look}. To accept it as it is: {release}{more}"

@@ -1,0 +1,135 @@
+"""`clicklake quarantine`, and what `clicklake release` refuses to release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+
+from ingest.lake import Lake
+from orchestration.cli import cli
+from orchestration.cli.console import console
+from tests.environment_fixtures import HASH_KEY
+from tests.event_lines import SITE, Events, pixel
+from tests.log_lines import DAY, LogDay, lines, log
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> LogDay:
+    made = LogDay(tmp_path)
+    made.add(log([*lines(50), *[b"broken \x1b[31m line"] * 9, b"10.1.2.3 broken"]))
+    made.add(b"\x1f\x8b not gzip", "torn", compress=False)
+    made.add(log(lines(20, 100)), "fine")
+    assert not made.ingest().published
+    return made
+
+
+@pytest.fixture
+def call(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> Call:
+    for name, value in (("LAKE", day.lake.url), ("LOGS", str(day.logs)), ("HASH_KEY", HASH_KEY)):
+        monkeypatch.setenv(f"CLICKLAKE_{name}", value)
+    monkeypatch.setattr(console, "width", 200)
+    return lambda *words: CliRunner().invoke(cli, words, standalone_mode=True)
+
+
+def refuse_sites(day: LogDay, *sites: str) -> None:
+    events = Events(Path(day.lake.root).parent)
+    for site in sites:
+        events.write(*(pixel(visitorId=f"v{n}") for n in range(5)), b"{broken", site=site)
+        assert not events.ingest(site).published
+
+
+def test_each_refused_partition_is_a_line(day: LogDay, call: Call) -> None:
+    refuse_sites(day, SITE)
+    found = [json.loads(text) for text in call("quarantine", "list", "--json").output.splitlines()]
+    assert [(each["day"], each["table"], each["site"], each["rows"]) for each in found] == [
+        (DAY, "access_logs", None, 80),
+        (DAY, "events", SITE, 6),
+    ]
+    assert [each["checks"] for each in found] == [["objects_readable", "reject_share"], ["reject_share"]]
+    assert found[0]["reasons"][1]["figures"]["rows_rejected"] == 10
+    assert found[0]["since"].endswith("+00:00")
+
+
+def test_an_empty_quarantine_says_so(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICKLAKE_LAKE", str(tmp_path / "none"))
+    assert call("quarantine", "list", "--json").output == ""
+    assert call("quarantine", "list").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["2026-01-13", "--table", "access_logs"], "Nothing of access_logs 2026-01-13 is in quarantine"),
+        ([DAY, "--table", "daily_aggregates"], f"Nothing of daily_aggregates {DAY} is in quarantine"),
+        ([DAY, "--table", "access_logs", "--site", "a.example"], "of site a.example is in quarantine"),
+        ([DAY, "--table", "events"], f"events {DAY} is refused for several sites: a.example, {SITE}. Name one"),
+        (["yesterday", "--table", "events"], "yesterday"),
+    ],
+)
+def test_what_is_not_there_is_neither_shown_nor_released(
+    day: LogDay, call: Call, words: list[str], message: str
+) -> None:
+    refuse_sites(day, SITE, "a.example")
+    for command in (["quarantine", "show"], ["release", "--reason", "why"]):
+        done = call(*command, *words)
+        assert (done.exit_code, message in done.output) == (2, True), done.output
+    assert day.lake.files("releases") == []
+
+
+def test_a_release_needs_a_reason_and_something_that_can_be_released(day: LogDay, call: Call) -> None:
+    assert "--reason says nothing" in call("release", DAY, "--table", "access_logs", "--reason", "  ").output
+    assert "Missing option '--reason'" in call("release", DAY, "--table", "access_logs").output
+    empty = "2026-01-13"
+    assert not day.ingest(day=empty).published
+    done = call("release", DAY, empty, "--table", "access_logs", "--reason", "why")
+    assert "objects_present cannot be released: there is nothing to publish" in done.output
+    broken = {
+        "table": "sessions",
+        "day": DAY,
+        "reasons": [{"check": "sessions", "message": "no memory", "failures": None}],
+    }
+    day.lake.put_text(json.dumps(broken), f"quarantine/sessions/day={DAY}/verdict.json")
+    done = call("release", DAY, "--table", "sessions", "--reason", "why")
+    assert "sessions cannot be released: it gave no result. no memory" in done.output
+    assert day.lake.files("releases") == []
+
+
+def test_a_day_is_shown_with_what_is_wrong_with_it(day: LogDay, call: Call, shown: Callable[[], str]) -> None:
+    assert call("quarantine", "show", DAY, "--table", "access_logs").exit_code == 0
+    text = shown()
+    assert "objects_readable 1 unreadable" in text
+    assert "reject_share 10 of 80 rows rejected (12.5%, limit 5.0%): 10 bad_timestamp" in text
+    assert "E1TEST.2026-01-12-10.torn.gz" in text
+    assert "\x1b" not in text  # a line of the log must not speak to the terminal
+    assert "10.1.2.3" not in text
+    assert f"clicklake release {DAY} --table access_logs --reason '…'" in text
+    assert "event_ts" in text
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """What commands have printed through rich, which holds on to the standard output of its start."""
+    buffer = StringIO()
+    monkeypatch.setattr(console, "file", buffer)
+    return buffer.getvalue
+
+
+def test_a_mart_is_shown_too(day: LogDay, call: Call, shown: Callable[[], str]) -> None:
+    folder = f"quarantine/sessions/day={DAY}"
+    lake: Lake = day.lake
+    lake.put_table(pa.table({"site_id": ["a", "b"], "nothing": pa.nulls(2)}), f"{folder}/rows/data.parquet")
+    reasons = [{"check": "grain", "message": "grain: Got 2 results", "failures": 2}]
+    lake.put_text(json.dumps({"table": "sessions", "day": DAY, "reasons": reasons}), f"{folder}/verdict.json")
+    assert call("quarantine", "show", DAY, "--table", "sessions").exit_code == 0
+    assert "grain Got 2 results" in shown()
+    assert call("quarantine", "list").exit_code == 0
+    line = next(text for text in shown().splitlines() if text.startswith("│") and "grain" in text)
+    assert [cell.strip() for cell in line.strip("│").split("│")][:5] == [DAY, "sessions", "-", "grain", "2"]
