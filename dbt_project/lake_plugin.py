@@ -17,14 +17,12 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
-from pyarrow import fs
 from reference_files import read_csv
 
 from ingest.errors import SettingsError
 from ingest.lake import DATA_FILE, Lake, S3Options
 
 PREFIX = "CLICKLAKE_"
-CHUNK = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
 
 
 class Plugin(BasePlugin):
@@ -104,8 +102,7 @@ class Plugin(BasePlugin):
     def _fetched(self, key: str) -> str:
         local = Path(self.scratch) / "lake" / key
         local.parent.mkdir(parents=True, exist_ok=True)
-        source, here = self.lake.filesystem, fs.LocalFileSystem()
-        fs.copy_files(self.lake.path(key), str(local), source, here, chunk_size=CHUNK)
+        self.lake.fetch(key, local)
         return str(local)
 
     def lake_reference(self, key: str, types: str) -> str:

@@ -1,6 +1,8 @@
 """A window of days → one `dbt build`, and what came of each model, test and day."""
 
 import json
+import re
+import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -8,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import ClicklakeError
+from ingest.errors import ClicklakeError, TransientError, TransientLakeError
 from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
 
 ABSENT = "absent"  # the raw rows of that day are not there: smaller windows would not help
 DISK_FULL = "No space left on device"
+# What the lake said in dbt's process, which may be otherwise a moment later.
+_PASSING = re.compile(rf"{TransientLakeError.__name__}: ([^\n\"\\]+)")
 
 
 @dataclass
@@ -61,6 +65,7 @@ def build(project: Path, days: Sequence[str], select: Sequence[str], environment
 
     Raises:
         ClicklakeError: dbt failed before it could judge anything.
+        TransientError: the lake could not be read or written for a moment; what was published is whole.
     """
     result = _build_once(project, days, select, environment)
     if not result.is_divisible() or result.disk_is_full or len(days) == 1:
@@ -84,6 +89,8 @@ def _build_once(
         done = run_dbt(project, arguments, Path(folder), {**environment, "TMPDIR": folder})
         report = _read(Path(folder) / "clicklake_publish.json")
         results = _read(Path(folder) / "run_results.json")
+        if passing := _PASSING.search(done.output):
+            raise TransientError(f"dbt on {days[0]} … {days[-1]}: {passing[1]}")
         if results is None or (report is None and done.status):
             raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_reason(done)}")
         models = _lake_tables(_read(Path(folder) / "manifest.json"), results["results"])
@@ -104,6 +111,12 @@ def _lake_tables(manifest: dict[str, Any], results: list[dict[str, Any]]) -> lis
 def _reason(done: Finished) -> str:
     if DISK_FULL in done.output:
         return "the disk is full. Free some space and run again; the last good files stand"
+    if done.status < 0:
+        name = signal.Signals(-done.status).name
+        return (
+            f"its process was ended by {name}, as the system does where memory runs out. Run fewer days at once, or set "
+            "CLICKLAKE_DUCKDB_MEMORY_LIMIT lower; the last good files stand"
+        )
     return done.errors()
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from ingest.audit import checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, ingest_day
+from ingest.errors import ObjectChangedError
 from ingest.lake import Lake, LakeFile
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
@@ -34,6 +35,7 @@ RAW_EVENTS = dg.AssetKey("raw_events")
 RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
 OWNERS = ["team:data-platform"]
 NEVER_BLOCKS = {"objects_whole", "volume"}
+LISTINGS = 3  # of a day whose objects change while they are read, before the step is tried again later
 
 
 class Sites(dg.Config):
@@ -105,8 +107,12 @@ class _Work:
     lake: Lake
     source: Source
     dataset: Dataset
+    sites: Sequence[str]
     objects: list[SourceObject]
     raw_files: list[LakeFile]
+
+    def listed_again(self, day: str) -> list[SourceObject]:
+        return [item for item in self.source.objects([day]) if not self.sites or item.site in self.sites]
 
 
 def _ingest(
@@ -124,7 +130,7 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             objects = [item for item in source.objects(days) if not sites or item.site in sites]
-            work = _Work(settings, lake, source, dataset, objects, lake.files(f"raw/{dataset.name}"))
+            work = _Work(settings, lake, source, dataset, sites, objects, lake.files(f"raw/{dataset.name}"))
             for day in days:
                 results = _ingest_day(context, work, day)
                 _report(context, RAW_ASSETS[dataset.name], day, results)
@@ -136,8 +142,21 @@ def _ingest(
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
-    """Ingests a day, each site on its own where the dataset has sites."""
+    """Ingests a day, listed again where an object goes or changes between listing and reading."""
     of_day = [item for item in work.objects if item.day == day]
+    for _ in range(LISTINGS - 1):
+        try:
+            return _ingest_objects(context, work, day, of_day)
+        except ObjectChangedError as error:
+            context.log.warning(f"{day} is listed again: {error}")
+            of_day = work.listed_again(day)
+    return _ingest_objects(context, work, day, of_day)
+
+
+def _ingest_objects(
+    context: dg.AssetExecutionContext, work: _Work, day: str, of_day: Sequence[SourceObject]
+) -> list[DayResult]:
+    """Ingests the objects of a day, each site on its own where the dataset has sites."""
     sites: list[str | None] = [None]
     if work.dataset.by_site and of_day:
         sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
