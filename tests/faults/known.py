@@ -24,7 +24,7 @@ S3_SOURCE = {
 S3_LAKE = {
     "S3 lake: 503 SlowDown now and then": "",
     "S3 lake: refuses every upload": "",
-    "S3 lake: the last part of a large upload is refused": "",
+    "S3 lake: a part of a large upload is refused": "",
     "S3 lake: an upload is cut": "",
     "S3 lake: an upload is done and its answer lost": "",
     "S3 lake: a read is cut": "",
@@ -36,6 +36,7 @@ S3_LAKE = {
 MONGODB = {
     "MongoDB: down at the start": "",
     "MongoDB: goes down in the middle of a day, after each command": "",
+    "MongoDB: away for a moment": "",
     "MongoDB: slow": "",
     "MongoDB: accepts and says nothing": "",
     "MongoDB: a command takes effect and its answer is lost": "",

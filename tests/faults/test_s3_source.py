@@ -299,6 +299,8 @@ def test_an_object_is_replaced_again_and_again(world: World, lake: Lake, s3_prox
         world.expected = files_of(build_lake(Path(lake.root).parent / "changed"), *LAYERS)
 
     done = get_over(world, lake, disturbed)
-    assert re.search(rf"{VICTIM}: the object has changed since it was listed\. Run the day again \(tried 4 times\)$", done.said)
+    assert re.search(
+        rf"{VICTIM}: the object has changed since it was listed\. Run the day again \(tried 4 times\)$", done.said
+    )
     assert done.outcome == BY_SECOND_RUN
     tried("S3 source: an object is replaced again and again", done.outcome, done.lost)
