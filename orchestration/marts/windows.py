@@ -16,6 +16,8 @@ from orchestration.partitions import next_day
 
 ABSENT = "absent"  # the raw rows of that day are not there: smaller windows would not help
 DISK_FULL = "No space left on device"
+_OUT_OF_MEMORY = "Out of Memory Error"
+_NO_SPILL_SPACE = "max_temp_directory_size"  # which DuckDB takes from the free space of the disk
 # What the lake said in dbt's process, which may be otherwise a moment later.
 _PASSING = re.compile(rf"{TransientLakeError.__name__}: ([^\n\"\\]+)")
 
@@ -52,7 +54,7 @@ class WindowResult:
         found: dict[str, str] = {}
         for (model, day), entry in self.published.items():
             if entry["status"] != "published":
-                why = "; ".join(reason["message"] for reason in entry.get("reasons", ()))
+                why = "; ".join(_sentence(reason["message"]) for reason in entry.get("reasons", ()))
                 found.setdefault(day, f"{model} {entry['status']} ({why})")
         return found
 
@@ -106,6 +108,21 @@ def _lake_tables(manifest: dict[str, Any], results: list[dict[str, Any]]) -> lis
     """The models that this run was to publish."""
     nodes = [manifest["nodes"][each["unique_id"]] for each in results if each["unique_id"].startswith("model.")]
     return [node["name"] for node in nodes if node["config"]["materialized"] == "lake_table"]
+
+
+def _sentence(message: str) -> str:
+    """What a person can do about it, where it is the machine that failed; else the message as one line."""
+    if _NO_SPILL_SPACE in message:
+        return (
+            "DuckDB has no space left to spill to. Free some in CLICKLAKE_DUCKDB_TEMP_DIRECTORY, or run fewer days at "
+            "once; the last good files stand"
+        )
+    if _OUT_OF_MEMORY in message:
+        return (
+            "DuckDB ran out of memory. Run fewer days at once, or set CLICKLAKE_DUCKDB_MEMORY_LIMIT higher; the last "
+            "good files stand"
+        )
+    return " ".join(message.split())
 
 
 def _reason(done: Finished) -> str:

@@ -9,7 +9,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,14 +19,15 @@ import pytest
 from demo.services import S3Service
 from ingest.lake import Lake, S3Options
 from tests.environment_fixtures import Environment, dbt_processes_of, new_environment
-from tests.faults.fixtures import failure_of, files_of, rows_in
+from tests.faults.fixtures import failure_of, files_of, mounted, process_in, rows_in
 from tests.faults.proxy import AnswerLost, Cut, Refused, S3Proxy, now_and_then, nth
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
-from tests.log_lines import DAY, lines, log
+from tests.log_lines import lines, log
 
 pytestmark = pytest.mark.slow
 
 SEED = 20260112
+DAY = "2026-03-08"  # clocks in New York are put forward
 LAYERS = ("raw", "rejects", "ledger", "marts")
 AD = "oid=24017&cid=a&pid=chicago-reader&ch=website&cr=1&s=300x250"
 
@@ -41,7 +43,9 @@ def environment(
     """Logs of a day, without events: fewer models, and the same machinery."""
     folder = tmp_path_factory.mktemp("builds")
     with new_environment(folder, faulty_s3_client, faulty_s3_service, embedded_mongodb_url) as made:
-        impressions, clicks = lines(200, path="/pxl.png", query=AD), lines(40, 300, path="/c", query=AD)
+        before_seven = 7 * 3600 - 100
+        impressions = lines(200, before_seven, date=DAY, path="/pxl.png", query=AD)
+        clicks = lines(40, before_seven + 200, date=DAY, path="/c", query=AD)
         made.put_object(f"E1TEST.{DAY}-10.a.gz", gzip.compress(log([*impressions, *clicks]), mtime=0))
         yield made
 
@@ -71,32 +75,121 @@ def s3_lake(
     return made
 
 
-def test_faults_of_all_kinds(
+def test_faults_of_s3(
     environment: Environment, expected: dict[str, bytes], s3_lake: Lake, s3_proxy: S3Proxy, tried: Tried
 ) -> None:
+    """Of all kinds; and one file cannot be read for longer than a request is tried, so that the step starts dbt again."""
     with ExitStack() as stack:
         faults = [
-            s3_proxy.fault("/lake-", Refused("SlowDown"), now_and_then(0.03, SEED)),
-            s3_proxy.fault("^GET .*/lake-.*parquet", Cut(100), now_and_then(0.05, SEED)),
-            s3_proxy.fault("^(PUT|POST) .*/lake-", AnswerLost(), now_and_then(0.05, SEED)),
+            s3_proxy.fault("/lake-", Refused("SlowDown"), now_and_then(0.05, SEED)),
+            s3_proxy.fault("^GET .*/lake-.*parquet", Cut(100), now_and_then(0.15, SEED)),
+            s3_proxy.fault("^(PUT|POST) .*/lake-", AnswerLost(), now_and_then(0.1, SEED)),
+            s3_proxy.fault("^GET .*/lake-.*raw.*parquet", Refused("SlowDown"), nth(1, 2, 3, 4, 5, 6)),
         ]
         rules = [stack.enter_context(fault) for fault in faults]
         first = build(environment)
+    assert first.success, failure_of(first)
+    assert [event.step_key for event in first.all_events if event.is_step_restarted] == ["dbt_models"]
     assert all(rule.done > 1 for rule in rules)
-    assert first.success, failure_of(first)
     found = files_of(s3_lake, *LAYERS)
     assert found == expected
-    tried("S3 lake: faults of all kinds while dbt builds", BY_ITSELF, rows_in(expected) - rows_in(found))
+    lost = rows_in(expected) - rows_in(found)
+    tried("S3 lake: faults of all kinds while dbt builds", BY_ITSELF, lost)
+    tried("S3 lake: away while dbt builds", BY_ITSELF, lost)
 
 
-def test_the_lake_is_away(
-    environment: Environment, expected: dict[str, bytes], s3_lake: Lake, s3_proxy: S3Proxy, tried: Tried
+@pytest.fixture
+def lake(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A new lake in a folder."""
+    made = Lake(str(tmp_path / "lake"))
+    monkeypatch.setenv("CLICKLAKE_LAKE", made.url)
+    return made
+
+
+def test_faults_of_the_machine(
+    environment: Environment, expected: dict[str, bytes], lake: Lake, tried: Tried, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For longer than a request is tried: dbt fails, and the step starts it again."""
-    with s3_proxy.fault("^GET .*/lake-.*raw.*parquet", Refused("SlowDown"), lambda number: number <= 8) as rule:
-        first = build(environment)
-    assert rule.done == 8
-    assert first.success, failure_of(first)
-    found = files_of(s3_lake, *LAYERS)
+    """One after the other; a plain run afterwards makes up for all of them."""
+    with monkeypatch.context() as patch:
+        patch.setenv("CLICKLAKE_DUCKDB_MEMORY_LIMIT", "8MB")
+        assert_fails(
+            environment, r"DuckDB ran out of memory\. Run fewer days at once, or set CLICKLAKE_DUCKDB_MEMORY_LIMIT"
+        )
+    assert files_of(lake, "marts") == {}
+    with dbt_killed():
+        assert_fails(environment, r"its process was ended by SIGKILL, .* the last good files stand$")
+    assert files_of(lake, "marts") == {}
+
+    assert build(environment).success
+    found = files_of(lake, *LAYERS)
     assert found == expected
-    tried("S3 lake: away while dbt builds", BY_ITSELF, rows_in(expected) - rows_in(found))
+    assert lake.files("quarantine") == []
+    for name in ("memory: too little for DuckDB", "process: dbt is killed"):
+        tried(name, BY_SECOND_RUN, rows_in(expected) - rows_in(found))
+
+
+def assert_fails(environment: Environment, says: str) -> None:
+    first = build(environment)
+    assert not first.success
+    said = failure_of(first)
+    assert re.search(says, said), said
+    assert "\n" not in said
+
+
+@contextmanager
+def dbt_killed() -> Iterator[None]:
+    """Kills the dbt process that this one starts, a second after it has begun, as the system does without memory."""
+
+    def kill() -> None:
+        while not (found := dbt_processes_of(os.getpid())):
+            time.sleep(0.02)
+        time.sleep(1)
+        os.kill(found[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield
+    killer.join()
+
+
+def test_a_process_in_new_york(
+    environment: Environment, expected: dict[str, bytes], lake: Lake, tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the clock goes from 01:59:59 to 03:00:00 on this day, at 07:00 UTC."""
+    with process_in("America/New_York", monkeypatch):
+        first = build(environment)
+    assert first.success, failure_of(first)
+    found = files_of(lake, *LAYERS)
+    assert found == expected
+    tried(
+        "clock: process in another time zone, on a day of a change of its clock",
+        BY_ITSELF,
+        rows_in(expected) - rows_in(found),
+    )
+
+
+def test_the_disk_is_full_while_duckdb_spills(
+    environment: Environment,
+    expected: dict[str, bytes],
+    lake: Lake,
+    tmp_path: Path,
+    tried: Tried,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = f"access-logs/E1TEST.{DAY}-10.large.gz"
+    body = gzip.compress(log(lines(20_000, 40_000, date=DAY, path="/pxl.png", query=AD)), mtime=0)
+    environment.s3.put_object(Bucket=environment.bucket, Key=large, Body=body)
+    with mounted(tmp_path / "small", "300k") as folder, monkeypatch.context() as patch:
+        patch.setenv("CLICKLAKE_DUCKDB_MEMORY_LIMIT", "30MB")
+        patch.setenv("CLICKLAKE_DUCKDB_TEMP_DIRECTORY", str(folder))
+        assert_fails(
+            environment, r"DuckDB has no space left to spill to\. Free some in CLICKLAKE_DUCKDB_TEMP_DIRECTORY"
+        )
+        assert list(folder.iterdir()) == []
+    assert files_of(lake, "marts") == {}
+    environment.s3.delete_object(Bucket=environment.bucket, Key=large)
+
+    assert build(environment).success
+    found = files_of(lake, *LAYERS)
+    assert found == expected
+    tried("disk: full while DuckDB spills", BY_SECOND_RUN, rows_in(expected) - rows_in(found))
