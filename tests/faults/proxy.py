@@ -124,7 +124,7 @@ class _Rule:
     done: int = 0
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """The connection to the client is to be broken."""
 
 
@@ -197,7 +197,7 @@ class Proxy(ABC):
         self._writers.add(writer)
         try:
             await self._talk(reader, writer)
-        except (_Broken, OSError, EOFError):
+        except (_BrokenError, OSError, EOFError):
             writer.transport.abort()
         except asyncio.CancelledError:  # the proxy ends
             writer.transport.abort()
@@ -234,7 +234,7 @@ class Proxy(ABC):
     async def _send(self, writer: asyncio.StreamWriter, head: bytes, body: bytes, faults: list[Fault]) -> None:
         """Sends an answer, whole or as far as the faults let it."""
         if any(isinstance(fault, AnswerLost) for fault in faults):
-            raise _Broken
+            raise _BrokenError
         writer.write(head)
         cut = next((fault.after for fault in faults if isinstance(fault, Cut)), None)
         rate = next((fault.bytes_per_second for fault in faults if isinstance(fault, Throttled)), None)
@@ -248,7 +248,7 @@ class Proxy(ABC):
         await writer.drain()
         if cut is not None:
             await asyncio.sleep(0.02)  # what was sent arrives before the end does
-            raise _Broken
+            raise _BrokenError
 
 
 class S3Proxy(Proxy):
@@ -307,7 +307,7 @@ async def _read_of_request(reader: asyncio.StreamReader, faults: list[Fault]) ->
         if isinstance(fault, CutRequest):
             if fault.after:
                 await reader.readexactly(fault.after)
-            raise _Broken
+            raise _BrokenError
 
 
 async def _http_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
@@ -356,7 +356,7 @@ class MongoProxy(Proxy):
                 command = _command(message)
                 faults = self._faults_of(f"{next(iter(command))} {next(iter(command.values()))}")
                 if any(isinstance(fault, CutRequest) for fault in faults):
-                    raise _Broken
+                    raise _BrokenError
                 await self._prepare(faults)
                 refused = next((fault for fault in faults if isinstance(fault, Refused)), None)
                 if refused:
