@@ -244,9 +244,7 @@ class Lake:
     def fetch(self, key: str, local: Path) -> None:
         """Copies a file of the lake to a local one."""
         with _explained(f"reading {self.uri(key)}"):
-            fs.copy_files(
-                self.path(key), str(local), self.filesystem, fs.LocalFileSystem(), chunk_size=FETCH_BYTES
-            )
+            fs.copy_files(self.path(key), str(local), self.filesystem, fs.LocalFileSystem(), chunk_size=FETCH_BYTES)
 
     def read_text(self, key: str) -> str:
         return self.read_bytes(key).decode("utf-8")
@@ -265,6 +263,15 @@ class Lake:
         connection = duckdb.connect(":memory:", config=config)
         self.attach(connection)
         return connection
+
+    def rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> pa.Table:
+        """The rows of a Parquet file, with the columns that its folders add; of a connection that reads this lake."""
+        address = self.uri(key).replace("'", "''")
+        with _explained(f"reading {self.uri(key)}"):
+            try:
+                return connection.sql(f"from read_parquet('{address}', hive_partitioning = true)").to_arrow_table()
+            except duckdb.Error as error:  # what pyarrow said is the last line of a traceback in it
+                raise OSError(str(error).strip().splitlines()[-1]) from error
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Lets a DuckDB connection read this lake's addresses; times are UTC."""

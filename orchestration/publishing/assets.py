@@ -10,7 +10,7 @@ import pyarrow as pa
 from pymongo.database import Database
 
 from ingest.errors import PublishError, TransientError
-from ingest.lake import DATA_FILE, Lake
+from ingest.lake import DATA_FILE
 from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
 from orchestration.partition_events import (
     days_of,
@@ -131,7 +131,7 @@ def _publish(
                     bad[day] = f"{collection.mart.to_user_string()} has no published partition of this day"
                     continue
                 started = time.monotonic()
-                rows = engine.sql(_mart_rows(lake, collection, day)).to_arrow_table()
+                rows = lake.rows(engine, _mart_key(collection, day))
                 try:
                     report = collection.publish_day(database, day, rows)
                 except TransientError:
@@ -147,11 +147,6 @@ def _publish(
 
 def _mart_key(collection: _Collection, day: str) -> str:
     return f"marts/{collection.mart.to_user_string()}/report_date={day}/{DATA_FILE}"
-
-
-def _mart_rows(lake: Lake, collection: _Collection, day: str) -> str:
-    address = lake.uri(_mart_key(collection, day)).replace("'", "''")
-    return f"from read_parquet('{address}', hive_partitioning = true)"
 
 
 def _report(

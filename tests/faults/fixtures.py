@@ -16,6 +16,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.config import Config
 
 from demo.services import S3Service, embedded_s3
 from ingest.lake import Lake
@@ -43,6 +44,7 @@ def faulty_s3_client(faulty_s3_service: S3Service) -> Any:
         region_name=faulty_s3_service.region,
         aws_access_key_id=faulty_s3_service.access_key_id,
         aws_secret_access_key=faulty_s3_service.secret_access_key,
+        config=Config(request_checksum_calculation="when_required"),
     )
 
 

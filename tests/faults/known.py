@@ -30,6 +30,7 @@ S3_LAKE = {
     "S3 lake: a read is cut": "",
     "S3 lake: a listing is cut": "",
     "S3 lake: away": "",
+    "S3 lake: away while a day is published": "",
     "S3 lake: faults of all kinds while dbt builds": "",
     "S3 lake: away while dbt builds": "",
 }

@@ -25,6 +25,7 @@ from orchestration.publishing.performance_entries import COLLECTION, connect, en
 from tests.event_lines import line as event_line
 from tests.event_lines import pixel
 from tests.faults.fixtures import files_of, mounted, process_in, rows_in
+from tests.faults.marts import AFTER, BEFORE
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
 from tests.log_lines import DAY, HASH_KEY, LogDay, lines, log
 
@@ -124,7 +125,7 @@ def test_too_little_memory_for_ingest(day: LogDay, tmp_path: Path, tried: Tried)
     before = files_of(day.lake, *LAYERS)
     day.add(log(lines(200_000, start=100)), "large")
     done = subprocess.run(
-        [sys.executable, "-c", WITH_LITTLE_MEMORY, str(day.lake.root), str(day.logs), str(40 << 20)],
+        [sys.executable, "-c", WITH_LITTLE_MEMORY, str(day.lake.root), str(day.logs), str(20 << 20)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -184,9 +185,7 @@ def ingested(folder: Path, date: str) -> dict[str, bytes]:
     return files_of(lake, *LAYERS)
 
 
-def test_the_clock_is_set_back_between_two_runs(
-    day: LogDay, tmp_path: Path, tried: Tried, embedded_mongodb_url: str
-) -> None:
+def test_the_clock_is_set_back_between_two_runs(day: LogDay, tmp_path: Path, tried: Tried) -> None:
     """What was written seems to come from the future. Whether a day is taken is told by its objects, not by times."""
     day.add(log(lines(100)))
     assert day.ingest().published
@@ -203,11 +202,7 @@ def test_the_clock_is_set_back_between_two_runs(
     tried("clock: set back between two runs", BY_ITSELF, rows_in(expected) - rows_in(found))
 
 
-def test_the_clock_is_set_back_between_two_publications(
-    tried: Tried, embedded_mongodb_url: str, request: pytest.FixtureRequest
-) -> None:
-    from tests.faults.test_mongodb import AFTER, BEFORE
-
+def test_the_clock_is_set_back_between_two_publications(tried: Tried, embedded_mongodb_url: str) -> None:
     now = datetime(2026, 1, 13, 6, tzinfo=UTC)
     with connect(embedded_mongodb_url) as client:
         database: Database = client["clock"]

@@ -7,27 +7,25 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 
 from demo.services import S3Service
 from orchestration.partition_events import RETRIES
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.performance_entries import COLLECTION, COLUMNS, ensure_indexes, publish_day
+from orchestration.publishing.performance_entries import COLLECTION, ensure_indexes, publish_day
 from tests.environment_fixtures import WRITTEN_AT, Environment, mart_key, new_environment
 from tests.faults.fixtures import failure_of
+from tests.faults.marts import AFTER, BEFORE, DAY
 from tests.faults.proxy import AnswerLost, Before, Delay, Fault, Hang, MongoProxy, Refused, When, always, nth
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
 
 pytestmark = pytest.mark.slow
 
-DAY = "2026-01-12"
 OPTIONS = "?serverSelectionTimeoutMS=300&connectTimeoutMS=500&socketTimeoutMS=700"
 WRITES = "^(insert|update) "
 OF_THE_DAY = "^(find|insert|update) "
@@ -36,29 +34,6 @@ COMMANDS = 6
 NO_ANSWER = rf"no answer\. Is it running, .*\(tried {RETRIES + 1} times\)$"
 
 Documents = list[dict[str, Any]]
-
-
-def mart(first: int, last: int, clicks: int) -> pa.Table:
-    """Rows of orders from `first` to `last`."""
-    texts = {
-        "campaign_id": "c",
-        "publication_code": "p",
-        "publication_name": "P",
-        "channel": "website",
-        "ad_size": "1x1",
-    }
-    values: dict[str, list[Any]] = {name: [text] * (last - first) for name, text in texts.items()}
-    values |= {"report_date": [date.fromisoformat(DAY)] * (last - first), "publication_id": [7] * (last - first)}
-    values |= {"order_id": [f"{number:04}" for number in range(first, last)], "creative_id": ["1"] * (last - first)}
-    numbers = {
-        name: [float(clicks) if name.endswith("ctr") else clicks] * (last - first)
-        for name in COLUMNS
-        if name not in values
-    }
-    return pa.table(values | numbers).select(COLUMNS)
-
-
-BEFORE, AFTER = mart(0, 60, clicks=1), mart(10, 80, clicks=2)  # ten entries go, fifty change, twenty come
 
 
 @dataclass

@@ -18,8 +18,9 @@ from ingest.day import ingest_day
 from ingest.errors import TransientLakeError
 from ingest.lake import Lake, S3Options, ledger_key
 from ingest.source import S3Source
-from tests.environment_fixtures import Environment, new_environment
+from tests.environment_fixtures import Environment, mart_key, new_environment
 from tests.faults.fixtures import failure_of, files_of, rows_in
+from tests.faults.marts import AFTER as MART
 from tests.faults.proxy import (
     AnswerLost,
     Before,
@@ -179,6 +180,22 @@ def test_the_lake_is_away(lake: S3Lake, s3_proxy: S3Proxy, tried: Tried) -> None
     assert outcome == BY_SECOND_RUN
     assert re.search(r"Is http://.* reachable\?|S3 does not answer\. Check CLICKLAKE_S3_ENDPOINT_URL", said)
     tried("S3 lake: away", outcome, lost)
+
+
+def test_a_mart_cannot_be_read_to_be_published(lake: S3Lake, s3_proxy: S3Proxy, tried: Tried) -> None:
+    """For longer than a request is tried: the step starts again."""
+    lake.direct.put_table(MART.drop_columns(["report_date"]), mart_key(DAY))
+    with (
+        s3_proxy.fault("^GET .*daily_aggregates", Refused("SlowDown"), lambda number: number <= 3) as rule,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        first = lake.environment.job("publish", instance, [DAY], [dg.AssetKey("performance_entries")])
+    assert rule.done == 3
+    assert first.success, failure_of(first)
+    assert [event.step_key for event in first.all_events if event.is_step_restarted] == ["performance_entries"]
+    lost = len(MART) - len(lake.environment.entries())
+    assert lost == 0
+    tried("S3 lake: away while a day is published", BY_ITSELF, lost)
 
 
 @pytest.mark.parametrize("requests", [r"\?uploads", "partNumber=1", "partNumber=2", r"^POST .*uploadId"])
