@@ -131,8 +131,8 @@ def _reason(done: Finished) -> str:
     if done.status < 0:
         name = signal.Signals(-done.status).name
         return (
-            f"its process was ended by {name}, as the system does where memory runs out. Run fewer days at once, or set "
-            "CLICKLAKE_DUCKDB_MEMORY_LIMIT lower; the last good files stand"
+            f"its process was ended by {name}, as the system does where memory runs out. Run fewer days at once, or "
+            "set CLICKLAKE_DUCKDB_MEMORY_LIMIT lower; the last good files stand"
         )
     return done.errors()
 
