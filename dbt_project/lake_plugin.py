@@ -32,6 +32,7 @@ class Plugin(BasePlugin):
         self._lake: Lake | None = None
         self._stage: str | None = None
         self._scratch: str | None = None
+        self._has_reported = False
         self._at_exit = ExitStack()
         atexit.register(self._at_exit.close)
 
@@ -48,8 +49,9 @@ class Plugin(BasePlugin):
             self.lake_keys: (["VARCHAR"], "VARCHAR[]"),
             self.lake_file: (["VARCHAR"], "VARCHAR"),
             self.lake_reference: (["VARCHAR", "VARCHAR"], "VARCHAR"),
+            self.lake_lock: (["VARCHAR"], "BOOLEAN"),
             self.lake_stage: ([], "VARCHAR"),
-            self.lake_publish: (["VARCHAR", "VARCHAR"], "BIGINT"),
+            self.lake_publish: (["VARCHAR", "VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_delete: (["VARCHAR"], "BOOLEAN"),
             self.lake_report: (["VARCHAR", "VARCHAR"], "BOOLEAN"),
@@ -92,12 +94,26 @@ class Plugin(BasePlugin):
         return [file.key for file in self.lake.files(prefix) if file.key.endswith("/" + DATA_FILE)]
 
     def lake_file(self, key: str) -> str:
-        """Local path of a file of the lake.
+        """Local path of a file of the lake, which stays as it is now for all of this run.
 
         A file on S3 is fetched whole: a run reads it a dozen times, and DuckDB would ask S3 some five times for
-        each of them, from Python and one after the other.
+        each of them, from Python and one after the other. Of raw files, which another run may replace meanwhile, a
+        folder gives a second name; marts are this run's, which holds their lock.
         """
-        return self._fetched(key) if self.lake.is_s3 else self.lake.path(key)
+        if self.lake.is_s3:
+            return self._fetched(key)
+        return self._linked(key) if key.startswith("raw/") else self.lake.path(key)
+
+    def _linked(self, key: str) -> str:
+        link = Path(self.lake_stage()) / key
+        link.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link.hardlink_to(self.lake.path(key))
+        except FileExistsError:
+            pass  # asked for a second time
+        except OSError:
+            return self.lake.path(key)  # a file system that knows no links
+        return str(link)
 
     def _fetched(self, key: str) -> str:
         local = Path(self.scratch) / "lake" / key
@@ -119,15 +135,23 @@ class Plugin(BasePlugin):
         pq.write_table(table, local)
         return str(local)
 
+    def lake_lock(self, name: str) -> bool:
+        """Holds a lock of the lake until this process ends; waits while another run holds it."""
+        self._at_exit.enter_context(self.lake.lock(name))
+        return True
+
     def lake_stage(self) -> str:
         """This run's private folder, from which `lake_publish` is one rename or one upload."""
         if self._stage is None:
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
-    def lake_publish(self, staged: str, key: str) -> int:
-        """Puts a finished file in place of a key; gives its bytes."""
-        return self.lake.put(Path(staged), key)
+    def lake_publish(self, staged: str, key: str, settled: str) -> int:
+        """Puts a finished file in place of a key, and deletes what it settles, if anything; gives its bytes."""
+        size = self.lake.put(Path(staged), key)
+        if settled:
+            self.lake.delete(settled)
+        return size
 
     def lake_put_text(self, text: str, key: str) -> int:
         return self.lake.put_text(text, key)
@@ -136,13 +160,13 @@ class Plugin(BasePlugin):
         self.lake.delete(prefix)
         return True
 
-    def lake_report(self, text: str, default_path: str) -> bool:
-        """Writes the report of the run, for whoever started it; the file is whole at any moment."""
+    def lake_report(self, entries: str, default_path: str) -> bool:
+        """Adds entries, a JSON list, to the report of the run, for whoever started it: a JSON object a line."""
         path = Path(_setting("PUBLISH_REPORT") or default_path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
+        with path.open("a" if self._has_reported else "w", encoding="utf-8") as report:
+            report.writelines(json.dumps(entry) + "\n" for entry in json.loads(entries))
+        self._has_reported = True
         return True
 
 

@@ -15,9 +15,10 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from ingest import locks
 from ingest.errors import LakeError, TransientLakeError
 
 STAGING = ".staging"
@@ -122,6 +124,7 @@ class Lake:
             self.root = str(Path(url.removeprefix("file://")).expanduser().absolute())
             self.url = self.root
         self._filesystem: fs.FileSystem | None = None
+        self._held: list[locks.Lock] = []
 
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
@@ -189,8 +192,39 @@ class Lake:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    @contextmanager
+    def lock(self, name: str, owner: str = "", on_wait: locks.Waiting | None = None) -> Iterator[bool]:
+        """Holds a lock of this lake, once nobody else does: `raw/<dataset>/<day>`, `marts` … Nothing that is put or
+        deleted meanwhile can be if it was lost. Yields whether it had to wait.
+
+        Args:
+            owner: who holds it, for the others to read; process and machine without it.
+            on_wait: called once where somebody else holds it, with who.
+        """
+        lock = self._lock(name)
+        with ExitStack() as stack:
+            with _explained(f"locking {self.url} ({name})"):
+                owner = owner or f"process {os.getpid()} on {platform.node()}"
+                has_waited = stack.enter_context(locks.held(lock, owner, on_wait))
+            self._held.append(lock)
+            stack.callback(self._held.remove, lock)
+            yield has_waited
+
+    def holder(self, name: str) -> str | None:
+        """Who holds a lock now, None where nobody does."""
+        with _explained(f"looking at the lock {name} of {self.url}"):
+            return self._lock(name).holder()
+
+    def _lock(self, name: str) -> locks.Lock:
+        key = f"{locks.FOLDER}/{name}"
+        if self.is_s3:
+            bucket, _, path = self.path(key).partition("/")
+            return locks.S3Lock(_s3_client(self.s3), bucket, path)
+        return locks.FolderLock(Path(self.path(key)))
+
     def put(self, local: Path, key: str) -> int:
         """Puts a finished local file in place of a key, atomically, and takes it away. Returns its bytes."""
+        self._ensure_locks()
         with _explained(f"writing {self.uri(key)}"):
             size = local.stat().st_size
             if self.is_s3:
@@ -251,12 +285,17 @@ class Lake:
 
     def delete(self, prefix: str) -> None:
         """Deletes a file, or every file below a folder; nothing there is no error."""
+        self._ensure_locks()
         with _explained(f"deleting {self.uri(prefix)}"):
             info = self.filesystem.get_file_info(self.path(prefix))
             if info.type == fs.FileType.File:
                 self.filesystem.delete_file(self.path(prefix))
             elif info.type == fs.FileType.Directory:
                 self.filesystem.delete_dir(self.path(prefix))
+
+    def _ensure_locks(self) -> None:
+        for lock in self._held:
+            lock.ensure()
 
     def connect(self, **config: Any) -> duckdb.DuckDBPyConnection:
         """A disposable in-memory DuckDB that can read this lake. Close it after use."""
@@ -293,6 +332,23 @@ def _s3_filesystem(options: S3Options) -> fs.FileSystem:
         connect_timeout=S3_CONNECT_SECONDS,
         request_timeout=S3_SILENCE_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
+    )
+
+
+@cache
+def _s3_client(options: S3Options) -> Any:
+    """For what pyarrow cannot ask: conditional writes."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=options.endpoint_url,
+        region_name=options.region,
+        aws_access_key_id=options.access_key_id,
+        aws_secret_access_key=options.secret_access_key,
+        aws_session_token=options.session_token,
+        config=Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 5, "mode": "standard"}),
     )
 
 

@@ -19,6 +19,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from ingest.errors import ClicklakeError, TransientError
+from ingest.lake import Lake
 from orchestration.partitions import daily
 
 # An output with this mark flows on without Dagster adding a materialization for every partition of the range.
@@ -146,6 +147,17 @@ def failed(bad: Mapping[str, str]) -> dg.Failure:
         metadata={"days": dg.MetadataValue.json(dict(bad))},
         allow_retries=False,
     )
+
+
+def run_lock(run_id: str) -> str:
+    return f"runs/{run_id}"
+
+
+@contextmanager
+def at_work(context: dg.AssetExecutionContext, lake: Lake) -> Iterator[None]:
+    """While a step works, its run holds a lock: so a process that has died is known (the sensor `dead_runs`)."""
+    with lake.lock(run_lock(context.run_id)):
+        yield
 
 
 @contextmanager

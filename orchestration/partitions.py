@@ -7,12 +7,13 @@ import dagster as dg
 
 from orchestration.settings import load_partition_settings
 
+_settings = load_partition_settings()
 # Today is a partition too: its numbers so far can be asked for.
-_first_day = load_partition_settings().first_day.isoformat()
-daily = dg.DailyPartitionsDefinition(start_date=_first_day, timezone="UTC", end_offset=1)
+daily = dg.DailyPartitionsDefinition(start_date=_settings.first_day.isoformat(), timezone="UTC", end_offset=1)
 
-# One run for a range: importing Dagster and dbt costs more than a day of small logs.
-range_in_one_run = dg.BackfillPolicy.single_run()
+# One run for many days: importing Dagster and dbt costs more than a day of small logs. Not one for a year: what was
+# done is kept when it is interrupted, and DuckDB holds a window in memory.
+range_in_windows = dg.BackfillPolicy.multi_run(_settings.backfill_window_days)
 
 
 def today() -> dt.date:

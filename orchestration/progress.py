@@ -10,8 +10,14 @@ import dagster as dg
 Advance = Callable[[int, int, int], None]  # done, in all, rows so far
 SECONDS_BETWEEN_LINES = 10
 
-# A command line that runs in this process sets it, to draw a bar.
+# A command line that runs in this process sets them, to draw a bar and to say a line.
 drawer: ContextVar[Callable[[str, int], AbstractContextManager[Advance]] | None] = ContextVar("drawer", default=None)
+teller: ContextVar[Callable[[str], None] | None] = ContextVar("teller", default=None)
+
+
+def tell(context: dg.AssetExecutionContext, text: str) -> None:
+    """A line for whoever watches."""
+    (teller.get() or context.log.info)(text)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class PartitionSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
 
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
+    backfill_window_days: int = Field(30, ge=1, le=366, description="Days that one run of a backfill takes")
 
 
 class LakeSettings(PartitionSettings):
@@ -96,6 +97,9 @@ class Settings(LakeSettings):
     volume_blocks: bool = Field(False, description="Refuse a day of suspicious volume, instead of a warning")
 
     sensor_lookback_days: int = Field(7, ge=1, description="Days back that the sensor compares with the ledger")
+
+    settle_minutes: int = Field(15, ge=0, description="Minutes that a source must be quiet before late objects count")
+    max_late_runs: int = Field(6, ge=1, description="Runs that late objects of a day may cause in 24 hours")
 
     duckdb_memory_limit: str | None = Field(None, description="Memory of DuckDB, such as 4GB; 70% of it without")
     duckdb_temp_directory: Path | None = Field(None, description="Where DuckDB spills to")

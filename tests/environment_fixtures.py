@@ -25,6 +25,8 @@ from demo.traffic import Day, generate_bad_day, generate_day, to_s3, write_days
 from ingest.lake import Lake
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.performance_entries import COLLECTION
+from tests.event_lines import line, pixel
+from tests.log_lines import lines, log
 
 ROOT = Path(__file__).parents[1]
 CLICKLAKE = str(Path(sys.executable).with_name("clicklake"))
@@ -167,6 +169,22 @@ Maker = Callable[[], Environment]
 Caller = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def put_small_day(environment: Environment, day: str, has_events: bool = True) -> None:
+    """A small day of logs, and of events, without rows of other days."""
+    rows = lines(50, path="/c", query="oid=24017&cid=a&pid=chicago-reader&ch=website&cr=1&s=1x1")
+    environment.put_object(
+        f"E1TEST.{day}-10.a.gz", log([row.replace(DAYS[0].encode(), day.encode(), 1) for row in rows])
+    )
+    if not has_events:
+        return
+    seen = [
+        pixel(visitorId=f"vis_{number % 7}", timestamp=f"{day}T{number:02}:00:00.000Z", url="https://example.com/")
+        for number in range(20)
+    ]
+    folders = f"domain=example.com/year={day[:4]}/month={day[5:7]}/day={day[8:]}/hour=10"
+    environment.put_event_object(f"{folders}/events-{day}-10.jsonl", b"\n".join(line(event) for event in seen))
+
+
 def mart_key(day: str) -> str:
     return f"marts/daily_aggregates/report_date={day}/data.parquet"
 
@@ -197,6 +215,7 @@ def new_environment(
         "CLICKLAKE_S3_SECRET_ACCESS_KEY": SECRET,
         "CLICKLAKE_MONGODB_URL": mongodb_url,
         "CLICKLAKE_MONGODB_DATABASE": name,
+        "CLICKLAKE_SETTLE_MINUTES": "0",
     }
     if has_events:
         settings["CLICKLAKE_EVENTS"] = f"s3://{name}/{EVENTS_PREFIX}"

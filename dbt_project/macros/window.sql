@@ -73,16 +73,16 @@
   {% if not restates or not window_days() %}
     {{ return(window_days()) }}
   {% endif %}
-  {% set noted = run_query("select days from audit.built_days where model = '" ~ node.name ~ "'").columns[0].values() %}
-  {% if noted | length %}
-    {{ return(noted[0].split(' ') if noted[0] else []) }}
+  {% set known = run_state('built_days') %}
+  {% if node.name in known %}
+    {{ return(known[node.name]) }}
   {% endif %}
   {% set days = [] %}
   {% for day in window_days() + restated_days(node, restates) if can_be_made(node, day) %}
     {% do days.append(day) %}
   {% endfor %}
-  {% do run_query("insert into audit.built_days values ('" ~ node.name ~ "', '" ~ days | sort | join(' ') ~ "')") %}
-  {{ return(days | sort) }}
+  {% do known.update({node.name: days | sort}) %}
+  {{ return(known[node.name]) }}
 {% endmacro %}
 
 {% macro restated_days(node, restates) %}

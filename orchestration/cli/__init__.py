@@ -14,7 +14,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 class Group(click.Group):
     """Loads a command's module when it is called for: Dagster and dbt cost seconds."""
 
-    names = ("run", "query", "status", "services", "demo")
+    names = ("run", "backfill", "query", "status", "services", "demo")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.names)

@@ -13,6 +13,21 @@ telemetry:
   enabled: false
 nux: # the UI asks nobody for a mail address
   enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 2 # each may take much memory; marts wait for one another anyway
+run_monitoring: # a run that never starts has failed; the sensor dead_runs finds those that died later
+  enabled: true
+  start_timeout_seconds: 180
+run_retries: # of runs whose process died, not of days that were refused
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
+retention:
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days: {skipped: 7, failure: 30, success: 90}
 """
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,9 @@ from orchestration.cli.console import bar, notes, step
 from orchestration.cli.home import dagster_home
 from orchestration.settings import PROJECT_DIR, Settings
 
+# The daemon cannot run again what a command ran; the person who called it can.
+NOT_RETRIED = {"dagster/max_retries": "0"}
+
 
 @dataclass
 class PipelineResult:
@@ -25,6 +29,7 @@ class PipelineResult:
     materialized: (asset, day) → its metadata.
     bad: day → why it was refused or failed.
     refused: those of the bad days that a check stopped.
+    is_broken: whether some step ended before it had judged all its days, as without S3.
     raw_figures: day → what the checks of its raw partition counted, of refused days too.
     warnings: lines about checks that did not pass and do not block.
     restated: days of other dates that late rows made necessary.
@@ -35,10 +40,22 @@ class PipelineResult:
     materialized: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    is_broken: bool = False
     raw_figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     restated: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: PipelineResult) -> None:
+        """What a later run of the same days, or of others, did."""
+        self.materialized |= other.materialized
+        self.bad = other.bad | self.bad  # the first reason is the cause
+        self.refused |= other.refused
+        self.is_broken |= other.is_broken
+        self.raw_figures |= other.raw_figures
+        self.warnings += other.warnings
+        for name, seconds in other.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 def check_reachable(settings: Settings, publishes: bool) -> None:
@@ -69,25 +86,49 @@ def run_days(days: list[str], publishes: bool = True, sites: Sequence[str] = ())
     Args:
         sites: take in the events of these sites alone; of all without any.
     """
+    from orchestration.partitions import consecutive
+
     result = PipelineResult(days)
-    started = time.monotonic()
-    with step("Loading Dagster and dbt"), _quiet():
-        from orchestration.marts.project import prepare
-
-        prepare()
-        from orchestration.definitions import build_defs
-        from orchestration.partitions import consecutive
-
-        defs = build_defs()
-    result.seconds["load"] = time.monotonic() - started
-    with _instance() as instance, _quiet():
-        _run(defs, "pipeline" if publishes else "daily_build", instance, days, result, sites)
-        late = _late_days(result)
+    with dagster_instance() as instance, _quiet():
+        _run(_definitions(result), "pipeline" if publishes else "daily_build", instance, days, result, sites)
+        late = late_days(result)
         for window in consecutive(late):
             notes.print(f"Late rows for {', '.join(window)}: building these marts again", highlight=False)
-            _run(defs, "restate_and_publish" if publishes else "restate", instance, window, result)
+            _run(_definitions(result), "restate_and_publish" if publishes else "restate", instance, window, result)
         result.restated = late
     return result
+
+
+def run_window(job: str, days: list[str], tags: Mapping[str, str]) -> PipelineResult:
+    """One job over consecutive days, as one of many that may be shared among processes. A run that has judged all its
+    days, whatever it refused, says so in its tags."""
+    from orchestration.operations.backfills import ENDED_TAG
+
+    result = PipelineResult(days)
+    with dagster_instance() as instance, _quiet():
+        run_id = _run(_definitions(result), job, instance, days, result, tags=tags)
+        if not result.is_broken:
+            instance.add_run_tags(run_id, {ENDED_TAG: "true"})
+    return result
+
+
+_loaded: dg.Definitions | None = None
+
+
+def _definitions(result: PipelineResult) -> dg.Definitions:
+    """The definitions, loaded once in a process."""
+    global _loaded
+    if _loaded is None:
+        started = time.monotonic()
+        with step("Loading Dagster and dbt"):
+            from orchestration.marts.project import prepare
+
+            prepare()
+            from orchestration.definitions import build_defs
+
+            _loaded = build_defs()
+        result.seconds["load"] = time.monotonic() - started
+    return _loaded
 
 
 def _run(
@@ -97,28 +138,33 @@ def _run(
     days: list[str],
     result: PipelineResult,
     sites: Sequence[str] = (),
-) -> None:
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Runs a job over consecutive days, adds what it did to the result, and gives the run's id."""
     from orchestration import progress
     from orchestration.partitions import range_tags
 
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if sites:
         config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
-    token = progress.drawer.set(bar)
+    drawer = progress.drawer.set(bar)
+    teller = progress.teller.set(partial(notes.print, highlight=False))
     try:
         with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
             ran = defs.resolve_job_def(job).execute_in_process(
                 instance=instance,
-                tags=range_tags(days),
+                tags=range_tags(days) | NOT_RETRIED | dict(tags or {}),
                 raise_on_error=False,
                 run_config=config,
             )
     finally:
-        progress.drawer.reset(token)
+        progress.drawer.reset(drawer)
+        progress.teller.reset(teller)
     entries = instance.all_logs(ran.run_id)
     if any(entry.dagster_event and _was_interrupted(entry.dagster_event) for entry in entries):
         raise KeyboardInterrupt  # Dagster has made a failed or canceled run of it
     _collect(entries, days, result)
+    return ran.run_id
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:
@@ -175,12 +221,13 @@ def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> Non
         for day, reason in named.value.items():
             result.bad.setdefault(day, reason)
         return
+    result.is_broken = True
     message = failure.description if failure else (data.error.message if data.error else "failed")
     for day in days:
         result.bad.setdefault(day, f"{event.step_key}: {str(message).strip()}")
 
 
-def _late_days(result: PipelineResult) -> list[str]:
+def late_days(result: PipelineResult) -> list[str]:
     """Days outside the run that its source days brought rows for, where their own source day is published."""
     from ingest.datasets import DATASETS
     from ingest.day import is_published
@@ -201,7 +248,7 @@ def _late_days(result: PipelineResult) -> list[str]:
 
 
 @contextmanager
-def _instance() -> Iterator[dg.DagsterInstance]:
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
     """That of DAGSTER_HOME, else of .clicklake/dagster in the project. A UI with the same home shows its runs."""
     dagster_home(PROJECT_DIR / ".clicklake" / "dagster")
     with dg.DagsterInstance.get() as instance:

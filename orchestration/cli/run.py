@@ -33,7 +33,7 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, site
       clicklake run --from 2026-01-01 --to 2026-01-31
       clicklake run --from 2026-01-12 --site shop.example.com
     """
-    days = _checked(first.date(), (last or first).date())
+    days = checked_days(first.date(), (last or first).date())
     settings = load_settings()
     if sites and settings.events is None:
         raise click.UsageError("--site names a site of events, and CLICKLAKE_EVENTS is not set.")
@@ -50,7 +50,8 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, site
     return DONE
 
 
-def _checked(first: dt.date, last: dt.date) -> list[str]:
+def checked_days(first: dt.date, last: dt.date) -> list[str]:
+    """The days between, both included; a usage error where they cannot be run."""
     from orchestration.partitions import days_between, today
 
     earliest = load_partition_settings().first_day

@@ -10,9 +10,11 @@ from dagster_dbt.asset_specs import build_dbt_asset_specs
 
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import is_published
+from orchestration import progress
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
 from orchestration.partition_events import (
+    at_work,
     days_of,
     explained,
     finish,
@@ -22,7 +24,7 @@ from orchestration.partition_events import (
     report_check,
     report_materialized,
 )
-from orchestration.partitions import consecutive, daily, range_in_one_run
+from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
 
@@ -108,7 +110,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
         check_specs=list(checks.values()),
         can_subset=True,
         partitions_def=daily,
-        backfill_policy=range_in_one_run,
+        backfill_policy=range_in_windows,
     )
     def dbt_models(
         context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
@@ -126,8 +128,11 @@ def build_dbt_models() -> dg.AssetsDefinition:
             }
             result = WindowResult()
             arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
-            for window in consecutive(ready):
-                result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
+            with at_work(context, lake):
+                for window in consecutive(ready):
+                    if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
+                        progress.tell(context, f"Waiting for {holder}, which builds marts")
+                    result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
         _report(context, result, checks)
         above = refusals(context.instance, context.run_id) if is_last(context) else {}
         yield from finish(context, above | bad | result.refused())
@@ -190,5 +195,5 @@ def _report(context: dg.AssetExecutionContext, result: WindowResult, checks: Map
 def _report_test(
     context: dg.AssetExecutionContext, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any], message: str
 ) -> None:
-    figures = {"failures": test["failures"] or 0, "status": test["status"], "seconds": round(test["execution_time"], 3)}
+    figures = {"failures": test["failures"] or 0, "status": test["status"], "seconds": round(test["seconds"], 3)}
     report_check(context, spec.key, day, test["status"] in ("pass", "success"), spec.blocking, message, figures)

@@ -54,7 +54,7 @@ def run_dbt(
         cwd=project,
         env=inherited
         | {"PYTHONPATH": search_path, "DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)}
-        | {"DBT_LOG_FORMAT": "json", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+        | {"DBT_LOG_FORMAT": "json", "DBT_LOG_LEVEL_FILE": "none", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
         | dict(environment or {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

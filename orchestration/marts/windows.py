@@ -20,6 +20,7 @@ _OUT_OF_MEMORY = "Out of Memory Error"
 _NO_SPILL_SPACE = "max_temp_directory_size"  # which DuckDB takes from the free space of the disk
 # What the lake said in dbt's process, which may be otherwise a moment later.
 _PASSING = re.compile(rf"{TransientLakeError.__name__}: ([^\n\"\\]+)")
+REPORT = "clicklake_publish.jsonl"
 
 
 @dataclass
@@ -29,7 +30,7 @@ class WindowResult:
     published: (model, day) → {status, rows, bytes, seconds, reasons} of every model that is published to the lake.
         The status is published, refused, skipped or absent, or failed where dbt did not come so far.
     built: (model or seed, day) of every node that was built, in the lake or in memory.
-    tests: (test's unique id, day) → {status, failures, message}.
+    tests: (test's unique id, day) → {status, failures, message, seconds}.
     """
 
     published: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -83,31 +84,24 @@ def _build_once(
     project: Path, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]
 ) -> WindowResult:
     started = time.monotonic()
-    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    arguments = ["--no-write-json", "build", "--exclude-resource-type", "unit_test"]
     arguments += ["--event-time-start", days[0], "--event-time-end", next_day(days[-1])]
     arguments += select
     with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder:
         # What dbt leaves lying when it is ended in the middle, such as fetched files, goes with the folder.
         done = run_dbt(project, arguments, Path(folder), {**environment, "TMPDIR": folder})
-        report = _read(Path(folder) / "clicklake_publish.json")
-        results = _read(Path(folder) / "run_results.json")
-        if passing := _PASSING.search(done.output):
-            raise TransientError(f"dbt on {days[0]} … {days[-1]}: {passing[1]}")
-        if results is None or (report is None and done.status):
-            raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_reason(done)}")
-        models = _lake_tables(_read(Path(folder) / "manifest.json"), results["results"])
-    found = _collect(days, results["results"], time.monotonic() - started)
+        report = _read(Path(folder) / REPORT)
+    if passing := _PASSING.search(done.output):
+        raise TransientError(f"dbt on {days[0]} … {days[-1]}: {passing[1]}")
+    results = [entry for entry in report if "node" in entry]
+    if not results:
+        raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_reason(done)}")
+    found = _collect(days, results, time.monotonic() - started)
     found.disk_is_full = DISK_FULL in done.output
     failed = {"status": "failed", "reasons": [{"message": _reason(done)}]}
-    found.published = {(model, day): failed for model in models for day in days}
-    found.published |= {(entry["model"], entry["day"]): entry for entry in report or []}
+    found.published = {(result["name"], day): failed for result in results if result["is_lake_table"] for day in days}
+    found.published |= {(entry["model"], entry["day"]): entry for entry in report if "model" in entry}
     return found
-
-
-def _lake_tables(manifest: dict[str, Any], results: list[dict[str, Any]]) -> list[str]:
-    """The models that this run was to publish."""
-    nodes = [manifest["nodes"][each["unique_id"]] for each in results if each["unique_id"].startswith("model.")]
-    return [node["name"] for node in nodes if node["config"]["materialized"] == "lake_table"]
 
 
 def _sentence(message: str) -> str:
@@ -140,14 +134,14 @@ def _reason(done: Finished) -> str:
 def _collect(days: Sequence[str], results: list[dict[str, Any]], seconds: float) -> WindowResult:
     found = WindowResult(seconds=seconds)
     for result in results:
-        kind, _, rest = result["unique_id"].partition(".")
         for day in days:
-            if kind == "test":
-                found.tests[result["unique_id"], day] = result
+            if result["node"].startswith("test."):
+                found.tests[result["node"], day] = result
             elif result["status"] == "success":
-                found.built[rest.rpartition(".")[2], day] = result["execution_time"]
+                found.built[result["name"], day] = result["seconds"]
     return found
 
 
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The report, a JSON object a line, as far as dbt came."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -18,6 +18,12 @@ daily_build = dg.define_asset_job(
     description="A source day from its logs and events to the marts. Publishing follows by its own sensor.",
     partitions_def=daily,
 )
+ingest = dg.define_asset_job(
+    "ingest",
+    _raw,
+    description="A source day's logs and events to raw, and no further. Backfills begin with it.",
+    partitions_def=daily,
+)
 restate = dg.define_asset_job(
     "restate",
     _models,
@@ -43,4 +49,4 @@ restate_and_publish = dg.define_asset_job(
     partitions_def=daily,
 )
 
-JOBS = [daily_build, restate, publish, pipeline, restate_and_publish]
+JOBS = [daily_build, ingest, restate, publish, pipeline, restate_and_publish]

@@ -3,12 +3,13 @@
 new_objects         the listing differs from the ledger → the day is built again
 late_rows           a source day brought rows of other days → their marts are built again
 published_marts     a mart partition was really published → it goes to MongoDB
+dead_runs           a run's process has died without a word → the run has failed
 """
 
 import datetime as dt
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import dagster as dg
@@ -16,15 +17,16 @@ import dagster as dg
 from ingest.datasets import DATASETS
 from ingest.day import is_published
 from ingest.errors import ClicklakeError
-from ingest.lake import Lake
-from ingest.source import Source
+from orchestration.operations.backfills import BACKFILL_TAG
 from orchestration.operations.jobs import daily_build, publish, restate
+from orchestration.operations.lateness import News, days_with_news
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.operations.status import Version, is_judged, objects_by_day, version_of
+from orchestration.partition_events import run_lock
 from orchestration.partitions import daily, days_between
 from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
+from orchestration.settings import Settings
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
 EVENTS_AT_ONCE = 500
@@ -35,6 +37,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+SECONDS_OF_SILENCE = 30  # of a run that has started; it holds its lock but for the moments between steps
 # Where a whole machine dies, nobody is left to say that its runs have failed. No day takes this long.
 SILENT_RUNS_ARE_DEAD_AFTER = dt.timedelta(hours=12)
 FINGERPRINT_TAG = "clicklake/objects"
@@ -59,24 +62,49 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
     except ClicklakeError as error:
         yield dg.SkipReason(str(error))
         return
-    requests = [request for day in sorted(news) if (request := _request(context, day, news[day]))]
-    yield from requests
+    waiting = {day: why for day in news if (why := _why_not_yet(context, settings, day, news[day]))}
+    yield from (_request(context, day, news[day]) for day in news if day not in waiting)
     if not news:
         yield dg.SkipReason(f"{first} … {last}: the ledger knows all objects")
-    elif not requests:
-        yield dg.SkipReason(f"{', '.join(sorted(news))}: news, but a run is at it, or {MAX_ATTEMPTS} have died on it")
+    elif len(waiting) == len(news):
+        yield dg.SkipReason("; ".join(f"{day}: {why}" for day, why in waiting.items()))
 
 
-def _request(context: dg.SensorEvaluationContext, day: str, objects: str) -> dg.RunRequest | None:
+def _request(context: dg.SensorEvaluationContext, day: str, news: News) -> dg.RunRequest:
     """Content and attempt make the run key: news is asked for again, and a run that died is tried again."""
+    tags = {FINGERPRINT_TAG: news.fingerprint}
+    return dg.RunRequest(
+        run_key=f"{day}:{news.fingerprint}:{_attempts(context, day, news)}", partition_key=day, tags=tags
+    )
+
+
+def _attempts(context: dg.SensorEvaluationContext, day: str, news: News) -> int:
+    """Runs that were made for the same objects of a day."""
+    tags = {FINGERPRINT_TAG: news.fingerprint, "dagster/partition": day}
+    return context.instance.get_runs_count(dg.RunsFilter(tags=tags))
+
+
+def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: str, news: News) -> str | None:
+    """Why news of a day is not asked for now; None where it is."""
+    now = dt.datetime.now(dt.UTC)
     if _is_running(context.instance, day):
-        return None
-    tags = {FINGERPRINT_TAG: objects}
-    attempts = context.instance.get_runs_count(dg.RunsFilter(tags=tags | {"dagster/partition": day}))
-    if attempts >= MAX_ATTEMPTS:
-        context.log.error(f"{day}: {attempts} runs have died on these objects. See docs/operations.md")
-        return None
-    return dg.RunRequest(run_key=f"{day}:{objects}:{attempts}", partition_key=day, tags=tags)
+        return "a run is at it"
+    if _attempts(context, day, news) >= MAX_ATTEMPTS:
+        context.log.error(f"{day}: {MAX_ATTEMPTS} runs have died on these objects. See docs/operations.md")
+        return f"{MAX_ATTEMPTS} runs have died on these objects"
+    settles_at = news.settles_at(dt.timedelta(minutes=settings.settle_minutes))
+    if now < settles_at:
+        return f"objects still arrive; it waits until {settles_at:%H:%M} UTC for more"
+    lately = _recent_requests(context.instance, day, now - dt.timedelta(days=1))
+    if lately >= settings.max_late_runs:
+        return f"late objects had it run {lately} times in 24 hours; it waits (CLICKLAKE_MAX_LATE_RUNS)"
+    return None
+
+
+def _recent_requests(instance: dg.DagsterInstance, day: str, since: dt.datetime) -> int:
+    """Runs over a day that news has had since then."""
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": day}, created_after=since))
+    return sum(FINGERPRINT_TAG in run.tags for run in runs)
 
 
 def _is_running(instance: dg.DagsterInstance, day: str) -> bool:
@@ -84,22 +112,6 @@ def _is_running(instance: dg.DagsterInstance, day: str) -> bool:
     since = dt.datetime.now(dt.UTC) - SILENT_RUNS_ARE_DEAD_AFTER
     unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since))
     return any(day in _days_of_run(run) for run in unfinished)
-
-
-def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> dict[str, str]:
-    """Day → fingerprint of its objects, where neither the ledger nor a refusal has judged just these."""
-    news: set[str] = set()
-    versions: dict[str, set[Version]] = {}
-    for name, source in sources.items():
-        for day, objects in objects_by_day(source.objects(days)).items():
-            versions.setdefault(day, set()).update(map(version_of, objects))
-            if not is_judged(lake, DATASETS[name], day, objects):
-                news.add(day)
-    return {day: fingerprint(versions[day]) for day in sorted(news)}
-
-
-def fingerprint(objects: Iterable[Version]) -> str:
-    return hashlib.sha256(json.dumps(sorted(objects)).encode()).hexdigest()[:16]
 
 
 @dg.sensor(
@@ -114,6 +126,9 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
         if event is None:
             continue
         run = context.instance.get_run_by_id(record.run_id)
+        if run is not None and BACKFILL_TAG in run.tags:  # which builds all its days itself, and those that it touches
+            context.update_cursor(str(record.storage_id))
+            continue
         in_run = _days_of_run(run) if run else set()
         touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
         for day in cast(list[str], touched.value if touched else []):
@@ -188,4 +203,25 @@ def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
     return set(PUBLISHED_BY.values()) if run.job_name in ("pipeline", "restate_and_publish") else set()
 
 
-SENSORS = [new_objects, late_rows, published_marts]
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,  # it starts nothing by itself
+    description="Fails runs whose process has died without a word, so that Dagster starts them again.",
+)
+def dead_runs(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SkipReason:
+    """A run at work holds a lock (`at_work`); one that holds none at two ticks, though it has started, is dead. Such
+    as after the whole machine went down: Dagster would show it as started for ever."""
+    lake, before = lakehouse.lake(), json.loads(context.cursor or "{}")
+    now, suspects = time.time(), {}
+    for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        if lake.holder(run_lock(run.run_id)) is not None:
+            continue
+        suspects[run.run_id] = before.get(run.run_id, now)
+        if now - suspects[run.run_id] >= SECONDS_OF_SILENCE:
+            context.instance.report_run_failed(run, "Its process has died. What it had published is whole")
+            del suspects[run.run_id]
+    context.update_cursor(json.dumps(suspects))
+    return dg.SkipReason(f"{len(suspects)} runs are silent" if suspects else "every started run is at work")
+
+
+SENSORS = [new_objects, late_rows, published_marts, dead_runs]

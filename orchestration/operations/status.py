@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
-from ingest.lake import Lake, LakeFile, ledger_key, quarantine_prefix
+from ingest.lake import Lake, LakeFile
+from ingest.ledger import is_judged, objects_by_day
 from ingest.source import Source, SourceObject
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
@@ -18,8 +19,6 @@ PARTLY_REFUSED = "partly refused"
 # Mart → the dataset that it is made of, of the marts that are looked at.
 MARTS = {"daily_aggregates": ACCESS_LOGS, "sessions": EVENTS}
 PARTITION_COLUMNS = {"daily_aggregates": "report_date", "sessions": "session_date"}
-
-Version = tuple[str, str, int]  # object, etag, size
 
 
 @dataclass(frozen=True)
@@ -30,41 +29,6 @@ class DayStatus:
     objects: int
     tables: dict[str, str]
     reason: str | None
-
-
-def objects_by_day(listed: Iterable[SourceObject]) -> dict[str, list[SourceObject]]:
-    found: dict[str, list[SourceObject]] = {}
-    for item in listed:
-        found.setdefault(item.day, []).append(item)
-    return found
-
-
-def version_of(item: SourceObject) -> Version:
-    return item.key, item.etag, item.size
-
-
-def versions_taken(lake: Lake, key: str) -> set[Version] | None:
-    """The versions of the objects in a ledger, None where there is no such ledger."""
-    if not lake.exists(key):
-        return None
-    table = lake.read_table(key, ["source_object", "etag", "size"])
-    return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def versions_refused(lake: Lake, dataset: str, day: str, site: str | None) -> set[Version] | None:
-    return versions_taken(lake, f"{quarantine_prefix(dataset, day, site)}/ledger.parquet")
-
-
-def is_judged(lake: Lake, dataset: Dataset, day: str, listed: Iterable[SourceObject]) -> bool:
-    """Whether the ledger, or a refusal, has judged just these objects of a day; site by site, where there are sites."""
-    by_site: dict[str | None, set[Version]] = {}
-    for item in listed:
-        by_site.setdefault(item.site if dataset.by_site else None, set()).add(version_of(item))
-    return all(
-        versions
-        in (versions_taken(lake, ledger_key(dataset.name, day, site)), versions_refused(lake, dataset.name, day, site))
-        for site, versions in by_site.items()
-    )
 
 
 def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, last: dt.date | None) -> list[DayStatus]:

@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from duckdb import DuckDBPyConnection
 from pymongo.database import Database
 
 from ingest.errors import PublishError, TransientError
-from ingest.lake import DATA_FILE
+from ingest.lake import DATA_FILE, Lake
+from orchestration import progress
 from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
 from orchestration.partition_events import (
+    at_work,
     days_of,
     explained,
     finish,
@@ -22,7 +26,7 @@ from orchestration.partition_events import (
     report_check,
     report_materialized,
 )
-from orchestration.partitions import daily, range_in_one_run
+from orchestration.partitions import daily, range_in_windows
 from orchestration.publishing import campaign_entries as campaigns
 from orchestration.publishing import performance_entries as performance
 from orchestration.publishing.entries import DayReport
@@ -78,7 +82,7 @@ class _Collection:
             "check_specs": [self.reconciled, self.publications_mapped],
             "can_subset": True,
             "partitions_def": daily,
-            "backfill_policy": range_in_one_run,
+            "backfill_policy": range_in_windows,
         }
 
 
@@ -123,26 +127,48 @@ def _publish(
     bad: dict[str, str] = {}
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
-        with connect(settings.mongodb()) as client, lakehouse.engine() as engine:
+        with at_work(context, lake), connect(settings.mongodb()) as client, lakehouse.engine() as engine:
             database = client[settings.mongodb_database]
             collection.ensure_indexes(database)
             for day in days:
-                if not lake.exists(_mart_key(collection, day)):
-                    bad[day] = f"{collection.mart.to_user_string()} has no published partition of this day"
-                    continue
-                started = time.monotonic()
-                rows = lake.rows(engine, _mart_key(collection, day))
-                try:
-                    report = collection.publish_day(database, day, rows)
-                except TransientError:
-                    raise
-                except PublishError as error:  # this day's alone: the others go on
-                    report_check(context, collection.reconciled.key, day, False, True, str(error))
-                    bad[day] = str(error)
-                    continue
-                _report(context, collection, day, report, time.monotonic() - started)
+                with lake.lock(
+                    f"entries/{collection.asset.to_user_string()}/{day}",
+                    f"run {context.run_id}",
+                    partial(_tell_of, context, collection, day),
+                ):
+                    reason = _publish_day(context, collection, lake, engine, database, day)
+                if reason:
+                    bad[day] = reason
     # Whatever refused a day earlier in this run ends the run here, after the good days are published.
     yield from finish(context, bad | refusals(context.instance, context.run_id))
+
+
+def _publish_day(
+    context: dg.AssetExecutionContext,
+    collection: _Collection,
+    lake: Lake,
+    engine: DuckDBPyConnection,
+    database: Database[Document],
+    day: str,
+) -> str | None:
+    """Publishes a day; gives why it cannot be, where that is this day's fault alone."""
+    if not lake.exists(_mart_key(collection, day)):
+        return f"{collection.mart.to_user_string()} has no published partition of this day"
+    started = time.monotonic()
+    rows = lake.rows(engine, _mart_key(collection, day))
+    try:
+        report = collection.publish_day(database, day, rows)
+    except TransientError:
+        raise
+    except PublishError as error:
+        report_check(context, collection.reconciled.key, day, False, True, str(error))
+        return str(error)
+    _report(context, collection, day, report, time.monotonic() - started)
+    return None
+
+
+def _tell_of(context: dg.AssetExecutionContext, collection: _Collection, day: str, holder: str) -> None:
+    progress.tell(context, f"Waiting for {holder}, which publishes {collection.asset.to_user_string()} of {day}")
 
 
 def _mart_key(collection: _Collection, day: str) -> str:

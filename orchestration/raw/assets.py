@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -12,13 +12,15 @@ from ingest.audit import checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, ingest_day
 from ingest.errors import ObjectChangedError
-from ingest.lake import Lake, LakeFile
+from ingest.lake import Lake, LakeFile, site_folder
+from ingest.ledger import objects_by_day, version_of, versions_taken
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
 from ingest.source import Source, SourceObject
 from orchestration import progress
 from orchestration.partition_events import (
+    at_work,
     days_of,
     explained,
     finish,
@@ -26,7 +28,7 @@ from orchestration.partition_events import (
     report_check,
     report_materialized,
 )
-from orchestration.partitions import daily, range_in_one_run
+from orchestration.partitions import daily, range_in_windows
 from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.settings import Settings
 
@@ -68,7 +70,7 @@ def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...])
         ],
         "can_subset": True,
         "partitions_def": daily,
-        "backfill_policy": range_in_one_run,
+        "backfill_policy": range_in_windows,
     }
 
 
@@ -99,20 +101,32 @@ def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: 
     yield from _ingest(context, lakehouse, EVENTS, config.sites)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
-    """What a step ingests from and to."""
+    """What a step ingests from and to, and the listings of its days."""
 
     settings: Settings
     lake: Lake
     source: Source
     dataset: Dataset
+    days: Sequence[str]
     sites: Sequence[str]
-    objects: list[SourceObject]
-    raw_files: list[LakeFile]
+    objects: dict[str, list[SourceObject]] = field(default_factory=dict)
+    raw_files: list[LakeFile] = field(default_factory=list)
 
-    def listed_again(self, day: str) -> list[SourceObject]:
-        return [item for item in self.source.objects([day]) if not self.sites or item.site in self.sites]
+    def list(self) -> None:
+        """Lists all days at once: a listing costs as much for one day as for many."""
+        found = self.source.objects(self.days)
+        self.objects = objects_by_day(item for item in found if not self.sites or item.site in self.sites)
+        self.raw_files = self.lake.files(f"raw/{self.dataset.name}")
+
+    def is_behind(self, day: str) -> bool:
+        """Whether another run has since taken objects of this day that the listing does not know."""
+        known = {version_of(item) for item in self.objects.get(day, ())}
+        ledgers = self.lake.files(f"ledger/{self.dataset.name}/source_date={day}")
+        if self.sites:
+            ledgers = [file for file in ledgers if file.key.split("/")[-2] in map(site_folder, self.sites)]
+        return any(not (versions_taken(self.lake, file.key) or set()) <= known for file in ledgers)
 
 
 def _ingest(
@@ -129,47 +143,52 @@ def _ingest(
         if source is None:
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
-            objects = [item for item in source.objects(days) if not sites or item.site in sites]
-            work = _Work(settings, lake, source, dataset, sites, objects, lake.files(f"raw/{dataset.name}"))
-            for day in days:
-                results = _ingest_day(context, work, day)
-                _report(context, RAW_ASSETS[dataset.name], day, results)
-                refused = [_refusal(result) for result in results if not result.published]
-                if refused:
-                    bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
+            with at_work(context, lake):
+                work = _Work(settings, lake, source, dataset, days, sites)
+                work.list()
+                for day in days:
+                    results = _ingest_day(context, work, day)
+                    _report(context, RAW_ASSETS[dataset.name], day, results)
+                    refused = [_refusal(result) for result in results if not result.published]
+                    if refused:
+                        bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
     # What the other dataset is made into does not depend on this one.
     yield from finish(context, bad, goes_on=has_others)
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
-    """Ingests a day, listed again where an object goes or changes between listing and reading."""
-    of_day = [item for item in work.objects if item.day == day]
-    for _ in range(LISTINGS - 1):
-        try:
-            return _ingest_objects(context, work, day, of_day)
-        except ObjectChangedError as error:
-            context.log.warning(f"{day} is listed again: {error}")
-            of_day = work.listed_again(day)
-    return _ingest_objects(context, work, day, of_day)
+    """Ingests a day, each site on its own where the dataset has sites; one run at a time."""
+    name = f"{work.dataset.name} of {day}"
+    with work.lake.lock(
+        f"raw/{work.dataset.name}/{day}",
+        f"run {context.run_id}",
+        lambda holder: progress.tell(context, f"Waiting for {holder}, which takes in {name}"),
+    ):
+        if work.is_behind(day):
+            work.list()
+        for _ in range(LISTINGS - 1):
+            try:
+                return _ingest_listed(context, work, day)
+            except ObjectChangedError as error:
+                context.log.warning(f"{day} is listed again: {error}")
+                work.list()
+        return _ingest_listed(context, work, day)
 
 
-def _ingest_objects(
-    context: dg.AssetExecutionContext, work: _Work, day: str, of_day: Sequence[SourceObject]
-) -> list[DayResult]:
-    """Ingests the objects of a day, each site on its own where the dataset has sites."""
+def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
+    of_day = work.objects.get(day, [])
     sites: list[str | None] = [None]
     if work.dataset.by_site and of_day:
         sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
-    results = []
-    for site in sites:
-        objects = [item for item in of_day if site is None or item.site == site]
-        name = f"raw {day}" + (f" {site}" if site else "")
-        with progress.task(context, name, len(objects)) as advance:
-            options = work.settings.ingest_options()
-            results.append(
-                ingest_day(work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site)
-            )
-    return results
+    return [_ingest_partition(context, work, day, site) for site in sites]
+
+
+def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, day: str, site: str | None) -> DayResult:
+    objects = [item for item in work.objects.get(day, ()) if site is None or item.site == site]
+    name = f"raw {day}" + (f" {site}" if site else "")
+    with progress.task(context, name, len(objects)) as advance:
+        options = work.settings.ingest_options()
+        return ingest_day(work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site)
 
 
 def _refusal(result: DayResult) -> str:

@@ -160,7 +160,7 @@ def test_a_run_that_died_is_requested_again_but_not_for_ever(
 
     given_up = tick("new_objects", instance)
     assert days(given_up) == []
-    assert f"{MAX_ATTEMPTS} have died" in given_up.skip_message
+    assert f"{MAX_ATTEMPTS} runs have died" in given_up.skip_message
     put_log(environment, day, "b")
     assert days(tick("new_objects", instance)) == [day]
 
@@ -193,6 +193,86 @@ def test_unreachable_logs_are_a_reason_not_a_failure(
 
     assert days(ticked) == []
     assert "no such bucket. Correct CLICKLAKE_LOGS" in ticked.skip_message
+
+
+def test_a_trickle_of_late_objects_is_one_run_once_it_has_settled(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = recent(1)
+    put_log(environment, day, "a")
+    monkeypatch.setenv("CLICKLAKE_SETTLE_MINUTES", "15")
+    ticked = tick("new_objects", instance)
+    assert days(ticked) == []
+    assert f"{day}: objects still arrive; it waits until" in ticked.skip_message
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "waits_until"), [(0, 0, 15), (0, 10, 25), (0, 45, 60), (0, 59, 60), (None, None, None)]
+)
+def test_news_settles_when_the_source_is_quiet_or_has_never_been(
+    first: int | None, last: int | None, waits_until: int | None
+) -> None:
+    """In minutes, with a settle time of 15."""
+    from orchestration.operations.lateness import News
+
+    noon = dt.datetime(2026, 1, 12, 12, tzinfo=dt.UTC)
+
+    def at(minutes: int | None) -> dt.datetime | None:
+        return None if minutes is None else noon + dt.timedelta(minutes=minutes)
+
+    settles_at = News("", at(first), at(last)).settles_at(dt.timedelta(minutes=15))
+    assert settles_at == at(waits_until) if waits_until is not None else settles_at < noon
+
+
+def test_late_objects_cause_a_bounded_number_of_runs_a_day(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day, other = recent(2), recent(1)
+    monkeypatch.setenv("CLICKLAKE_MAX_LATE_RUNS", "2")
+    for name in ("a", "b"):
+        put_log(environment, day, name)
+        ticked = tick("new_objects", instance)
+        assert days(ticked) == [day]
+        assert follow(environment, instance, ticked.run_requests) == [True]
+    put_log(environment, day, "c")
+    ticked = tick("new_objects", instance)
+    assert days(ticked) == []
+    assert f"{day}: late objects had it run 2 times in 24 hours" in ticked.skip_message
+
+    put_log(environment, other, "a")
+    assert days(tick("new_objects", instance)) == [other]
+    monkeypatch.setenv("CLICKLAKE_MAX_LATE_RUNS", "3")
+    assert days(tick("new_objects", instance)) == [day, other]
+
+
+# dead_runs
+
+
+def test_a_run_whose_process_has_died_has_failed(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration.definitions import defs
+    from orchestration.operations import sensors
+    from orchestration.partition_events import run_lock
+
+    job = defs.resolve_job_def("daily_build")
+    working, dead = (instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(2))
+
+    def status(run: dg.DagsterRun) -> dg.DagsterRunStatus | None:
+        found = instance.get_run_by_id(run.run_id)
+        return found.status if found else None
+
+    with environment.lake.lock(run_lock(working.run_id)):
+        first = tick("dead_runs", instance)
+        assert first.skip_message == "1 runs are silent"
+        second = tick("dead_runs", instance, first.cursor)  # perhaps between two of its steps
+        assert status(dead) == dg.DagsterRunStatus.STARTED
+
+        monkeypatch.setattr(sensors, "SECONDS_OF_SILENCE", 0)
+        third = tick("dead_runs", instance, second.cursor)
+        assert status(dead) == dg.DagsterRunStatus.FAILURE
+        assert status(working) == dg.DagsterRunStatus.STARTED
+        assert third.skip_message == "every started run is at work"
 
 
 # late_rows

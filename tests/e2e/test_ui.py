@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +19,13 @@ from orchestration.marts.project import manifest
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.performance_entries import read_entries
 from tests.environment_fixtures import CLICKLAKE, ROOT, mart_key
+from tests.ui_fixtures import BACKFILL, LAUNCH, MARK, UI, answers, free_port, left_over, wait_until
 
 pytestmark = pytest.mark.slow
 
 START_SECONDS, BACKFILL_SECONDS, STOP_SECONDS = 120, 300, 60
 DAYS_OF_LOGS, DAYS_BUILT = 7, 5
 DAGSTER = Path(sys.executable).with_name("dagster")
-MARK = "UI_TEST_MARK"  # in the environment of every process that the test starts, to find those left over
 CHECKS_OF_RAW = {
     "objects_present": "SUCCEEDED",
     "objects_readable": "SUCCEEDED",
@@ -43,20 +38,6 @@ CHECKS_OF_RAW = {
 # Of Dagster itself, which prefers another name for `dagster dev`.
 NOT_OURS = ("SupersessionWarning",)
 
-LAUNCH = """
-mutation ($parameters: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $parameters) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}"""
-BACKFILL = """
-query ($id: String!) {
-  partitionBackfillOrError(backfillId: $id) {
-    ... on PartitionBackfill { status numPartitions error { message } runs { id status } }
-  }
-}"""
 LOCATIONS = """
 {
   workspaceOrError {
@@ -102,38 +83,13 @@ query ($asset: AssetKeyInput!, $check: String!) {
 }"""
 
 
-@dataclass(frozen=True)
-class UI:
-    """A running UI, where it listens, and what it was started with."""
-
-    port: int
-    log: Path
-    settings: dict[str, str]
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        """The data of an answer, over a plain HTTP client: it knows no proxies, which loopback must not go through."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            body = json.dumps({"query": query, "variables": variables})
-            connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-        assert not answer.get("errors"), answer["errors"]
-        return answer["data"]
-
-    def lines(self) -> list[str]:
-        """What all processes said so far, without colours."""
-        return re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text("utf-8", "replace")).splitlines()
-
-
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
     """`make dev`, but with its data aside and on a free port."""
     if not DAGSTER.with_name("dagster-webserver").exists():
         pytest.skip("dagster-webserver is not installed")
     folder = tmp_path_factory.mktemp("ui")
-    mark, port, log = uuid.uuid4().hex, _free_port(), folder / "log"
+    mark, port, log = uuid.uuid4().hex, free_port(), folder / "log"
     dagster = [str(DAGSTER), "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("CLICKLAKE_", "DAGSTER_", "DBT_"))
@@ -148,18 +104,18 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
             stderr=subprocess.STDOUT,
         )
     try:
-        comes = _comes(lambda: _answers(port), START_SECONDS, lambda: process.poll() is not None)
+        comes = wait_until(lambda: answers(port), START_SECONDS, lambda: process.poll() is not None)
         assert comes, f"the UI does not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}"
         exports = re.findall(r"^export (\w+)=(.+)$", log.read_text("utf-8"), re.MULTILINE)
         yield UI(port, log, {name: value.strip("'") for name, value in exports})
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_SECONDS)
-        assert _comes(lambda: not _left_over(mark), STOP_SECONDS), f"these outlive the UI: {_left_over(mark)}"
+        assert wait_until(lambda: not left_over(mark), STOP_SECONDS), f"these outlive the UI: {left_over(mark)}"
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-        for pid in _left_over(mark):
+        for pid in left_over(mark):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -183,7 +139,7 @@ def backfill(ui: UI, days: list[str]) -> dict[str, Any]:
         found: dict[str, Any] = ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]
         return found
 
-    assert _comes(lambda: state()["status"] != "REQUESTED", BACKFILL_SECONDS), state()
+    assert wait_until(lambda: state()["status"] != "REQUESTED", BACKFILL_SECONDS), state()
     return state()
 
 
@@ -194,7 +150,12 @@ def test_definitions_load_with_their_sensors_and_schedule(ui: UI) -> None:
     assert location["loadStatus"] == "LOADED"
     assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
     (repository,) = found["repositoriesOrError"]["nodes"]
-    assert {sensor["name"] for sensor in repository["sensors"]} == {"new_objects", "late_rows", "published_marts"}
+    assert {sensor["name"] for sensor in repository["sensors"]} == {
+        "new_objects",
+        "late_rows",
+        "published_marts",
+        "dead_runs",
+    }
     assert {schedule["name"] for schedule in repository["schedules"]} == {"build_yesterday"}
     assert {"daily_build", "restate", "publish", "pipeline"} <= {job["name"] for job in repository["jobs"]}
 
@@ -311,45 +272,3 @@ def test_nothing_was_warned_of_and_all_daemons_work(ui: UI, backfill: dict[str, 
     ]
     assert complaints == []
     assert not any("telemetry" in line.lower() for line in ui.lines())
-
-
-def _free_port() -> int:
-    """A port that is free now. `dagster dev` cannot bind port 0 and say what it got."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", "/server_info")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _comes(holds: Callable[[], bool], seconds: float, is_in_vain: Callable[[], bool] = lambda: False) -> bool:
-    """Waits until something holds; whether it does."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not is_in_vain():
-        if holds():
-            return True
-        time.sleep(0.5)
-    return holds()
-
-
-def _left_over(mark: str) -> list[int]:
-    """Processes whose environment has the mark. Only Linux tells."""
-    wanted = f"{MARK}={mark}".encode()
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if wanted in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue  # it has ended, or is another user's
-    return found

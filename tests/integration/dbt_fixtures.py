@@ -95,8 +95,8 @@ def mart(lake: Lake, model: str, day: str) -> list[dict[str, Any]]:
 
 def report(target: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """What the last run in this target folder did, by model and day."""
-    entries = json.loads((target / "clicklake_publish.json").read_text())
-    return {(entry["model"], entry["day"]): entry for entry in entries}
+    entries = [json.loads(line) for line in (target / "clicklake_publish.jsonl").read_text().splitlines()]
+    return {(entry["model"], entry["day"]): entry for entry in entries if "model" in entry}
 
 
 def hive_rows(lake: Lake, model: str) -> pa.Table:

@@ -319,9 +319,10 @@ def test_a_lake_on_s3(s3: S3Options, target: Path, tmp_path: Path) -> None:
         CLICKLAKE_S3_REGION=str(s3.region),
         CLICKLAKE_S3_ACCESS_KEY_ID=str(s3.access_key_id),
         CLICKLAKE_S3_SECRET_ACCESS_KEY=str(s3.secret_access_key),
-        CLICKLAKE_PUBLISH_REPORT=str(tmp_path / "report" / "publish.json"),
+        CLICKLAKE_PUBLISH_REPORT=str(tmp_path / "report" / "publish.jsonl"),
     )
     assert done.returncode == 0, done.stdout
-    assert json.loads((tmp_path / "report" / "publish.json").read_text())[0]["status"] == "published"
+    lines = (tmp_path / "report" / "publish.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["status"] == "published"
     assert sum(row["impressions"] for row in mart(lake, "daily_aggregates", DAYS[0])) == 7
     assert "secret" not in done.stdout + done.stderr

@@ -134,7 +134,7 @@ def test_every_asset_function_has_a_return_annotation(defs: dg.Definitions) -> N
     for each in found:
         function: Any = each.op.compute_fn.decorated_fn
         assert inspect.signature(function).return_annotation is not inspect.Signature.empty, function
-        assert each.backfill_policy == dg.BackfillPolicy.single_run(), function
+        assert each.backfill_policy == dg.BackfillPolicy.multi_run(30), function
 
 
 def test_checks_have_a_result_for_each_day_and_ours_are_described(defs: dg.Definitions) -> None:
@@ -157,8 +157,13 @@ def test_checks_have_a_result_for_each_day_and_ours_are_described(defs: dg.Defin
 def test_what_can_run(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"daily_build", "restate", "publish", "pipeline", "restate_and_publish"}
-    assert {each.name for each in repository.sensor_defs} == {"new_objects", "late_rows", "published_marts"}
+    assert jobs == {"daily_build", "ingest", "restate", "publish", "pipeline", "restate_and_publish"}
+    assert {each.name for each in repository.sensor_defs} == {
+        "new_objects",
+        "late_rows",
+        "published_marts",
+        "dead_runs",
+    }
     assert {each.name for each in repository.schedule_defs} == {"build_yesterday"}
     for each in (*repository.sensor_defs, *repository.schedule_defs, *map(repository.get_job, jobs)):
         assert each.description, each.name

@@ -1,14 +1,21 @@
 {# Parquet files of the lake as views, and tables as files: what differs between engines is dispatched. #}
 
+{% macro run_state(name) %}
+  {# What this run has found out, by key: found out once, since each question to the engine costs some ten milliseconds,
+     and kept, since what the run publishes meanwhile must not change it. dbt keeps `graph` for all of a run, and no
+     other object. #}
+  {% do graph.setdefault('clicklake', {}) %}
+  {{ return(graph.clicklake.setdefault(name, {})) }}
+{% endmacro %}
+
 {% macro listed_keys(prefix) %}
-  {# Keys of the files below a folder of the lake, as they were when the run first asked: what it publishes meanwhile
-     must not change which days it is about. #}
-  {% set wanted = "prefix = '" ~ prefix ~ "'" %}
-  {% if not run_query('select 1 from audit.listings where ' ~ wanted).rows | length %}
-    {% do run_query("insert into audit.listings values ('" ~ prefix ~ "', lake_keys('" ~ prefix ~ "'))") %}
+  {# Keys of the files below a folder of the lake, as they were when the run first asked. #}
+  {% set listings = run_state('listings') %}
+  {% if prefix not in listings %}
+    {% set query = "select unnest(lake_keys('" ~ prefix ~ "')) as key order by key" %}
+    {% do listings.update({prefix: run_query(query).columns[0].values() | map('string') | list}) %}
   {% endif %}
-  {% set query = 'select unnest(keys) as key from audit.listings where ' ~ wanted ~ ' order by key' %}
-  {{ return(run_query(query).columns[0].values() | map('string') | list) }}
+  {{ return(listings[prefix]) }}
 {% endmacro %}
 
 {% macro lake_files(keys) %}
@@ -158,10 +165,7 @@
 
 {% macro duckdb__stage_day(relation, partition_by, day, sort_by, path) %}
   {# Writes one day of a table as a Parquet file, all of it without a partition column, and gives its rows. That column
-     stands in the path alone: pyarrow and Athena refuse a column that stands in both. DuckDB would declare a column
-     `not null` where its statistics know of no null, so that a file's schema would depend on its rows: hence without
-     them. #}
-  {% do run_query("set disabled_optimizers = 'statistics_propagation'") %}
+     stands in the path alone: pyarrow and Athena refuse a column that stands in both. #}
   {% set copy %}
     copy (
       {% if partition_by %}
@@ -173,9 +177,17 @@
       {% if sort_by %}order by {{ sort_by | join(', ') }}{% endif %}
     ) to '{{ path | replace("'", "''") }}' (format parquet, compression zstd, compression_level 1)
   {% endset %}
-  {% set rows = run_query(copy).columns[0].values()[0] | int %}
-  {% do run_query('reset disabled_optimizers') %}
-  {{ return(rows) }}
+  {{ return(run_query(copy).columns[0].values()[0] | int) }}
+{% endmacro %}
+
+{% macro prepare_staging() %}
+  {{ return(adapter.dispatch('prepare_staging', 'clicklake')()) }}
+{% endmacro %}
+
+{% macro duckdb__prepare_staging() %}
+  {# Before the first day is staged. DuckDB would declare a column `not null` where its statistics know of no null, so
+     that a file's schema would depend on its rows: hence without them. #}
+  {% do run_query("set disabled_optimizers = 'statistics_propagation'") %}
 {% endmacro %}
 
 {% macro lake_call(function, arguments) %}

@@ -3,14 +3,16 @@
 {% macro prepare_lake() %}
   {% if execute %}
     {% if flags.WHICH in ('build', 'run') %}
-      {% do write_report([]) %}
+      {% do report([]) %}
     {% endif %}
     {% set needed = lake_inputs() %}
     {% do check_selection(needed) %}
+    {% if needed.lake_tables and flags.WHICH in ('build', 'run') %}
+      {# Marts are made from the days around them and from the whole history: two runs at once would each miss what the
+         other publishes. Before anything of the lake is looked at. #}
+      {% do lake_call('lake_lock', ['marts']) %}
+    {% endif %}
     {% do run_query('create schema if not exists audit') %}
-    {% do run_query('create or replace table audit.absent_days (source varchar, day varchar)') %}
-    {% do run_query('create or replace table audit.listings (prefix varchar, keys varchar[])') %}
-    {% do run_query('create or replace table audit.built_days (model varchar, days varchar)') %}
     {% for id in needed.sources %}
       {% do register_source(graph.sources[id]) %}
     {% endfor %}
@@ -106,9 +108,11 @@
 
 {% macro note_absent_days(source_node) %}
   {# Such a day must not replace a published one by an empty one. #}
+  {% set days = [] %}
   {% for day in window_days() if not has_own_file(source_node, day) %}
-    {% do run_query("insert into audit.absent_days values ('" ~ source_node.unique_id ~ "', '" ~ day ~ "')") %}
+    {% do days.append(day) %}
   {% endfor %}
+  {% do run_state('absent_days').update({source_node.unique_id: days}) %}
 {% endmacro %}
 
 {% macro has_own_file(source_node, day) %}

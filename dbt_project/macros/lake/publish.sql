@@ -8,8 +8,8 @@
     {% for result in results if result.node %}
       {% do by_id.update({result.node.unique_id: result}) %}
     {% endfor %}
+    {% do report_results(by_id) %}
     {% set verdicts = {} %}
-    {% set report = [] %}
     {# In the order in which they were built: a model comes after those that it reads. #}
     {% for id, result in by_id.items() if id in graph.nodes and is_lake_table(graph.nodes[id]) %}
       {% set node = graph.nodes[id] %}
@@ -36,9 +36,8 @@
         {% do entry.update({
           'seconds': (modules.datetime.datetime.now() - started).total_seconds(), 'reasons': of_day.reasons
         }) %}
-        {% do report.append(entry) %}
         {# After each day: if the next one cannot be written, whoever reads this still learns what is published. #}
-        {% do write_report(report) %}
+        {% do report([entry]) %}
       {% endfor %}
     {% endfor %}
   {% endif %}
@@ -89,11 +88,11 @@
   {% set days = {} %}
   {% set above = ancestors(node.unique_id) %}
   {% for id in above if id in graph.sources %}
-    {% for row in run_query("select day from audit.absent_days where source = '" ~ id ~ "' order by day").rows %}
+    {% for day in run_state('absent_days').get(id, []) %}
       {% set dataset = graph.sources[id].identifier %}
-      {% set message = 'raw ' ~ dataset ~ ' has no file of source date ' ~ row[0] ~ ': ingest it first' %}
-      {% do exceptions.warn(node.name ~ ' ' ~ row[0] ~ ' is not published: ' ~ message) if row[0] not in days %}
-      {% do days.update({row[0] | string: verdict('absent', [reason(dataset, message, none)])}) %}
+      {% set message = 'raw ' ~ dataset ~ ' has no file of source date ' ~ day ~ ': ingest it first' %}
+      {% do exceptions.warn(node.name ~ ' ' ~ day ~ ' is not published: ' ~ message) if day not in days %}
+      {% do days.update({day: verdict('absent', [reason(dataset, message, none)])}) %}
     {% endfor %}
   {% endfor %}
   {{ return(days) }}
@@ -137,15 +136,20 @@
 {% endmacro %}
 
 {% macro staged_path(node, day) %}
-  {{ return(lake_call('lake_stage', []) ~ '/' ~ node.name ~ '-' ~ day ~ '.parquet') }}
+  {% set state = run_state('staging') %}
+  {% if not state %}
+    {% do state.update({'folder': lake_call('lake_stage', [])}) %}
+    {% do prepare_staging() %}
+  {% endif %}
+  {{ return(state.folder ~ '/' ~ node.name ~ '-' ~ day ~ '.parquet') }}
 {% endmacro %}
 
 {% macro publish_day(node, day) %}
   {% set staged = staged_path(node, day) %}
   {% set rows = stage_day(audit_relation(node), node.config.get('partition_by'), day, node.config.get('sort_by'), staged) %}
-  {% set size = lake_call('lake_publish', [staged, mart_key(node, day)]) | int %}
   {# What a snapshot refused on any day is settled by a good one: it is of all days. #}
-  {% do lake_call('lake_delete', ['quarantine/' ~ node.name if is_snapshot(node) else quarantine_folder(node, day)]) %}
+  {% set settled = 'quarantine/' ~ node.name if is_snapshot(node) else quarantine_folder(node, day) %}
+  {% set size = lake_call('lake_publish', [staged, mart_key(node, day), settled]) | int %}
   {% do log('Published ' ~ node.name ~ ' ' ~ day ~ ': ' ~ rows ~ ' rows, ' ~ size ~ ' bytes', info=true) %}
   {{ return({'rows': rows, 'bytes': size}) }}
 {% endmacro %}
@@ -158,7 +162,7 @@
   {% if is_built %}
     {% set staged = staged_path(node, day) %}
     {% set rows = stage_day(audit_relation(node), node.config.get('partition_by'), day, node.config.get('sort_by'), staged) %}
-    {% set size = lake_call('lake_publish', [staged, folder ~ '/rows/data.parquet']) | int %}
+    {% set size = lake_call('lake_publish', [staged, folder ~ '/rows/data.parquet', '']) | int %}
     {% do counts.update({'rows': rows, 'bytes': size}) %}
   {% endif %}
   {% set text = tojson({'table': node.name, 'day': day, 'reasons': verdict.reasons, 'run': invocation_id}) %}
@@ -170,6 +174,20 @@
   {{ return('quarantine/' ~ node.name ~ '/day=' ~ day) }}
 {% endmacro %}
 
-{% macro write_report(entries) %}
-  {% do lake_call('lake_report', [tojson(entries), (flags.TARGET_PATH or 'target') ~ '/clicklake_publish.json']) %}
+{% macro report(entries) %}
+  {# Tells whoever started the run. The first call of a run begins the report anew, each later one goes on with it. #}
+  {% do lake_call('lake_report', [tojson(entries), (flags.TARGET_PATH or 'target') ~ '/clicklake_publish.jsonl']) %}
+{% endmacro %}
+
+{% macro report_results(by_id) %}
+  {# What became of each node, which dbt itself would write only with its whole manifest, in a second and a half. #}
+  {% set entries = [] %}
+  {% for id, result in by_id.items() %}
+    {% do entries.append({
+      'node': id, 'name': result.node.name, 'status': result.status | string,
+      'is_lake_table': id in graph.nodes and is_lake_table(graph.nodes[id]),
+      'failures': result.failures, 'message': result.message, 'seconds': result.execution_time
+    }) %}
+  {% endfor %}
+  {% do report(entries) %}
 {% endmacro %}

@@ -1,0 +1,233 @@
+"""Locks: at any moment one run works on a partition, whatever processes and machines there are.
+
+What is locked, and for how long, is decided where the work is done. On a folder a lock is the system's own
+(flock), which ends with its process, however that ends. On S3 it is a lease: an object that only one can put
+(If-None-Match), renewed while its holder lives, and taken over by If-Match from one that is silent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from ingest.errors import LakeError, TransientError
+
+FOLDER = ".locks"
+SECONDS_BETWEEN_TRIES = 0.2
+# A holder that is silent for so long is dead. It renews four times as often, so that one slow answer costs nothing;
+# a run that died on another machine delays the next one by this much.
+LEASE_SECONDS = 60.0
+RENEWALS_IN_A_LEASE = 4
+
+Waiting = Callable[[str], None]  # called once, with who holds the lock
+
+
+class Lock(Protocol):
+    """One lock of a lake."""
+
+    def try_acquire(self, owner: str) -> bool: ...
+
+    def release(self) -> None: ...
+
+    def holder(self) -> str | None:
+        """Who holds it now, None where nobody does."""
+
+    def ensure(self) -> None:
+        """Raises TransientError where it is no longer held."""
+
+
+@contextlib.contextmanager
+def held(lock: Lock, owner: str, on_wait: Waiting | None = None) -> Iterator[bool]:
+    """Waits until nobody else holds the lock, and holds it. Yields whether it had to wait."""
+    has_waited = False
+    while not lock.try_acquire(owner):
+        if not has_waited and on_wait is not None:
+            on_wait(lock.holder() or "another run")
+        has_waited = True
+        time.sleep(SECONDS_BETWEEN_TRIES)
+    try:
+        yield has_waited
+    finally:
+        lock.release()
+
+
+class FolderLock:
+    """A file that is locked while it is held, and gone afterwards. It holds its owner's name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def try_acquire(self, owner: str) -> bool:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_this_one = os.fstat(file).st_ino == os.stat(self._path).st_ino  # noqa: PTH116 - beside fstat
+        except (BlockingIOError, FileNotFoundError):
+            is_this_one = False  # held, or its last holder has just taken the file away
+        if not is_this_one:
+            os.close(file)
+            return False
+        os.truncate(file, 0)
+        os.write(file, owner.encode())
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._path.unlink(missing_ok=True)  # first, so that nobody else can hold it yet
+            os.close(self._file)
+            self._file = None
+
+    def holder(self) -> str | None:
+        try:
+            with self._path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None  # whoever held it has died, and left the file
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            with contextlib.suppress(OSError):
+                return self._path.read_text("utf-8") or "another run"
+            return None
+
+    def ensure(self) -> None:
+        """The system holds it as long as the process lives."""
+
+
+class S3Lock:
+    """A lease: an object with its owner's name.
+
+    Its age is reckoned by the server's clock alone: its Last-Modified against the Date of the same answer.
+    """
+
+    def __init__(self, client: Any, bucket: str, key: str) -> None:
+        self._client, self._where = client, {"Bucket": bucket, "Key": key}
+        self._etag: str | None = None
+        self._renewed = 0.0
+        self._stop = threading.Event()
+
+    def try_acquire(self, owner: str) -> bool:
+        body = f"{owner}\n{os.urandom(8).hex()}".encode()  # no two holders' leases have the same etag
+        if self._put(body, IfNoneMatch="*") or self._is_mine(body):
+            return self._keep(body)
+        silent = self._silent_etag()
+        if silent and (self._put(body, IfMatch=silent) or self._is_mine(body)):
+            return self._keep(body)
+        return False
+
+    def _is_mine(self, body: bytes) -> bool:
+        """Whether a put that was refused had been done all the same: its answer was lost, and it was sent again."""
+        from botocore.exceptions import ClientError
+
+        sent = time.monotonic()
+        try:
+            found = self._client.get_object(**self._where)
+            if found["Body"].read() != body:
+                return False
+        except ClientError:
+            return False
+        except Exception as error:
+            raise _explained(self._where, type(error).__name__) from error
+        self._etag, self._renewed = found["ETag"], sent
+        return True
+
+    def _put(self, body: bytes, **condition: str) -> bool:
+        """Whether the object was put under this condition."""
+        from botocore.exceptions import ClientError
+
+        sent = time.monotonic()
+        try:
+            self._etag = self._client.put_object(**self._where, Body=body, **condition)["ETag"]
+        except ClientError as error:
+            code = _code(error)
+            if code in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"):
+                return False
+            raise _explained(self._where, code) from error
+        except Exception as error:
+            raise _explained(self._where, type(error).__name__) from error
+        self._renewed = sent
+        return True
+
+    def _silent_etag(self) -> str | None:
+        """The etag of a lease whose holder has not renewed it in time; None where it lives, or is gone."""
+        found = self._head()
+        if found is None:
+            return None
+        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return str(found["ETag"]) if (now - found["LastModified"]).total_seconds() > LEASE_SECONDS else None
+
+    def _head(self) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            return dict(self._client.head_object(**self._where))
+        except ClientError as error:
+            if _code(error) in ("404", "NoSuchKey"):
+                return None
+            raise _explained(self._where, _code(error)) from error
+        except Exception as error:
+            raise _explained(self._where, type(error).__name__) from error
+
+    def _keep(self, body: bytes) -> bool:
+        self._stop = threading.Event()
+        threading.Thread(target=self._renew, args=(body, self._stop), name="lease", daemon=True).start()
+        return True
+
+    def _renew(self, body: bytes, stop: threading.Event) -> None:
+        while not stop.wait(LEASE_SECONDS / RENEWALS_IN_A_LEASE):
+            with contextlib.suppress(LakeError, TransientError):  # the next turn may go through
+                if not self._put(body, IfMatch=str(self._etag)) and not self._is_mine(body):
+                    self._renewed = float("-inf")  # it was taken over
+                    return
+
+    def release(self) -> None:
+        self._stop.set()
+        if self._etag is None:
+            return
+        with contextlib.suppress(Exception):  # it ends by itself, if later
+            found = self._head()
+            if found is not None and found["ETag"] == self._etag:
+                self._client.delete_object(**self._where)
+        self._etag = None
+
+    def holder(self) -> str | None:
+        from botocore.exceptions import ClientError
+
+        if self._head() is None or self._silent_etag() is not None:
+            return None
+        try:
+            body: bytes = self._client.get_object(**self._where)["Body"].read()
+        except ClientError:
+            return None
+        return body.decode("utf-8", "replace").split("\n")[0] or "another run"
+
+    def ensure(self) -> None:
+        if time.monotonic() - self._renewed > LEASE_SECONDS:
+            name = self._where["Key"]
+            raise TransientError(
+                f"{name}: this run was silent for {LEASE_SECONDS:.0f} s, and another may be at work. Run again"
+            )
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _explained(where: dict[str, str], reason: str) -> Exception:
+    doing = f"locking s3://{where['Bucket']}/{where['Key']}"
+    if reason in ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
+        return LakeError(f"{doing}: S3 refused these credentials ({reason}). Check the keys and the bucket's policy")
+    if reason in ("NoSuchBucket",):
+        return LakeError(f"{doing}: no such bucket. Create it, or correct CLICKLAKE_LAKE")
+    if reason in ("NotImplemented", "501"):
+        return LakeError(f"{doing}: this S3 knows no conditional writes (If-None-Match), which locks need")
+    return TransientError(f"{doing}: S3 answered {reason or 'with an error'}")

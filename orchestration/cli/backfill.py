@@ -1,0 +1,178 @@
+"""`clicklake backfill`: many days, in windows, which can be interrupted and gone on with."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+import click
+
+from ingest.errors import ClicklakeError
+from orchestration.cli import DONE, FAILED
+from orchestration.cli.console import notes, step
+from orchestration.cli.run import DAY, checked_days
+from orchestration.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from orchestration.cli.pipeline import PipelineResult
+    from orchestration.operations.backfills import Backfill
+
+
+@click.command("backfill", short_help="Build many days in windows; interrupted, it goes on where it was.")
+@click.option("--from", "first", type=DAY, required=True, metavar="D1", help="First day, YYYY-MM-DD, UTC.")
+@click.option("--to", "last", type=DAY, required=True, metavar="D2", help="Last day.")
+@click.option(
+    "--window",
+    type=click.IntRange(1, 366),
+    metavar="DAYS",
+    help="Days that one run takes; CLICKLAKE_BACKFILL_WINDOW_DAYS without it.",
+)
+@click.option(
+    "--parallel", type=click.IntRange(1, 16), default=1, show_default=True, help="Windows at once, each in a process."
+)
+@click.option("--refused", is_flag=True, help="Only the days of which something lies in quarantine.")
+@click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
+@click.option("--anew", is_flag=True, help="Begin anew where the same backfill was interrupted.")
+def command(
+    first: dt.datetime,
+    last: dt.datetime,
+    window: int | None,
+    parallel: int,
+    refused: bool,
+    no_publish: bool,
+    anew: bool,
+) -> int:
+    """Builds the days D1 to D2, both included: raw of all windows first, then their marts and entries.
+
+    Each window is a run of its own. A day that fails a check is refused and named, and the others go on. Interrupted
+    or killed, the same command goes on with the windows that had not ended. Several windows at once never write the
+    same partition: each waits for the other's lock.
+
+    \b
+    Examples:
+      clicklake backfill --from 2026-01-01 --to 2026-12-31
+      clicklake backfill --from 2026-01-01 --to 2026-12-31 --window 60 --parallel 2
+      clicklake backfill --from 2026-01-01 --to 2026-03-01 --refused
+    """
+    days = checked_days(first.date(), last.date())
+    settings = load_settings()
+    window = window or settings.backfill_window_days
+    from orchestration.cli.pipeline import check_reachable, dagster_instance
+    from orchestration.cli.summary import print_summary
+    from orchestration.operations.backfills import begin
+
+    with step("Looking at the sources, the lake and MongoDB"):
+        check_reachable(settings, publishes=not no_publish)
+    if refused:
+        days = _refused_days(settings, days)
+        if not days:
+            notes.print("Nothing of these days lies in quarantine.", highlight=False)
+            return DONE
+    marts_job = "restate" if no_publish else "restate_and_publish"
+    order = f"{first.date()} to {last.date()}, windows of {window}, {marts_job}{', refused' if refused else ''}"
+    with dagster_instance() as instance:
+        backfill = begin(instance, order, days, window, marts_job, anew or refused)
+    if backfill.ended:
+        notes.print(f"Going on with the backfill of {backfill.id}; --anew begins anew", highlight=False)
+    result = _run(backfill, parallel)
+    print_summary(result)
+    if not result.bad:
+        return DONE
+    notes.print(f"[red]{len(result.bad)} of {len(days)} days refused or failed[/red]", highlight=False)
+    notes.print(
+        f"The same days again: clicklake backfill --from {first.date()} --to {last.date()} --refused", highlight=False
+    )
+    return FAILED
+
+
+def _refused_days(settings: Settings, days: Iterable[str]) -> list[str]:
+    wanted = set(days)
+    return sorted(wanted & {file.partition("day") or "" for file in settings.open_lake().files("quarantine")})
+
+
+def _run(backfill: Backfill, parallel: int) -> PipelineResult:
+    from orchestration.cli.pipeline import PipelineResult, late_days
+    from orchestration.operations.backfills import INGEST
+    from orchestration.partitions import consecutive
+
+    result = PipelineResult(list(backfill.days))
+    progress = _Progress(backfill)
+    for job in (INGEST, backfill.marts_job):
+        for part in _windows(job, backfill.left(job), parallel, backfill.tags):
+            progress.ended(job, part)
+            result.add(part)
+    result.restated = late_days(result)
+    for part in _windows(backfill.marts_job, consecutive(result.restated), 1, {}):
+        notes.print(f"Late rows for {_span(part.days)}: their marts were built again", highlight=False)
+        result.add(part)
+    return result
+
+
+def _windows(
+    job: str, windows: Sequence[list[str]], parallel: int, tags: Mapping[str, str]
+) -> Iterator[PipelineResult]:
+    """Runs a job over each window; yields what became of it, as each ends."""
+    from orchestration.cli.pipeline import run_window
+
+    if parallel == 1 or len(windows) < 2:
+        for days in windows:
+            yield run_window(job, days, tags)
+        return
+    pool = ProcessPoolExecutor(min(parallel, len(windows)), mp_context=get_context("spawn"))
+    try:
+        yield from (done.result() for done in as_completed([pool.submit(run_window, job, w, tags) for w in windows]))
+    except BrokenProcessPool as error:
+        raise ClicklakeError(
+            "a process of the backfill was killed, as the system does where memory runs out. Run the same command "
+            "again to go on, with fewer at once or smaller windows"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Progress:
+    """A line for each window, with how far it is and how long it may take."""
+
+    def __init__(self, backfill: Backfill) -> None:
+        from orchestration.operations.backfills import INGEST
+
+        self._left = {job: len(backfill.left(job)) for job in (INGEST, backfill.marts_job)}
+        self._all = len(backfill.windows)
+        self._started = time.monotonic()
+        self._seconds: dict[str, list[float]] = {job: [] for job in self._left}
+
+    def ended(self, job: str, part: PipelineResult) -> None:
+        now = time.monotonic()
+        self._seconds[job].append(now - self._started)
+        self._started = now
+        self._left[job] -= 1
+        rows = sum(
+            metadata.get("dagster/partition_row_count", 0)
+            for (asset, _), metadata in part.materialized.items()
+            if asset.startswith("raw_" if job == "ingest" else "daily_aggregates")
+        )
+        bad = f", [red]{len(part.bad)} refused or failed[/red]" if part.bad else ""
+        name = "raw" if job == "ingest" else "marts"
+        notes.print(
+            f"{name} {_span(part.days)}: {rows:,} rows{bad}, {self._seconds[job][-1]:.0f} s; "
+            f"{self._all - self._left[job]} of {self._all} windows{self._remaining()}",
+            highlight=False,
+        )
+
+    def _remaining(self) -> str:
+        """Known once a window of each kind that is left has ended."""
+        if not all(self._seconds[job] for job, left in self._left.items() if left):
+            return ""
+        seconds = sum(
+            left * sum(self._seconds[job]) / len(self._seconds[job]) for job, left in self._left.items() if left
+        )
+        return f", about {seconds / 60:.0f} min left" if seconds > 90 else ""
+
+
+def _span(days: Sequence[str]) -> str:
+    return days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"

@@ -1,0 +1,76 @@
+"""Backfills: many days in windows, each a run of its own, and which of them have ended.
+
+Dagster's runs are the only memory of a backfill: each carries its tags, and one that has ended says so. How it looks
+to a person is in `orchestration/cli/backfill.py`; a backfill of the UI or the API is Dagster's own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from orchestration.partitions import consecutive
+
+BACKFILL_TAG = "clicklake/backfill"  # which backfill a run belongs to
+ORDER_TAG = "clicklake/backfill_order"  # what was asked for: the same order again goes on with it
+ENDED_TAG = "clicklake/backfill_window_ended"
+INGEST = "ingest"
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Days, first ingested window by window, then built: what late rows bring for a day is then there when its marts
+    are built, and no day is built twice.
+
+    Args:
+        id: names it in the UI's list of runs.
+        order: what was asked for.
+        days: may have gaps.
+        window: days that one run takes at most.
+        marts_job: what follows ingest.
+        ended: (job, first day) of the windows that have ended.
+    """
+
+    id: str
+    order: str
+    days: Sequence[str]
+    window: int
+    marts_job: str
+    ended: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {BACKFILL_TAG: self.id, ORDER_TAG: self.order}
+
+    @property
+    def windows(self) -> list[list[str]]:
+        return [days[n : n + self.window] for days in consecutive(self.days) for n in range(0, len(days), self.window)]
+
+    def left(self, job: str) -> list[list[str]]:
+        return [days for days in self.windows if (job, days[0]) not in self.ended]
+
+    @property
+    def has_ended(self) -> bool:
+        return not self.left(INGEST) and not self.left(self.marts_job)
+
+
+def begin(
+    instance: dg.DagsterInstance, order: str, days: Sequence[str], window: int, marts_job: str, anew: bool
+) -> Backfill:
+    """A new backfill, or, unless `anew`, the last one of the same order where it has not come to its end."""
+    fresh = Backfill(f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S.%f}", order, days, window, marts_job)
+    if anew:
+        return fresh
+    for last in instance.get_runs(dg.RunsFilter(tags={ORDER_TAG: order}), limit=1):
+        identity = last.tags[BACKFILL_TAG]
+        ended = _ended(instance.get_runs(dg.RunsFilter(tags={BACKFILL_TAG: identity, ENDED_TAG: "true"})))
+        found = Backfill(identity, order, days, window, marts_job, ended)
+        return fresh if found.has_ended else found
+    return fresh
+
+
+def _ended(runs: Iterable[dg.DagsterRun]) -> frozenset[tuple[str, str]]:
+    return frozenset((run.job_name, run.tags["dagster/asset_partition_range_start"]) for run in runs)

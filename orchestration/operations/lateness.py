@@ -1,0 +1,59 @@
+"""Late objects: which days have news, and whether their source has settled. Who asks for a run is in sensors.py."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ingest.datasets import DATASETS
+from ingest.lake import Lake
+from ingest.ledger import Version, is_judged, objects_by_day, version_of, versions_taken_of_day
+from ingest.source import Source
+
+LONGEST_WAIT = 4  # times the settle time: a source that never rests is built all the same
+
+
+@dataclass(frozen=True)
+class News:
+    """Objects of a day that neither the ledger nor a refusal has judged.
+
+    Args:
+        fingerprint: of all objects of the day.
+        first, last: when the earliest and the latest of the unknown objects were stored; None where objects have only
+            gone.
+    """
+
+    fingerprint: str
+    first: dt.datetime | None
+    last: dt.datetime | None
+
+    def settles_at(self, settle: dt.timedelta) -> dt.datetime:
+        """When the source will have been quiet for so long, if nothing more comes: a trickle of late files is one run
+        and not a hundred."""
+        if self.first is None or self.last is None:
+            return dt.datetime.min.replace(tzinfo=dt.UTC)
+        return min(self.last + settle, self.first + LONGEST_WAIT * settle)
+
+
+def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> dict[str, News]:
+    """Day → its news, where there is any."""
+    versions: dict[str, set[Version]] = {}
+    unknown: dict[str, list[dt.datetime]] = {}
+    for name, source in sources.items():
+        for day, objects in objects_by_day(source.objects(days)).items():
+            versions.setdefault(day, set()).update(map(version_of, objects))
+            if not is_judged(lake, DATASETS[name], day, objects):
+                taken = versions_taken_of_day(lake, name, day)
+                new = [item.modified for item in objects if version_of(item) not in taken]
+                unknown.setdefault(day, []).extend(new)
+    return {
+        day: News(fingerprint(versions[day]), min(times, default=None), max(times, default=None))
+        for day, times in sorted(unknown.items())
+    }
+
+
+def fingerprint(objects: Iterable[Version]) -> str:
+    return hashlib.sha256(json.dumps(sorted(objects)).encode()).hexdigest()[:16]

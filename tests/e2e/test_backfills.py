@@ -1,0 +1,170 @@
+"""Backfills: in windows, with bad days among good ones, killed and gone on with; the lake is as if all went well."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.cli.home import dagster_home
+from tests.environment_fixtures import CLICKLAKE, ROOT, Environment, Maker, put_small_day
+from tests.log_lines import log
+from tests.ui_fixtures import BACKFILL, LAUNCH, MARK, UI, answers, free_port, left_over, wait_until
+
+pytestmark = pytest.mark.slow
+
+FIRST = date(2026, 1, 1)
+SIXTY = [(FIRST + timedelta(days=n)).isoformat() for n in range(60)]
+BAD = [SIXTY[10], SIXTY[33], SIXTY[47]]
+SPAN = ("--from", SIXTY[0], "--to", SIXTY[3])
+ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
+
+
+def test_sixty_days_with_three_bad_ones(environment: Environment) -> None:
+    """57 are published, three are named with figures, and one command takes them again once they are mended."""
+    span = ("--from", SIXTY[0], "--to", SIXTY[-1], "--window", "60")
+    for day in SIXTY:
+        put_small_day(environment, day, has_events=False)
+    broken = {day: f"E1TEST.{day}-11.broken.gz" for day in BAD}
+    for key in broken.values():
+        environment.put_object(key, log([b"no\tlog\tline"] * 40))
+
+    done = environment.command("backfill", *span)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert _published(environment) == [day for day in SIXTY if day not in BAD]
+    assert {entry["dateStart"].date().isoformat() for entry in environment.entries()} == set(_published(environment))
+    for day in BAD:
+        assert re.search(rf"{day} raw_access_logs refused \(reject_share\): 40 of 90 rows rejected \(44", done.stdout)
+    assert "3 of 60 days refused or failed" in done.stderr
+
+    environment.remove(*broken.values())
+    again = environment.command("backfill", *span, "--refused")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert _published(environment) == SIXTY
+    assert environment.lake.files("quarantine") == []
+    nothing = environment.command("backfill", *span, "--refused")
+    assert (nothing.returncode, "Nothing of these days lies in quarantine" in nothing.stderr) == (0, True)
+
+
+def _published(environment: Environment) -> list[str]:
+    return sorted(file.partition("report_date") or "" for file in environment.lake.files("marts/daily_aggregates"))
+
+
+@pytest.fixture(scope="module")
+def has_events() -> bool:
+    return False
+
+
+def test_a_killed_backfill_goes_on_where_it_was(new: Maker) -> None:
+    """By the command line: two windows of two days; killed when the marts of the first are there."""
+    reference, disturbed = new(), new()
+    for environment in (reference, disturbed):
+        for day in SIXTY[:4]:
+            put_small_day(environment, day, has_events=False)
+    assert not _run(reference).bad
+    command = [CLICKLAKE, "backfill", *SPAN, "--window", "2"]
+    with subprocess.Popen(
+        command, env=disturbed.variables(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as killed:
+        assert killed.stderr is not None
+        said = next((line for line in killed.stderr if line.startswith(f"marts {SIXTY[0]}")), None)
+        assert said is not None
+        killed.kill()
+
+    done = disturbed.command("backfill", *SPAN, "--window", "2", "--parallel", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Going on with the backfill of" in done.stderr
+    assert f"raw {SIXTY[0]}" not in done.stderr
+    assert f"marts {SIXTY[0]}" not in done.stderr
+    assert f"marts {SIXTY[2]}" in done.stderr
+    assert disturbed.contents("marts", "raw", "rejects") == reference.contents("marts", "raw", "rejects")
+    assert disturbed.entries() == reference.entries()
+
+
+def _run(reference: Environment) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in reference.settings.items():
+            patch.setenv(name, value)
+        return reference.run(*SIXTY[:4])
+
+
+def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(new: Maker) -> None:
+    """By the UI: `kill -9` of the daemon, the code server, the UI and a run at work. Started again, they finish it."""
+    reference, disturbed = new(), new()
+    for environment in (reference, disturbed):
+        for day in SIXTY[:4]:
+            put_small_day(environment, day, has_events=False)
+    assert not _run(reference).bad
+    with _dagster_dev(disturbed) as ui:
+        nodes = [node for node in ui.ask(ASSETS)["assetNodes"] if node["isExecutable"]]
+        selection = [{"path": node["assetKey"]["path"]} for node in nodes]
+        launched = ui.ask(LAUNCH, parameters={"assetSelection": selection, "partitionNames": SIXTY[:4]})
+        identity = launched["launchPartitionBackfill"]["backfillId"]
+        is_at_work = lambda: bool(disturbed.lake.files("raw")) and len(disturbed.lake.files(".locks")) > 0  # noqa: E731
+        assert wait_until(is_at_work, 300), ui.lines()[-20:]
+    assert _backfill_of(disturbed, identity) != "COMPLETED_SUCCESS"
+
+    with _dagster_dev(disturbed) as ui:
+
+        def has_ended() -> bool:
+            return bool(ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]["status"] != "REQUESTED")
+
+        assert wait_until(has_ended, 480), ui.lines()[-20:]
+        ended = ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]
+    assert ended["status"] == "COMPLETED_SUCCESS", ended
+    assert "FAILURE" in [run["status"] for run in ended["runs"]]
+    assert disturbed.contents("marts", "raw", "rejects") == reference.contents("marts", "raw", "rejects")
+    assert disturbed.entries() == reference.entries()
+    assert len(disturbed.documents()) == len(disturbed.entries())
+
+
+def _backfill_of(environment: Environment, identity: str) -> str:
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(environment.home)) as instance:
+        found = instance.get_backfill(identity)
+        return found.status.value if found else "none"
+
+
+@contextmanager
+def _dagster_dev(environment: Environment) -> Iterator[UI]:
+    """Windows of two days. At the end all of its processes are killed, as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(environment.home))
+        dagster_home(environment.home)
+    mark, port, log_file = uuid.uuid4().hex, free_port(), environment.folder / "dagster-dev.log"
+    program = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+    with log_file.open("ab") as output:
+        process = subprocess.Popen(
+            [*program, "-p", str(port)],
+            cwd=environment.folder,
+            env=environment.variables(backfill_window_days="2", first_day=SIXTY[0]) | {MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        assert wait_until(lambda: answers(port), 180, lambda: process.poll() is not None), log_file.read_text()[-3000:]
+        yield UI(port, log_file, environment.settings)
+    finally:
+        while left := left_over(mark):
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            process.poll()
+            time.sleep(0.2)
+        process.wait()
+        assert not Path(f"/proc/{process.pid}/cwd").exists()

@@ -1,0 +1,97 @@
+"""Dagster's UI as tests talk to it: GraphQL over plain HTTP, ports, and the processes that belong to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+MARK = "UI_TEST_MARK"  # in the environment of every process that the test starts, to find those left over
+
+LAUNCH = """
+mutation ($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+BACKFILL = """
+query ($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status numPartitions error { message } runs { id status } }
+  }
+}"""
+
+
+@dataclass(frozen=True)
+class UI:
+    """A running UI, where it listens, and what it was started with."""
+
+    port: int
+    log: Path
+    settings: dict[str, str]
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The data of an answer, over a plain HTTP client: it knows no proxies, which loopback must not go through."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            body = json.dumps({"query": query, "variables": variables})
+            connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        assert not answer.get("errors"), answer["errors"]
+        return answer["data"]
+
+    def lines(self) -> list[str]:
+        """What all processes said so far, without colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text("utf-8", "replace")).splitlines()
+
+
+def free_port() -> int:
+    """A port that is free now. `dagster dev` cannot bind port 0 and say what it got."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/server_info")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, is_in_vain: Callable[[], bool] = lambda: False) -> bool:
+    """Waits until something holds; whether it does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not is_in_vain():
+        if holds():
+            return True
+        time.sleep(0.5)
+    return holds()
+
+
+def left_over(mark: str) -> list[int]:
+    """Processes whose environment has the mark. Only Linux tells."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue  # it has ended, or is another user's
+    return found
