@@ -136,7 +136,7 @@ class S3Lock:
         except ClientError:
             return False
         except Exception as error:
-            raise _explained(self._where, type(error).__name__) from error
+            raise _unanswered(self._where, error) from error
         self._etag, self._renewed = found["ETag"], sent
         return True
 
@@ -153,7 +153,7 @@ class S3Lock:
                 return False
             raise _explained(self._where, code) from error
         except Exception as error:
-            raise _explained(self._where, type(error).__name__) from error
+            raise _unanswered(self._where, error) from error
         self._renewed = sent
         return True
 
@@ -175,7 +175,7 @@ class S3Lock:
                 return None
             raise _explained(self._where, _code(error)) from error
         except Exception as error:
-            raise _explained(self._where, type(error).__name__) from error
+            raise _unanswered(self._where, error) from error
 
     def _keep(self, body: bytes) -> bool:
         self._stop = threading.Event()
@@ -220,6 +220,13 @@ class S3Lock:
 
 def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _unanswered(where: dict[str, str], error: Exception) -> Exception:
+    return TransientError(
+        f"locking s3://{where['Bucket']}/{where['Key']}: S3 does not answer ({type(error).__name__}). Check "
+        "CLICKLAKE_S3_ENDPOINT_URL, and whether this machine may reach it"
+    )
 
 
 def _explained(where: dict[str, str], reason: str) -> Exception:

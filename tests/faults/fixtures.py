@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,13 +67,20 @@ def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}.S3_SILENCE_SECONDS", SILENCE_SECONDS)
 
 
+def can_mount() -> bool:
+    """Whether this user can mount a small file system, which takes root."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True)
+        return done.returncode == 0 and subprocess.run(["umount", "-l", folder]).returncode == 0
+
+
 @contextmanager
 def mounted(folder: Path, size: str) -> Iterator[Path]:
     """A small file system of its own."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
-    if done.returncode:
+    if not can_mount():
         pytest.skip("only root can mount a small file system")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
     try:
         yield folder
     finally:

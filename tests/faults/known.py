@@ -27,6 +27,7 @@ S3_LAKE = {
     "S3 lake: a part of a large upload is refused": "",
     "S3 lake: an upload is cut": "",
     "S3 lake: an upload is done and its answer lost": "",
+    "S3 lake: a lock is put and its answer lost": "",
     "S3 lake: a read is cut": "",
     "S3 lake: a listing is cut": "",
     "S3 lake: away": "",
@@ -54,6 +55,7 @@ MACHINE = {
     "memory: too little for DuckDB": "",
     "process: dbt is killed": "",
     "process: a run is killed at any moment": "tests/e2e/test_killed_runs.py",
+    "process: two runs of one day at once": "tests/e2e/test_two_runs.py",
     "clock: process in another time zone, on a day of a change of its clock": "",
     "clock: set back between two runs": "",
 }

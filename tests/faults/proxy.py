@@ -285,7 +285,7 @@ class S3Proxy(Proxy):
         try:
             connection.request(method, target, body, headers)
             answer = connection.getresponse()
-            hop = ("connection", "transfer-encoding", "keep-alive", "server", "date")
+            hop = ("connection", "transfer-encoding", "keep-alive", "server")
             found = {name.lower(): value for name, value in answer.getheaders() if name.lower() not in hop}
             answered = answer.read()
             if method != "HEAD":
