@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import duckdb
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationTargetMaterializationData,
@@ -172,7 +173,9 @@ def explained() -> Iterator[None]:
         raise dg.RetryRequested(RETRIES, SECONDS_BETWEEN_RETRIES * LONGER_EACH_TIME**retries) from error
     except ClicklakeError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    except MemoryError as error:
+    except (MemoryError, RuntimeError, duckdb.OutOfMemoryException) as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):
+            raise
         raise dg.Failure(
             "out of memory. Give the process more, or set CLICKLAKE_WORKERS lower; the last good files stand",
             allow_retries=False,
