@@ -56,6 +56,7 @@ bench: setup ## Measure speed and memory against the references
 lock: ## Write the lock files anew
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra bench --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra deploy --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-deploy.lock pyproject.toml
 
 clean: ## Remove what was set up and what was made
 	rm -rf $(VENV) .clicklake dbt_project/target dbt_project/logs

@@ -123,7 +123,7 @@ def test_too_little_memory_for_ingest(day: LogDay, tmp_path: Path, tried: Tried)
     day.add(log(lines(100)))
     assert day.ingest().published
     before = files_of(day.lake, *LAYERS)
-    day.add(log(lines(150_000, start=100)), "large")
+    day.add(log(lines(250_000, start=100)), "large")
     done = subprocess.run(
         [sys.executable, "-c", WITH_LITTLE_MEMORY, str(day.lake.root), str(day.logs), str(16 << 20)],
         cwd=ROOT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from ingest.errors import PublishError, TransientError
+from orchestration.publishing import campaign_entries
 from orchestration.publishing.performance_entries import (
     COLLECTION,
     KEY,
@@ -30,6 +32,7 @@ from orchestration.publishing.performance_entries import (
     publish_day,
     read_entries,
 )
+from tests.environment_fixtures import ROOT
 from tests.mongo_fixtures import new_database_name
 
 Documents = list[dict[str, Any]]
@@ -658,3 +661,24 @@ def test_any_sequence_of_tables_ends_with_the_last(mongodb_url: str, days: list[
         for published in expected
     )
     assert report.documents == len(expected)
+
+
+# What it may do.
+
+
+def test_the_role_of_the_publisher_is_what_publishing_needs(mongodb_url: str, mongodb_database: Mongo) -> None:
+    made = runpy.run_path(str(ROOT / "deploy" / "mongodb" / "make_users.py"), run_name="deploy")
+    actions = {"createIndexes": "createIndex"} | {name: name for name in ("find", "insert", "update")}
+    of_nobody = {"ping", "hello", "endSessions"}  # every user may
+
+    commands = Commands()
+    with listened(mongodb_url, mongodb_database, commands) as watched:
+        ensure_indexes(watched)
+        campaign_entries.ensure_indexes(watched)
+        for day in ([row()], [row(clicks=1)], [], [row()]):
+            publish_day(watched, DAY, table(*day))
+        read_entries(watched, DAY, DAY)
+
+    used = {actions.get(name, f"nothing that allows {name}") for name in {*commands.names} - of_nobody}
+    assert used == set(made["ACTIONS"]["publisher"])
+    assert set(made["COLLECTIONS"]) == {COLLECTION, campaign_entries.COLLECTION}
