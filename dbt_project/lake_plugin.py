@@ -17,14 +17,12 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
-from pyarrow import fs
 from reference_files import read_csv
 
 from ingest.errors import SettingsError
 from ingest.lake import DATA_FILE, Lake, S3Options
 
 PREFIX = "CLICKLAKE_"
-CHUNK = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
 
 
 class Plugin(BasePlugin):
@@ -103,26 +101,12 @@ class Plugin(BasePlugin):
         each of them, from Python and one after the other. Of raw files, which another run may replace meanwhile, a
         folder gives a second name; marts are this run's, which holds their lock.
         """
-        if self.lake.is_s3:
-            return self._fetched(key)
-        return self._linked(key) if key.startswith("raw/") else self.lake.path(key)
-
-    def _linked(self, key: str) -> str:
-        link = Path(self.lake_stage()) / key
-        link.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            link.hardlink_to(self.lake.path(key))
-        except FileExistsError:
-            pass  # asked for a second time
-        except OSError:
-            return self.lake.path(key)  # a file system that knows no links
-        return str(link)
-
-    def _fetched(self, key: str) -> str:
-        local = Path(self.scratch) / "lake" / key
-        local.parent.mkdir(parents=True, exist_ok=True)
-        source, here = self.lake.filesystem, fs.LocalFileSystem()
-        fs.copy_files(self.lake.path(key), str(local), source, here, chunk_size=CHUNK)
+        if not (self.lake.is_s3 or key.startswith("raw/")):
+            return self.lake.path(key)
+        local = Path(self.scratch if self.lake.is_s3 else self.lake_stage()) / "lake" / key
+        if not local.exists():
+            local.parent.mkdir(parents=True, exist_ok=True)
+            self.lake.fetch(key, local)
         return str(local)
 
     def lake_reference(self, key: str, types: str) -> str:

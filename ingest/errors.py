@@ -25,5 +25,13 @@ class TransientError(ClicklakeError):
     """Worth another try: throttling, a cut connection, a server that is down for a moment."""
 
 
+class ObjectChangedError(TransientError):
+    """An object is not what the listing said: it has gone, or has changed. List the day again."""
+
+
+class TransientLakeError(LakeError, TransientError):
+    """The lake's S3 throttles, is out of reach, or broke a connection."""
+
+
 class TransientPublishError(PublishError, TransientError):
     """MongoDB cannot be reached, or has no primary, for a moment."""

@@ -29,11 +29,22 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from ingest import locks
-from ingest.errors import LakeError
+from ingest.errors import LakeError, TransientLakeError
 
 STAGING = ".staging"
 HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # a container's name is its own, as its process ids are
 DATA_FILE = "data.parquet"
+FETCH_BYTES = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
+
+# Of every request to S3. A server that says nothing for so long is taken for dead; S3 answers within a second.
+S3_ATTEMPTS = 5
+S3_CONNECT_SECONDS = 10
+S3_SILENCE_SECONDS = 30
+# Errors that may pass by themselves, as the AWS SDK names them. Status -1 is an answer that broke off.
+_PASSING = re.compile(
+    r"NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT|NO_SUCH_UPLOAD"
+    r"|HTTP status (-1|429|5\d\d)"
+)
 
 
 @dataclass(frozen=True)
@@ -222,7 +233,7 @@ class Lake:
         with _explained(f"writing {self.uri(key)}"):
             size = local.stat().st_size
             if self.is_s3:
-                fs.copy_files(str(local), self.path(key), fs.LocalFileSystem(), self.filesystem)
+                self._upload(local, key)
                 local.unlink()
             else:
                 target = Path(self.path(key))
@@ -232,11 +243,19 @@ class Lake:
                 os.replace(local, target)
         return size
 
+    def _upload(self, local: Path, key: str) -> None:
+        """Not by `pyarrow.fs.copy_files`, which says nothing where S3 refuses the last part of an upload."""
+        with (
+            pa.memory_map(str(local)) as content,
+            self.filesystem.open_output_stream(self.path(key)) as upload,
+        ):
+            upload.write(content.read_buffer())
+
     def fetch(self, key: str, local: Path) -> None:
         """Gives a file of the lake as a local one, which stays as it is whatever is put in its place meanwhile."""
         with _explained(f"reading {self.uri(key)}"):
             if self.is_s3:
-                fs.copy_files(self.path(key), str(local), self.filesystem, fs.LocalFileSystem())
+                fs.copy_files(self.path(key), str(local), self.filesystem, fs.LocalFileSystem(), chunk_size=FETCH_BYTES)
                 return
             try:
                 os.link(self.path(key), local)  # no file of the lake is ever written to again
@@ -295,6 +314,15 @@ class Lake:
         self.attach(connection)
         return connection
 
+    def rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> pa.Table:
+        """The rows of a Parquet file, with the columns that its folders add; of a connection that reads this lake."""
+        address = self.uri(key).replace("'", "''")
+        with _explained(f"reading {self.uri(key)}"):
+            try:
+                return connection.sql(f"from read_parquet('{address}', hive_partitioning = true)").to_arrow_table()
+            except duckdb.Error as error:  # what pyarrow said is the last line of a traceback in it
+                raise OSError(str(error).strip().splitlines()[-1]) from error
+
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Lets a DuckDB connection read this lake's addresses; times are UTC."""
         connection.execute("set TimeZone = 'UTC'")
@@ -312,6 +340,9 @@ def _s3_filesystem(options: S3Options) -> fs.FileSystem:
         region=options.region,
         endpoint_override=address or None,
         scheme=scheme or "https",
+        connect_timeout=S3_CONNECT_SECONDS,
+        request_timeout=S3_SILENCE_SECONDS,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
     )
 
 
@@ -371,11 +402,12 @@ def _explained(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LakeError(f"{doing}: {_reason(error)}") from error
+        kind = TransientLakeError if _PASSING.search(str(error)) else LakeError
+        raise kind(f"{doing}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full. Free some space and run again; the lake is as it was"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "no permission. Give this user write access to the lake and run again"
@@ -388,4 +420,6 @@ def _reason(error: OSError) -> str:
         return "S3 refused these credentials. Check the keys and the bucket's policy"
     if "NETWORK_CONNECTION" in text:
         return "S3 does not answer. Check CLICKLAKE_S3_ENDPOINT_URL, and whether this machine may reach it"
+    if _PASSING.search(text):
+        return "S3 is busy or broke off. Run again in a moment; the last good files stand"
     return text.splitlines()[0] if text else type(error).__name__

@@ -117,10 +117,28 @@ class S3Lock:
 
     def try_acquire(self, owner: str) -> bool:
         body = f"{owner}\n{os.urandom(8).hex()}".encode()  # no two holders' leases have the same etag
-        if self._put(body, IfNoneMatch="*"):
+        if self._put(body, IfNoneMatch="*") or self._is_mine(body):
             return self._keep(body)
         silent = self._silent_etag()
-        return self._keep(body) if silent and self._put(body, IfMatch=silent) else False
+        if silent and (self._put(body, IfMatch=silent) or self._is_mine(body)):
+            return self._keep(body)
+        return False
+
+    def _is_mine(self, body: bytes) -> bool:
+        """Whether a put that was refused had been done all the same: its answer was lost, and it was sent again."""
+        from botocore.exceptions import ClientError
+
+        sent = time.monotonic()
+        try:
+            found = self._client.get_object(**self._where)
+            if found["Body"].read() != body:
+                return False
+        except ClientError:
+            return False
+        except Exception as error:
+            raise _unanswered(self._where, error) from error
+        self._etag, self._renewed = found["ETag"], sent
+        return True
 
     def _put(self, body: bytes, **condition: str) -> bool:
         """Whether the object was put under this condition."""
@@ -135,7 +153,7 @@ class S3Lock:
                 return False
             raise _explained(self._where, code) from error
         except Exception as error:
-            raise _explained(self._where, type(error).__name__) from error
+            raise _unanswered(self._where, error) from error
         self._renewed = sent
         return True
 
@@ -157,7 +175,7 @@ class S3Lock:
                 return None
             raise _explained(self._where, _code(error)) from error
         except Exception as error:
-            raise _explained(self._where, type(error).__name__) from error
+            raise _unanswered(self._where, error) from error
 
     def _keep(self, body: bytes) -> bool:
         self._stop = threading.Event()
@@ -167,7 +185,7 @@ class S3Lock:
     def _renew(self, body: bytes, stop: threading.Event) -> None:
         while not stop.wait(LEASE_SECONDS / RENEWALS_IN_A_LEASE):
             with contextlib.suppress(LakeError, TransientError):  # the next turn may go through
-                if not self._put(body, IfMatch=str(self._etag)):
+                if not self._put(body, IfMatch=str(self._etag)) and not self._is_mine(body):
                     self._renewed = float("-inf")  # it was taken over
                     return
 
@@ -202,6 +220,13 @@ class S3Lock:
 
 def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _unanswered(where: dict[str, str], error: Exception) -> Exception:
+    return TransientError(
+        f"locking s3://{where['Bucket']}/{where['Key']}: S3 does not answer ({type(error).__name__}). Check "
+        "CLICKLAKE_S3_ENDPOINT_URL, and whether this machine may reach it"
+    )
 
 
 def _explained(where: dict[str, str], reason: str) -> Exception:

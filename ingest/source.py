@@ -14,14 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from ingest.errors import SourceError, TransientError
+from ingest.errors import ObjectChangedError, SourceError, TransientError
 
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
 _IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
 _SITE = re.compile(r"/domain=([^/]+)/")
 UNKNOWN_SITE = "unknown"
+_GONE = "the object has gone since it was listed. Run the day again"
 _CHANGED = "the object has changed since it was listed. Run the day again"
-_THROTTLING = {"SlowDown", "Throttling", "RequestTimeout", "InternalError", "ServiceUnavailable", "503", "500", "429"}
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500  # the latter and above: what may pass by itself
+_PASSING = {"SlowDown", "Throttling", "RequestTimeout", "InternalError", "ServiceUnavailable"}
 
 
 @dataclass(frozen=True, order=True)
@@ -70,7 +72,13 @@ class Source(Protocol):
         """The objects of these days, or of all; sorted. Keys that name no day are left out."""
 
     def open(self, item: SourceObject) -> BinaryIO:
-        """The object's bytes as they were listed."""
+        """The object's bytes as they were listed: all of them, or reading raises.
+
+        Raises:
+            ObjectChangedError: it is no longer what was listed, here or while it is read.
+            TransientError: the connection broke, here or while it is read.
+            SourceError: it cannot be read.
+        """
 
 
 class FolderSource:
@@ -100,12 +108,14 @@ class FolderSource:
         path = self.folder / item.key
         try:
             stream = path.open("rb")
+        except FileNotFoundError as error:
+            raise ObjectChangedError(f"reading {path}: {_GONE}") from error
         except OSError as error:
             raise SourceError(f"reading {path}: {error.strerror}") from error
         if _etag(os.fstat(stream.fileno())) != item.etag:
             stream.close()
-            raise SourceError(f"reading {path}: {_CHANGED}")
-        return stream
+            raise ObjectChangedError(f"reading {path}: {_CHANGED}")
+        return cast(BinaryIO, _Whole(stream, item.size, ObjectChangedError(f"reading {path}: {_CHANGED}")))
 
 
 def _etag(stat: os.stat_result) -> str:
@@ -200,11 +210,12 @@ class S3Source:
             answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=item.etag)
         except Exception as error:
             raise self._explained(f"reading s3://{self.bucket}/{key}", error) from error
-        return cast(BinaryIO, _Body(answer["Body"], f"reading s3://{self.bucket}/{key}"))
+        return cast(BinaryIO, _Body(answer["Body"], item.size, f"reading s3://{self.bucket}/{key}"))
 
     def _explained(self, doing: str, error: Exception) -> Exception:
         """A botocore error as one sentence; never with keys or a signed address in it."""
         from botocore import exceptions as s3
+        from botocore.parsers import ResponseParserError
 
         if isinstance(error, s3.NoCredentialsError | s3.PartialCredentialsError):
             return SourceError(
@@ -212,12 +223,15 @@ class S3Source:
                 "CLICKLAKE_S3_SECRET_ACCESS_KEY"
             )
         if isinstance(error, s3.ClientError):
-            return self._refused(doing, str(error.response.get("Error", {}).get("Code", "")))
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            return self._refused(doing, str(error.response.get("Error", {}).get("Code", "")), status)
+        if isinstance(error, ResponseParserError):
+            return TransientError(f"{doing}: the answer broke off")
         if isinstance(error, s3.BotoCoreError):
             return TransientError(f"{doing}: {type(error).__name__}. Is {self.client.meta.endpoint_url} reachable?")
         return error
 
-    def _refused(self, doing: str, code: str) -> Exception:
+    def _refused(self, doing: str, code: str, status: int) -> Exception:
         if code == "NoSuchBucket":
             return SourceError(f"{doing}: no such bucket. Correct {self._setting}, or create {self.bucket}")
         if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "ExpiredToken"):
@@ -225,10 +239,11 @@ class S3Source:
                 f"{doing}: S3 refused these credentials ({code}). Check the keys and the bucket's policy"
             )
         if code in ("NoSuchKey", "404"):
-            return SourceError(f"{doing}: the object has gone since it was listed")
+            return ObjectChangedError(f"{doing}: {_GONE}")
         if code in ("PreconditionFailed", "412"):
-            return SourceError(f"{doing}: {_CHANGED}")
-        kind = TransientError if code in _THROTTLING else SourceError
+            return ObjectChangedError(f"{doing}: {_CHANGED}")
+        is_passing = code in _PASSING or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+        kind = TransientError if is_passing else SourceError
         return kind(f"{doing}: S3 answered {code or 'with an error'}")
 
 
@@ -236,27 +251,48 @@ def _folders_of(day: str) -> str:
     return f"year={day[:4]}/month={day[5:7]}/day={day[8:]}/"
 
 
-class _Body:
-    """An object's bytes as they come. A connection that breaks meanwhile is worth another try."""
+class _Whole:
+    """An object's bytes as they come. Its end may come neither early nor late: what broke on the way must not be taken
+    for an object that was cut off when it was written."""
 
-    def __init__(self, body: Any, doing: str) -> None:
-        self._body = body
-        self._doing = doing
+    def __init__(self, stream: Any, size: int, otherwise: Exception) -> None:
+        self._stream = stream
+        self._missing = size
+        self._otherwise = otherwise
 
     def read(self, size: int | None = None) -> bytes:
+        data = self._read(size)
+        self._missing -= len(data)
+        is_end = size is None or size < 0 or not data
+        if self._missing < 0 or (is_end and self._missing):
+            raise self._otherwise
+        return data
+
+    def _read(self, size: int | None) -> bytes:
+        return cast(bytes, self._stream.read(size))
+
+    def __enter__(self) -> _Whole:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+
+class _Body(_Whole):
+    """Of S3. A connection that breaks meanwhile is worth another try."""
+
+    def __init__(self, stream: Any, size: int, doing: str) -> None:
+        super().__init__(stream, size, TransientError(f"{doing}: fewer or more bytes came than were listed"))
+        self._doing = doing
+
+    def _read(self, size: int | None) -> bytes:
         from botocore.exceptions import BotoCoreError
         from urllib3.exceptions import HTTPError
 
         try:
-            return cast(bytes, self._body.read(size))
+            return super()._read(size)
         except (BotoCoreError, HTTPError, OSError) as error:
             raise TransientError(f"{self._doing}: the connection broke ({type(error).__name__})") from error
-
-    def __enter__(self) -> _Body:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._body.close()
 
 
 def open_source(url: str, client: Any = None, setting: str = "CLICKLAKE_LOGS") -> Source:

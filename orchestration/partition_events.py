@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import duckdb
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationTargetMaterializationData,
@@ -34,8 +35,10 @@ _NO_EVENTS = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 # refuse is never put in place, so nothing below needs to wait for them.
 logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
 
+# A step's pauses grow: 5, 15 and 45 s outlast the election of a primary, and most of what S3 has to say.
 RETRIES = 3
 SECONDS_BETWEEN_RETRIES = 5
+LONGER_EACH_TIME = 3
 
 
 def partitioned_check(name: str, asset: dg.AssetKey, description: str | None, blocking: bool) -> dg.AssetCheckSpec:
@@ -207,6 +210,24 @@ def explained() -> Iterator[None]:
     try:
         yield
     except TransientError as error:
-        raise dg.RetryRequested(RETRIES, SECONDS_BETWEEN_RETRIES) from error
+        retries = _retries_so_far()
+        if retries >= RETRIES:  # Dagster would show the request for another one, and not the reason
+            raise dg.Failure(f"{error} (tried {retries + 1} times)", allow_retries=False) from error
+        raise dg.RetryRequested(RETRIES, SECONDS_BETWEEN_RETRIES * LONGER_EACH_TIME**retries) from error
     except ClicklakeError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    except (MemoryError, RuntimeError, duckdb.OutOfMemoryException) as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):
+            raise
+        raise dg.Failure(
+            "out of memory. Give the process more, or set CLICKLAKE_WORKERS lower; the last good files stand",
+            allow_retries=False,
+        ) from error
+
+
+def _retries_so_far() -> int:
+    """Of the step that is running; none outside of a run."""
+    try:
+        return dg.OpExecutionContext.get().retry_number
+    except dg.DagsterInvariantViolationError:
+        return 0

@@ -10,11 +10,11 @@ from dagster_duckdb import DuckDBResource
 from duckdb import DuckDBPyConnection
 
 from ingest.datasets import ACCESS_LOGS, EVENTS
-from ingest.lake import Lake
+from ingest.lake import S3_ATTEMPTS, S3_CONNECT_SECONDS, S3_SILENCE_SECONDS, Lake
 from ingest.source import Source, open_source
+from ingest.stage import FETCH_THREADS
 from orchestration.settings import Settings, load_settings
 
-S3_ATTEMPTS = 5
 SETTINGS = {ACCESS_LOGS.name: "CLICKLAKE_LOGS", EVENTS.name: "CLICKLAKE_EVENTS"}
 
 
@@ -53,7 +53,7 @@ def sources_of(settings: Settings) -> dict[str, Source]:
 def s3_client(settings: Settings) -> Any:
     """A boto3 client; connections are few and reused, and throttling is retried with a growing pause."""
     s3 = settings.s3
-    return S3Resource(
+    return _S3(
         endpoint_url=s3.endpoint_url,
         region_name=s3.region,
         aws_access_key_id=s3.access_key_id,
@@ -61,6 +61,29 @@ def s3_client(settings: Settings) -> Any:
         aws_session_token=s3.session_token,
         max_attempts=S3_ATTEMPTS,
     ).get_client()
+
+
+class _S3(S3Resource):
+    """With a time for every answer. dagster-aws has no setting for that, and botocore's own are a minute each."""
+
+    def get_client(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            region_name=self.region_name,
+            aws_access_key_id=self.aws_access_key_id,
+            aws_secret_access_key=self.aws_secret_access_key,
+            aws_session_token=self.aws_session_token,
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": self.max_attempts},
+                connect_timeout=S3_CONNECT_SECONDS,
+                read_timeout=S3_SILENCE_SECONDS,
+                max_pool_connections=FETCH_THREADS,
+            ),
+        )
 
 
 def default_resources() -> dict[str, Any]:

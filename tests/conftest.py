@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("tests.s3_fixtures", "tests.mongo_fixtures", "tests.environment_fixtures")
+pytest_plugins = ("tests.s3_fixtures", "tests.mongo_fixtures", "tests.environment_fixtures", "tests.faults.table")

@@ -1,6 +1,8 @@
 """A window of days → one `dbt build`, and what came of each model, test and day."""
 
 import json
+import re
+import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -8,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import ClicklakeError
+from ingest.errors import ClicklakeError, TransientError, TransientLakeError
 from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
 
 ABSENT = "absent"  # the raw rows of that day are not there: smaller windows would not help
 DISK_FULL = "No space left on device"
+_OUT_OF_MEMORY = "Out of Memory Error"
+_NO_SPILL_SPACE = "max_temp_directory_size"  # which DuckDB takes from the free space of the disk
+# What the lake said in dbt's process, which may be otherwise a moment later.
+_PASSING = re.compile(rf"{TransientLakeError.__name__}: ([^\n\"\\]+)")
 REPORT = "clicklake_publish.jsonl"
 
 
@@ -49,7 +55,7 @@ class WindowResult:
         found: dict[str, str] = {}
         for (model, day), entry in self.published.items():
             if entry["status"] != "published":
-                why = "; ".join(reason["message"] for reason in entry.get("reasons", ()))
+                why = "; ".join(_sentence(reason["message"]) for reason in entry.get("reasons", ()))
                 found.setdefault(day, f"{model} {entry['status']} ({why})")
         return found
 
@@ -62,6 +68,7 @@ def build(project: Path, days: Sequence[str], select: Sequence[str], environment
 
     Raises:
         ClicklakeError: dbt failed before it could judge anything.
+        TransientError: the lake could not be read or written for a moment; what was published is whole.
     """
     result = _build_once(project, days, select, environment)
     if not result.is_divisible() or result.disk_is_full or len(days) == 1:
@@ -84,6 +91,8 @@ def _build_once(
         # What dbt leaves lying when it is ended in the middle, such as fetched files, goes with the folder.
         done = run_dbt(project, arguments, Path(folder), {**environment, "TMPDIR": folder})
         report = _read(Path(folder) / REPORT)
+    if passing := _PASSING.search(done.output):
+        raise TransientError(f"dbt on {days[0]} … {days[-1]}: {passing[1]}")
     results = [entry for entry in report if "node" in entry]
     if not results:
         raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_reason(done)}")
@@ -95,9 +104,30 @@ def _build_once(
     return found
 
 
+def _sentence(message: str) -> str:
+    """What a person can do about it, where it is the machine that failed; else the message as one line."""
+    if _NO_SPILL_SPACE in message:
+        return (
+            "DuckDB has no space left to spill to. Free some in CLICKLAKE_DUCKDB_TEMP_DIRECTORY, or run fewer days at "
+            "once; the last good files stand"
+        )
+    if _OUT_OF_MEMORY in message:
+        return (
+            "DuckDB ran out of memory. Run fewer days at once, or set CLICKLAKE_DUCKDB_MEMORY_LIMIT higher; the last "
+            "good files stand"
+        )
+    return " ".join(message.split())
+
+
 def _reason(done: Finished) -> str:
     if DISK_FULL in done.output:
         return "the disk is full. Free some space and run again; the last good files stand"
+    if done.status < 0:
+        name = signal.Signals(-done.status).name
+        return (
+            f"its process was ended by {name}, as the system does where memory runs out. Run fewer days at once, or "
+            "set CLICKLAKE_DUCKDB_MEMORY_LIMIT lower; the last good files stand"
+        )
     return done.errors()
 
 

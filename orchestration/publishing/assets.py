@@ -158,7 +158,7 @@ def _publish_day(
     if not lake.exists(_mart_key(collection, day)):
         return f"{collection.mart.to_user_string()} has no published partition of this day"
     started = time.monotonic()
-    rows = engine.sql(_mart_rows(lake, collection, day)).to_arrow_table()
+    rows = lake.rows(engine, _mart_key(collection, day))
     try:
         report = collection.publish_day(database, day, rows)
     except TransientError:
@@ -176,11 +176,6 @@ def _tell_of(context: dg.AssetExecutionContext, collection: _Collection, day: st
 
 def _mart_key(collection: _Collection, day: str) -> str:
     return f"marts/{collection.mart.to_user_string()}/report_date={day}/{DATA_FILE}"
-
-
-def _mart_rows(lake: Lake, collection: _Collection, day: str) -> str:
-    address = lake.uri(_mart_key(collection, day)).replace("'", "''")
-    return f"from read_parquet('{address}', hive_partitioning = true)"
 
 
 def _report(

@@ -13,6 +13,7 @@ from pymongo.errors import (
     ConnectionFailure,
     ExecutionTimeout,
     InvalidURI,
+    NotPrimaryError,
     OperationFailure,
     PyMongoError,
 )
@@ -34,6 +35,7 @@ DUPLICATE_KEY = 11000
 _LOGIN = {18}  # AuthenticationFailed
 _NOT_ALLOWED = {13}  # Unauthorized
 _DISK_FULL = {14031, 12501}  # OutOfDiskSpace, quota of a database
+_NOT_PRIMARY = 10107
 _ATLAS = 8000  # whatever MongoDB Atlas refuses by itself; only its text says what
 # Network, shutdown, step-down and time-outs, as MongoDB's list of retryable errors has them.
 _PASSING = {6, 7, 50, 64, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436}
@@ -95,7 +97,7 @@ def explained(client: MongoClient[Document], doing: str) -> Iterator[None]:
 def as_publish_error(error: PyMongoError, where: str) -> PublishError:
     """The sentence for an error of the driver. Whatever may pass by itself is a TransientPublishError."""
     code, text = _code_and_text(error)
-    if isinstance(error, ConnectionFailure):
+    if isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError):
         return TransientPublishError(
             f"{where}: no answer. Is it running, and does the network let this machine reach it?"
         )
@@ -124,4 +126,7 @@ def _code_and_text(error: PyMongoError) -> tuple[int | None, str]:
         return first.get("code"), str(first.get("errmsg", ""))
     if isinstance(error, OperationFailure):
         return error.code, str((error.details or {}).get("errmsg", ""))
+    if isinstance(error, NotPrimaryError):
+        details = error.details if isinstance(error.details, Mapping) else {}
+        return details.get("code", _NOT_PRIMARY), str(error)
     return None, str(error)

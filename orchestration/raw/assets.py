@@ -11,6 +11,7 @@ from pydantic import Field
 from ingest.audit import Verdict, checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, ingest_day
+from ingest.errors import ObjectChangedError
 from ingest.lake import Lake, LakeFile, site_folder
 from ingest.ledger import is_judged, objects_by_day, version_of, versions_taken
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
@@ -37,6 +38,7 @@ RAW_EVENTS = dg.AssetKey("raw_events")
 RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
 OWNERS = ["team:data-platform"]
 NEVER_BLOCKS = {"objects_whole", "volume", "reject_rate", "schema_drift"}
+LISTINGS = 3  # of a day whose objects change while they are read, before the step is tried again later
 
 
 class Reading(dg.Config):
@@ -186,13 +188,23 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> lis
     ):
         if work.is_behind(day):
             work.list()
-        of_day = work.objects.get(day, [])
-        if work.incremental and is_judged(work.lake, work.dataset, day, of_day):
-            return []
-        sites: list[str | None] = [None]
-        if work.dataset.by_site and of_day:
-            sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
-        return [_ingest_partition(context, work, day, site) for site in sites]
+        for _ in range(LISTINGS - 1):
+            try:
+                return _ingest_listed(context, work, day)
+            except ObjectChangedError as error:
+                context.log.warning(f"{day} is listed again: {error}")
+                work.list()
+        return _ingest_listed(context, work, day)
+
+
+def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
+    of_day = work.objects.get(day, [])
+    if work.incremental and is_judged(work.lake, work.dataset, day, of_day):
+        return []
+    sites: list[str | None] = [None]
+    if work.dataset.by_site and of_day:
+        sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
+    return [_ingest_partition(context, work, day, site) for site in sites]
 
 
 def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, day: str, site: str | None) -> DayResult:

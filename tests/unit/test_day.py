@@ -15,7 +15,7 @@ import pytest
 
 from ingest import stage
 from ingest.day import ingest_day, is_published
-from ingest.errors import LakeError, SourceError
+from ingest.errors import LakeError, ObjectChangedError, SourceError
 from ingest.lake import STAGING, Lake, quarantine_prefix
 from ingest.source import FolderSource
 from tests.log_lines import DAY, OPTIONS, LogDay, assert_accounted, line, lines, log
@@ -349,18 +349,40 @@ def test_a_missing_folder_leaves_no_trace(tmp_path: Path) -> None:
     assert not (tmp_path / "lake").exists()
 
 
-def test_an_object_that_goes_or_changes_between_listing_and_reading_refuses_the_day(day: LogDay) -> None:
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_an_object_that_goes_or_changes_between_listing_and_reading_is_no_verdict_on_the_day(
+    day: LogDay, how: str
+) -> None:
     keys = [day.add(log(lines(20, start=20 * number)), f"{number}") for number in range(3)]
     source = FolderSource(day.logs)
     listed = source.objects([DAY])
-    (day.logs / keys[0]).unlink()
-    day.add(log(lines(99)), "1")
-    result = ingest_day(day.lake, source, DAY, OPTIONS, objects=listed)
-    assert not result.published
-    assert f"{keys[0]}: No such file" in result.reason
-    assert f"{keys[1]}: the object has changed since it was listed" in result.reason
-    assert result.rows_read == 20
+    if how == "gone":
+        (day.logs / keys[1]).unlink()
+    else:
+        day.add(log(lines(99)), "1")
+    with pytest.raises(ObjectChangedError, match=rf"{keys[1]}: the object has {how} since it was listed"):
+        ingest_day(day.lake, source, DAY, OPTIONS, objects=listed)
+    assert day.contents() == {}
     assert day.ingest().published
+
+
+def test_an_object_that_changes_while_it_is_read_is_no_verdict_on_the_day(
+    day: LogDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = day.add(log(lines(20)), compress=False)
+    source = FolderSource(day.logs)
+    opened = source.open
+
+    def grown(item: Any) -> Any:
+        stream = opened(item)
+        with (day.logs / key).open("ab") as more:
+            more.write(line() + b"\n")
+        return stream
+
+    monkeypatch.setattr(source, "open", grown)
+    with pytest.raises(ObjectChangedError, match="has changed since it was listed"):
+        ingest_day(day.lake, source, DAY, OPTIONS)
+    assert day.contents() == {}
 
 
 def test_an_error_of_a_worker_reaches_the_caller_and_leaves_no_threads(day: LogDay) -> None:

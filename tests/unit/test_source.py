@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import SourceError
+from ingest.errors import ObjectChangedError, SourceError
 from ingest.source import FolderSource, hour_of, open_source
 
 
@@ -73,10 +73,10 @@ def test_an_object_is_read_as_it_was_listed(tmp_path: Path) -> None:
 
     path.write_text("changed")
     os.utime(path, ns=(1, 1))
-    with pytest.raises(SourceError, match="has changed since it was listed"):
+    with pytest.raises(ObjectChangedError, match="has changed since it was listed"):
         source.open(item)
     path.unlink()
-    with pytest.raises(SourceError, match="No such file"):
+    with pytest.raises(ObjectChangedError, match="has gone since it was listed"):
         source.open(item)
 
 
