@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from orchestration.cli.home import dagster_home
+from tests.environment_fixtures import ROOT, Environment
 
 MARK = "UI_TEST_MARK"  # in the environment of every process that the test starts, to find those left over
 
@@ -95,3 +106,36 @@ def left_over(mark: str) -> list[int]:
         except OSError:
             continue  # it has ended, or is another user's
     return found
+
+
+@contextmanager
+def dagster_dev(environment: Environment, **settings: str) -> Iterator[UI]:
+    """`dagster dev`, with backfills in windows of two days. At the end all its processes are killed, as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(environment.home))
+        dagster_home(environment.home)
+    mark, port, log_file = uuid.uuid4().hex, free_port(), environment.folder / "dagster-dev.log"
+    program = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+    with log_file.open("ab") as output:
+        process = subprocess.Popen(
+            [*program, "-p", str(port)],
+            cwd=environment.folder,
+            env=environment.variables(backfill_window_days="2", **settings) | {MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        assert wait_until(lambda: answers(port), 180, lambda: process.poll() is not None), log_file.read_text()[-3000:]
+        yield UI(port, log_file, environment.settings)
+    finally:
+        while left := left_over(mark):
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            process.poll()
+            time.sleep(0.2)
+        process.wait()
+        assert not Path(f"/proc/{process.pid}/cwd").exists()

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestration.cli.home import dagster_home
-from tests.environment_fixtures import CLICKLAKE, ROOT, Environment, Maker, put_small_day
+from tests.environment_fixtures import CLICKLAKE, Environment, Maker, put_small_day
 from tests.log_lines import log
-from tests.ui_fixtures import BACKFILL, LAUNCH, MARK, UI, answers, free_port, left_over, wait_until
+from tests.ui_fixtures import BACKFILL, LAUNCH, dagster_dev, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +97,7 @@ def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(
         for day in SIXTY[:4]:
             put_small_day(environment, day, has_events=False)
     assert not _run(reference).bad
-    with _dagster_dev(disturbed) as ui:
+    with dagster_dev(disturbed, first_day=SIXTY[0]) as ui:
         nodes = [node for node in ui.ask(ASSETS)["assetNodes"] if node["isExecutable"]]
         selection = [{"path": node["assetKey"]["path"]} for node in nodes]
         launched = ui.ask(LAUNCH, parameters={"assetSelection": selection, "partitionNames": SIXTY[:4]})
@@ -115,7 +106,7 @@ def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(
         assert wait_until(is_at_work, 300), ui.lines()[-20:]
     assert _backfill_of(disturbed, identity) != "COMPLETED_SUCCESS"
 
-    with _dagster_dev(disturbed) as ui:
+    with dagster_dev(disturbed, first_day=SIXTY[0]) as ui:
 
         def has_ended() -> bool:
             return bool(ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]["status"] != "REQUESTED")
@@ -135,36 +126,3 @@ def _backfill_of(environment: Environment, identity: str) -> str:
     with dg.DagsterInstance.from_config(str(environment.home)) as instance:
         found = instance.get_backfill(identity)
         return found.status.value if found else "none"
-
-
-@contextmanager
-def _dagster_dev(environment: Environment) -> Iterator[UI]:
-    """Windows of two days. At the end all of its processes are killed, as they are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(environment.home))
-        dagster_home(environment.home)
-    mark, port, log_file = uuid.uuid4().hex, free_port(), environment.folder / "dagster-dev.log"
-    program = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
-    with log_file.open("ab") as output:
-        process = subprocess.Popen(
-            [*program, "-p", str(port)],
-            cwd=environment.folder,
-            env=environment.variables(backfill_window_days="2", first_day=SIXTY[0]) | {MARK: mark},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        assert wait_until(lambda: answers(port), 180, lambda: process.poll() is not None), log_file.read_text()[-3000:]
-        yield UI(port, log_file, environment.settings)
-    finally:
-        while left := left_over(mark):
-            for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            process.poll()
-            time.sleep(0.2)
-        process.wait()
-        assert not Path(f"/proc/{process.pid}/cwd").exists()
