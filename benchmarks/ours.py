@@ -165,6 +165,17 @@ def _statement(node: Any) -> str:
 
 def run_small_days(source_folder: str, lake_folder: str, first: str, last: str) -> int:
     """Small days through the clicklake command, from cold start to published documents. Returns 1, the runs."""
+    _command(source_folder, lake_folder, "run", "--from", first, "--to", last)
+    return 1
+
+
+def backfill_small_days(source_folder: str, lake_folder: str, first: str, last: str, window: str) -> int:
+    """The same by `clicklake backfill`, in windows. Returns the days."""
+    _command(source_folder, lake_folder, "backfill", "--from", first, "--to", last, "--window", window)
+    return (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+
+
+def _command(source_folder: str, lake_folder: str, *arguments: str) -> None:
     from demo.services import embedded_mongodb
 
     with embedded_mongodb(Path(lake_folder) / "mongodb") as mongodb:
@@ -176,9 +187,8 @@ def run_small_days(source_folder: str, lake_folder: str, first: str, last: str) 
             "CLICKLAKE_MONGODB_URL": mongodb.url,
             "DAGSTER_HOME": str(Path(lake_folder) / "dagster"),
         }
-        command = [str(Path(sys.executable).with_name("clicklake")), "run", "--from", first, "--to", last]
+        command = [str(Path(sys.executable).with_name("clicklake")), *arguments]
         subprocess.run(command, env=environment, check=True)
-    return 1
 
 
 def make_small_days(folder: Path, first: date, count: int) -> Path:

@@ -53,12 +53,13 @@ OVERHEAD_TARGETS = {ONE_DAY: 1 / 3}
 INGEST_LIMITS: dict[str, float] = {"peak_mib": 1024}
 OVERHEAD_LIMITS: dict[str, float] = {"seconds": 90}
 MEMORY_LIMITS: dict[str, float] = {"peak_mib": 1024}
-RANGE_DAYS = 30
+RANGE_DAYS, YEAR_DAYS = 30, 365
+YEAR = date(2025, 1, 1)
 HOURLY_LINES, HOURLY_FILES = 1_000_000, 240
 NEW_OBJECTS = (1, 10, 60)
 WHOLE, NOTHING_NEW = "whole reading", "nothing new"
 HOURLY_TARGETS: dict[str, float] = {WHOLE: 5}
-PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "hourly", "overhead", "memory")
+PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "hourly", "overhead", "backfill", "memory")
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,8 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
             OVERHEAD_TARGETS,
             limits=OVERHEAD_LIMITS,
         )
+    if "backfill" in options.only:
+        yield _backfill(options, RANGE_DAYS if options.quick else YEAR_DAYS)
     if "memory" in options.only:
         for files in (big, small):
             source = ensure_logs(options.data_dir, 4 * lines, files)
@@ -186,6 +189,19 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
                 limits=MEMORY_LIMITS,
                 repeats=1,
             )
+
+
+def _backfill(options: argparse.Namespace, days: int) -> Section:
+    source = str(make_small_days(options.data_dir / f"small-days-{days}", YEAR, days))
+    last = (YEAR + timedelta(days=days - 1)).isoformat()
+
+    def windows(of: str) -> Case:
+        return Case(
+            f"windows of {of}", "benchmarks.ours:backfill_small_days", (source, SCRATCH, YEAR.isoformat(), last, of)
+        )
+
+    title = f"backfill: {days} days with ten small objects, by days in a window"
+    return Section(title, "days", days, (windows("30"), windows("90")), repeats=1)
 
 
 def _ingest(source: Path, lines: int, files: int) -> Section:
