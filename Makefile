@@ -28,7 +28,7 @@ demo: setup ## Run everything on made-up traffic and embedded services, and show
 	@$(BIN)/clicklake demo
 
 test: setup ## Run all tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 dev: setup ## Open the Dagster UI on embedded services with a week of made-up traffic
 	@$(BIN)/clicklake services --days 7 -- $(BIN)/dagster dev -w workspace.yaml

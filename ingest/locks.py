@@ -76,9 +76,10 @@ class FolderLock:
         if not is_this_one:
             os.close(file)
             return False
-        os.truncate(file, 0)
-        os.write(file, owner.encode())
         self._file = file
+        with contextlib.suppress(OSError):  # a full disk; then others do not read who holds it
+            os.truncate(file, 0)
+            os.write(file, owner.encode())
         return True
 
     def release(self) -> None:

@@ -30,10 +30,12 @@ SILENCE_SECONDS = 1
 @pytest.fixture(scope="session")
 def faulty_s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
     """An S3 API whose listings have small pages."""
+    stack = ExitStack()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(KEYS_ON_A_PAGE))
-        with embedded_s3(tmp_path_factory.mktemp("faulty-s3")) as service:
-            yield service
+        service = stack.enter_context(embedded_s3(tmp_path_factory.mktemp("faulty-s3")))
+    with stack:  # its process has read it, and nobody else must
+        yield service
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def test_a_day_is_shown_with_what_is_wrong_with_it(day: LogDay, call: Call, show
 def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """What commands have printed through rich, which holds on to the standard output of its start."""
     buffer = StringIO()
-    monkeypatch.setattr(console, "file", buffer)
+    monkeypatch.setattr(console, "_file", buffer)
     return buffer.getvalue
 
 
