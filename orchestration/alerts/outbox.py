@@ -93,8 +93,7 @@ def _without_repeats(notices: Sequence[Notice]) -> list[Notice]:
 
 
 def deliver(lake: Lake, state: State, receivers: Sequence[Receiver], log: logging.Logger) -> dict[str, str]:
-    """Sends what waits, one message a receiver, or a few of very many notices. Returns receiver → why, of those that did
-    not take theirs."""
+    """Sends what waits, one message a receiver, or a few of very many notices. Returns receiver → why it took none."""
     failed = {}
     for receiver in receivers:
         while waiting := state.waiting.get(receiver.name):
