@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ingest.errors import LakeError, TransientError
+from ingest.errors import LakeError, TransientError, TransientLakeError
 
 FOLDER = ".locks"
 SECONDS_BETWEEN_TRIES = 0.2
@@ -40,7 +40,7 @@ class Lock(Protocol):
         """Who holds it now, None where nobody does."""
 
     def ensure(self) -> None:
-        """Raises TransientError where it is no longer held."""
+        """Raises TransientLakeError where it is no longer held."""
 
 
 @contextlib.contextmanager
@@ -214,7 +214,7 @@ class S3Lock:
     def ensure(self) -> None:
         if time.monotonic() - self._renewed > LEASE_SECONDS:
             name = self._where["Key"]
-            raise TransientError(
+            raise TransientLakeError(
                 f"{name}: this run was silent for {LEASE_SECONDS:.0f} s, and another may be at work. Run again"
             )
 
@@ -224,7 +224,7 @@ def _code(error: Any) -> str:
 
 
 def _unanswered(where: dict[str, str], error: Exception) -> Exception:
-    return TransientError(
+    return TransientLakeError(
         f"locking s3://{where['Bucket']}/{where['Key']}: S3 does not answer ({type(error).__name__}). Check "
         "CLICKLAKE_S3_ENDPOINT_URL, and whether this machine may reach it"
     )
@@ -238,4 +238,4 @@ def _explained(where: dict[str, str], reason: str) -> Exception:
         return LakeError(f"{doing}: no such bucket. Create it, or correct CLICKLAKE_LAKE")
     if reason in ("NotImplemented", "501"):
         return LakeError(f"{doing}: this S3 knows no conditional writes (If-None-Match), which locks need")
-    return TransientError(f"{doing}: S3 answered {reason or 'with an error'}")
+    return TransientLakeError(f"{doing}: S3 answered {reason or 'with an error'}")

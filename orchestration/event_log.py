@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
 BUSY_SECONDS = 60  # that a writer waits for another
+LONGEST_TRANSACTION = 10  # seconds; then others have a turn, who would give up
+SECONDS_OF_A_TURN = 0.2  # SQLite has them look ten times a second
 ENGINES_KEPT = 8  # each run has a file of its own
 
 # Dagster writes what it plans for the partitions of a range in batches of this size, and else one by one.
@@ -33,6 +36,7 @@ class EventLogStorage(SqliteEventLogStorage):
         self._engines: dict[str, Engine] = {}
         self._open: dict[str, Connection] | None = None
         self._until_end = ExitStack()
+        self._begun = 0.0
         super().__init__(*args, **kwargs)
         self._db_lock: Any = threading.RLock()  # a transaction holds it, and what is stored meanwhile asks for it
 
@@ -72,6 +76,15 @@ class EventLogStorage(SqliteEventLogStorage):
             self._initialized_dbs.add(shard)
         return engine
 
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        with self._db_lock:
+            super().store_event(event)
+            if self._open and time.monotonic() - self._begun > LONGEST_TRANSACTION:
+                self._open = {}
+                self._until_end.close()
+                time.sleep(SECONDS_OF_A_TURN)
+                self._begun = time.monotonic()
+
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         with self.one_transaction():
             for each in events:
@@ -79,12 +92,12 @@ class EventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def one_transaction(self) -> Iterator[None]:
-        """All that is stored meanwhile, by this thread, is stored at once."""
+        """All that is stored meanwhile, by this thread, is stored at once; of much, every few seconds what there is."""
         with self._db_lock:
             if self._open is not None:  # within another
                 yield
                 return
-            self._open = {}
+            self._open, self._begun = {}, time.monotonic()
             try:
                 yield
             finally:

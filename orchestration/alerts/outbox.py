@@ -20,6 +20,7 @@ from orchestration.alerts.receivers import DeliveryError, Receiver
 STATE_KEY = "alerts/state.json"
 LOCK = "alerts"  # of the lake: whoever sends holds it
 VERSION = 1
+AT_ONCE = 500  # notices in a message: a receiver refuses one of megabytes, and would for ever, as more wait behind it
 
 
 @dataclass
@@ -92,18 +93,16 @@ def _without_repeats(notices: Sequence[Notice]) -> list[Notice]:
 
 
 def deliver(lake: Lake, state: State, receivers: Sequence[Receiver], log: logging.Logger) -> dict[str, str]:
-    """Sends what waits, one message a receiver. Returns receiver → why, of those that did not take theirs."""
+    """Sends what waits, one message a receiver, or a few of very many notices. Returns receiver → why it took none."""
     failed = {}
     for receiver in receivers:
-        waiting = state.waiting.get(receiver.name)
-        if not waiting:
-            continue
-        try:
-            receiver.send(waiting)
-        except DeliveryError as error:
-            failed[receiver.name] = str(error)
-            log.warning(f"{error}; {len(waiting)} notices wait for the next try")
-            continue
-        state.waiting[receiver.name] = []
-        write_state(lake, state)
+        while waiting := state.waiting.get(receiver.name):
+            try:
+                receiver.send(waiting[:AT_ONCE])
+            except DeliveryError as error:
+                failed[receiver.name] = str(error)
+                log.warning(f"{error}; {len(waiting)} notices wait for the next try")
+                break
+            state.waiting[receiver.name] = waiting[AT_ONCE:]
+            write_state(lake, state)
     return failed

@@ -97,11 +97,12 @@ def _refused_days(settings: Settings, days: Iterable[str]) -> list[str]:
 
 
 def _run(backfill: Backfill, parallel: int) -> PipelineResult:
-    from orchestration.cli.pipeline import PipelineResult, late_days
+    from orchestration.cli.pipeline import ended_before, late_days
     from orchestration.operations.backfills import INGEST
     from orchestration.partitions import consecutive
 
-    result = PipelineResult(list(backfill.days))
+    # With what had ended when it was gone on with: its bad days are still bad, and nobody else builds its late days.
+    result = ended_before(backfill.ended_by, list(backfill.days))
     progress = _Progress(backfill)
     for job in (INGEST, backfill.marts_job):
         for part in _windows(job, backfill.left(job), parallel, backfill.tags):

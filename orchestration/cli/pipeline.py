@@ -21,6 +21,15 @@ from orchestration.settings import JSON, Settings, load_partition_settings
 # The daemon cannot run again what a command ran; the person who called it can.
 NOT_RETRIED = {"dagster/max_retries": "0"}
 
+# What a result is made of.
+_COLLECTED = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.STEP_START,
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+}
+
 
 @dataclass
 class PipelineResult:
@@ -128,6 +137,17 @@ def run_window(job: str, days: list[str], tags: Mapping[str, str]) -> PipelineRe
         run_id = _run(_definitions(result), job, instance, days, result, tags=tags)
         if not result.is_broken:
             instance.add_run_tags(run_id, {ENDED_TAG: "true"})
+    return result
+
+
+def ended_before(run_ids: Iterable[str], days: list[str]) -> PipelineResult:
+    """What runs over some of these days did that have ended already, perhaps in another process."""
+    result = PipelineResult(days)
+    with dagster_instance() as instance:
+        for run_id in run_ids:
+            run = PipelineResult(days)
+            _collect(instance.all_logs(run_id, of_type=_COLLECTED), days, run)
+            result.add(run)
     return result
 
 

@@ -53,6 +53,9 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
     result = refresh_days(todo, publishes=not no_publish)
     print_readings(result)
     print_summary(result)
+    for old in (each for each in todo if each < days_to_look_at(dt.datetime.now(dt.UTC))[0]):
+        # Its objects are taken now: neither a schedule nor a sensor will find it again.
+        notes.print(f"{old} is over, and its other marts are as they were: clicklake run --from {old}", highlight=False)
     if result.bad:
         notes.print(f"[red]{len(result.bad)} of {len(todo)} days refused or failed[/red]", highlight=False)
         return FAILED

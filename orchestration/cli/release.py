@@ -101,7 +101,7 @@ def _run(refused: Sequence[Refused], publishes: bool) -> int:
     from orchestration.cli.summary import print_summary
     from orchestration.partitions import consecutive
 
-    sites = [each.site for each in refused[:1] if each.site]
+    sites = sorted({each.site for each in refused if each.site})  # of each day the one that is refused
     bad = 0
     for window in consecutive([each.day for each in refused]):
         result = run_days(window, publishes, sites, reads_raw=refused[0].is_raw)

@@ -143,8 +143,8 @@ def build_dbt_models() -> dg.AssetsDefinition:
                     if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
                     result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
-        with at_once(context.instance):
-            _report(context, lake, result, checks)
+                with at_once(context.instance):  # still at work: thousands of events take a while
+                    _report(context, lake, result, checks)
         above = refusals(context.instance, context.run_id) if is_last(context) else {}
         yield from finish(context, above | bad | result.refused())
 

@@ -7,8 +7,8 @@ to a person is in `orchestration/cli/backfill.py`; a backfill of the UI or the A
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
@@ -32,6 +32,7 @@ class Backfill:
         window: days that one run takes at most.
         marts_job: what follows ingest.
         ended: (job, first day) of the windows that have ended.
+        ended_by: ids of their runs, the oldest first.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Backfill:
     window: int
     marts_job: str
     ended: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    ended_by: Sequence[str] = ()
 
     @property
     def tags(self) -> dict[str, str]:
@@ -65,12 +67,23 @@ def begin(
     if anew:
         return fresh
     for last in instance.get_runs(dg.RunsFilter(tags={ORDER_TAG: order}), limit=1):
-        identity = last.tags[BACKFILL_TAG]
-        ended = _ended(instance.get_runs(dg.RunsFilter(tags={BACKFILL_TAG: identity, ENDED_TAG: "true"})))
-        found = Backfill(identity, order, days, window, marts_job, ended)
+        tags = {BACKFILL_TAG: last.tags[BACKFILL_TAG], ENDED_TAG: "true"}
+        found = _gone_on_with(fresh, tags[BACKFILL_TAG], instance.get_runs(dg.RunsFilter(tags=tags)))
         return fresh if found.has_ended else found
     return fresh
 
 
-def _ended(runs: Iterable[dg.DagsterRun]) -> frozenset[tuple[str, str]]:
-    return frozenset((run.job_name, run.tags["dagster/asset_partition_range_start"]) for run in runs)
+def _gone_on_with(fresh: Backfill, identity: str, ended: Sequence[dg.DagsterRun]) -> Backfill:
+    """Marts count as built where all of raw was there before: a window that comes later may hold rows of any day."""
+    oldest_first = list(reversed(ended))
+    ingested = [run for run in oldest_first if run.job_name == INGEST]
+    raw = _with(fresh, identity, ingested)
+    if raw.left(INGEST):
+        return raw
+    last = oldest_first.index(ingested[-1])
+    return _with(fresh, identity, ingested + [run for run in oldest_first[last:] if run.job_name != INGEST])
+
+
+def _with(fresh: Backfill, identity: str, runs: Sequence[dg.DagsterRun]) -> Backfill:
+    ended = frozenset((run.job_name, run.tags["dagster/asset_partition_range_start"]) for run in runs)
+    return replace(fresh, id=identity, ended=ended, ended_by=[run.run_id for run in runs])

@@ -31,7 +31,9 @@ from orchestration.settings import Settings
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
 EVENTS_AT_ONCE = 500
-SECONDS_OF_SILENCE = 30  # of a run that has started; it holds its lock but for the moments between steps
+# Of a run that has started. It holds its lock but for the moments between steps, and the pauses before a step's next
+# try, the longest of which is 45 s.
+SECONDS_OF_SILENCE = 60
 FINGERPRINT_TAG = "clicklake/objects"
 
 
@@ -188,7 +190,7 @@ def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
     description="Fails runs whose process has died without a word, so that Dagster starts them again.",
 )
 def dead_runs(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SkipReason:
-    """A run at work holds a lock (`at_work`); one that holds none at two ticks, though it has started, is dead. Such
+    """A run at work holds a lock (`at_work`); one that holds none for so long, though it has started, is dead. Such
     as after the whole machine went down: Dagster would show it as started for ever."""
     lake, before = lakehouse.lake(), json.loads(context.cursor or "{}")
     now, suspects = time.time(), {}

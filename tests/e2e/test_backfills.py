@@ -79,6 +79,7 @@ def test_a_killed_backfill_goes_on_where_it_was(new: Maker) -> None:
     assert f"raw {SIXTY[0]}" not in done.stderr
     assert f"marts {SIXTY[0]}" not in done.stderr
     assert f"marts {SIXTY[2]}" in done.stderr
+    assert "missing" not in done.stdout  # it tells of all days, also of those that were done before
     assert disturbed.contents("marts", "raw", "rejects") == reference.contents("marts", "raw", "rejects")
     assert disturbed.entries() == reference.entries()
 

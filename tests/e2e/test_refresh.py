@@ -68,6 +68,7 @@ def test_new_objects_reach_the_dashboard_and_old_ones_are_not_read_again(
         environment.put_object(key, body)
     second = environment.command("refresh", "--day", ONE)
     assert second.returncode == 0, second.stderr
+    assert f"clicklake run --from {ONE}" in second.stderr  # of a day that is over
     assert re.search(rf"{ONE} │ access_logs │ - .* {len(objects) - half} │ +0 ", second.stdout)
     assert re.search(rf"{ONE} │ raw_access_logs │ +{len(objects)} │ +{len(objects) - half} │ - ", second.stdout)
     assert 0 < early < impressions(environment)

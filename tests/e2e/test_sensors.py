@@ -275,6 +275,14 @@ def test_a_run_whose_process_has_died_has_failed(
         assert third.skip_message == "every started run is at work"
 
 
+def test_a_run_that_waits_for_its_next_try_is_not_dead() -> None:
+    from orchestration.operations.sensors import SECONDS_OF_SILENCE
+    from orchestration.partition_events import LONGER_EACH_TIME, RETRIES, SECONDS_BETWEEN_RETRIES
+
+    longest_pause = SECONDS_BETWEEN_RETRIES * LONGER_EACH_TIME ** (RETRIES - 1)
+    assert longest_pause + 10 < SECONDS_OF_SILENCE
+
+
 # late_rows
 
 

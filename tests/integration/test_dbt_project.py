@@ -143,6 +143,21 @@ def test_a_released_day_is_published_with_all_that_is_made_of_it(
         assert not lake.read_table(mart_key(model, DAYS[0])).equals(table)
 
 
+def test_a_release_covers_no_other_day_of_the_window(
+    project: Path, target: Path, range_lake: Lake, tmp_path: Path
+) -> None:
+    shutil.copytree(range_lake.root, tmp_path / "lake")
+    lake = Lake(str(tmp_path / "lake"))
+    write_raw(lake, DAYS[0], DAYS[0], spoil(first_day()))
+    release(lake, DAYS[1], failures=1)
+    before = lake.read_table(mart_key("daily_aggregates", DAYS[0]))
+
+    build(lake, target, DAYS[0], DAYS[2], *SELECTED, project=project)
+
+    assert {entry["status"] for entry in report(target).values()} == {"refused", "skipped"}
+    assert lake.read_table(mart_key("daily_aggregates", DAYS[0])).equals(before)
+
+
 def test_source_columns_are_those_of_the_schema_registry() -> None:
     properties = yaml.safe_load((PROJECT / "models/staging/_access_logs.yml").read_text())
     columns = properties["sources"][0]["tables"][0]["columns"]

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from ingest.lake import Lake, ledger_key, quarantine_prefix
+from orchestration.alerts import outbox
 from orchestration.alerts.alert import IN_FULL, LISTED, OPENED, RESOLVED, Alert, Notice, message, plain
 from orchestration.alerts.outbox import STATE_KEY, note, read_state
 from orchestration.alerts.receivers import DeliveryError, receivers_of
@@ -409,6 +410,18 @@ def test_sixty_bad_days_are_one_message(place: Place, instance: dg.DagsterInstan
     assert body["text"].startswith("Clicklake: 60 alerts opened\n")
     assert all(f"daily_aggregates {day} refused" in body["text"] for day in days)
     assert len(body["alerts"]) == 60
+
+
+def test_very_many_are_several_messages(
+    place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "AT_ONCE", 2)
+    place.set("alert_webhook_url", webhook.url)
+    for day in range(1, 6):
+        place.refuse("daily_aggregates", f"2026-02-0{day}")
+    send(place, instance)
+    send(place, instance)
+    assert [len(body["alerts"]) for body in webhook.taken] == [2, 2, 1]
 
 
 def test_a_message_has_an_end() -> None:

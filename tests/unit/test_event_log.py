@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration import event_log
 from orchestration.cli.home import dagster_home
 from orchestration.event_log import EventLogStorage, at_once
 
@@ -70,6 +71,19 @@ def test_what_an_error_ends_is_stored_as_far_as_it_came(instance: dg.DagsterInst
             report("2026-01-02")
         raise ValueError("of the work")
     assert _days(instance, "other") == {"2026-01-01", "2026-01-02"}
+
+
+def test_others_have_a_turn_in_a_long_transaction(
+    instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log, "LONGEST_TRANSACTION", -1)
+    with at_once(instance), dg.DagsterInstance.from_config(str(home)) as other:
+        for day in ("2026-01-01", "2026-01-02"):
+            instance.report_runless_asset_event(dg.AssetMaterialization("other", partition=day))
+        assert _days(other, "other") == {"2026-01-01", "2026-01-02"}
+        other.report_runless_asset_event(dg.AssetMaterialization("other", partition="2026-01-03"))
+        instance.report_runless_asset_event(dg.AssetMaterialization("other", partition="2026-01-04"))
+    assert len(_days(instance, "other")) == 4
 
 
 def test_threads_wait_for_one_another(instance: dg.DagsterInstance) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from demo.services import S3Service
 from ingest import locks
-from ingest.errors import TransientError
+from ingest.errors import TransientError, TransientLakeError
 from ingest.lake import Lake, S3Options
 
 NAME = "raw/access_logs/2026-01-12"
@@ -144,6 +144,6 @@ def test_a_holder_that_renews_its_lease_keeps_it(lake: Lake, monkeypatch: pytest
 def test_nothing_is_put_under_a_lock_that_was_lost(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     with lake.lock(NAME, "run 1"):
         monkeypatch.setattr(locks, "LEASE_SECONDS", -1.0)
-        with pytest.raises(TransientError, match="another may be at work"):
+        with pytest.raises(TransientLakeError, match="another may be at work"):
             lake.put_text("too late", "text")
     assert lake.files("text") == []

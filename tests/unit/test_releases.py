@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from ingest.day import DayResult
 from ingest.lake import Lake
-from ingest.quarantine import objects_judged, refused_partitions
+from ingest.quarantine import Refused, objects_judged, refused_partitions
 from ingest.releases import Release, accepted_failures, fingerprint, release_of, releases, write_release
+from orchestration.cli import pipeline
+from orchestration.cli import release as release_command
 from tests.log_lines import DAY, LogDay, lines, log
 
 NOW = datetime(2026, 1, 13, 9, 30, tzinfo=UTC)
@@ -131,3 +134,18 @@ def test_releases_of_a_site_are_its_own(tmp_path: Path) -> None:
     assert releases(lake, "events", DAY) == []
     assert [each.reason for each in releases(lake, "events", DAY, "a.example")] == ["a.example"]
     assert [each.site for each in releases(lake, "events", DAY, "b/../c.example")] == ["b/../c.example"]
+
+
+def test_a_release_of_days_runs_the_refused_site_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[list[str], Sequence[str]]] = []
+
+    def run_days(days: list[str], publishes: bool, sites: Sequence[str], reads_raw: bool) -> pipeline.PipelineResult:
+        ran.append((days, sites))
+        return pipeline.PipelineResult(days)
+
+    monkeypatch.setattr(pipeline, "run_days", run_days)
+    refused = [
+        Refused("events", day, site, [], 1, NOW) for day, site in ((DAY, "b.example"), ("2026-01-13", "a.example"))
+    ]
+    release_command._run(refused, publishes=False)
+    assert ran == [([DAY, "2026-01-13"], ["a.example", "b.example"])]
