@@ -266,8 +266,9 @@ class Lake:
         """Writes one small table as Parquet, atomically. Returns its bytes."""
         with self.staging() as folder:
             local = folder / DATA_FILE
-            with _explained(f"writing {self.uri(key)}"):
-                pq.write_table(table, local, compression="zstd", compression_level=1)
+            # A file of our own: pyarrow would leave one open that it cannot end, as on a full disk.
+            with _explained(f"writing {self.uri(key)}"), local.open("wb") as file:
+                pq.write_table(table, file, compression="zstd", compression_level=1)
             return self.put(local, key)
 
     def put_text(self, text: str, key: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,7 +67,7 @@ class PartitionFiles:
         if event_date not in self._writers:
             path = self.path(event_date)
             path.parent.mkdir(parents=True)
-            self._writers[event_date] = pq.ParquetWriter(
+            self._writers[event_date] = open_writer(
                 path,
                 schema,
                 compression="zstd",
@@ -93,6 +94,20 @@ class PartitionFiles:
                 join_footers(self.path(event_date), self._earlier[event_date])
         written = {event_date: self.path(event_date) for event_date in self._writers}
         return dict(sorted((self._earlier | written).items()))
+
+
+def open_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
+    """A writer whose file is closed where its beginning cannot be written: pyarrow would leave it open, and such a file
+    keeps its place on a full disk."""
+    file = pa.OSFile(str(path), "wb")
+    try:
+        writer = pq.ParquetWriter(file, schema, **options)
+    except OSError:
+        with suppress(OSError):
+            file.close()
+        raise
+    writer.file_handle = file  # which it closes with itself
+    return writer
 
 
 def let_go(writer: pq.ParquetWriter) -> None:

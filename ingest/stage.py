@@ -15,7 +15,6 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ingest.access_logs import ParsedBatch, Reject
 from ingest.datasets import Parse, Partition
@@ -24,7 +23,7 @@ from ingest.errors import SourceError
 from ingest.joined_files import begin_with, join_footers
 from ingest.log_files import ObjectFacts
 from ingest.parallel import ordered
-from ingest.partition_files import PartitionFiles, let_go
+from ingest.partition_files import PartitionFiles, let_go, open_writer
 from ingest.schema import LEDGER, REJECTS, arrow_schema
 from ingest.source import Source, SourceObject
 
@@ -269,7 +268,7 @@ class _RejectsFile:
         self._path, self._dataset, self._counts = path, dataset, counts
         self._waiting: list[Reject] = []
         self._schema = arrow_schema(REJECTS)
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
+        self._writer = open_writer(path, self._schema, compression="zstd", compression_level=1)
         self.by_reason = Counter(standing.rejects_by_reason if standing else ())
         self._earlier = standing.rejects_file if standing else None
         if self._earlier:

@@ -26,7 +26,7 @@ concurrency:
     max_concurrent_runs: 2 # each may take much memory; marts wait for one another anyway
 run_monitoring: # a run that never starts has failed; the sensor dead_runs finds those that died later
   enabled: true
-  start_timeout_seconds: 180
+  start_timeout_seconds: 90
 run_retries: # of runs whose process died, not of days that were refused
   enabled: true
   max_retries: 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.environment_fixtures import CLICKLAKE, Environment, Maker, put_small_day
+from tests.environment_fixtures import CLICKLAKE, EVENTS_PREFIX, Environment, Maker, put_small_day
 from tests.log_lines import log
 from tests.ui_fixtures import BACKFILL, LAUNCH, dagster_dev, wait_until
 
@@ -95,8 +95,9 @@ def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(
     """By the UI: `kill -9` of the daemon, the code server, the UI and a run at work. Started again, they finish it."""
     reference, disturbed = new(), new()
     for environment in (reference, disturbed):
+        environment.settings["CLICKLAKE_EVENTS"] = f"s3://{environment.bucket}/{EVENTS_PREFIX}"
         for day in SIXTY[:4]:
-            put_small_day(environment, day, has_events=False)
+            put_small_day(environment, day)
     assert not _run(reference).bad
     with dagster_dev(disturbed, first_day=SIXTY[0]) as ui:
         nodes = [node for node in ui.ask(ASSETS)["assetNodes"] if node["isExecutable"]]
