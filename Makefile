@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Of the tests: one more than there are cores, since some mostly wait for a daemon.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
 .PHONY: help setup demo test dev docs lint format bench lock clean
 
@@ -28,7 +30,7 @@ demo: setup ## Run everything on made-up traffic and embedded services, and show
 	@$(BIN)/clicklake demo
 
 test: setup ## Run all tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 dev: setup ## Open the Dagster UI on embedded services with a week of made-up traffic
 	@$(BIN)/clicklake services --days 7 -- $(BIN)/dagster dev -w workspace.yaml
