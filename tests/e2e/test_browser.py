@@ -5,6 +5,7 @@ Needs Chromium with its driver. `CLICKLAKE_TEST_SCREENSHOTS=docs/images` also ta
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,11 +19,18 @@ from tests.ui_fixtures import BACKFILL, LAUNCH, UI, dagster_dev, wait_until
 
 pytestmark = pytest.mark.slow
 
-DAYS = ["2026-01-12", "2026-01-13", "2026-01-14", "2026-01-15"]
+# Of late: the UI lists days from the last one on, and draws those alone that are in sight.
+DAYS = [(dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days)).isoformat() for days in (5, 4, 3, 2)]
 BAD = DAYS[2]
 ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
 SCREENSHOTS = os.environ.get("CLICKLAKE_TEST_SCREENSHOTS")
 PAGE_SECONDS = 90
+# The last element whose whole text this is: tabs of a part of a page come behind those of the page.
+CLICK = """
+const found = [...document.querySelectorAll("a, div, span, button")].filter(e => e.innerText === arguments[0]);
+if (found.length) found[found.length - 1].click();
+return found.length > 0;
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +77,16 @@ def ui(
             yield running, identity
 
 
-def _page(browser: Any, ui: UI, path: str, *texts: str, picture: str) -> str:
-    """Opens a page, waits until it shows all these texts, and takes its picture, if one is wanted."""
+def _page(browser: Any, ui: UI, path: str, *texts: str, clicks: tuple[str, ...] = (), picture: str) -> str:
+    """Opens a page, clicks at these texts, one after the other, waits until it shows all of the others, and takes its
+    picture, if one is wanted."""
     browser.get(f"http://127.0.0.1:{ui.port}{path}")
 
     def shown() -> str:
         return str(browser.execute_script("return document.body.innerText"))
 
+    for text in clicks:
+        assert wait_until(lambda text=text: bool(browser.execute_script(CLICK, text)), PAGE_SECONDS), (text, shown())  # type: ignore[misc]
     assert wait_until(lambda: all(text in shown() for text in texts), PAGE_SECONDS), shown()
     if SCREENSHOTS:
         browser.execute_script("return new Promise(done => setTimeout(done, 1500))")  # what is drawn comes to rest
@@ -84,14 +95,8 @@ def _page(browser: Any, ui: UI, path: str, *texts: str, picture: str) -> str:
 
 
 def test_lineage_shows_the_way_from_raw_to_mongodb(browser: Any, ui: tuple[UI, str]) -> None:
-    _page(
-        browser,
-        ui[0],
-        "/asset-groups?asset-selection=" + "%2B3%2Bkey%3A%22performance_entries%22",
-        "daily_aggregates",
-        "performance_entries",
-        picture="lineage",
-    )
+    path = "/assets/performance_entries?view=lineage&lineageScope=upstream&lineageDepth=5"
+    _page(browser, ui[0], path, "raw_access_logs", "daily_aggregates", picture="lineage")
 
 
 def test_partitions_show_the_refused_day(browser: Any, ui: tuple[UI, str]) -> None:
@@ -101,10 +106,11 @@ def test_partitions_show_the_refused_day(browser: Any, ui: tuple[UI, str]) -> No
 
 
 def test_the_check_of_the_refused_day_shows_its_figures(browser: Any, ui: tuple[UI, str]) -> None:
-    path = f"/assets/raw_access_logs?view=checks&checkDetail=reject_share&partition={BAD}"
-    _page(browser, ui[0], path, "reject_share", "rows rejected", "share", picture="checks")
+    path = "/assets/raw_access_logs?view=checks&checkDetail=reject_share"
+    texts = ("rows rejected (8", "limit 5.0%", "rows_rejected", "0.05")
+    _page(browser, ui[0], path, *texts, clicks=("reject_share", "Partitions", BAD), picture="checks")
 
 
 def test_the_backfill_shows_what_failed(browser: Any, ui: tuple[UI, str]) -> None:
-    page = _page(browser, ui[0], f"/runs/b/{ui[1]}", "four days, one of them bad", "Failed", picture="backfill")
-    assert "performance_entries" in page
+    texts = (ui[1], f"{DAYS[0]}...{DAYS[-1]}", "Failed", "raw_access_logs", "100% completed")
+    _page(browser, ui[0], f"/runs/b/{ui[1]}", *texts, picture="backfill")
