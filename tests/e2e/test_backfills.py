@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 FIRST = date(2026, 1, 1)
 SIXTY = [(FIRST + timedelta(days=n)).isoformat() for n in range(60)]
-BAD = [SIXTY[10], SIXTY[33], SIXTY[47]]
+BAD = SIXTY[20:23]
 SPAN = ("--from", SIXTY[0], "--to", SIXTY[3])
 ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
 

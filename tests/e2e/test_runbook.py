@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestration.cli import DONE, FAILED
+from orchestration.cli import DONE, FAILED, USAGE
 from tests.environment_fixtures import ROOT, Caller, Environment, put_small_day
 from tests.event_lines import line, pixel
 from tests.log_lines import log
@@ -60,6 +60,9 @@ def test_every_command_of_the_runbook(environment: Environment, call: Caller) ->
         done = call(*words)
         said = done.stdout + done.stderr
         expected = next((reason for start, reason in STILL_BAD.items() if tuple(words[: len(start)]) == start), None)
+        if tuple(words[-2:]) == ("--table", "daily_aggregates"):
+            assert (done.returncode, "Nothing of daily_aggregates" in said) == (USAGE, True)  # a mart was never bad
+            continue
         assert done.returncode == (FAILED if expected else DONE), (words, said)
         assert (expected or "") in said
         assert not re.search(r"Traceback|\bNone\b", said), (words, said)
