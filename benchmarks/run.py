@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,16 @@ class Line:
     ours_as_fast: float | None = None  # seconds of this case / seconds of ours
     target: float | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A section that was measured, and what it was measured on."""
+
+    title: str
+    unit: str
+    machine: dict[str, Any]
+    lines: list[Line]
 
 
 def sections(options: argparse.Namespace) -> Iterator[Section]:
@@ -289,7 +300,7 @@ def run_section(section: Section, repeats: int) -> list[Line]:
             preparation = measure(section.prepare.function, _filled(section.prepare, prepared, ""))
             if preparation.skipped:
                 return [Line(case.name, note=preparation.skipped) for case in section.cases]
-        for _ in range(section.repeats or repeats):
+        for _ in range(repeats):
             for case in section.cases:
                 if runs[case.name] and runs[case.name][0].skipped:
                     continue
@@ -334,11 +345,11 @@ def _held_against(limits: dict[str, float], line: Line) -> str:
     return ", ".join(f"{name} ≤ {most:g} {verdicts[name]}" for name, most in limits.items())
 
 
-def table(section: Section, lines: list[Line]) -> str:
+def table(result: Result) -> str:
     """One section as Markdown, readable in a terminal as well."""
     header = (
-        section.title,
-        f"{section.unit}/s",
+        result.title,
+        f"{result.unit}/s",
         "seconds (range)",
         "CPU s",
         "peak MiB",
@@ -346,7 +357,7 @@ def table(section: Section, lines: list[Line]) -> str:
         "target",
         "",
     )
-    rows = [header] + [_cells(line) for line in lines]
+    rows = [header] + [_cells(line) for line in result.lines]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     padded = [
         [
@@ -411,25 +422,46 @@ def _version(package: str) -> str | None:
         return None
 
 
-def write_results(folder: Path, facts: dict[str, Any], results: list[tuple[Section, list[Line]]]) -> None:
+def read_results(folder: Path) -> list[Result]:
+    """What was measured before; empty where nothing was."""
+    path = folder / "results.json"
+    if not path.exists():
+        return []
+    return [
+        Result(each["title"], each["unit"], each["machine"], [Line(**case) for case in each["cases"]])
+        for each in json.loads(path.read_text(encoding="utf-8"))["sections"]
+    ]
+
+
+def with_result(results: list[Result], new: Result) -> list[Result]:
+    """The results with a new one in the place of the old one of that title, or at the end."""
+    if any(each.title == new.title for each in results):
+        return [new if each.title == new.title else each for each in results]
+    return [*results, new]
+
+
+def write_results(folder: Path, results: list[Result]) -> None:
     """results.json for programs, RESULTS.md for people."""
-    document = {
-        "machine": facts,
-        "sections": [
-            {"title": section.title, "unit": section.unit, "cases": [asdict(line) for line in lines]}
-            for section, lines in results
-        ],
-    }
+    sections = [
+        {
+            "title": each.title,
+            "unit": each.unit,
+            "machine": each.machine,
+            "cases": [asdict(line) for line in each.lines],
+        }
+        for each in results
+    ]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value is not None)
-    text = [
+    text = json.dumps({"sections": sections}, indent=2, ensure_ascii=False)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    paragraphs = [
         "# Benchmark results",
         "Written by `make bench`; how it measures stands in [docs/benchmarks.md](../docs/benchmarks.md).",
-        f"Taken on: {about}.",
-        *(table(section, lines) for section, lines in results),
     ]
-    (folder / "RESULTS.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    for machine, taken in groupby(results, key=lambda each: each.machine):
+        about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value is not None)
+        paragraphs += [f"Taken on: {about}.", *(table(each) for each in taken)]
+    (folder / "RESULTS.md").write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -444,8 +476,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER, help="where results.json and RESULTS.md go")
     parser.add_argument("--quick", action="store_true", help="200,000 lines once, nothing written: does it all run?")
     parser.add_argument("--memory", action="store_true", help="also four times the lines, for the memory of ours")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts only")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="these parts only; the others stay as they stand in --out"
+    )
     options = parser.parse_args(arguments)
+    options.is_part = bool(options.only)
     options.only = options.only or [part for part in PARTS if part != "memory" or options.memory]
     if options.quick:
         options.lines, options.files, options.small_files, options.repeats = 200_000, 8, 200, 1
@@ -457,10 +492,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     facts = machine()
-    results = []
+    results = read_results(options.out) if options.is_part else []
     for section in sections(options):
-        lines = run_section(section, options.repeats)
-        print(table(section, lines), end="\n\n", flush=True)
-        results.append((section, lines))
+        runs = section.repeats or options.repeats
+        taken = facts | {"runs_of_each_case": runs}
+        result = Result(section.title, section.unit, taken, run_section(section, runs))
+        print(table(result), end="\n\n", flush=True)
+        results = with_result(results, result)
         if not options.quick:
-            write_results(options.out, facts, results)  # after each section: hours later nothing is lost
+            write_results(options.out, results)  # after each section: hours later nothing is lost
