@@ -12,7 +12,7 @@ import click
 from orchestration.cli import DONE
 from orchestration.cli.console import notes
 from orchestration.cli.home import dagster_instance
-from orchestration.settings import load_settings
+from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -27,10 +27,10 @@ PORT = 9464
 def command(host: str, port: int, once: bool) -> int:
     """Reads Dagster's records and the lake when it is scraped, at most every 15 seconds, and changes nothing.
 
-    Needs the DAGSTER_HOME of the daemon. docs/observability.md lists the metrics; deploy/observability holds a
-    dashboard, alert rules and a scrape configuration.
+    Needs the DAGSTER_HOME of the daemon and to read the lake, no more. docs/observability.md lists the metrics;
+    deploy/observability holds a dashboard, alert rules and a scrape configuration.
     """
-    settings = load_settings()
+    lake = load_lake_settings().open_lake()
     from orchestration.marts.project import prepare
 
     prepare()
@@ -40,7 +40,7 @@ def command(host: str, port: int, once: bool) -> int:
     from orchestration.observability.metrics import registry_of
 
     with dagster_instance() as instance:
-        registry = registry_of(settings, instance, defs)
+        registry = registry_of(lake, instance, defs)
         if once:
             click.echo(generate_latest(registry).decode(), nl=False)
         else:

@@ -20,9 +20,9 @@ from prometheus_client.registry import Collector
 
 from ingest.datasets import DATASETS
 from ingest.lake import Lake, LakeFile
+from ingest.quarantine import verdict_files
 from orchestration.alerts.outbox import read_state
 from orchestration.operations.status import MARTS, PARTITION_COLUMNS
-from orchestration.settings import Settings
 
 SECONDS_KEPT = 15  # several scrapers, or one that is in a hurry, cost no more than one
 LAST_RUNS = 50  # among them the last run of each step is looked for
@@ -39,11 +39,11 @@ Families = Iterable[GaugeMetricFamily]
 
 
 def registry_of(
-    settings: Settings, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float = SECONDS_KEPT
+    lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float = SECONDS_KEPT
 ) -> CollectorRegistry:
     """A registry with Clicklake's metrics alone."""
     registry = CollectorRegistry()
-    registry.register(ClicklakeCollector(settings, instance, definitions, seconds_kept))
+    registry.register(ClicklakeCollector(lake, instance, definitions, seconds_kept))
     return registry
 
 
@@ -51,18 +51,16 @@ class ClicklakeCollector(Collector):
     """Reads at most once in some seconds. A part that cannot be read is missing, and named; the others are there."""
 
     def __init__(
-        self, settings: Settings, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float
+        self, lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float
     ) -> None:
         self._seconds_kept = seconds_kept
         self._lock = threading.Lock()
         self._kept: list[GaugeMetricFamily] = []
         self._read_at: float | None = None
-        lake = settings.open_lake()
         graph = definitions.resolve_asset_graph()
         jobs = {job for job in definitions.get_repository_def().job_names if not job.startswith("__")}
         checks = _Checks(instance, {key: graph.get(key).blocking for key in graph.asset_check_keys})
         steps = _Steps(instance)
-        datasets = [name for name in DATASETS if name != "events" or settings.events]
         self._parts: dict[str, Callable[[], Families]] = {
             "assets": lambda: _assets(instance, graph.get_all_asset_keys()),
             "checks": checks.families,
@@ -70,7 +68,7 @@ class ClicklakeCollector(Collector):
             "steps": steps.families,
             "backfills": lambda: _backfills(instance),
             "quarantine": lambda: _quarantine(lake),
-            "freshness": lambda: _freshness(lake, datasets),
+            "freshness": lambda: _freshness(lake),
             "alerts": lambda: _alerts(lake),
         }
 
@@ -228,7 +226,7 @@ def _progress(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> tupl
 
 
 def _quarantine(lake: Lake) -> Families:
-    verdicts = [file for file in lake.files("quarantine") if file.key.endswith("/verdict.json")]
+    verdicts = verdict_files(lake.files("quarantine"))
     counts = Counter(_table(file) for file in verdicts)
     gauge = _gauge("quarantine_partitions", "Refused partitions that lie in quarantine", ["table"])
     for table in sorted({*counts, *(f"raw_{name}" for name in DATASETS)}):
@@ -241,12 +239,12 @@ def _table(file: LakeFile) -> str:
     return f"raw_{table}" if table in DATASETS else table
 
 
-def _freshness(lake: Lake, datasets: Iterable[str]) -> Families:
+def _freshness(lake: Lake) -> Families:
     """Ages, in seconds: of the newest object that was taken, and of the newest day that stands."""
     now = dt.datetime.now(dt.UTC)
     newest = _gauge("newest_object_age_seconds", "Since the newest object that was taken was stored", ["dataset"])
     published = _gauge("published_day_age_seconds", "Since the newest published day began", ["table"])
-    for dataset in datasets:
+    for dataset in DATASETS:
         ledgers = lake.files(f"ledger/{dataset}")
         day = _newest(published, f"raw_{dataset}", ledgers, "source_date", now)
         stored = [

@@ -152,7 +152,7 @@ class Deployment:
         self.home.mkdir()
         for name in ("dagster.yaml", "workspace.yaml"):
             shutil.copy(COMPOSE / name, self.home)
-        self.ports = {"3000": str(free_port()), "4000": str(free_port())}
+        self.ports = {port: str(free_port()) for port in ("3000", "4000", "9464")}
         self.values = environment.settings | postgres
         self.values |= {"DAGSTER_COMPUTE_LOGS": str(self.folder / "logs"), "TMPDIR": str(self.folder)}
         self.values |= {"DAGSTER_CODE_HOST": "127.0.0.1", "DAGSTER_CODE_PORT": self.ports["4000"]}
@@ -207,7 +207,7 @@ def test_the_services_of_compose_build_a_day_through_the_queue(
     with ExitStack() as stack:
         stack.enter_context(deployment.start("code-location"))
         wait_for("a healthy code location", lambda: deployment.is_healthy("code-location"))
-        for service in ("webserver", "daemon"):
+        for service in ("webserver", "daemon", "metrics"):
             stack.enter_context(deployment.start(service))
         wait_for("a healthy webserver", lambda: deployment.is_healthy("webserver"))
 
@@ -223,7 +223,8 @@ def test_the_services_of_compose_build_a_day_through_the_queue(
         run_id = launched["run"]["runId"]
 
         ended = wait_for("the end of the run", lambda: ended_as(deployment, run_id))
-        wait_for("a healthy daemon", lambda: deployment.is_healthy("daemon"))
+        for service in ("daemon", "metrics"):
+            wait_for(f"healthy: {service}", lambda service=service: deployment.is_healthy(service))
 
     assert ended == "SUCCESS", (deployment.folder / "code-location.log").read_text()[-4000:]
     keys = [entry["Key"] for entry in environment.s3.list_objects_v2(Bucket=environment.bucket)["Contents"]]

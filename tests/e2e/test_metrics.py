@@ -36,9 +36,9 @@ def built(shared_environment: Environment, instance: dg.DagsterInstance) -> Envi
 def registry(instance: dg.DagsterInstance, seconds_kept: float = 0) -> Any:
     from orchestration.definitions import defs
     from orchestration.observability.metrics import registry_of
-    from orchestration.settings import load_settings
+    from orchestration.settings import load_lake_settings
 
-    return registry_of(load_settings(), instance, defs, seconds_kept)
+    return registry_of(load_lake_settings().open_lake(), instance, defs, seconds_kept)
 
 
 def values(text: str) -> dict[tuple[str, ...], float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import importlib.util
 import json
 import os
@@ -20,14 +18,12 @@ import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
-from orchestration.settings import Settings
+from orchestration.settings import LakeSettings, Settings
 from tests.environment_fixtures import ROOT
+from tests.go_programs import built_program
 
 DEPLOY = ROOT / "deploy"
 COMPOSE, KUBERNETES = DEPLOY / "compose", DEPLOY / "kubernetes"
-READER = ROOT / "tests" / "compose"
-CACHE = ROOT / ".cache" / "compose"
-BUILD_SECONDS = 300  # some ten on two quiet cores
 SCHEMAS = ("1.33", "1.37")  # of clusters in use
 SECRET = re.compile(r"PASSWORD|SECRET|HASH_KEY|ACCESS_KEY|MONGODB_URL|ADMIN_URL|TOKEN")
 
@@ -42,30 +38,7 @@ ONCE = {"make-buckets", "make-users"}
 
 @pytest.fixture(scope="module")
 def reader() -> Path:
-    """The program of tests/compose, built once for each state of its sources and kept in `.cache`."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("what reads compose files as docker compose does needs Go, and there is none on the PATH")
-    sources = [READER / name for name in ("main.go", "go.mod", "go.sum")]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    program = CACHE / f"compose-{digest[:16]}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            unfinished = program.with_suffix(".unfinished")
-            done = subprocess.run(
-                [go, "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(unfinished), "."],
-                cwd=READER,
-                env=os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOWORK": "off"},
-                capture_output=True,
-                text=True,
-                timeout=BUILD_SECONDS,
-            )
-            if done.returncode:
-                pytest.skip(f"the reader of compose files could not be built: {done.stderr.strip()[-500:]}")
-            unfinished.replace(program)
-    return program
+    return built_program(ROOT / "tests" / "compose", "what reads compose files as docker compose does")
 
 
 @pytest.fixture
@@ -168,13 +141,15 @@ def test_no_secret_is_written_down() -> None:
     assert named > 10
 
 
-def test_only_the_code_location_knows_the_settings() -> None:
+def test_only_the_code_location_knows_all_settings() -> None:
     knows = {
-        name
+        name: {variable for variable in service["environment"] if variable.startswith("CLICKLAKE_")}
         for name, service in SERVICES.items()
-        if any(variable.startswith("CLICKLAKE_") for variable in service["environment"])
     }
-    assert knows == {"code-location"}
+    lake = {f"CLICKLAKE_{name}".upper() for name in LakeSettings.model_fields}
+    assert {name for name, settings in knows.items() if settings} == {"code-location", "metrics"}
+    assert "CLICKLAKE_HASH_KEY" in knows["code-location"]
+    assert knows["metrics"] <= lake
 
 
 def test_the_places_that_services_name_exist() -> None:
@@ -269,7 +244,7 @@ def containers(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]
 
 def test_pods_may_do_little() -> None:
     deployments = [each for _, each in manifests() if each["kind"] == "Deployment"]
-    assert len(deployments) == 3
+    assert len(deployments) == 4
     for each in deployments:
         pod = each["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
