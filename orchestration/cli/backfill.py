@@ -63,7 +63,7 @@ def command(
     settings = load_settings()
     window = window or settings.backfill_window_days
     from orchestration.cli.home import dagster_instance
-    from orchestration.cli.pipeline import check_reachable
+    from orchestration.cli.pipeline import check_reachable, marts_job
     from orchestration.cli.summary import print_summary
     from orchestration.operations.backfills import begin
 
@@ -74,10 +74,11 @@ def command(
         if not days:
             notes.print("Nothing of these days lies in quarantine.", highlight=False)
             return DONE
-    marts_job = "restate" if no_publish else "restate_and_publish"
-    order = f"{first.date()} to {last.date()}, windows of {window}, {marts_job}{', refused' if refused else ''}"
+    job = marts_job(publishes=not no_publish)
+    asked = f"{first.date()} to {last.date()}{', refused' if refused else ''}"
+    order = f"{asked}, windows of {window}, {job}, {settings.lake}"
     with dagster_instance() as instance:
-        backfill = begin(instance, order, days, window, marts_job, anew or refused)
+        backfill = begin(instance, order, days, window, job, anew or refused)
     if backfill.ended:
         notes.print(f"Going on with the backfill of {backfill.id}; --anew begins anew", highlight=False)
     result = _run(backfill, parallel)
@@ -97,21 +98,24 @@ def _refused_days(settings: Settings, days: Iterable[str]) -> list[str]:
 
 
 def _run(backfill: Backfill, parallel: int) -> PipelineResult:
+    from orchestration.cli.home import dagster_instance
     from orchestration.cli.pipeline import ended_before, late_days
-    from orchestration.operations.backfills import INGEST
-    from orchestration.partitions import consecutive
+    from orchestration.operations.backfills import done
 
     # With what had ended when it was gone on with: its bad days are still bad, and nobody else builds its late days.
     result = ended_before(backfill.ended_by, list(backfill.days))
     progress = _Progress(backfill)
-    for job in (INGEST, backfill.marts_job):
+    for job in backfill.jobs:
         for part in _windows(job, backfill.left(job), parallel, backfill.tags):
             progress.ended(job, part)
             result.add(part)
     result.restated = late_days(result)
-    for part in _windows(backfill.marts_job, consecutive(result.restated), 1, {}):
+    for part in _windows(backfill.marts_job, backfill.in_windows(result.restated), 1, {}):
         notes.print(f"Late rows for {_span(part.days)}: their marts were built again", highlight=False)
         result.add(part)
+    if not result.is_broken:
+        with dagster_instance() as instance:
+            done(instance, backfill)
     return result
 
 
@@ -137,13 +141,15 @@ def _windows(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+_COUNTED = {"raw": "raw_", "marts": "daily_aggregates"}  # what begins so is counted in rows
+
+
 class _Progress:
     """A line for each window, with how far it is and how long it may take."""
 
     def __init__(self, backfill: Backfill) -> None:
-        from orchestration.operations.backfills import INGEST
-
-        self._left = {job: len(backfill.left(job)) for job in (INGEST, backfill.marts_job)}
+        self._left = {job: len(backfill.left(job)) for job in backfill.jobs}
+        self._names = dict(zip(backfill.jobs, ("raw", "marts"), strict=True))
         self._all = len(backfill.windows)
         self._started = time.monotonic()
         self._seconds: dict[str, list[float]] = {job: [] for job in self._left}
@@ -156,12 +162,11 @@ class _Progress:
         rows = sum(
             metadata.get("dagster/partition_row_count", 0)
             for (asset, _), metadata in part.materialized.items()
-            if asset.startswith("raw_" if job == "ingest" else "daily_aggregates")
+            if asset.startswith(_COUNTED[self._names[job]])
         )
         bad = f", [red]{len(part.bad)} refused or failed[/red]" if part.bad else ""
-        name = "raw" if job == "ingest" else "marts"
         notes.print(
-            f"{name} {_span(part.days)}: {rows:,} rows{bad}, {self._seconds[job][-1]:.0f} s; "
+            f"{self._names[job]} {_span(part.days)}: {rows:,} rows{bad}, {self._seconds[job][-1]:.0f} s; "
             f"{self._all - self._left[job]} of {self._all} windows{self._remaining()}",
             highlight=False,
         )

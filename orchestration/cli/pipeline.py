@@ -101,18 +101,20 @@ def run_days(
     from orchestration.partitions import consecutive
 
     result = PipelineResult(days)
-    if reads_raw:
-        job = "pipeline" if publishes else "daily_build"
-    else:
-        job = "restate_and_publish" if publishes else "restate"
+    whole = "pipeline" if publishes else "daily_build"
     with dagster_instance() as instance, _quiet():
-        _run(_definitions(result), job, instance, days, result, sites)
+        _run(_definitions(result), whole if reads_raw else marts_job(publishes), instance, days, result, sites)
         late = late_days(result)
         for window in consecutive(late):
             notes.print(f"Late rows for {', '.join(window)}: building these marts again", highlight=False)
-            _run(_definitions(result), "restate_and_publish" if publishes else "restate", instance, window, result)
+            _run(_definitions(result), marts_job(publishes), instance, window, result)
         result.restated = late
     return result
+
+
+def marts_job(publishes: bool) -> str:
+    """The job that builds marts on raw as it stands."""
+    return "restate_and_publish" if publishes else "restate"
 
 
 def refresh_days(days: list[str], publishes: bool = True) -> PipelineResult:

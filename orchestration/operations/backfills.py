@@ -17,6 +17,7 @@ from orchestration.partitions import consecutive
 BACKFILL_TAG = "clicklake/backfill"  # which backfill a run belongs to
 ORDER_TAG = "clicklake/backfill_order"  # what was asked for: the same order again goes on with it
 ENDED_TAG = "clicklake/backfill_window_ended"
+DONE_TAG = "clicklake/backfill_done"  # with all its windows, and the days that late rows were for
 INGEST = "ingest"
 
 
@@ -48,29 +49,40 @@ class Backfill:
         return {BACKFILL_TAG: self.id, ORDER_TAG: self.order}
 
     @property
+    def jobs(self) -> tuple[str, str]:
+        """In their order."""
+        return INGEST, self.marts_job
+
+    @property
     def windows(self) -> list[list[str]]:
-        return [days[n : n + self.window] for days in consecutive(self.days) for n in range(0, len(days), self.window)]
+        return self.in_windows(self.days)
+
+    def in_windows(self, days: Sequence[str]) -> list[list[str]]:
+        return [run[n : n + self.window] for run in consecutive(days) for n in range(0, len(run), self.window)]
 
     def left(self, job: str) -> list[list[str]]:
         return [days for days in self.windows if (job, days[0]) not in self.ended]
-
-    @property
-    def has_ended(self) -> bool:
-        return not self.left(INGEST) and not self.left(self.marts_job)
 
 
 def begin(
     instance: dg.DagsterInstance, order: str, days: Sequence[str], window: int, marts_job: str, anew: bool
 ) -> Backfill:
-    """A new backfill, or, unless `anew`, the last one of the same order where it has not come to its end."""
+    """A new backfill, or, unless `anew`, the last one of the same order where it is not done."""
     fresh = Backfill(f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S.%f}", order, days, window, marts_job)
     if anew:
         return fresh
     for last in instance.get_runs(dg.RunsFilter(tags={ORDER_TAG: order}), limit=1):
-        tags = {BACKFILL_TAG: last.tags[BACKFILL_TAG], ENDED_TAG: "true"}
-        found = _gone_on_with(fresh, tags[BACKFILL_TAG], instance.get_runs(dg.RunsFilter(tags=tags)))
-        return fresh if found.has_ended else found
+        own = {BACKFILL_TAG: last.tags[BACKFILL_TAG]}
+        if instance.get_runs_count(dg.RunsFilter(tags=own | {DONE_TAG: "true"})):
+            return fresh
+        return _gone_on_with(fresh, own[BACKFILL_TAG], instance.get_runs(dg.RunsFilter(tags=own | {ENDED_TAG: "true"})))
     return fresh
+
+
+def done(instance: dg.DagsterInstance, backfill: Backfill) -> None:
+    """Remembers that nothing is left of it: the same order is a new backfill from now on."""
+    for last in instance.get_runs(dg.RunsFilter(tags={BACKFILL_TAG: backfill.id}), limit=1):
+        instance.add_run_tags(last.run_id, {DONE_TAG: "true"})
 
 
 def _gone_on_with(fresh: Backfill, identity: str, ended: Sequence[dg.DagsterRun]) -> Backfill:
