@@ -20,7 +20,8 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from reference_files import read_csv
 
 from ingest.errors import SettingsError
-from ingest.lake import DATA_FILE, Lake, S3Options
+from ingest.lake import DATA_FILE, Lake
+from ingest.s3 import S3Options
 
 PREFIX = "CLICKLAKE_"
 

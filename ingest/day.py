@@ -16,7 +16,16 @@ from ingest.audit import Limits, Verdict, audit
 from ingest.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
 from ingest.enrich import Geo
 from ingest.joined_files import NotJoinableError
-from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key, quarantine_prefix, raw_key, rejects_key
+from ingest.lake import (
+    DATA_FILE,
+    VERDICT_FILE,
+    Lake,
+    LakeFile,
+    ledger_key,
+    quarantine_prefix,
+    raw_key,
+    rejects_key,
+)
 from ingest.ledger import version_of, versions_taken
 from ingest.releases import with_releases
 from ingest.source import Source, SourceObject
@@ -227,7 +236,7 @@ def _quarantine(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
     )
     lake.put(staged.rejects_file, f"{prefix}/rejects.parquet")
     lake.put_table(staged.ledger(), f"{prefix}/ledger.parquet")
-    lake.put_text(json.dumps(verdict_record(partition, verdicts), indent=1), f"{prefix}/verdict.json")
+    lake.put_text(json.dumps(verdict_record(partition, verdicts), indent=1), f"{prefix}/{VERDICT_FILE}")
     return size
 
 

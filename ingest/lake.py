@@ -28,37 +28,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from ingest import locks
+from ingest import locks, s3
 from ingest.errors import LakeError, TransientLakeError
+from ingest.s3 import S3Options
 
 STAGING = ".staging"
 HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # a container's name is its own, as its process ids are
 DATA_FILE = "data.parquet"
+VERDICT_FILE = "verdict.json"  # of a refused partition
 FETCH_BYTES = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
 
-# Of every request to S3. A server that says nothing for so long is taken for dead; S3 answers within a second.
-S3_ATTEMPTS = 5
-S3_CONNECT_SECONDS = 10
-S3_SILENCE_SECONDS = 30
 # Errors that may pass by themselves, as the AWS SDK names them. Status -1 is an answer that broke off.
 _PASSING = re.compile(
     r"NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT|NO_SUCH_UPLOAD"
     r"|HTTP status (-1|429|5\d\d)"
 )
-
-
-@dataclass(frozen=True)
-class S3Options:
-    """How to reach S3. Whatever is None comes from the AWS default chain (environment, profile, role)."""
-
-    endpoint_url: str | None = None
-    region: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: str | None = None
-    session_token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"S3Options(endpoint_url={self.endpoint_url!r}, region={self.region!r})"
 
 
 @dataclass(frozen=True)
@@ -138,7 +122,7 @@ class Lake:
     def filesystem(self) -> fs.FileSystem:
         """The pyarrow filesystem, made at first use so that building a Lake opens nothing."""
         if self._filesystem is None:
-            self._filesystem = _s3_filesystem(self.s3) if self.is_s3 else fs.LocalFileSystem()
+            self._filesystem = s3.filesystem(self.s3) if self.is_s3 else fs.LocalFileSystem()
         return self._filesystem
 
     def path(self, key: str) -> str:
@@ -224,7 +208,7 @@ class Lake:
         key = f"{locks.FOLDER}/{name}"
         if self.is_s3:
             bucket, _, path = self.path(key).partition("/")
-            return locks.S3Lock(_s3_client(self.s3), bucket, path)
+            return locks.S3Lock(_lock_client(self.s3), bucket, path)
         return locks.FolderLock(Path(self.path(key)))
 
     def put(self, local: Path, key: str) -> int:
@@ -328,55 +312,13 @@ class Lake:
         """Lets a DuckDB connection read this lake's addresses; times are UTC."""
         connection.execute("set TimeZone = 'UTC'")
         if self.is_s3:
-            connection.register_filesystem(_fsspec_s3(self.filesystem))
-
-
-def _s3_filesystem(options: S3Options) -> fs.FileSystem:
-    endpoint = options.endpoint_url or ""
-    scheme, _, address = endpoint.rpartition("://")
-    return fs.S3FileSystem(
-        access_key=options.access_key_id,
-        secret_key=options.secret_access_key,
-        session_token=options.session_token,
-        region=options.region,
-        endpoint_override=address or None,
-        scheme=scheme or "https",
-        connect_timeout=S3_CONNECT_SECONDS,
-        request_timeout=S3_SILENCE_SECONDS,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
-    )
+            connection.register_filesystem(s3.as_fsspec(self.filesystem))
 
 
 @cache
-def _s3_client(options: S3Options) -> Any:
+def _lock_client(options: S3Options) -> Any:
     """For what pyarrow cannot ask: conditional writes."""
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        endpoint_url=options.endpoint_url,
-        region_name=options.region,
-        aws_access_key_id=options.access_key_id,
-        aws_secret_access_key=options.secret_access_key,
-        aws_session_token=options.session_token,
-        config=Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 5, "mode": "standard"}),
-    )
-
-
-def _fsspec_s3(filesystem: fs.FileSystem) -> Any:
-    """pyarrow's S3 as an fsspec filesystem, which DuckDB reads through without its httpfs extension."""
-    from fsspec.implementations.arrow import ArrowFSWrapper
-
-    class LakeFileSystem(ArrowFSWrapper):  # type: ignore[misc]
-        protocol = "s3"
-        cachable = False
-
-        @classmethod
-        def _strip_protocol(cls, path: str) -> str:
-            return path.removeprefix("s3://")
-
-    return LakeFileSystem(filesystem)
+    return s3.client(options, locks.ATTEMPTS, locks.CONNECT_SECONDS, locks.SILENCE_SECONDS)
 
 
 def _remove_abandoned(staging: Path) -> None:

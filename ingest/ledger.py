@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Collection, Iterable
 
 from ingest.datasets import Dataset
-from ingest.lake import Lake, ledger_key, quarantine_prefix
+from ingest.lake import Lake, ledger_key, quarantine_prefix, site_folder
 from ingest.source import SourceObject
 
 Version = tuple[str, str, int]  # object, etag, size
@@ -22,18 +24,30 @@ def version_of(item: SourceObject) -> Version:
     return item.key, item.etag, item.size
 
 
+def fingerprint(versions: Iterable[Version]) -> str:
+    """The same for the same versions of the same objects, in any order."""
+    return hashlib.sha256(json.dumps(sorted(versions)).encode()).hexdigest()
+
+
 def versions_taken(lake: Lake, key: str) -> set[Version] | None:
     """The versions of the objects in a ledger, None where there is no such ledger."""
-    if not lake.exists(key):
-        return None
+    return _versions(lake, key) if lake.exists(key) else None
+
+
+def versions_taken_of_day(lake: Lake, dataset: str, day: str, sites: Collection[str] = ()) -> set[Version]:
+    """Of some sites; of all without any."""
+    folders = [site_folder(site) for site in sites]
+    ledgers = [
+        file
+        for file in lake.files(f"ledger/{dataset}/source_date={day}")
+        if not folders or file.key.split("/")[-2] in folders
+    ]
+    return {version for file in ledgers for version in _versions(lake, file.key)}
+
+
+def _versions(lake: Lake, key: str) -> set[Version]:
     table = lake.read_table(key, ["source_object", "etag", "size"])
     return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def versions_taken_of_day(lake: Lake, dataset: str, day: str) -> set[Version]:
-    """Of all sites."""
-    ledgers = lake.files(f"ledger/{dataset}/source_date={day}")
-    return {version for file in ledgers for version in versions_taken(lake, file.key) or ()}
 
 
 def versions_refused(lake: Lake, dataset: str, day: str, site: str | None) -> set[Version] | None:

@@ -25,6 +25,10 @@ SECONDS_BETWEEN_TRIES = 0.2
 # a run that died on another machine delays the next one by this much.
 LEASE_SECONDS = 60.0
 RENEWALS_IN_A_LEASE = 4
+# Of each request to S3. They are tiny, so that a server which is silent is asked again sooner than for data.
+ATTEMPTS = 6
+CONNECT_SECONDS = 5
+SILENCE_SECONDS = 10
 
 Waiting = Callable[[str], None]  # called once, with who holds the lock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,10 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.datasets import DATASETS
-from ingest.lake import DATA_FILE, Lake, LakeFile, quarantine_prefix
+from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile, quarantine_prefix
 from ingest.ledger import Version, versions_refused
-
-VERDICT = "verdict.json"
 
 
 @dataclass(frozen=True)
@@ -53,17 +51,26 @@ class Refused:
         return f"{self.table} {self.day}" + (f" {self.site}" if self.site else "")
 
 
+def verdict_files(quarantine: Iterable[LakeFile]) -> list[LakeFile]:
+    """Of the files in quarantine those that tell why: one for each refused partition."""
+    return [file for file in quarantine if file.key.endswith(f"/{VERDICT_FILE}")]
+
+
+def read_verdict(lake: Lake, file: LakeFile) -> dict[str, Any]:
+    """{table, day, reasons, and of events site} of a refused partition."""
+    return dict(json.loads(lake.read_text(file.key)))
+
+
 def refused_partitions(
     lake: Lake, days: Collection[str] = (), table: str | None = None, site: str | None = None
 ) -> list[Refused]:
     """All refused partitions by day, table and site; of some days, a table, a site only."""
     files = lake.files(f"quarantine/{table}" if table else "quarantine")
     by_folder: dict[str, list[LakeFile]] = {}
-    verdicts = [file for file in files if file.key.endswith(f"/{VERDICT}")]
     for file in files:
         by_folder.setdefault(file.key.rpartition("/rows/")[0] or file.key.rpartition("/")[0], []).append(file)
     found = []
-    for file in verdicts:
+    for file in verdict_files(files):
         named = file.partition("site")
         if (days and file.partition("day") not in days) or (site and (named is None or unquote(named) != site)):
             continue
@@ -73,7 +80,7 @@ def refused_partitions(
 
 
 def _refused(lake: Lake, verdict: LakeFile, files: list[LakeFile]) -> Refused:
-    record = json.loads(lake.read_text(verdict.key))
+    record = read_verdict(lake, verdict)
     ledger = next((file.key for file in files if file.key.endswith("/ledger.parquet")), None)
     rows = [file.key for file in files if file.key.endswith(f"/{DATA_FILE}")]
     if ledger:

@@ -5,7 +5,6 @@ Says what a release covers; who may refuse a day, and what is then published, is
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 from ingest.audit import NEVER_RELEASED, Verdict
 from ingest.datasets import Partition
 from ingest.lake import Lake, site_folder
-from ingest.ledger import Version, version_of
+from ingest.ledger import fingerprint, version_of
 from ingest.source import SourceObject
 
 FOLDER = "releases"
@@ -50,11 +49,6 @@ class Release:
     def failures(self, check: str) -> int:
         """The failing rows that were accepted of a mart's test."""
         return max((int(each.get("failures") or 0) for each in self.checks if each["check"] == check), default=-1)
-
-
-def fingerprint(versions: Iterable[Version]) -> str:
-    """The same for the same versions of the same objects, in any order."""
-    return hashlib.sha256(json.dumps(sorted(map(list, versions))).encode()).hexdigest()
 
 
 def write_release(lake: Lake, release: Release, moment: datetime) -> str:

@@ -9,8 +9,10 @@ from dagster_aws.s3 import S3Resource
 from dagster_duckdb import DuckDBResource
 from duckdb import DuckDBPyConnection
 
+from ingest import s3
 from ingest.datasets import ACCESS_LOGS, EVENTS
-from ingest.lake import S3_ATTEMPTS, S3_CONNECT_SECONDS, S3_SILENCE_SECONDS, Lake
+from ingest.lake import Lake
+from ingest.s3 import S3Options
 from ingest.source import Source, open_source
 from ingest.stage import FETCH_THREADS
 from orchestration.settings import Settings, load_settings
@@ -51,39 +53,29 @@ def sources_of(settings: Settings) -> dict[str, Source]:
 
 
 def s3_client(settings: Settings) -> Any:
-    """A boto3 client; connections are few and reused, and throttling is retried with a growing pause."""
-    s3 = settings.s3
+    """A boto3 client with a connection for each thread that fetches."""
+    options = settings.s3
     return _S3(
-        endpoint_url=s3.endpoint_url,
-        region_name=s3.region,
-        aws_access_key_id=s3.access_key_id,
-        aws_secret_access_key=s3.secret_access_key,
-        aws_session_token=s3.session_token,
-        max_attempts=S3_ATTEMPTS,
+        endpoint_url=options.endpoint_url,
+        region_name=options.region,
+        aws_access_key_id=options.access_key_id,
+        aws_secret_access_key=options.secret_access_key,
+        aws_session_token=options.session_token,
     ).get_client()
 
 
 class _S3(S3Resource):
-    """With a time for every answer. dagster-aws has no setting for that, and botocore's own are a minute each."""
+    """With a time for every answer, which dagster-aws has no setting for."""
 
     def get_client(self) -> Any:
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            region_name=self.region_name,
-            aws_access_key_id=self.aws_access_key_id,
-            aws_secret_access_key=self.aws_secret_access_key,
-            aws_session_token=self.aws_session_token,
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": self.max_attempts},
-                connect_timeout=S3_CONNECT_SECONDS,
-                read_timeout=S3_SILENCE_SECONDS,
-                max_pool_connections=FETCH_THREADS,
-            ),
+        options = S3Options(
+            self.endpoint_url,
+            self.region_name,
+            self.aws_access_key_id,
+            self.aws_secret_access_key,
+            self.aws_session_token,
         )
+        return s3.client(options, connections=FETCH_THREADS)
 
 
 def default_resources() -> dict[str, Any]:

@@ -16,8 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingest.audit import Limits
 from ingest.day import IngestOptions
 from ingest.errors import SettingsError
-from ingest.lake import Lake, S3Options
+from ingest.lake import Lake
 from ingest.privacy import MIN_KEY_BYTES
+from ingest.s3 import S3Options
 
 PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone

@@ -20,10 +20,16 @@ def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
 
 @pytest.fixture(scope="session")
 def s3_client(s3_service: S3Service) -> Any:
+    return client_of(s3_service)
+
+
+def client_of(service: S3Service, **options: Any) -> Any:
+    """A boto3 client of a server, straight to it."""
     return boto3.client(
         "s3",
-        endpoint_url=s3_service.endpoint_url,
-        region_name=s3_service.region,
-        aws_access_key_id=s3_service.access_key_id,
-        aws_secret_access_key=s3_service.secret_access_key,
+        endpoint_url=service.endpoint_url,
+        region_name=service.region,
+        aws_access_key_id=service.access_key_id,
+        aws_secret_access_key=service.secret_access_key,
+        **options,
     )

@@ -6,7 +6,6 @@ docs/alerts.md states each rule and gives the reasons of its constants.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import unquote
 
 from ingest.datasets import DATASETS, Dataset
 from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key
+from ingest.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name, plain
 from orchestration.settings import Settings
@@ -32,7 +32,7 @@ SIGMAS = 3.0
 
 def refused(lake: Lake) -> list[Alert]:
     """Every partition in quarantine; a warning where an earlier good version stands."""
-    verdicts = [file for file in lake.files("quarantine") if file.key.endswith("/verdict.json")]
+    verdicts = verdict_files(lake.files("quarantine"))
     marts = {table: lake.files(f"marts/{table}") for table in {_table(file) for file in verdicts} - set(DATASETS)}
     return [_refused(lake, file, marts) for file in verdicts]
 
@@ -42,7 +42,7 @@ def _table(file: LakeFile) -> str:
 
 
 def _refused(lake: Lake, file: LakeFile, marts: Mapping[str, list[LakeFile]]) -> Alert:
-    verdict = json.loads(lake.read_text(file.key))
+    verdict = read_verdict(lake, file)
     table, day, site = _table(file), file.partition("day"), verdict.get("site")
     if table in DATASETS:
         stands = day is not None and lake.exists(ledger_key(table, day, site))

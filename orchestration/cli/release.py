@@ -71,8 +71,9 @@ def _check_releasable(refused: Refused) -> None:
 
 
 def _write(lake: Lake, refused: Refused, reason: str) -> str:
+    from ingest.ledger import fingerprint
     from ingest.quarantine import objects_judged
-    from ingest.releases import Release, fingerprint, write_release
+    from ingest.releases import Release, write_release
 
     now = dt.datetime.now(dt.UTC)
     release = Release(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.datasets import DATASETS
 from ingest.lake import Lake
-from ingest.ledger import Version, is_judged, objects_by_day, version_of, versions_taken_of_day
+from ingest.ledger import Version, fingerprint, is_judged, objects_by_day, version_of, versions_taken_of_day
 from ingest.source import Source
 
 LONGEST_WAIT = 4  # times the settle time: a source that never rests is built all the same
@@ -50,10 +48,6 @@ def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str
                 new = [item.modified for item in objects if version_of(item) not in taken]
                 unknown.setdefault(day, []).extend(new)
     return {
-        day: News(fingerprint(versions[day]), min(times, default=None), max(times, default=None))
+        day: News(fingerprint(versions[day])[:16], min(times, default=None), max(times, default=None))
         for day, times in sorted(unknown.items())
     }
-
-
-def fingerprint(objects: Iterable[Version]) -> str:
-    return hashlib.sha256(json.dumps(sorted(objects)).encode()).hexdigest()[:16]

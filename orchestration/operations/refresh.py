@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.datasets import ACCESS_LOGS, DATASETS, Partition
-from ingest.lake import Lake, ledger_key, quarantine_prefix
+from ingest.lake import VERDICT_FILE, Lake, ledger_key, quarantine_prefix
 from ingest.ledger import is_judged, version_of, versions_taken
 from ingest.source import Source, SourceObject
 
@@ -63,6 +63,6 @@ def days_behind(lake: Lake, days: Sequence[str]) -> list[str]:
         marts = lake.files(f"marts/{MART}/{PARTITION_COLUMN}={day}")
         is_newer = not marts or any(file.modified > marts[0].modified for file in raw)
         is_own_there = any(file.partition("source_date") == day for file in raw)
-        if is_own_there and is_newer and not lake.exists(f"{quarantine_prefix(MART, day)}/verdict.json"):
+        if is_own_there and is_newer and not lake.exists(f"{quarantine_prefix(MART, day)}/{VERDICT_FILE}"):
             behind.append(day)
     return behind

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from ingest.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
 from ingest.lake import Lake, LakeFile
 from ingest.ledger import is_judged, objects_by_day
+from ingest.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
@@ -95,9 +95,9 @@ def _mart_state(day: str, marts: Mapping[str | None, LakeFile], raw: list[LakeFi
 
 def _reason(lake: Lake, quarantine: Iterable[LakeFile], day: str) -> str | None:
     reasons = []
-    for file in quarantine:
-        if file.partition("day") == day and file.key.endswith("/verdict.json"):
-            verdict = json.loads(lake.read_text(file.key))
+    for file in verdict_files(quarantine):
+        if file.partition("day") == day:
+            verdict = read_verdict(lake, file)
             table = f"{verdict['table']} {verdict['site']}" if "site" in verdict else verdict["table"]
             reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdict["reasons"]]
     return "; ".join(reasons) or None

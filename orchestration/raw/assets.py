@@ -12,8 +12,8 @@ from ingest.audit import Verdict, checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, ingest_day
 from ingest.errors import ObjectChangedError
-from ingest.lake import Lake, LakeFile, site_folder
-from ingest.ledger import is_judged, objects_by_day, version_of, versions_taken
+from ingest.lake import Lake, LakeFile
+from ingest.ledger import is_judged, objects_by_day, version_of, versions_taken_of_day
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
@@ -137,10 +137,7 @@ class _Work:
     def is_behind(self, day: str) -> bool:
         """Whether another run has since taken objects of this day that the listing does not know."""
         known = {version_of(item) for item in self.objects.get(day, ())}
-        ledgers = self.lake.files(f"ledger/{self.dataset.name}/source_date={day}")
-        if self.sites:
-            ledgers = [file for file in ledgers if file.key.split("/")[-2] in map(site_folder, self.sites)]
-        return any(not (versions_taken(self.lake, file.key) or set()) <= known for file in ledgers)
+        return not versions_taken_of_day(self.lake, self.dataset.name, day, self.sites) <= known
 
 
 def _ingest(

@@ -19,6 +19,7 @@ RAW = dg.AssetKey("raw_access_logs")
 
 @pytest.fixture
 def webhook(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpReceiver]:
+    monkeypatch.setenv("CLICKLAKE_ALERT_LATE_HOURS", "1000")  # else it would depend on the hour of this run
     with http_receiver() as receiver:
         monkeypatch.setenv("CLICKLAKE_ALERT_WEBHOOK_URL", f"{receiver.url}/{SECRET}")
         yield receiver

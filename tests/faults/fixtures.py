@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +21,7 @@ from botocore.config import Config
 from demo.services import S3Service, embedded_s3
 from ingest.lake import Lake
 from tests.faults.proxy import S3Proxy
+from tests.s3_fixtures import client_of
 
 KEYS_ON_A_PAGE = 4  # of a listing, so that a small day has several pages
 SILENCE_SECONDS = 1
@@ -41,14 +41,7 @@ def faulty_s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Se
 @pytest.fixture(scope="session")
 def faulty_s3_client(faulty_s3_service: S3Service) -> Any:
     """Straight to the server."""
-    return boto3.client(
-        "s3",
-        endpoint_url=faulty_s3_service.endpoint_url,
-        region_name=faulty_s3_service.region,
-        aws_access_key_id=faulty_s3_service.access_key_id,
-        aws_secret_access_key=faulty_s3_service.secret_access_key,
-        config=Config(request_checksum_calculation="when_required"),
-    )
+    return client_of(faulty_s3_service, config=Config(request_checksum_calculation="when_required"))
 
 
 @pytest.fixture
@@ -65,8 +58,7 @@ def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.partition_events.SECONDS_BETWEEN_RETRIES", 0.1)
     pauses = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.01)), time=time.time)
     monkeypatch.setattr("botocore.endpoint.time", pauses)
-    for module in ("ingest.lake", "orchestration.resources"):
-        monkeypatch.setattr(f"{module}.S3_SILENCE_SECONDS", SILENCE_SECONDS)
+    monkeypatch.setattr("ingest.s3.SILENCE_SECONDS", SILENCE_SECONDS)
 
 
 def can_mount() -> bool:

@@ -16,7 +16,8 @@ import pytest
 from demo.services import S3Service
 from ingest.day import ingest_day
 from ingest.errors import TransientLakeError
-from ingest.lake import Lake, S3Options, ledger_key
+from ingest.lake import Lake, ledger_key
+from ingest.s3 import S3Options
 from ingest.source import S3Source
 from tests.environment_fixtures import Environment, mart_key, new_environment
 from tests.faults.fixtures import failure_of, files_of, rows_in
@@ -99,7 +100,7 @@ def lake(
     monkeypatch.setenv("CLICKLAKE_LAKE", direct.url)
     monkeypatch.setenv("CLICKLAKE_S3_ENDPOINT_URL", s3_proxy.url)
     monkeypatch.setattr("ingest.locks.LEASE_SECONDS", LEASE_SECONDS)
-    monkeypatch.setattr("ingest.lake.S3_ATTEMPTS", 2)  # its pauses cannot be shortened
+    monkeypatch.setattr("ingest.s3.ATTEMPTS", 2)  # its pauses cannot be shortened
     faulty = Lake(direct.url, replace(options, endpoint_url=s3_proxy.url))
     return S3Lake(source, direct, faulty, files_of(undisturbed, *LAYERS))
 

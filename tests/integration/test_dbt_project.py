@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ingest.lake import Lake, S3Options
+from ingest.lake import Lake
 from ingest.releases import Release, write_release
+from ingest.s3 import S3Options
 from ingest.schema import ACCESS_LOGS
 from tests.integration.dbt_fixtures import (
     PROJECT,

@@ -18,7 +18,8 @@ import pytest
 from demo.services import S3Service
 from ingest import locks
 from ingest.errors import TransientError, TransientLakeError
-from ingest.lake import Lake, S3Options
+from ingest.lake import Lake
+from ingest.s3 import S3Options
 
 NAME = "raw/access_logs/2026-01-12"
 HOLDER = """

@@ -11,8 +11,9 @@ import pytest
 
 from ingest.day import DayResult
 from ingest.lake import Lake
+from ingest.ledger import fingerprint
 from ingest.quarantine import Refused, objects_judged, refused_partitions
-from ingest.releases import Release, accepted_failures, fingerprint, release_of, releases, write_release
+from ingest.releases import Release, accepted_failures, release_of, releases, write_release
 from orchestration.cli import pipeline
 from orchestration.cli import release as release_command
 from tests.log_lines import DAY, LogDay, lines, log

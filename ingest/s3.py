@@ -1,0 +1,91 @@
+"""How S3 is spoken to: by pyarrow, by DuckDB through it, and by boto3 for what pyarrow cannot ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyarrow import fs
+
+# Of every request. A server that says nothing for so long is taken for dead; S3 answers within a second.
+ATTEMPTS = 5
+CONNECT_SECONDS = 10
+SILENCE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """How to reach S3. Whatever is None comes from the AWS default chain (environment, profile, role)."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"S3Options(endpoint_url={self.endpoint_url!r}, region={self.region!r})"
+
+
+def filesystem(options: S3Options) -> fs.FileSystem:
+    endpoint = options.endpoint_url or ""
+    scheme, _, address = endpoint.rpartition("://")
+    return fs.S3FileSystem(
+        access_key=options.access_key_id,
+        secret_key=options.secret_access_key,
+        session_token=options.session_token,
+        region=options.region,
+        endpoint_override=address or None,
+        scheme=scheme or "https",
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=SILENCE_SECONDS,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+    )
+
+
+def client(
+    options: S3Options,
+    attempts: int = ATTEMPTS,
+    connect_seconds: float | None = None,
+    silence_seconds: float | None = None,
+    connections: int = 10,
+) -> Any:
+    """A boto3 client; connections are reused, and throttling is retried with a growing pause.
+
+    Args:
+        connect_seconds, silence_seconds: CONNECT_SECONDS and SILENCE_SECONDS without them; botocore's own are a minute
+            each.
+        connections: that are kept open.
+    """
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=options.endpoint_url,
+        region_name=options.region,
+        aws_access_key_id=options.access_key_id,
+        aws_secret_access_key=options.secret_access_key,
+        aws_session_token=options.session_token,
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=connect_seconds or CONNECT_SECONDS,
+            read_timeout=silence_seconds or SILENCE_SECONDS,
+            max_pool_connections=connections,
+        ),
+    )
+
+
+def as_fsspec(filesystem: fs.FileSystem) -> Any:
+    """pyarrow's S3 as an fsspec filesystem, which DuckDB reads through without its httpfs extension."""
+    from fsspec.implementations.arrow import ArrowFSWrapper
+
+    class LakeFileSystem(ArrowFSWrapper):  # type: ignore[misc]
+        protocol = "s3"
+        cachable = False
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return path.removeprefix("s3://")
+
+    return LakeFileSystem(filesystem)
