@@ -43,7 +43,7 @@ lint: setup ## Check format, style, types and SQL
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 dbt_project
 
 format: setup ## Format Python and SQL
 	@$(BIN)/ruff format .

@@ -9,6 +9,7 @@ import atexit
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -47,12 +48,13 @@ class Plugin(BasePlugin):
         if self._lake is not None:
             self._lake.attach(conn)
         functions: dict[Callable[..., Any], tuple[list[str], str]] = {
-            self.lake_keys: (["VARCHAR"], "VARCHAR[]"),
-            self.lake_file: (["VARCHAR"], "VARCHAR"),
+            self.lake_keys: (["VARCHAR"], "VARCHAR"),
+            self.lake_files: (["VARCHAR"], "VARCHAR"),
             self.lake_reference: (["VARCHAR", "VARCHAR"], "VARCHAR"),
             self.lake_lock: (["VARCHAR"], "BOOLEAN"),
             self.lake_stage: ([], "VARCHAR"),
-            self.lake_publish: (["VARCHAR", "VARCHAR", "VARCHAR"], "BIGINT"),
+            self.lake_publish: (["VARCHAR", "VARCHAR"], "VARCHAR"),
+            self.lake_put: (["VARCHAR", "VARCHAR"], "VARCHAR"),
             self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
             self.lake_delete: (["VARCHAR"], "BOOLEAN"),
             self.lake_report: (["VARCHAR", "VARCHAR"], "BOOLEAN"),
@@ -91,17 +93,23 @@ class Plugin(BasePlugin):
             self._scratch = self._at_exit.enter_context(folder)
         return self._scratch
 
-    def lake_keys(self, prefix: str) -> list[str]:
-        """Keys of the Parquet files below a folder of the lake. Lists, and fetches nothing."""
+    def lake_keys(self, prefixes: str) -> str:
+        """Folder → keys of the Parquet files below it, as JSON, of a JSON list. Lists, and fetches nothing."""
+        return json.dumps({prefix: self._keys(prefix) for prefix in json.loads(prefixes)})
+
+    def _keys(self, prefix: str) -> list[str]:
         return [file.key for file in self.lake.files(prefix) if file.key.endswith("/" + DATA_FILE)]
 
-    def lake_file(self, key: str) -> str:
-        """Local path of a file of the lake, which stays as it is now for all of this run.
+    def lake_files(self, keys: str) -> str:
+        """Local paths of files of the lake, which stay as they are now for all of this run; both are JSON lists.
 
         A file on S3 is fetched whole: a run reads it a dozen times, and DuckDB would ask S3 some five times for
         each of them, from Python and one after the other. Of raw files, which another run may replace meanwhile, a
         folder gives a second name; marts are this run's, which holds their lock.
         """
+        return json.dumps([self._file(key) for key in json.loads(keys)])
+
+    def _file(self, key: str) -> str:
         if not (self.lake.is_s3 or key.startswith("raw/")):
             return self.lake.path(key)
         local = Path(self.scratch if self.lake.is_s3 else self.lake_stage()) / "lake" / key
@@ -135,12 +143,31 @@ class Plugin(BasePlugin):
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
-    def lake_publish(self, staged: str, key: str, settled: str) -> int:
-        """Puts a finished file in place of a key, and deletes what it settles, if anything; gives its bytes."""
-        size = self.lake.put(Path(staged), key)
-        if settled:
-            self.lake.delete(settled)
-        return size
+    def lake_publish(self, files: str, default_report: str) -> str:
+        """Puts finished files in their places one by one, and deletes what each settles; gives {rows, bytes} of all.
+
+        Args:
+            files: [{staged, key, settles, entries}] as JSON. The entries go into the report, with rows, bytes and
+                seconds, as soon as their file is in place.
+        """
+        sums = {"rows": 0, "bytes": 0}
+        for file in json.loads(files):
+            started = time.monotonic()
+            figures = self._put(file["staged"], file["key"])
+            self.lake.delete(file["settles"])
+            for name in sums:
+                sums[name] += figures[name]
+            figures["seconds"] = time.monotonic() - started
+            self._report([entry | figures for entry in file["entries"]], default_report)
+        return json.dumps(sums)
+
+    def lake_put(self, staged: str, key: str) -> str:
+        """Puts a finished file in place of a key; gives {rows, bytes}."""
+        return json.dumps(self._put(staged, key))
+
+    def _put(self, staged: str, key: str) -> dict[str, Any]:
+        rows = pq.read_metadata(staged).num_rows
+        return {"rows": rows, "bytes": self.lake.put(Path(staged), key)}
 
     def lake_put_text(self, text: str, key: str) -> int:
         return self.lake.put_text(text, key)
@@ -157,12 +184,15 @@ class Plugin(BasePlugin):
 
     def lake_report(self, entries: str, default_path: str) -> bool:
         """Adds entries, a JSON list, to the report of the run, for whoever started it: a JSON object a line."""
+        self._report(json.loads(entries), default_path)
+        return True
+
+    def _report(self, entries: list[dict[str, Any]], default_path: str) -> None:
         path = Path(_setting("PUBLISH_REPORT") or default_path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a" if self._has_reported else "w", encoding="utf-8") as report:
-            report.writelines(json.dumps(entry) + "\n" for entry in json.loads(entries))
+            report.writelines(json.dumps(entry) + "\n" for entry in entries)
         self._has_reported = True
-        return True
 
 
 def _setting(name: str) -> str | None:

@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
@@ -75,6 +77,11 @@ class EventLogStorage(SqliteEventLogStorage):
             self._initdb(engine)
             self._initialized_dbs.add(shard)
         return engine
+
+    @cached_property
+    def supports_asset_checks(self) -> bool:
+        """Asked once, and not for each verdict."""
+        return bool(self.has_table(AssetCheckExecutionsTable.name))
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         with self._db_lock:

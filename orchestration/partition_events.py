@@ -62,11 +62,17 @@ def days_of(context: dg.AssetExecutionContext) -> list[str]:
 
 @dataclass
 class _Done:
-    """What a step has put in place so far."""
+    """What a step has put in place so far.
+
+    last: (asset, day) → the last materialization, of days that it has judged; found once for all checks of the day.
+    """
 
     started: float = field(default_factory=time.monotonic)
     partitions: int = 0
     rows: int = 0
+    last: dict[tuple[dg.AssetKey, str], AssetCheckEvaluationTargetMaterializationData | None] = field(
+        default_factory=dict
+    )
 
 
 _steps: dict[tuple[str, str], _Done] = {}
@@ -94,6 +100,7 @@ def report_materialized(
     if done := _steps.get(_step_of(context)):
         done.partitions += 1
         done.rows += int(metadata.get("dagster/partition_row_count", 0))
+        done.last.pop((key, day), None)
 
 
 def report_check(
@@ -123,20 +130,28 @@ def report_check(
             partition=day,
             description=message,
             metadata=dict(figures or {}),
-            target_materialization_data=_last_materialization(context.instance, check.asset_key, day),
+            target_materialization_data=_last_materialization(context, check.asset_key, day),
         )
     )
 
 
 def _last_materialization(
-    instance: dg.DagsterInstance, key: dg.AssetKey, day: str
+    context: dg.AssetExecutionContext, key: dg.AssetKey, day: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
     """The one that a verdict has to name: Dagster takes a verdict on any other for an old one, and hides it."""
-    for last in instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[day]), limit=1).records:
-        return AssetCheckEvaluationTargetMaterializationData(
-            storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp
+    known = done.last if (done := _steps.get(_step_of(context))) else {}
+    if (key, day) not in known:
+        found = context.instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[day]), limit=1)
+        known[key, day] = next(
+            (
+                AssetCheckEvaluationTargetMaterializationData(
+                    storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp
+                )
+                for last in found.records
+            ),
+            None,
         )
-    return None
+    return known[key, day]
 
 
 def materialized_days(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> set[str]:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster_aws.s3 import S3Resource
 from dagster_duckdb import DuckDBResource
 from duckdb import DuckDBPyConnection
 
@@ -54,28 +53,29 @@ def sources_of(settings: Settings) -> dict[str, Source]:
 
 def s3_client(settings: Settings) -> Any:
     """A boto3 client with a connection for each thread that fetches."""
+    from dagster_aws.s3 import S3Resource  # here, for it loads all of dagster-aws
+
+    class Client(S3Resource):
+        """With a time for every answer, which dagster-aws has no setting for."""
+
+        def get_client(self) -> Any:
+            options = S3Options(
+                self.endpoint_url,
+                self.region_name,
+                self.aws_access_key_id,
+                self.aws_secret_access_key,
+                self.aws_session_token,
+            )
+            return s3.client(options, connections=FETCH_THREADS)
+
     options = settings.s3
-    return _S3(
+    return Client(
         endpoint_url=options.endpoint_url,
         region_name=options.region,
         aws_access_key_id=options.access_key_id,
         aws_secret_access_key=options.secret_access_key,
         aws_session_token=options.session_token,
     ).get_client()
-
-
-class _S3(S3Resource):
-    """With a time for every answer, which dagster-aws has no setting for."""
-
-    def get_client(self) -> Any:
-        options = S3Options(
-            self.endpoint_url,
-            self.region_name,
-            self.aws_access_key_id,
-            self.aws_secret_access_key,
-            self.aws_session_token,
-        )
-        return s3.client(options, connections=FETCH_THREADS)
 
 
 def default_resources() -> dict[str, Any]:

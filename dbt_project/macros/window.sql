@@ -77,10 +77,7 @@
   {% if node.name in known %}
     {{ return(known[node.name]) }}
   {% endif %}
-  {% set days = [] %}
-  {% for day in window_days() + restated_days(node, restates) if can_be_made(node, day) %}
-    {% do days.append(day) %}
-  {% endfor %}
+  {% set days = makeable_days(node, window_days() + restated_days(node, restates)) %}
   {% do known.update({node.name: days | sort}) %}
   {{ return(known[node.name]) }}
 {% endmacro %}
@@ -97,19 +94,27 @@
   {{ return(days) }}
 {% endmacro %}
 
-{% macro can_be_made(node, day) %}
-  {# A day can be made where raw has its own file of it, and where the marts above that restate build it as well, or,
-     of a day around the window, have it published. #}
+{% macro makeable_days(node, days) %}
+  {# Of some days those that can be made: raw has its own file of them, and the marts above that restate build them as
+     well, or, of a day around the window, have it published. #}
+  {% set window = window_days() %}
+  {% set absent = [] %}
   {% for id in ancestors(node.unique_id) %}
     {% set above = graph.nodes.get(id) %}
-    {% if id in graph.sources and not has_own_file(graph.sources[id], day) %}
-      {{ return(false) }}
-    {% elif above and is_lake_table(above) and above.config.get('restates') and id in selected_resources
-      and day not in built_days(above) and (day in window_days() or day not in published_days(above)) %}
-      {{ return(false) }}
+    {% if id in graph.sources %}
+      {% do list_raw(graph.sources[id], days) %}
+      {% for day in days if not has_own_file(graph.sources[id], day) %}
+        {% do absent.append(day) %}
+      {% endfor %}
+    {% elif above and is_lake_table(above) and above.config.get('restates') and id in selected_resources %}
+      {% set built = built_days(above) %}
+      {% set published = published_days(above) %}
+      {% for day in days if day not in built and (day in window or day not in published) %}
+        {% do absent.append(day) %}
+      {% endfor %}
     {% endif %}
   {% endfor %}
-  {{ return(true) }}
+  {{ return(days | reject('in', absent) | list) }}
 {% endmacro %}
 
 {% macro days_around(days, before, after) %}
@@ -146,7 +151,7 @@
     {%- for day in (published_days(node) if node else []) -%}
       {%- do days.append(day) -%}
     {%- endfor -%}
-    {%- for day in (built_days(node) if node else []) if can_be_made(node, day) -%}
+    {%- for day in (makeable_days(node, built_days(node)) if node else []) -%}
       {%- do days.append(day) -%}
     {%- endfor -%}
   {%- endfor -%}

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource
-from dagster_dbt.asset_specs import build_dbt_asset_specs
 
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import is_published
@@ -14,6 +12,12 @@ from ingest.lake import Lake
 from ingest.releases import release_of
 from orchestration import progress
 from orchestration.event_log import at_once
+from orchestration.marts.light_dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliResource,
+    build_dbt_asset_specs,
+)
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
 from orchestration.partition_events import (

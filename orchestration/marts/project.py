@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dagster._utils.env import using_dagster_dev
-from dagster_dbt import DbtCliResource, DbtProject
 
 from ingest.errors import ClicklakeError, SettingsError
 from orchestration.marts.dbt_process import run_dbt
+from orchestration.marts.light_dagster_dbt import DbtCliResource, DbtProject
 from orchestration.settings import PROJECT_DIR
 
 DBT_DIR = PROJECT_DIR / "dbt_project"

@@ -10,24 +10,20 @@
 
 {% macro listed_keys(prefix) %}
   {# Keys of the files below a folder of the lake, as they were when the run first asked. #}
+  {% do list_keys([prefix]) %}
+  {{ return(run_state('listings')[prefix]) }}
+{% endmacro %}
+
+{% macro list_keys(prefixes) %}
+  {# Asks for the files of folders that nobody has asked for yet, of all in one question. #}
   {% set listings = run_state('listings') %}
-  {% if prefix not in listings %}
-    {% set query = "select unnest(lake_keys('" ~ prefix ~ "')) as key order by key" %}
-    {% do listings.update({prefix: run_query(query).columns[0].values() | map('string') | list}) %}
-  {% endif %}
-  {{ return(listings[prefix]) }}
+  {% set unknown = prefixes | reject('in', listings) | unique | list %}
+  {% do listings.update(fromjson(lake_call('lake_keys', [tojson(unknown)]))) if unknown %}
 {% endmacro %}
 
 {% macro lake_files(keys) %}
   {# Keys of the lake as paths that DuckDB can read; those on S3 are fetched. #}
-  {% if not keys %}
-    {{ return([]) }}
-  {% endif %}
-  {% set query %}
-    select lake_file(key) as path
-    from (values {% for key in keys %}('{{ key | replace("'", "''") }}'){{ ', ' if not loop.last }}{% endfor %}) as wanted (key)
-  {% endset %}
-  {{ return(run_query(query).columns[0].values() | map('string') | list | sort) }}
+  {{ return(fromjson(lake_call('lake_files', [tojson(keys)])) | sort if keys else []) }}
 {% endmacro %}
 
 {% macro partition_of(key, column) %}
@@ -37,11 +33,15 @@
 
 {% macro published_days(node) %}
   {# Days of a model that have a file. #}
-  {% set days = [] %}
-  {% for key in listed_keys('marts/' ~ node.name ~ '/') %}
-    {% do days.append(partition_of(key, node.config.partition_by)) %}
-  {% endfor %}
-  {{ return(days) }}
+  {% set known = run_state('published_days') %}
+  {% if node.name not in known %}
+    {% set days = [] %}
+    {% for key in listed_keys('marts/' ~ node.name ~ '/') %}
+      {% do days.append(partition_of(key, node.config.partition_by)) %}
+    {% endfor %}
+    {% do known.update({node.name: days}) %}
+  {% endif %}
+  {{ return(known[node.name]) }}
 {% endmacro %}
 
 {% macro is_snapshot(node) %}
@@ -87,7 +87,20 @@
 
 {% macro raw_keys(source_node, day) %}
   {# Raw files of an event date. #}
-  {{ return(listed_keys('raw/' ~ source_node.identifier ~ '/event_date=' ~ day ~ '/')) }}
+  {{ return(listed_keys(raw_folder(source_node, day))) }}
+{% endmacro %}
+
+{% macro list_raw(source_node, days) %}
+  {# Asks for the raw files of many days at once. #}
+  {% set folders = [] %}
+  {% for day in days %}
+    {% do folders.append(raw_folder(source_node, day)) %}
+  {% endfor %}
+  {% do list_keys(folders) %}
+{% endmacro %}
+
+{% macro raw_folder(source_node, day) %}
+  {{ return('raw/' ~ source_node.identifier ~ '/event_date=' ~ day ~ '/') }}
 {% endmacro %}
 
 {% macro typed_empty(columns) %}
@@ -159,14 +172,15 @@
   ({{ files_query([path], []) if path else typed_empty(seed.columns) if types else 'select 1' }}) as {{ name }}_file
 {%- endmacro %}
 
-{% macro stage_day(relation, partition_by, day, sort_by, path) %}
-  {{ return(adapter.dispatch('stage_day', 'clicklake')(relation, partition_by, day, sort_by, path)) }}
+{% macro stage_days(relation, partition_by, sort_by, paths) %}
+  {{ return(adapter.dispatch('stage_days', 'clicklake')(relation, partition_by, sort_by, paths)) }}
 {% endmacro %}
 
-{% macro duckdb__stage_day(relation, partition_by, day, sort_by, path) %}
-  {# Writes one day of a table as a Parquet file, all of it without a partition column, and gives its rows. That column
-     stands in the path alone: pyarrow and Athena refuse a column that stands in both. #}
-  {% set copy %}
+{% macro duckdb__stage_days(relation, partition_by, sort_by, paths) %}
+  {# Writes days of a table as Parquet files, day → path; all of it without a partition column. That column stands in the
+     path alone: pyarrow and Athena refuse a column that stands in both. #}
+  {% set copies %}
+    {% for day, path in paths.items() %}
     copy (
       {% if partition_by %}
       select * exclude ({{ adapter.quote(partition_by) }}) from {{ relation }}
@@ -175,9 +189,10 @@
       select * from {{ relation }}
       {% endif %}
       {% if sort_by %}order by {{ sort_by | join(', ') }}{% endif %}
-    ) to '{{ path | replace("'", "''") }}' (format parquet, compression zstd, compression_level 1)
+    ) to '{{ path | replace("'", "''") }}' (format parquet, compression zstd, compression_level 1);
+    {% endfor %}
   {% endset %}
-  {{ return(run_query(copy).columns[0].values()[0] | int) }}
+  {% do run_query(copies) %}
 {% endmacro %}
 
 {% macro prepare_staging() %}

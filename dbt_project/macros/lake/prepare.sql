@@ -13,6 +13,11 @@
       {% do lake_call('lake_lock', ['marts']) %}
     {% endif %}
     {% do run_query('create schema if not exists audit') %}
+    {% set folders = [] %}
+    {% for id in needed.lake_tables + needed.published %}
+      {% do folders.append('marts/' ~ graph.nodes[id].name ~ '/') %}
+    {% endfor %}
+    {% do list_keys(folders) %}
     {% for id in needed.sources %}
       {% do register_source(graph.sources[id]) %}
     {% endfor %}
@@ -85,9 +90,11 @@
 
 {% macro register_source(source_node) %}
   {# A view over the raw files of the event dates that the run reads, and of no other. #}
+  {% set wanted = source_days(source_node) %}
+  {% do list_raw(source_node, window_days() + wanted) %}
   {% do note_absent_days(source_node) %}
   {% set keys = [] %}
-  {% for day in source_days(source_node) %}
+  {% for day in wanted %}
     {% do keys.extend(raw_keys(source_node, day)) %}
   {% endfor %}
   {% set relation = api.Relation.create(
@@ -118,10 +125,11 @@
 {% macro has_own_file(source_node, day) %}
   {# Ingest writes a file for its own source date even when it is empty. Where there is none, the day was never
      ingested, or its raw files are gone. #}
-  {% for key in raw_keys(source_node, day) if '/source_date=' ~ day ~ '/' in key %}
-    {{ return(true) }}
-  {% endfor %}
-  {{ return(false) }}
+  {% set known = run_state('own_files').setdefault(source_node.unique_id, {}) %}
+  {% if day not in known %}
+    {% do known.update({day: '/source_date=' ~ day ~ '/' in raw_keys(source_node, day) | join(' ')}) %}
+  {% endif %}
+  {{ return(known[day]) }}
 {% endmacro %}
 
 {% macro register_published(node) %}
@@ -152,6 +160,10 @@
 {% macro blocking_tests(model_id) %}
   {# The data tests attached to a model that stop its publication: all but those of severity warn. A test that
      compares a mart with one that it is made from judges the lower of them. #}
+  {% set known = run_state('blocking_tests') %}
+  {% if model_id in known %}
+    {{ return(known[model_id]) }}
+  {% endif %}
   {% set ids = [] %}
   {% for id, node in graph.nodes.items() if node.resource_type == 'test' and model_id in node.depends_on.nodes %}
     {% set below = [] %}
@@ -160,5 +172,6 @@
     {% endfor %}
     {% do ids.append(id) if node.config.severity | lower == 'error' and not below %}
   {% endfor %}
+  {% do known.update({model_id: ids}) %}
   {{ return(ids) }}
 {% endmacro %}

@@ -20,25 +20,24 @@
         {% do exceptions.warn(node.name ~ ' is not published: ' ~ messages) %}
       {% endif %}
       {% set absent = absent_days(node) if judged.status == 'published' else {} %}
-      {% set published_once = {} %}
+      {% set good = [] %}
+      {% set others = [] %}
       {% for day in (built_days(node) + window_days()) | unique | sort %}
-        {% set started = modules.datetime.datetime.now() %}
         {% set of_day = absent.get(day, judged) %}
-        {% set entry = {'model': node.name, 'day': day, 'status': of_day.status, 'rows': none, 'bytes': none} %}
-        {% if of_day.status == 'published' and is_snapshot(node) and published_once %}
-          {% do entry.update(published_once) %}
-        {% elif of_day.status == 'published' %}
-          {% do entry.update(publish_day(node, day)) %}
-          {% do published_once.update({'rows': entry.rows, 'bytes': entry.bytes}) %}
+        {% set entry = {
+          'model': node.name, 'day': day, 'status': of_day.status, 'rows': none, 'bytes': none, 'seconds': 0,
+          'reasons': of_day.reasons
+        } %}
+        {% if of_day.status == 'published' %}
+          {% do good.append(entry) %}
         {% elif of_day.status == 'refused' %}
-          {% do entry.update(quarantine_day(node, day, of_day, result.status == 'success')) %}
+          {% do quarantine_day(node, entry, result.status == 'success') %}
+        {% else %}
+          {% do others.append(entry) %}
         {% endif %}
-        {% do entry.update({
-          'seconds': (modules.datetime.datetime.now() - started).total_seconds(), 'reasons': of_day.reasons
-        }) %}
-        {# After each day: if the next one cannot be written, whoever reads this still learns what is published. #}
-        {% do report([entry]) %}
       {% endfor %}
+      {% do report(others) if others %}
+      {% do publish_days(node, good) if good %}
     {% endfor %}
   {% endif %}
 {% endmacro %}
@@ -123,6 +122,10 @@
 
 {% macro ancestors(id) %}
   {# Everything that a node is made from, nearest first. #}
+  {% set known = run_state('ancestors') %}
+  {% if id in known %}
+    {{ return(known[id]) }}
+  {% endif %}
   {% set found = [] %}
   {% for parent in graph.nodes[id].depends_on.nodes %}
     {% do found.append(parent) %}
@@ -132,6 +135,7 @@
       {% do found.append(parent) %}
     {% endfor %}
   {% endfor %}
+  {% do known.update({id: found}) %}
   {{ return(found) }}
 {% endmacro %}
 
@@ -144,30 +148,45 @@
   {{ return(state.folder ~ '/' ~ node.name ~ '-' ~ day ~ '.parquet') }}
 {% endmacro %}
 
-{% macro publish_day(node, day) %}
-  {% set staged = staged_path(node, day) %}
-  {% set rows = stage_day(audit_relation(node), node.config.get('partition_by'), day, node.config.get('sort_by'), staged) %}
-  {# What a snapshot refused on any day is settled by a good one: it is of all days. #}
-  {% set settled = 'quarantine/' ~ node.name if is_snapshot(node) else quarantine_folder(node, day) %}
-  {% set size = lake_call('lake_publish', [staged, mart_key(node, day), settled]) | int %}
-  {% do log('Published ' ~ node.name ~ ' ' ~ day ~ ': ' ~ rows ~ ' rows, ' ~ size ~ ' bytes', info=true) %}
-  {{ return({'rows': rows, 'bytes': size}) }}
+{% macro publish_days(node, entries) %}
+  {# Each day is one atomic put, and reported at once: if the next one cannot be written, whoever reads the report still
+     learns what is published. dbt is asked once for all days, since a question costs it more than a small file. #}
+  {% set paths = {} %}
+  {% set files = [] %}
+  {% for entry in entries %}
+    {% set is_there = is_snapshot(node) and files %}
+    {% if not is_there %}
+      {% do paths.update({entry.day: staged_path(node, entry.day)}) %}
+      {# What a snapshot refused on any day is settled by a good one: it is of all days. #}
+      {% do files.append({
+        'staged': paths[entry.day], 'key': mart_key(node, entry.day), 'entries': [],
+        'settles': 'quarantine/' ~ node.name if is_snapshot(node) else quarantine_folder(node, entry.day)
+      }) %}
+    {% endif %}
+    {% do files[-1].entries.append(entry) %}
+  {% endfor %}
+  {% do stage_days(audit_relation(node), node.config.get('partition_by'), node.config.get('sort_by'), paths) %}
+  {% set sums = fromjson(lake_call('lake_publish', [tojson(files), report_path()])) %}
+  {% set span = entries[0].day ~ (' … ' ~ entries[-1].day if entries | length > 1 else '') %}
+  {% do log('Published ' ~ node.name ~ ' ' ~ span ~ ': ' ~ sums.rows ~ ' rows, ' ~ sums.bytes ~ ' bytes', info=true) %}
 {% endmacro %}
 
-{% macro quarantine_day(node, day, verdict, is_built) %}
+{% macro quarantine_day(node, entry, is_built) %}
   {# The refused rows and why, for people to look at. Old rows go first: the verdict never names others. #}
-  {% set folder = quarantine_folder(node, day) %}
+  {% set started = modules.datetime.datetime.now() %}
+  {% set folder = quarantine_folder(node, entry.day) %}
   {% do lake_call('lake_delete', [folder]) %}
-  {% set counts = {} %}
   {% if is_built %}
-    {% set staged = staged_path(node, day) %}
-    {% set rows = stage_day(audit_relation(node), node.config.get('partition_by'), day, node.config.get('sort_by'), staged) %}
-    {% set size = lake_call('lake_publish', [staged, folder ~ '/rows/data.parquet', '']) | int %}
-    {% do counts.update({'rows': rows, 'bytes': size}) %}
+    {% set staged = staged_path(node, entry.day) %}
+    {% do stage_days(
+      audit_relation(node), node.config.get('partition_by'), node.config.get('sort_by'), {entry.day: staged}
+    ) %}
+    {% do entry.update(fromjson(lake_call('lake_put', [staged, folder ~ '/rows/data.parquet']))) %}
   {% endif %}
-  {% set text = tojson({'table': node.name, 'day': day, 'reasons': verdict.reasons, 'run': invocation_id}) %}
+  {% set text = tojson({'table': node.name, 'day': entry.day, 'reasons': entry.reasons, 'run': invocation_id}) %}
   {% do lake_call('lake_put_text', [text, folder ~ '/verdict.json']) %}
-  {{ return(counts) }}
+  {% do entry.update({'seconds': (modules.datetime.datetime.now() - started).total_seconds()}) %}
+  {% do report([entry]) %}
 {% endmacro %}
 
 {% macro quarantine_folder(node, day) %}
@@ -176,7 +195,11 @@
 
 {% macro report(entries) %}
   {# Tells whoever started the run. The first call of a run begins the report anew, each later one goes on with it. #}
-  {% do lake_call('lake_report', [tojson(entries), (flags.TARGET_PATH or 'target') ~ '/clicklake_publish.jsonl']) %}
+  {% do lake_call('lake_report', [tojson(entries), report_path()]) %}
+{% endmacro %}
+
+{% macro report_path() %}
+  {{ return((flags.TARGET_PATH or 'target') ~ '/clicklake_publish.jsonl') }}
 {% endmacro %}
 
 {% macro report_results(by_id) %}

@@ -1,0 +1,28 @@
+"""dagster-dbt without dbt-core, as it is for those who run dbt Fusion: import it from here.
+
+It would load all of dbt for a few types, which is a third of the time that the definitions take: in every run, in the
+code server, in every command that builds. dbt itself runs in a process of its own (`dbt_process.py`).
+"""
+
+import sys
+
+_MARK = "dbt.version"  # where dagster-dbt looks whether there is a dbt-core
+
+_loaded = sys.modules.get(_MARK)
+sys.modules[_MARK] = None  # type: ignore[assignment]
+try:
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject
+    from dagster_dbt.asset_specs import build_dbt_asset_specs
+finally:
+    if _loaded is None:
+        del sys.modules[_MARK]
+    else:
+        sys.modules[_MARK] = _loaded
+
+__all__ = [
+    "DagsterDbtTranslator",
+    "DagsterDbtTranslatorSettings",
+    "DbtCliResource",
+    "DbtProject",
+    "build_dbt_asset_specs",
+]
