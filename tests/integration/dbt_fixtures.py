@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -19,6 +20,7 @@ from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "dbt_project"
 DATASET = "access_logs"
+PARSED = "partial_parse.msgpack"
 
 
 def request(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
@@ -58,7 +60,10 @@ def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def run_dbt(
     lake: Lake, target: Path, *arguments: str, project: Path = PROJECT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs dbt over a lake. Runs with the same target folder share what dbt has parsed."""
+    """Runs dbt over a lake. What the project's own target folder, or an earlier run in this one, has parsed is used."""
+    parsed = project / "target" / PARSED
+    if parsed.exists() and not (target / PARSED).exists():
+        shutil.copy(parsed, target)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CLICKLAKE_", "DBT_"))}
     return subprocess.run(
         [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments],
@@ -69,6 +74,7 @@ def run_dbt(
             "CLICKLAKE_DUCKDB_MEMORY_LIMIT": "1GB",
             "DBT_TARGET_PATH": str(target),
             "DBT_LOG_PATH": str(target),
+            "DBT_LOG_LEVEL_FILE": "none",
             "PYTHONPATH": str(ROOT),
         }
         | environment,
@@ -80,9 +86,10 @@ def run_dbt(
 
 
 def build(lake: Lake, target: Path, first: str, after_last: str, *arguments: str, **options: Any) -> Any:
-    """`dbt build` of a window as production runs it: without unit tests."""
+    """`dbt build` of a window as production runs it: without unit tests and dbt's own reports."""
     window = ("--event-time-start", first, "--event-time-end", after_last)
-    return run_dbt(lake, target, "build", *window, "--exclude-resource-type", "unit_test", *arguments, **options)
+    command = ("--no-write-json", "build", *window, "--exclude-resource-type", "unit_test")
+    return run_dbt(lake, target, *command, *arguments, **options)
 
 
 def mart_key(model: str, day: str) -> str:
@@ -95,8 +102,16 @@ def mart(lake: Lake, model: str, day: str) -> list[dict[str, Any]]:
 
 def report(target: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """What the last run in this target folder did, by model and day."""
-    entries = [json.loads(line) for line in (target / "clicklake_publish.jsonl").read_text().splitlines()]
-    return {(entry["model"], entry["day"]): entry for entry in entries if "model" in entry}
+    return {(entry["model"], entry["day"]): entry for entry in _reported(target) if "model" in entry}
+
+
+def nodes(target: Path) -> list[dict[str, Any]]:
+    """What became of each model and test in the last run in this target folder."""
+    return [entry for entry in _reported(target) if "node" in entry]
+
+
+def _reported(target: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (target / "clicklake_publish.jsonl").read_text().splitlines()]
 
 
 def hive_rows(lake: Lake, model: str) -> pa.Table:

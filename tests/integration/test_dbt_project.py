@@ -22,6 +22,7 @@ from tests.integration.dbt_fixtures import (
     hive_rows,
     mart,
     mart_key,
+    nodes,
     report,
     request,
     run_dbt,
@@ -137,8 +138,7 @@ def test_a_released_day_is_published_with_all_that_is_made_of_it(
 
     assert done.returncode == 0, done.stdout
     assert {entry["status"] for entry in report(target).values()} == {"published"}
-    results = json.loads((target / "run_results.json").read_text())["results"]
-    told = [(each["unique_id"].split(".")[2], each["failures"]) for each in results if each["status"] == "warn"]
+    told = [(each["name"], each["failures"]) for each in nodes(target) if each["status"] == "warn"]
     assert told == [("daily_aggregates_count_every_ad_request", 1)]
     for model, table in good.items():
         assert not lake.read_table(mart_key(model, DAYS[0])).equals(table)
