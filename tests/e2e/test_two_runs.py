@@ -17,7 +17,7 @@ from tests.log_lines import lines, log
 pytestmark = pytest.mark.slow
 
 ONE, TWO = DAYS[:2]
-ROUNDS = int(os.environ.get("CLICKLAKE_TEST_ROUNDS", "15"))  # 50 were tried; each costs a second and a half
+ROUNDS = int(os.environ.get("CLICKLAKE_TEST_ROUNDS", "10"))  # 50 were tried; each costs a second and a half
 CHANGING = f"E1TEST.{ONE}-10.changing.gz"
 # Does a day's raw and entries again and again, each time with the other one of its kind.
 RACER = """
