@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Of the tests: two more than there are cores, since some mostly wait for a daemon or a browser.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 2)
+# Of the tests: one more than there are cores, since some mostly wait for a daemon. Two more were no quicker.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
 .PHONY: help setup demo test dev docs lint format bench lock clean
 
