@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 
 from demo.services import ROOT, S3Service, ServiceError, embedded_mongodb, embedded_s3, running
 from orchestration.publishing.mongodb import connect
+from tests.s3_fixtures import client_of
 
 SECONDS = 30
 
@@ -42,13 +42,7 @@ def wait_until(holds: Callable[[], bool]) -> bool:
 
 
 def test_s3_takes_and_gives_objects(s3_service: S3Service) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_service.endpoint_url,
-        region_name=s3_service.region,
-        aws_access_key_id=s3_service.access_key_id,
-        aws_secret_access_key=s3_service.secret_access_key,
-    )
+    client = client_of(s3_service)
     client.create_bucket(Bucket="things")
     client.put_object(Bucket="things", Key="a/b", Body=b"content")
 
