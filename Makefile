@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 # Of the tests: one more than there are cores, since some mostly wait for a daemon. Two more were no quicker.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
-.PHONY: help setup demo test dev docs lint format bench lock clean
+.PHONY: help setup demo test test-long dev docs lint format bench lock clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
 
 setup: $(READY) ## Install everything into .venv, pinned
 
@@ -31,6 +31,10 @@ demo: setup ## Run everything on made-up traffic and embedded services, and show
 
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# LONG=part runs a random tenth; SEED=… the same tenth again.
+test-long: setup ## Run the long series of tests, which `make test` leaves out
+	@$(BIN)/python -m pytest --long $(or $(LONG),all) $(if $(SEED),--long-seed $(SEED)) -n $(WORKERS) --maxprocesses 4
 
 dev: setup ## Open the Dagster UI on embedded services with a week of made-up traffic
 	@$(BIN)/clicklake services --days 7 -- $(BIN)/dagster dev -w workspace.yaml

@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("tests.s3_fixtures", "tests.mongo_fixtures", "tests.environment_fixtures", "tests.faults.table")
+pytest_plugins = (
+    "tests.s3_fixtures",
+    "tests.mongo_fixtures",
+    "tests.environment_fixtures",
+    "tests.long_series",
+    "tests.faults.table",
+    "tests.field_cases.table",
+)

@@ -1,0 +1,41 @@
+"""A pytest plugin: tests marked `long` are series that find more the longer they run. They are left out by default;
+`--long=all` runs them alone, `--long=part` a random tenth of them, by a seed that is printed and can be given again."""
+
+from __future__ import annotations
+
+import random
+import secrets
+
+import pytest
+
+PART = 0.1
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", choices=("none", "part", "all"), default="none", help="run tests marked `long` alone")
+    parser.addoption("--long-seed", type=int, help="the seed by which a part of them is chosen")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long-seed") is None:  # set here, so that all workers choose the same part
+        config.option.long_seed = secrets.randbelow(1 << 32)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    chosen = config.getoption("--long")
+    return None if chosen == "none" else f"long series: {chosen}, --long-seed={config.option.long_seed}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("--long")
+    is_long = [item for item in items if item.get_closest_marker("long")]
+    kept = is_long if chosen != "none" else [item for item in items if not item.get_closest_marker("long")]
+    if chosen == "part" and is_long:
+        number = max(1, round(len(is_long) * PART))
+        picked = set(random.Random(config.option.long_seed).sample(range(len(is_long)), number))
+        kept = [item for index, item in enumerate(is_long) if index in picked]
+    chosen_items = set(kept)
+    left_out = [item for item in items if item not in chosen_items]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
