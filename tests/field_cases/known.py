@@ -1,5 +1,5 @@
-"""Every field case that is tested, by its number. Tests of a case are named for it: `test_b1_…`; the table at the end of
-a run and a test of completeness read these names."""
+"""Every field case that is tested, by its number. Tests of a case are named for it: `test_b1_…`; the table at the end
+of a run and a test of completeness read these names."""
 
 from __future__ import annotations
 
