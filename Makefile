@@ -37,7 +37,7 @@ test-long: setup ## Run the long series of tests, which `make test` leaves out
 	@$(BIN)/python -m pytest --long $(or $(LONG),all) $(if $(SEED),--long-seed $(SEED)) -n $(WORKERS) --maxprocesses 4
 
 dev: setup ## Open the Dagster UI on embedded services with a week of made-up traffic
-	@$(BIN)/clicklake services --days 7 -- $(BIN)/dagster dev -w workspace.yaml
+	@$(BIN)/clicklake services --days 7 -- $(BIN)/clicklake dev
 
 docs: setup ## Write a page about every model, column and test: .clicklake/docs/static_index.html
 	@cd dbt_project && ../$(BIN)/dbt --quiet docs generate --static --target-path ../.clicklake/docs
@@ -60,8 +60,8 @@ bench: setup ## Measure speed and memory against the references
 	@$(BIN)/python -m benchmarks
 
 lock: ## Write the lock files anew
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra bench --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra demo --no-header --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra demo --extra bench --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra deploy --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-deploy.lock pyproject.toml
 
 clean: ## Remove what was set up and what was made

@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from ingest.errors import ClicklakeError
+from ingest.errors import ClicklakeError, SettingsError
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = {"moto[server]": "moto", "nx-27017": "nx_27017"}  # of the extra `demo`, by a module
 START_SECONDS = 60  # a server is up in 0.5 to 1.5 s; this is for a machine that is busy
 STOP_SECONDS = 5
 LOG_LINES_SHOWN = 3
@@ -28,6 +30,15 @@ LOG_LINES_SHOWN = 3
 
 class ServiceError(ClicklakeError):
     """An embedded service did not come up."""
+
+
+def check_installed() -> None:
+    """Raises a SettingsError where the packages of the embedded services are not installed."""
+    missing = [package for package, module in PACKAGES.items() if find_spec(module) is None]
+    if missing:
+        raise SettingsError(
+            f"The embedded services need {' and '.join(missing)}: pip install 'clicklake[demo]' installs them"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Puts the parts together, and nothing else. `dagster dev` finds it through workspace.yaml."""
+"""Puts the parts together, and nothing else. `clicklake dev` starts Dagster on it."""
 
 from typing import Any
 
 import dagster as dg
 
+from orchestration.cli.home import warn_of_a_passing_home
 from orchestration.marts.assets import build_dbt_models
 from orchestration.observability.logs import loggers
 from orchestration.operations.alerts import ALERT_SENSORS
@@ -31,4 +32,5 @@ def build_defs(**resources: Any) -> dg.Definitions:
     )
 
 
+warn_of_a_passing_home()
 defs = build_defs()

@@ -25,8 +25,6 @@ TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
 JSON = "json"  # of log_format
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
-
 
 class PartitionSettings(BaseSettings):
     """What the definitions themselves depend on. No secret is among it: it is read at import."""

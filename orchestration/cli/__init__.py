@@ -15,7 +15,7 @@ class Group(click.Group):
     """Loads a command's module when it is called for: Dagster and dbt cost seconds."""
 
     names = (
-        "run", "refresh", "backfill", "query", "status", "quarantine", "release", "alerts", "metrics", "services",
+        "run", "refresh", "backfill", "query", "status", "quarantine", "release", "alerts", "metrics", "dev", "services",
         "demo",
     )  # fmt: skip
 

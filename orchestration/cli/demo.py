@@ -10,9 +10,9 @@ import click
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import console, notes, step, table
-from orchestration.settings import PROJECT_DIR, load_settings
+from orchestration.places import is_checkout, state_dir
+from orchestration.settings import load_settings
 
-FOLDER = PROJECT_DIR / ".clicklake" / "demo"
 FIRST_DAY = dt.date(2026, 1, 10)
 DAYS = 5
 BAD = 3  # position of the day whose logs are refused
@@ -25,17 +25,19 @@ SPEND_KEY = "reference/campaign_spend.csv"  # where the marts look for it in the
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=FOLDER,
-    help="Where its lake and data go; emptied first. .clicklake/demo in the project without it.",
+    help="Where its lake and data go; emptied first. .clicklake/demo without it.",
 )
-def command(folder: Path) -> int:
+def command(folder: Path | None) -> int:
     """Starts an S3 API and a MongoDB protocol server on loopback, makes up five days of traffic in the real
     formats, runs the pipeline over them, lets an object arrive late, and shows what MongoDB holds in the end.
 
     The logs of one day and the events of one site are bad, and are stopped. Needs no account and no server;
     takes a minute or two.
     """
-    folder = folder.absolute()
+    from demo.services import check_installed
+
+    check_installed()
+    folder = (folder or state_dir() / "demo").absolute()
     if folder.exists() and any(folder.iterdir()) and not (folder / "demo").exists():
         raise click.UsageError(f"{folder} holds something other than a demo. Name an empty folder.")
     shutil.rmtree(folder, ignore_errors=True)
@@ -142,5 +144,6 @@ def _show_next(folder: Path, refused: dict[str, str]) -> None:
         )
     lake = folder / "lake"
     console.print(f"The lake stays in {lake}. Look at it:", highlight=False, soft_wrap=True)
-    query = f'CLICKLAKE_LAKE={lake} .venv/bin/clicklake query "from marts.daily_aggregates limit 5"'
+    program = ".venv/bin/clicklake" if is_checkout() else "clicklake"
+    query = f'CLICKLAKE_LAKE={lake} {program} query "from marts.daily_aggregates limit 5"'
     console.print(f"  {query}", highlight=False, soft_wrap=True)

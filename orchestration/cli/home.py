@@ -10,62 +10,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.errors import SettingsError
-from orchestration.settings import PROJECT_DIR
+from orchestration.places import state_dir
 
 if TYPE_CHECKING:
     import dagster as dg
 
-DAGSTER_YAML = """\
-# Written by clicklake; yours to change.
-telemetry:
-  enabled: false
-nux: # the UI asks nobody for a mail address
-  enabled: false
-concurrency:
-  runs:
-    max_concurrent_runs: 2 # each may take much memory; marts wait for one another anyway
-run_monitoring: # a run that never starts has failed; the sensor dead_runs finds those that died later
-  enabled: true
-  start_timeout_seconds: 90
-run_retries: # of runs whose process died, not of days that were refused
-  enabled: true
-  max_retries: 2
-  retry_on_asset_or_op_failure: false
-event_log_storage: # as Dagster's own, the same files, with less waiting
-  module: orchestration.event_log
-  class: EventLogStorage
-  config:
-    base_dir: "{home}/history/runs"
-retention:
-  schedule:
-    purge_after_days: 90
-  sensor:
-    purge_after_days: {{skipped: 7, failure: 30, success: 90}}
-"""
+CONFIG = "dagster.yaml"
 
 
-def dagster_home(default: Path) -> Path:
-    """DAGSTER_HOME, or the default where it is not set; made, and without telemetry, where it is new.
+def dagster_home(default: Path | None = None) -> Path:
+    """DAGSTER_HOME, or where it is not set the default, else .clicklake/dagster. Made where there is none, and given a
+    dagster.yaml where it has none: without one Dagster neither retries runs nor watches them, and sends telemetry.
 
     Raises:
         SettingsError: there can be no such folder.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or default).absolute()
+    home = Path(os.environ.get("DAGSTER_HOME") or default or state_dir() / "dagster").absolute()
     os.environ["DAGSTER_HOME"] = str(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text(DAGSTER_YAML.format(home=json.dumps(str(home))[1:-1]))
+        if not (home / CONFIG).exists():
+            text = Path(__file__).parents[1].joinpath(CONFIG).read_text("utf-8")
+            (home / CONFIG).write_text(text.replace("{home}", json.dumps(str(home))[1:-1]), "utf-8")
     except OSError as error:
         raise SettingsError(f"DAGSTER_HOME: {home} cannot be written ({error.strerror}). Name a folder") from error
     return home
 
 
+def warn_of_a_passing_home() -> None:
+    """Under `dagster dev`: says so where Dagster goes without a home that is set up as `dagster_home` does it."""
+    from dagster import get_dagster_logger
+    from dagster._utils.env import using_dagster_dev
+
+    home = os.environ.get("DAGSTER_HOME")
+    if using_dagster_dev() and not (home and Path(home, CONFIG).exists()):
+        lost = f"{home} has no {CONFIG}" if home else "DAGSTER_HOME is not set, and runs are forgotten at the end"
+        get_dagster_logger().warning(f"{lost}: runs are neither watched nor retried. Start it with `clicklake dev`")
+
+
 @contextmanager
 def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """That of DAGSTER_HOME, else of .clicklake/dagster in the project. A UI with the same home shows its runs."""
+    """That of DAGSTER_HOME, else of .clicklake/dagster. A UI with the same home shows its runs."""
     from dagster import DagsterInstance
 
-    dagster_home(PROJECT_DIR / ".clicklake" / "dagster")
+    dagster_home()
     with DagsterInstance.get() as instance:
         yield instance

@@ -13,9 +13,7 @@ import click
 
 from orchestration.cli.console import notes, step
 from orchestration.cli.home import dagster_home
-from orchestration.settings import PROJECT_DIR
-
-DATA_DIR = PROJECT_DIR / ".clicklake" / "services"
+from orchestration.places import state_dir
 
 
 @click.command(
@@ -26,14 +24,13 @@ DATA_DIR = PROJECT_DIR / ".clicklake" / "services"
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DATA_DIR,
-    help="Where lake and MongoDB keep their data; .clicklake/services in the project without it.",
+    help="Where lake and MongoDB keep their data; .clicklake/services without it.",
 )
 @click.option(
     "--days", type=click.IntRange(0, 366), default=0, help="Days of made-up logs and events, up to yesterday."
 )
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
-def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
+def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
     """Starts an S3 API and a MongoDB protocol server on loopback, and prints the settings to use them.
 
     Runs until Ctrl-C, or, with a program behind `--`, runs that program with these settings and ends with it.
@@ -42,12 +39,15 @@ def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
     \b
     Examples:
       clicklake services
-      clicklake services --days 7 -- dagster dev -w workspace.yaml
+      clicklake services --days 7 -- clicklake dev
     """
     from demo.environment import embedded_environment, exported, load, load_events, made_up_days, made_up_events
+    from demo.services import check_installed
 
+    check_installed()
+    folder = (data_dir or state_dir() / "services").absolute()
     with step("Starting the embedded services"):
-        context = embedded_environment(data_dir.absolute())
+        context = embedded_environment(folder)
         environment = context.__enter__()
     settings = environment.settings
     try:
@@ -69,7 +69,7 @@ def command(data_dir: Path, days: int, program: tuple[str, ...]) -> int:
             return 0
         notes.print(f"Running {shlex.join(program)}", highlight=False)
         with exported(settings):
-            dagster_home(data_dir.absolute() / "dagster")
+            dagster_home(folder / "dagster")
             return _run(program)
     finally:
         context.__exit__(None, None, None)

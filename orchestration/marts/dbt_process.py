@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
-_PARSED = "partial_parse.msgpack"
+from orchestration.places import PROJECT_DIR, dbt_target
+
+PARSED = "partial_parse.msgpack"  # what dbt knows of earlier parsing
 _LINES_SHOWN = 8
 
 
@@ -41,14 +42,14 @@ def run_dbt(
     """Runs `dbt <arguments>` and waits for its end; whatever interrupts the waiting ends dbt too.
 
     Args:
-        target: where dbt writes its artifacts; what the project's own target folder knows of earlier parsing is used.
+        target: where dbt writes its artifacts; what it knows of the last parsing of the project is used.
         environment: Clicklake's variables for dbt; of this process's own, which hold secrets, it gets none.
     """
-    parsed = project / "target" / _PARSED
-    if parsed.exists() and not (target / _PARSED).exists():
+    parsed = dbt_target() / PARSED
+    if parsed.exists() and not (target / PARSED).exists():
         shutil.copy(parsed, target)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLICKLAKE_")}
-    search_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    search_path = os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
         [sys.executable, "-P", "-m", __name__, *arguments],
         cwd=project,

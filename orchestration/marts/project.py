@@ -1,45 +1,37 @@
-"""Where the dbt project is, and its manifest, which Dagster's assets are made from."""
+"""The dbt project's manifest, which Dagster's assets are made from."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sys
+from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from dagster._utils.env import using_dagster_dev
+from ingest.errors import ClicklakeError
+from orchestration.marts.dbt_process import PARSED, run_dbt
+from orchestration.marts.light_dagster_dbt import DbtCliResource
+from orchestration.places import DBT_DIR, dbt_target
 
-from ingest.errors import ClicklakeError, SettingsError
-from orchestration.marts.dbt_process import run_dbt
-from orchestration.marts.light_dagster_dbt import DbtCliResource, DbtProject
-from orchestration.settings import PROJECT_DIR
-
-DBT_DIR = PROJECT_DIR / "dbt_project"
-_SOURCES = ("*.sql", "*.yml", "*.csv")
-
-
-@cache
-def dbt_project() -> DbtProject:
-    return DbtProject(project_dir=DBT_DIR)
+_MANIFEST = "manifest.json"
+_MADE_OF = "clicklake_made_of"  # beside the manifest: the fingerprint of what it was made of
+_NOT_READ = {"target", "logs", "__pycache__"}
 
 
 def dbt_resource() -> DbtCliResource:
     # The interpreter's own dbt, also where its folder is not on the PATH.
-    return DbtCliResource(project_dir=dbt_project(), dbt_executable=str(Path(sys.executable).with_name("dbt")))
+    return DbtCliResource(project_dir=str(DBT_DIR), dbt_executable=str(Path(sys.executable).with_name("dbt")))
 
 
 def manifest() -> dict[str, Any]:
-    """The manifest as it was last written; under `dagster dev` it is written anew where it is out of date.
-
-    Raises:
-        SettingsError: when there is none yet.
-    """
-    if using_dagster_dev():
-        prepare()
-    path = dbt_project().manifest_path
-    if not path.exists():
-        raise SettingsError(f"{path} is missing. Run `make setup`, or any clicklake command, once")
+    """The manifest of the project as it is now. Raises as `prepare` does."""
+    prepare()
+    path = dbt_target() / _MANIFEST
     return _read(path, path.stat().st_mtime_ns)
 
 
@@ -50,25 +42,56 @@ def _read(path: Path, _modified: int) -> dict[str, Any]:
 
 
 def prepare() -> bool:
-    """Writes the manifest where it is missing or older than the project's files. True where it was written."""
-    path = dbt_project().manifest_path
-    if path.exists() and path.stat().st_mtime > _last_change():
+    """Writes the manifest where there is none, or where it was made of other files or by another dbt than there are
+    now. True where it was written.
+
+    Raises:
+        ClicklakeError: dbt cannot read the project, or the manifest cannot be written.
+    """
+    target, made_of = dbt_target(), fingerprint()
+    if (target / _MANIFEST).exists() and _text_of(target / _MADE_OF) == made_of:
         return False
-    path.parent.mkdir(exist_ok=True)
-    done = run_dbt(DBT_DIR, ["parse"], path.parent)
-    if done.status:
-        raise ClicklakeError(f"dbt cannot read {DBT_DIR}: {done.errors()}")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="parse-", dir=target) as folder:
+            done = run_dbt(DBT_DIR, ["parse"], Path(folder))
+            if done.status:
+                raise ClicklakeError(f"dbt cannot read {DBT_DIR}: {done.errors()}")
+            (Path(folder) / _MADE_OF).write_text(made_of, "utf-8")
+            for name in (PARSED, _MANIFEST, _MADE_OF):  # each in one step: others may read meanwhile
+                os.replace(Path(folder) / name, target / name)
+    except OSError as error:
+        raise ClicklakeError(
+            f"{target}, where dbt's manifest is kept, cannot be written ({error.strerror}). Run "
+            "`python -m orchestration.marts.project` as a user who may, or set XDG_CACHE_HOME to another folder where "
+            "Clicklake is an installed package"
+        ) from error
     return True
 
 
-def _last_change() -> float:
-    files = (
-        file
-        for pattern in _SOURCES
-        for file in DBT_DIR.rglob(pattern)
-        if "target" not in file.relative_to(DBT_DIR).parts
-    )
-    return max(file.stat().st_mtime for file in files)
+def fingerprint(project: Path = DBT_DIR) -> str:
+    """Of all that a manifest is made of: names and contents of the project's files, and the versions of dbt. By
+    contents, and not by times, which a deleted file, a checkout or a copied image do not change as one would wish."""
+    made_of = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
+    for path in _files(project):
+        content = path.read_bytes()
+        made_of.update(f"\n{path.relative_to(project).as_posix()} {len(content)}\n".encode())
+        made_of.update(content)
+    return made_of.hexdigest()
+
+
+def _files(project: Path) -> Iterator[Path]:
+    """In a fixed order; without what dbt, Python and editors leave."""
+    for folder, folders, names in os.walk(project):
+        folders[:] = sorted(name for name in folders if name not in _NOT_READ and not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""Where this installation keeps what: its code, its dbt project, and what it writes that is no part of a lake."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent  # a checkout, or site-packages
+DBT_DIR = PROJECT_DIR / "dbt_project"
+
+
+def is_checkout() -> bool:
+    return (PROJECT_DIR / "pyproject.toml").exists()
+
+
+def state_dir() -> Path:
+    """Where commands keep what they are not told to keep elsewhere: .clicklake in the checkout, or, of an installed
+    package, in the working directory, where `.env` is read too."""
+    return (PROJECT_DIR if is_checkout() else Path.cwd()) / ".clicklake"
+
+
+def dbt_target() -> Path:
+    """Where dbt's manifest is kept: in a checkout beside the project, else in the user's cache, since an installed
+    package may be read-only. Each installation has its own."""
+    if is_checkout():
+        return DBT_DIR / "target"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "clicklake" / f"dbt-{hashlib.sha256(str(DBT_DIR).encode()).hexdigest()[:12]}"
