@@ -55,7 +55,10 @@ class LakeSettings(PartitionSettings):
         scheme = value.partition("://")[0] if "://" in value else "file"
         if not value.strip() or scheme not in ("s3", "file"):
             raise ValueError("must be a folder or s3://bucket/prefix")
-        return value
+        if scheme == "s3":
+            return value
+        # Below the folder that this process was started in; dbt is started in another.
+        return str(Path(value.removeprefix("file://")).expanduser().absolute())
 
     @field_validator("s3_endpoint_url")
     @classmethod
@@ -87,7 +90,7 @@ class Settings(LakeSettings):
     )
     hash_key: SecretStr = Field(description="Secret of the keyed hashes of addresses; long, random, never changed")
 
-    mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to")
+    mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to; none without")
     mongodb_database: str = Field("clicklake", description="Database of performance_entries")
 
     geoip_database: Path | None = Field(None, description="MaxMind City database (.mmdb); no places without it")
@@ -183,9 +186,14 @@ class Settings(LakeSettings):
             limits=Limits(self.max_reject_share, self.volume_factor, self.volume_blocks),
         )
 
+    @property
+    def has_target(self) -> bool:
+        """Whether there is any place that entries are published to. None is a fine state: the marts are the result."""
+        return bool(self.mongodb_url)
+
     def mongodb(self) -> str:
         """The url of MongoDB, with its password: only for the client."""
-        if self.mongodb_url is None:
+        if not self.mongodb_url:
             raise SettingsError(
                 "CLICKLAKE_MONGODB_URL is not set, so nothing can be published. Set it to mongodb://host:port"
             )
@@ -198,6 +206,7 @@ class Settings(LakeSettings):
         """
         names = [name for name in Settings.model_fields if name == "lake" or name.startswith(("s3_", "duckdb_"))]
         values = {name: getattr(self, name) for name in names}
+        values = {name: each.absolute() if isinstance(each, Path) else each for name, each in values.items()}
         return {
             f"{PREFIX}{name}".upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in values.items()

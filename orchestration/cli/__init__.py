@@ -15,8 +15,8 @@ class Group(click.Group):
     """Loads a command's module when it is called for: Dagster and dbt cost seconds."""
 
     names = (
-        "run", "refresh", "backfill", "query", "status", "quarantine", "release", "alerts", "metrics", "dev", "services",
-        "demo",
+        "run", "refresh", "backfill", "query", "status", "quarantine", "release", "alerts", "metrics", "dev",
+        "services", "demo",
     )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -14,7 +14,7 @@ import click
 
 from ingest.errors import ClicklakeError
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import notes, step
+from orchestration.cli.console import notes
 from orchestration.cli.run import DAY, checked_days
 from orchestration.settings import Settings, load_settings
 
@@ -63,18 +63,18 @@ def command(
     settings = load_settings()
     window = window or settings.backfill_window_days
     from orchestration.cli.home import dagster_instance
-    from orchestration.cli.pipeline import check_reachable, marts_job
+    from orchestration.cli.pipeline import check_reachable, marts_job, publishes_to
     from orchestration.cli.summary import print_summary
     from orchestration.operations.backfills import begin
 
-    with step("Looking at the sources, the lake and MongoDB"):
-        check_reachable(settings, publishes=not no_publish)
+    publishes = publishes_to(settings, no_publish)
+    check_reachable(settings, publishes)
     if refused:
         days = _refused_days(settings, days)
         if not days:
             notes.print("Nothing of these days lies in quarantine.", highlight=False)
             return DONE
-    job = marts_job(publishes=not no_publish)
+    job = marts_job(publishes)
     asked = f"{first.date()} to {last.date()}{', refused' if refused else ''}"
     order = f"{asked}, windows of {window}, {job}, {settings.lake}"
     with dagster_instance() as instance:

@@ -67,6 +67,13 @@ class PipelineResult:
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
+def publishes_to(settings: Settings, no_publish: bool) -> bool:
+    """Whether a command publishes. Where there is no place to publish to it says so, unless `--no-publish` has."""
+    if not (no_publish or settings.has_target):
+        notes.print("Nothing is published: CLICKLAKE_MONGODB_URL is not set", highlight=False)
+    return settings.has_target and not no_publish
+
+
 def check_reachable(settings: Settings, publishes: bool) -> None:
     """One cheap question to each place, so that a wrong setting costs a second and not a run.
 
@@ -76,15 +83,17 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
     from orchestration.publishing.performance_entries import connect
     from orchestration.resources import sources_of
 
+    places = "the sources, the lake and MongoDB" if publishes else "the sources and the lake"
     try:
-        for source in sources_of(settings).values():
-            source.objects(["1970-01-01"])
-        lake = settings.open_lake()
-        lake.check()
-        with lake.staging():
-            lake.files("ledger/access_logs/source_date=1970-01-01")
-        if publishes:
-            connect(settings.mongodb()).close()
+        with step(f"Looking at {places}"):
+            for source in sources_of(settings).values():
+                source.objects(["1970-01-01"])
+            lake = settings.open_lake()
+            lake.check()
+            with lake.staging():
+                lake.files("ledger/access_logs/source_date=1970-01-01")
+            if publishes:
+                connect(settings.mongodb()).close()
     except ClicklakeError as error:
         raise SettingsError(str(error)) from error
 

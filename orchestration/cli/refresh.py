@@ -45,12 +45,12 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
         return DONE
     _print_news(found, [each for each in behind if each not in {news.day for news in found}])
 
-    from orchestration.cli.pipeline import check_reachable, refresh_days
+    from orchestration.cli.pipeline import check_reachable, publishes_to, refresh_days
     from orchestration.cli.summary import print_readings, print_summary
 
-    with step("Looking at the sources, the lake and MongoDB"):
-        check_reachable(settings, publishes=not no_publish)
-    result = refresh_days(todo, publishes=not no_publish)
+    publishes = publishes_to(settings, no_publish)
+    check_reachable(settings, publishes)
+    result = refresh_days(todo, publishes)
     print_readings(result)
     print_summary(result)
     for old in (each for each in todo if each < days_to_look_at(dt.datetime.now(dt.UTC))[0]):

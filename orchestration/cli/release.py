@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import notes, step
+from orchestration.cli.console import notes
 from orchestration.settings import load_settings
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: 
         raise click.UsageError("--reason says nothing. Whoever asks about this day later will read it.")
     for each in refused:
         _check_releasable(each)
-    from orchestration.cli.pipeline import check_reachable
+    from orchestration.cli.pipeline import check_reachable, publishes_to
 
-    with step("Looking at the sources, the lake and MongoDB"):
-        check_reachable(settings, publishes=not no_publish)
+    publishes = publishes_to(settings, no_publish)
+    check_reachable(settings, publishes)
     for each in refused:
         key = _write(lake, each, reason.strip())
         notes.print(f"Released {each}: {', '.join(each.checks)}. Kept as {key}".replace("[", r"\["), highlight=False)
-    return _run(refused, publishes=not no_publish)
+    return _run(refused, publishes)
 
 
 def _check_releasable(refused: Refused) -> None:

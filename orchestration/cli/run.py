@@ -7,7 +7,7 @@ import datetime as dt
 import click
 
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import notes, step
+from orchestration.cli.console import notes
 from orchestration.settings import load_partition_settings, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -21,7 +21,8 @@ DAY = click.DateTime(["%Y-%m-%d"])
     "--site", "sites", multiple=True, metavar="SITE", help="Take in the events of this site alone; repeatable."
 )
 def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, sites: tuple[str, ...]) -> int:
-    """Runs everything for the days D1 to D2, both included: logs and events → raw → marts → MongoDB.
+    """Runs everything for the days D1 to D2, both included: logs and events → raw → marts, and MongoDB, where
+    CLICKLAKE_MONGODB_URL is set.
 
     A day that fails a check is refused: its last good version stays, its rows go to quarantine/, and the
     other days go on. Days of other dates that late rows arrived for are built again too. Any day can be
@@ -31,18 +32,19 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, site
     Examples:
       clicklake run --from 2026-01-12
       clicklake run --from 2026-01-01 --to 2026-01-31
+      clicklake run --from 2026-01-12 --no-publish
       clicklake run --from 2026-01-12 --site shop.example.com
     """
     days = checked_days(first.date(), (last or first).date())
     settings = load_settings()
     if sites and settings.events is None:
         raise click.UsageError("--site names a site of events, and CLICKLAKE_EVENTS is not set.")
-    from orchestration.cli.pipeline import check_reachable, run_days
+    from orchestration.cli.pipeline import check_reachable, publishes_to, run_days
     from orchestration.cli.summary import print_summary
 
-    with step("Looking at the sources, the lake and MongoDB"):
-        check_reachable(settings, publishes=not no_publish)
-    result = run_days(days, publishes=not no_publish, sites=[site.lower() for site in sites])
+    publishes = publishes_to(settings, no_publish)
+    check_reachable(settings, publishes)
+    result = run_days(days, publishes, sites=[site.lower() for site in sites])
     print_summary(result)
     if result.bad:
         notes.print(f"[red]{len(result.bad)} of {len(days)} days refused or failed[/red]", highlight=False)

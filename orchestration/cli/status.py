@@ -47,13 +47,13 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
 
 
 def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
-    """The states of the days in MongoDB; `unknown` where it is not set or cannot be reached, said once."""
+    """The states of the days in MongoDB; `unknown` where it cannot be reached, said once."""
     from ingest.errors import PublishError
     from orchestration.operations.status import entry_states
     from orchestration.publishing.performance_entries import connect
 
-    if settings.mongodb_url is None:
-        return dict.fromkeys(days, "unknown")
+    if not settings.has_target:
+        return dict.fromkeys(days, "not published")
     try:
         with connect(settings.mongodb()) as client:
             return entry_states(settings.open_lake(), client[settings.mongodb_database], days)

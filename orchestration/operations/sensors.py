@@ -24,7 +24,7 @@ from orchestration.operations.runs import days_of_run, is_running
 from orchestration.operations.schedules import BUILD_HOUR
 from orchestration.partition_events import run_lock
 from orchestration.partitions import daily, days_between
-from orchestration.publishing.assets import PUBLISHED_BY
+from orchestration.publishing.assets import NOT_PUBLISHED, PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
 from orchestration.settings import Settings
@@ -137,7 +137,12 @@ def _arrivals(context: dg.SensorEvaluationContext) -> list[tuple[str, dg.EventLo
     minimum_interval_seconds=60,
     description="Publishes each partition of daily_aggregates and campaign_performance that was really put in place.",
 )
-def published_marts(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+def published_marts(
+    context: dg.SensorEvaluationContext, lakehouse: Lakehouse
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    if not lakehouse.settings().has_target:
+        yield dg.SkipReason(NOT_PUBLISHED)  # the cursor stays: with a target, what was built meanwhile is published
+        return
     found = _since_last_tick(context, list(PUBLISHED_BY))
     for mart, record in sorted(found, key=lambda each: each[1].storage_id):
         entries = PUBLISHED_BY[mart]

@@ -50,7 +50,6 @@ CASES = {
         r"CLICKLAKE_MONGODB_URL is no url .* Write mongodb://user:password@host",
         settings={"mongodb_url": f"mongodb://user:{SECRET}/x@{CLOSED_PORT}/"},
     ),
-    "no MongoDB": Case(r"CLICKLAKE_MONGODB_URL is not set.* Set it to mongodb://", settings={"mongodb_url": None}),
     "unreachable MongoDB": Case(
         rf"MongoDB at {CLOSED_PORT}, connecting: no answer\. Is it running",
         settings={"mongodb_url": f"mongodb://user:{SECRET}@{CLOSED_PORT}/?{QUICK}"},

@@ -31,7 +31,7 @@ def tick(name: str, instance: dg.DagsterInstance, cursor: str | None = None) -> 
     """One evaluation, as the daemon does it: requests with their partition in the tags, and the next cursor."""
     from orchestration.definitions import defs
 
-    resources = {"lakehouse": defs.resources["lakehouse"]} if name != "published_marts" else {}
+    resources = {"lakehouse": defs.resources["lakehouse"]}
     with dg.build_sensor_context(instance=instance, cursor=cursor, definitions=defs, resources=resources) as context:
         return defs.resolve_sensor_def(name).evaluate_tick(context)
 

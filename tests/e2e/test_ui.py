@@ -96,7 +96,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
         pytest.skip("dagster-webserver is not installed")
     folder = tmp_path_factory.mktemp("ui")
     mark, port, log = uuid.uuid4().hex, free_port(), folder / "log"
-    dagster = [str(DAGSTER), "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    dagster = [CLICKLAKE, "dev", "-h", "127.0.0.1", "-p", str(port)]
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("CLICKLAKE_", "DAGSTER_", "DBT_"))
     }

@@ -96,6 +96,11 @@ def assert_understood(words: list[str]) -> None:
             inner.make_context(words[1], words[2:], parent=context)
 
 
+@each_page
+def test_no_page_starts_dagster_without_a_home_that_lasts(page: Path) -> None:
+    assert [words for words in shell_words(page) if words[:2] == ["dagster", "dev"]] == []
+
+
 def test_the_readme_shows_every_command() -> None:
     shown = {words[1] for words in shell_words(ROOT / "README.md") if words[0] == "clicklake" and len(words) > 1}
     assert set(Group.names) <= shown
