@@ -180,8 +180,8 @@ def test_what_the_image_copies_exists_and_is_let_in() -> None:
 def test_the_image_has_every_package_and_no_root() -> None:
     import tomllib
 
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
-    assert {package.split(".")[0] for package in packages} <= set(copied())
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]
+    assert set(built["wheel"]["packages"]) <= set(copied())
     users = re.findall(r"^USER (\S+)$", (COMPOSE / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     assert users == ["10001:10001"]
 
