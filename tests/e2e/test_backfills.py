@@ -17,32 +17,33 @@ pytestmark = pytest.mark.slow
 
 FIRST = date(2026, 1, 1)
 SIXTY = [(FIRST + timedelta(days=n)).isoformat() for n in range(60)]
-BAD = SIXTY[20:23]
 SPAN = ("--from", SIXTY[0], "--to", SIXTY[3])
 ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
 
 
-def test_sixty_days_with_three_bad_ones(environment: Environment) -> None:
-    """57 are published, three are named with figures, and one command takes them again once they are mended."""
-    span = ("--from", SIXTY[0], "--to", SIXTY[-1], "--window", "60")
-    for day in SIXTY:
+@pytest.mark.parametrize("number", [12, pytest.param(60, marks=pytest.mark.long)])
+def test_many_days_with_three_bad_ones(environment: Environment, number: int) -> None:
+    """The others are published, three are named with figures, and one command takes them again once they are mended."""
+    days, bad = SIXTY[:number], SIXTY[5:8]
+    span = ("--from", days[0], "--to", days[-1], "--window", "60")
+    for day in days:
         put_small_day(environment, day, has_events=False)
-    broken = {day: f"E1TEST.{day}-11.broken.gz" for day in BAD}
+    broken = {day: f"E1TEST.{day}-11.broken.gz" for day in bad}
     for key in broken.values():
         environment.put_object(key, log([b"no\tlog\tline"] * 40))
 
     done = environment.command("backfill", *span)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert _published(environment) == [day for day in SIXTY if day not in BAD]
+    assert _published(environment) == [day for day in days if day not in bad]
     assert {entry["dateStart"].date().isoformat() for entry in environment.entries()} == set(_published(environment))
-    for day in BAD:
+    for day in bad:
         assert re.search(rf"{day} raw_access_logs refused \(reject_share\): 40 of 90 rows rejected \(44", done.stdout)
-    assert "3 of 60 days refused or failed" in done.stderr
+    assert f"3 of {number} days refused or failed" in done.stderr
 
     environment.remove(*broken.values())
     again = environment.command("backfill", *span, "--refused")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert _published(environment) == SIXTY
+    assert _published(environment) == days
     assert environment.lake.files("quarantine") == []
     nothing = environment.command("backfill", *span, "--refused")
     assert (nothing.returncode, "Nothing of these days lies in quarantine" in nothing.stderr) == (0, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ from tests.log_lines import lines, log
 pytestmark = pytest.mark.slow
 
 ONE, TWO = DAYS[:2]
-ROUNDS = int(os.environ.get("CLICKLAKE_TEST_ROUNDS", "10"))  # 50 were tried; each costs a second and a half
 CHANGING = f"E1TEST.{ONE}-10.changing.gz"
 # Does a day's raw and entries again and again, each time with the other one of its kind.
 RACER = """
@@ -63,7 +61,8 @@ def _comes(check: Callable[[], bool], processes: list[subprocess.Popen[str]], se
         time.sleep(0.002)
 
 
-def test_pairs_of_runs_of_one_day(environment: Environment, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.long)])
+def test_pairs_of_runs_of_one_day(environment: Environment, tmp_path: Path, rounds: int) -> None:
     """Of raw and entries, whose objects change before each pair; what marts do is below."""
     put_small_day(environment, ONE)
     _change(environment, 0)
@@ -73,7 +72,7 @@ def test_pairs_of_runs_of_one_day(environment: Environment, tmp_path: Path) -> N
     folder.mkdir()
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", RACER, str(folder), name, ONE, str(ROUNDS)],
+            [sys.executable, "-c", RACER, str(folder), name, ONE, str(rounds)],
             cwd=ROOT,
             env=environment.variables(),
             stdout=subprocess.DEVNULL,
@@ -83,12 +82,12 @@ def test_pairs_of_runs_of_one_day(environment: Environment, tmp_path: Path) -> N
         for name in "ab"
     ]
     try:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             _comes(lambda n=number: all((folder / f"{each}-ready-{n}").exists() for each in "ab"), racers)  # type: ignore[misc]
             _change(environment, number)
             (folder / f"go-{number}").touch()
             both = [folder / f"{each}-done-{number}" for each in "ab"]
-            _comes(lambda both=both: all(each.exists() for each in both), racers if number < ROUNDS - 1 else [])  # type: ignore[misc]
+            _comes(lambda both=both: all(each.exists() for each in both), racers if number < rounds - 1 else [])  # type: ignore[misc]
             assert [each.read_text() for each in both] == ["", ""]
             _assert_whole(environment, number)
     finally:
