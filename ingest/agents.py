@@ -3,9 +3,11 @@
 Two public lists know most robots: uap-core, and crawler-user-agents. Beside them stand our own two, reviewed line by
 line, each with its reason, an example that it is about and one that it is not:
 
-- `agent_lists/kinds.csv`: what the lists do not know, or call a robot though it is another kind. The first line counts.
-- `agent_lists/exceptions.csv`: words in the agents of people that the lists take for a robot's. They are taken out before
-  the lists look, so that a robot stays one by whatever else it says: a phone's build is nobody's, `Googlebot` is.
+- `agent_lists/kinds.csv`: what the lists do not know, or call a robot though it is another kind. The first line that
+  is about an agent counts.
+- `agent_lists/exceptions.csv`: words in the agents of people that the lists take for a robot's. They are taken out
+  before the lists look, so that a robot stays one by whatever else it says: a phone's build is no sign, `Googlebot`
+  is one.
 """
 
 from __future__ import annotations
@@ -47,28 +49,35 @@ def matches(line: Line, agent: str) -> bool:
     return re.search(line.pattern, agent) is not None and not (line.unless and re.search(line.unless, agent))
 
 
-def kind_of(agent: str) -> str | None:
-    """One of `KINDS`, or None for a browser and for whatever nothing is known about."""
+def kind_of(agent: str, device: str | None = None) -> str | None:
+    """One of `KINDS`, or None for a browser and for whatever nothing is known about.
+
+    Args:
+        agent: the user agent.
+        device: its device family by uap-core, where the caller knows it; "" for none.
+    """
     own, crawlers = _matchers()
     first = own.extract(agent)
     if first is not None:
         for line in _own_kinds()[int(first.family) :]:
             if matches(line, agent):
                 return line.kind
-    if _is_listed(agent, crawlers):
+    if _is_listed(agent, crawlers, device):
         innocent = _without_exceptions(agent)
         if innocent == agent or _is_listed(innocent, crawlers):
             return "bot"
     return None
 
 
-def _is_listed(agent: str, crawlers: Any) -> bool:
+def _is_listed(agent: str, crawlers: Any, device: str | None = None) -> bool:
     from ua_parser import parse_device
 
     if crawlers.extract(agent) is not None:
         return True
-    device = parse_device(agent)
-    return device is not None and device.family == "Spider"
+    if device is None:
+        found = parse_device(agent)
+        device = found.family if found else ""
+    return device == "Spider"
 
 
 def _without_exceptions(agent: str) -> str:

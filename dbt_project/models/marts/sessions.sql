@@ -84,8 +84,8 @@ wanted as (
 
 ),
 
--- What is taken from the first event that a session's visitor sent, and from the one that brings its source: texts of a few events, which
--- are read once.
+-- What is taken from the first event that a session's visitor sent, and from the one that brings its source: texts of a
+-- few events, which are read once.
 telling_events as (
 
     select
