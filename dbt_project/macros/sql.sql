@@ -261,6 +261,25 @@
   {# Why an ad request is not valid, by itself; null where nothing speaks against it. #}
   case
     when status >= {{ var('ivt_invalid_status_from') }} then 'status'
-    when is_bot then 'bot'
+    when upper(method) <> 'GET' then 'method'
+    -- A mail's reader is shown the pictures that a proxy fetches; a proxy that follows a link looks for malware.
+    when is_bot and not (request_type = 'impression' and coalesce(device_category, '') = 'mail') then 'bot'
   end
+{%- endmacro %}
+
+{% macro is_of_robot(events) -%}
+  {# Whether an event is a robot's. A library, a webhook or a mail program is no visitor's browser, and no robot either:
+     with it a shop's server reports what a visitor did. #}
+  {{ events }}.is_bot and coalesce({{ events }}.device_category, 'bot') = 'bot'
+{%- endmacro %}
+
+{% macro is_sent_by_server(events) -%}
+  {# Whether an event was sent by a server: its device, address and place are not the visitor's. #}
+  coalesce({{ events }}.device_category in ('program', 'mail'), false)
+{%- endmacro %}
+
+{% macro known_of_visitor(column) -%}
+  {# What an event of stg_events says of its visitor's address or place; null where it is a server's. By it, all visitors
+     that a server reports on would be one. #}
+  case when not {{ is_sent_by_server('stg_events') }} then stg_events.{{ column }} end as {{ column }}
 {%- endmacro %}

@@ -194,6 +194,7 @@ def test_daily_aggregates_of_a_day(range_lake: Lake) -> None:
         "invalid_impressions": 1,
         "invalid_clicks": 3,
         "invalid_status": 1,
+        "invalid_method": 0,
         "invalid_bot": 1,
         "invalid_repeat_click": 1,
         "invalid_click_flood": 0,

@@ -77,7 +77,7 @@ addresses_with_impression as (
         event_date,
         ip_hash
     from ad_requests
-    where request_type = 'impression' and ip_hash is not null
+    where request_type = 'impression' and ip_hash is not null and request_reason is distinct from 'method'
 
 ),
 
@@ -92,7 +92,7 @@ ads_with_impression as (
         channel,
         creative_id
     from ad_requests
-    where request_type = 'impression'
+    where request_type = 'impression' and request_reason is distinct from 'method'
 
 ),
 

@@ -26,6 +26,9 @@ with counted as (
         {{ first_known('host', 'place', preferred='is_page_view') }} as entry_host,
         min_by(event_id, case when has_source then place end) as source_event_id,
         min_by(event_ts, case when has_source then place end) as source_event_ts,
+        -- What tells of the visitor is taken from what the visitor's own browser or app sent, if anything.
+        min_by(event_id, case when not is_sent_by_server then place end) as client_event_id,
+        min_by(event_ts, case when not is_sent_by_server then place end) as client_event_ts,
         coalesce(bool_or(is_bot), false) as is_bot
     from {{ ref('int_session_events') }}
     group by owner_number, session_place
@@ -40,9 +43,10 @@ measured as (
         session_starts.site_id,
         session_starts.visitor_key,
         session_starts.session_start,
-        session_starts.first_event_id,
-        coalesce(counted.source_event_id, session_starts.first_event_id) as source_event_id,
-        coalesce(counted.source_event_ts, session_starts.session_start) as source_event_ts,
+        coalesce(counted.client_event_id, session_starts.first_event_id) as client_event_id,
+        coalesce(counted.client_event_ts, session_starts.session_start) as client_event_ts,
+        coalesce(counted.source_event_id, counted.client_event_id, session_starts.first_event_id) as source_event_id,
+        coalesce(counted.source_event_ts, counted.client_event_ts, session_starts.session_start) as source_event_ts,
         counted.user_id,
         counted.session_end,
         counted.events,
@@ -68,8 +72,8 @@ wanted as (
 
     select
         site_id,
-        first_event_id as event_id,
-        session_start as event_ts
+        client_event_id as event_id,
+        client_event_ts as event_ts
     from measured
     union
     select
@@ -80,8 +84,8 @@ wanted as (
 
 ),
 
--- What is taken from a session's first event, and from the one that brings its source: texts of a few events, which
--- are read once.
+-- What is taken from the first event that a session's visitor sent, and from the one that brings its source: texts of a
+-- few events, which are read once.
 telling_events as (
 
     select
@@ -104,12 +108,12 @@ telling_events as (
         stg_events.device_category,
         stg_events.browser_family,
         stg_events.os_family,
-        stg_events.country,
-        stg_events.region,
-        stg_events.city,
+        {{ known_of_visitor('country') }},
+        {{ known_of_visitor('region') }},
+        {{ known_of_visitor('city') }},
         stg_events.language,
-        stg_events.ip_hash,
-        stg_events.subnet_hash,
+        {{ known_of_visitor('ip_hash') }},
+        {{ known_of_visitor('subnet_hash') }},
         stg_events.user_agent
     from {{ ref('stg_events') }} as stg_events
     inner join wanted
@@ -164,10 +168,10 @@ select
     measured.session_id,
     measured.site_id,
     measured.visitor_key,
-    first_events.visitor_id,
+    client_events.visitor_id,
     measured.user_id,
-    first_events.device_id,
-    first_events.client_session_id,
+    client_events.device_id,
+    client_events.client_session_id,
     measured.session_start,
     measured.session_end,
     {{ seconds_between('measured.session_start', 'measured.session_end') }} as duration_seconds,
@@ -192,16 +196,16 @@ select
     int_traffic_sources.session_source as source,
     int_traffic_sources.session_medium as medium,
     int_traffic_sources.channel,
-    first_events.device_category,
-    first_events.browser_family,
-    first_events.os_family,
-    first_events.country,
-    first_events.region,
-    first_events.city,
-    first_events.language,
-    first_events.ip_hash,
-    first_events.subnet_hash,
-    first_events.user_agent,
+    client_events.device_category,
+    client_events.browser_family,
+    client_events.os_family,
+    client_events.country,
+    client_events.region,
+    client_events.city,
+    client_events.language,
+    client_events.ip_hash,
+    client_events.subnet_hash,
+    client_events.user_agent,
     measured.events = 1 as is_bounce,
     measured.session_end > measured.session_start + interval '{{ var('session_engaged_seconds') }}' second
     or measured.page_views >= 2
@@ -212,11 +216,11 @@ select
 from measured
 inner join numbered
     on measured.session_id = numbered.session_id
-left join telling_events as first_events
+left join telling_events as client_events
     on
-        measured.first_event_id = first_events.event_id
-        and measured.session_start = first_events.event_ts
-        and measured.site_id is not distinct from first_events.site_id
+        measured.client_event_id = client_events.event_id
+        and measured.client_event_ts = client_events.event_ts
+        and measured.site_id is not distinct from client_events.site_id
 left join telling_events as source_events
     on
         measured.source_event_id = source_events.event_id

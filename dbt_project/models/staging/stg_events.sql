@@ -4,7 +4,10 @@ select
     -- The prefix keeps a device from being taken for a visitor of the same name.
     coalesce(
         'visitor:' || events.visitor_id,
-        'fingerprint:' || events.device_fingerprint || '@' || events.subnet_hash,
+        case
+            when not {{ is_sent_by_server('events') }}
+                then 'fingerprint:' || events.device_fingerprint || '@' || events.subnet_hash
+        end,
         'device:' || events.device_id,
         'cookie:' || events.cookie_id,
         'advertising:' || events.advertising_id,

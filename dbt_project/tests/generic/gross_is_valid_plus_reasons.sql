@@ -5,7 +5,7 @@ from {{ model }}
 where
     {{ in_window('report_date') }}
     and (
-        impressions + clicks <> valid_impressions + valid_clicks + invalid_status + invalid_bot
+        impressions + clicks <> valid_impressions + valid_clicks + invalid_status + invalid_method + invalid_bot
         + invalid_repeat_click + invalid_click_flood + invalid_click_without_impression
         or impressions <> valid_impressions + invalid_impressions
         or clicks <> valid_clicks + invalid_clicks
