@@ -48,7 +48,7 @@ from ingest.event_sql import (
     types_of,
 )
 from ingest.ids import device_fingerprints, known_ids
-from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line, scrub_text_column
+from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line
 from ingest.schema import EVENTS, arrow_schema
 from ingest.source import UNKNOWN_SITE
 
@@ -525,7 +525,7 @@ def _snake(values: pa.Array) -> pa.Array:
 _MEANING = {
     "event_type": _snake,
     "currency": lambda values: pc.utf8_upper(_clean(values)),
-    "page_title": lambda values: scrub_text_column(_clean(values)),
+    "page_title": lambda values: _clean(values),
 }
 
 

@@ -1,0 +1,92 @@
+"""Fields and parameters that are private by their name: what a form, a user or a request calls a name or an address.
+
+A name is taken apart into words (`customerEmailAddress` → customer, email, address). Its last word says what it is, with
+what may follow it taken off: a number, `address`, `no`, `confirm`. So `contact_email_2` is an e-mail address, and
+`email_campaign` is a campaign.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+Kind = Literal["email", "phone", "address", "person"]
+
+_WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
+_NOT_A_LETTER = re.compile(r"[^a-z]+")
+# What may follow the word that tells: it says which one of several, or that it is one.
+_AFTER = frozenset(
+    "address addresses addr no nr num number numbers value values raw text input field confirm confirmation repeat verify "
+    "primary secondary alternative alt home work office private business main new old normalized formatted s".split()
+)
+# A flag or a count, whatever follows.
+_BEFORE = frozenset("is has was can should allow allows show use uses enable enabled count num optin optout no".split())
+_PHONES = frozenset(
+    "phone phones telephone telephones tel mobile mobiles cell msisdn fax gsm whatsapp telefon telefono handynummer".split()
+)
+_NO_PHONE = ("headphone", "earphone", "microphone", "smartphone", "iphone", "saxophone", "windowsphone", "megaphone")
+_EMAIL = re.compile(r"e?mail(?:id)?s?|.*email(?:address|addr|id)?s?")
+_PHONE = re.compile(r"(?:.*phone|tel|telephone|mobile|cell|fax|.*mobile)(?:number|num|nr|no)s?")
+_ADDRESS = re.compile(
+    r"(?:client|user|remote|real|source|src|visitor|customer|public|private|local|peer|sender|request|login|last|current|"
+    r"your|my|x|host|server|true|connecting)*(?:ip|ips|ipv|ipaddress|ipaddr|ipaddresses)|.*remoteaddr(?:ess)?|"
+    r"(?:x|http)*forwarded(?:for)?|.*forwardedfor|xff"
+)
+_PERSON = re.compile(
+    r".*(?:first|middle|last|full|maiden|given|family)names?|[fl]name|.*surnames?|"
+    r".*(?:customer|client|contact|person|recipient|holder|cardholder|billing|shipping|your|my)name|"
+    r".*birth(?:day|date)|.*dateofbirth|.*dob|.*ssn|.*password|passwd|pwd|.*secret|.*(?:card|cc)(?:number|no)|cvv|cvc|"
+    r".*iban|.*street|.*streetaddress|.*addressline|.*address|.*addresses|.*postalcode|.*postcode|zip|.*zipcode|"
+    r"cookies?|setcookie|cs_?cookie|authorization"
+)
+_PERSON_WORDS = frozenset("zip dob ssn pwd passwd cvv cvc iban surname cookie cookies".split())
+# Addresses of no person.
+_NO_PERSON = re.compile(r".*(?:web|page|site|link|url|http|wallet|mac|ether|memory|return)addresses?")
+
+NAME_KEYS = frozenset(("name", "id", "key", "field", "label"))  # of a pair that says name and value
+VALUE_KEY = "value"
+# What is filled in or tells of a person: a plain `name` in there is theirs, elsewhere it is a product's or a form's.
+_PEOPLE = frozenset(
+    "form fields formdata formfields formvalues inputs contact contacts customer customers user users person persons people "
+    "profile traits billing shipping recipient recipients guest guests passenger passengers attendee attendees".split()
+)
+_THINGS = frozenset(
+    "item items product products cart plan company organization organisation campaign subscription order orders".split()
+)
+
+
+@lru_cache(20_000)
+def kind_of(name: str) -> Kind | None:
+    """What a field of this name holds, None for nothing private."""
+    words = [word.lower() for word in _WORD.findall(name[:100])]
+    if not words or words[0] in _BEFORE:
+        return None
+    while words:
+        kind = _kind(words)
+        if kind is not None:
+            return kind
+        if not (words[-1].isdigit() or words[-1] in _AFTER):
+            return None
+        words.pop()
+    return None
+
+
+def _kind(words: list[str]) -> Kind | None:
+    joined = _NOT_A_LETTER.sub("", "".join(words))
+    last = words[-1] if not words[-1].isdigit() else ""
+    if last in ("email", "emails", "mail", "mails") or _EMAIL.fullmatch(joined):
+        return "email"
+    if last in _PHONES or _PHONE.fullmatch(joined) or (last.endswith("phone") and not last.endswith(_NO_PHONE)):
+        return None if joined.endswith(_NO_PHONE) else "phone"
+    if last in ("ip", "ips") or _ADDRESS.fullmatch(joined):
+        return "address"
+    if (last in _PERSON_WORDS or _PERSON.fullmatch(joined)) and not _NO_PERSON.fullmatch(joined):
+        return "person"
+    return None
+
+
+def is_of_people(name: str, was: bool) -> bool:
+    """Whether a plain `name` in what this field holds is a person's. `was`: of what the field itself stands in."""
+    plain = _NOT_A_LETTER.sub("", name.lower())
+    return plain in _PEOPLE or (was and plain not in _THINGS)
