@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.columns import remapped
 from ingest.privacy.fields import scrub_json
 from ingest.privacy.normal_form import VARIANTS
 from ingest.privacy.personal import scrub
@@ -15,12 +16,13 @@ from ingest.privacy.personal import scrub
 _RE2_VARIANTS = "".join(each if each == "-" else f"\\x{{{ord(each):x}}}" for each in VARIANTS)
 # Of letters, digits and dots no client makes escapes; of signs that stand in numbers and addresses it does.
 _HIDDEN = (
-    r"%(?:25)*(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[Ee]|26%(?:25)*23|EF%(?:25)*B[9CcDd]|E2%(?:25)*8|D[9Bb]%|C2%(?:25)*A[0Dd])"
-    r"|&#|&(?:commat|period|plus|hyphen|dash|lpar|rpar|colon|nbsp|num|amp);|\\[ux]|%u00"
+    r"%(?:25)*(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[Ee]|26%(?:25)*23)"
+    r"|%(?:25)*(?:[Ee][Ff]%(?:25)*[Bb][9CcDd]|[Ee]2%(?:25)*8|[Dd][9Bb]%|[Cc]2%(?:25)*[Aa][0Dd])"
+    r"|&#|&(?:commat|period|plus|hyphen|dash|lpar|rpar|colon|nbsp|num);|&amp;#|\\[ux]|%u00"
     rf"|[{_RE2_VARIANTS}]"
 )
 _GAP = r"(?:[ .+)(-]|%(?:25)*2[0DdEeBb89])"
-_SIGN_OF_NAME = "(?:[Pp][Hh][Oo][Nn][Ee]|[Tt][Ee][Ll]|[Mm][Oo][Bb][Ii]|[Cc][Ee][Ll][Ll]|[Mm][Ss][Ii][Ss][Dd][Nn]|[Ff][Aa][Xx]|[Gg][Ss][Mm]|[Ww][Hh][Aa][Tt][Ss])"
+_SIGN_OF_NAME = "(?i:phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp)"
 # What RE2 looks for on whole columns.
 SUSPECT = (
     "@|%(?:25)*40"
@@ -33,9 +35,30 @@ SUSPECT = (
 )
 
 
+# Without one of these bytes there is nothing personal in an id of so many characters.
+_MARKS = b"@.%:+&\\ ("
+MIN_MACHINE_ID = 40
+
+
 def scrub_column(values: pa.Array, addresses: bool = True) -> pa.Array:
-    """`scrub` over a text column."""
+    """`scrub` over a text column; of a dictionary over its values."""
+    if pa.types.is_dictionary(values.type):
+        distinct = scrub_column(values.dictionary, addresses)
+        return values if distinct is values.dictionary else remapped(values, distinct)
     return _replaced(values, SUSPECT, lambda text: scrub(text, addresses))
+
+
+def scrub_machine_ids(values: pa.Array) -> pa.Array:
+    """The same over ids that machines make, each another: a look at the bytes of all of them is enough for most."""
+    lengths = pc.min_max(pc.binary_length(values)).as_py()
+    if lengths["min"] is None:
+        return values
+    texts = values.cast(pa.large_string())
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = texts.buffers()[2].slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes()
+    if lengths["min"] >= MIN_MACHINE_ID and data.isascii() and not any(mark in data for mark in _MARKS):
+        return values
+    return scrub_column(values)
 
 
 def scrub_json_column(values: pa.Array) -> pa.Array:
@@ -57,11 +80,11 @@ def _replaced(values: pa.Array, suspect: str, function: Callable[[str], str]) ->
 
 # A stem that a private name has, somewhere in a key, or a key of what tells of people.
 _JSON_SUSPECT = (
-    r"(?i)(?:mail|phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp|handynummer|[a-z_. -]name|surname|birth|dob|ssn|passw|pwd|"
+    r"(?i)(?:mail|phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp|[a-z_. -]name|surname|birth|dob|ssn|passw|pwd|"
     r"secret|number|cardno|ccno|cvv|cvc|iban|street|address|addr|postal|postcode|zip|ip|ipv[46]|forwarded|xff|cookie|"
     r'authorization)[a-z0-9_. -]*\\*"\s*:'
     r'|\\*"(?:form|fields|form.?(?:data|fields|values)|inputs|contact|customer|user|person|people|profile|traits|billing|'
-    r'shipping|recipient|guest|passenger|attendee)s?\\*"\s*:\s*[{\[]'
+    r'shipping|recipient|guest|passenger)s?\\*"\s*:\s*[{\[]'
     r'|\\*"(?:name|id|key|field|label)\\*"\s*:\s*\\*"[a-z0-9_. -]*'
     r"(?:mail|phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp|name|birth|dob|ssn|passw|pwd|secret|number|cvv|cvc|iban|street|"
     r"addr|postal|postcode|zip|ip|forwarded|cookie)"

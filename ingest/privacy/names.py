@@ -1,7 +1,7 @@
 """Fields and parameters that are private by their name: what a form, a user or a request calls a name or an address.
 
-A name is taken apart into words (`customerEmailAddress` → customer, email, address). Its last word says what it is, with
-what may follow it taken off: a number, `address`, `no`, `confirm`. So `contact_email_2` is an e-mail address, and
+A name is taken apart into words (`customerEmailAddress` → customer, email, address). Its last word says what it is,
+with what may follow it taken off: a number, `address`, `no`, `confirm`. So `contact_email_2` is an e-mail address, and
 `email_campaign` is a campaign.
 """
 
@@ -17,13 +17,13 @@ _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 _NOT_A_LETTER = re.compile(r"[^a-z]+")
 # What may follow the word that tells: it says which one of several, or that it is one.
 _AFTER = frozenset(
-    "address addresses addr no nr num number numbers value values raw text input field confirm confirmation repeat verify "
-    "primary secondary alternative alt home work office private business main new old normalized formatted s".split()
+    "address addresses addr no nr num number numbers value values raw text input field confirm confirmation repeat "
+    "verify primary secondary alternative alt home work office private business main new old normalized s".split()
 )
 # A flag or a count, whatever follows.
-_BEFORE = frozenset("is has was can should allow allows show use uses enable enabled count num optin optout no".split())
+_BEFORE = frozenset("is has was can should allow allows show use uses enable enabled count num optin optout".split())
 _PHONES = frozenset(
-    "phone phones telephone telephones tel mobile mobiles cell msisdn fax gsm whatsapp telefon telefono handynummer".split()
+    "phone phones telephone telephones tel mobile mobiles cell msisdn fax gsm whatsapp telefon telefono".split()
 )
 _NO_PHONE = ("headphone", "earphone", "microphone", "smartphone", "iphone", "saxophone", "windowsphone", "megaphone")
 _EMAIL = re.compile(r"e?mail(?:id)?s?|.*email(?:address|addr|id)?s?")
@@ -42,14 +42,14 @@ _PERSON = re.compile(
 )
 _PERSON_WORDS = frozenset("zip dob ssn pwd passwd cvv cvc iban surname cookie cookies".split())
 # Addresses of no person.
-_NO_PERSON = re.compile(r".*(?:web|page|site|link|url|http|wallet|mac|ether|memory|return)addresses?")
+_NO_PERSON = re.compile(r".*(?:web|page|site|link|url|http|wallet|mac|ether|memory|return)address(?:es)?")
 
 NAME_KEYS = frozenset(("name", "id", "key", "field", "label"))  # of a pair that says name and value
 VALUE_KEY = "value"
 # What is filled in or tells of a person: a plain `name` in there is theirs, elsewhere it is a product's or a form's.
 _PEOPLE = frozenset(
-    "form fields formdata formfields formvalues inputs contact contacts customer customers user users person persons people "
-    "profile traits billing shipping recipient recipients guest guests passenger passengers attendee attendees".split()
+    "form fields formdata formfields formvalues inputs contact contacts customer customers user users person "
+    "persons people profile traits billing shipping recipient recipients guest guests passenger passengers".split()
 )
 _THINGS = frozenset(
     "item items product products cart plan company organization organisation campaign subscription order orders".split()

@@ -31,9 +31,11 @@ _CUT_DOMAIN = re.compile(rf"[{_LETTER}.-]*\Z")
 _FILES = frozenset(
     "png jpg jpeg gif webp avif svg ico bmp css js mjs json xml html htm php pdf woff ttf mp mov mkv".split()
 )
-_PIXELS = re.compile(r"[0-9.]+x\Z")
+_PIXELS = re.compile(r"[0-9]+(?:\.[0-9]+)?x(?:\.|\Z)")
 
-_V4 = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9]|\.[0-9])(?::[0-9]{1,5}(?![0-9:]))?")
+_V4 = re.compile(
+    r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9]|\.[0-9])(?::[0-9]{1,5}(?![0-9:]))?"
+)
 _V4_ANYWHERE = re.compile(r"(?<![0-9])[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?::[0-9]{1,5}(?![0-9:]))?")
 _PORT = re.compile(r"\](?::[0-9]{1,5}(?![0-9]))?")
 _V6 = re.compile(r"(?<![0-9A-Fa-f:.])[0-9A-Fa-f:.]{3,}+")
@@ -48,6 +50,7 @@ _GAP = r"[\s().+/_·-]"
 _PLUS_PHONE = re.compile(rf"\+{_GAP}{{0,2}}[1-9](?:{_GAP}{{0,4}}[0-9]){{7,14}}(?![0-9])")
 _PHONE_BEFORE = re.compile(r"(?:phone|tel|mobile|cell|fax|whatsapp|gsm)\Z", re.I)
 _DATE = re.compile(r"(?:19|20)[0-9]{2}[./-]?[01][0-9][./-]?[0-3][0-9]")
+_NUMBERS = re.compile(r"\s[+-][0-9]")
 _DECIMAL = re.compile(r"\+[0-9]{1,3}\.[0-9]{1,8}\Z")
 _GROUPED_PHONE = re.compile(
     r"(?<![0-9A-Za-z.])(?<![0-9]-)(?:1[ .+-]{1,3})?(?:\([2-9][0-9]{2}\)[ .+-]{0,3}|[2-9][0-9]{2}[ .+-]{1,3})"
@@ -127,7 +130,7 @@ def _domain_length(domain: str) -> int:
     labels = domain.split(".")
     while len(labels) > 1 and labels[-1].lower() in _FILES:
         labels.pop()
-    is_domain = domain.startswith("[") or (len(labels) > 1 and not _PIXELS.match(labels[0]))
+    is_domain = domain.startswith("[") or (len(labels) > 1 and not _PIXELS.match(domain))
     return len(".".join(labels)) if is_domain else 0
 
 
@@ -149,13 +152,14 @@ def _v6_addresses(text: str, longer_than: int) -> Iterator[Place]:
         if match[0].count(":") < 2:
             continue
         start, end = match.span()
+        if text[start] != ":" and text[start - 1 : start].isalnum():  # the end of a word, as in `ref:2001:db8::1`
+            start = text.index(":", start)
         if text[start] == ":" != text[start + 1]:
             start += 1
         while text[end - 1] == "." or (text[end - 1] == ":" != text[end - 2]):
             end -= 1
-        is_in_word = (text[start] != ":" and text[start - 1 : start].isalnum()) or text[end : end + 1].isalnum()
         found = text[start:end]
-        if len(found) > longer_than and not is_in_word and any(map(str.isdigit, found)) and normal_address(found):
+        if len(found) > longer_than and not text[end : end + 1].isalnum() and any(map(str.isdigit, found)) and normal_address(found):
             bracket = _PORT.match(text, end) if text[start - 1 : start] == "[" else None
             yield (start - 1, bracket.end(), ADDRESS_MARKER) if bracket else (start, end, ADDRESS_MARKER)
 
@@ -178,4 +182,6 @@ def _is_phone(text: str, match: re.Match[str]) -> bool:
         return False
     number = match[0]
     digits = sum(map(str.isdigit, number))
-    return not _DATE.match(number, 1) and not _DECIMAL.match(number) and (digits >= 9 or len(number) > digits + 1)
+    if _DATE.match(number, 1) or _DECIMAL.match(number) or _NUMBERS.search(number):
+        return False
+    return (digits >= 9 or len(number) > digits + 1)
