@@ -84,7 +84,8 @@ _PRIVATE_IN_JSON = re.compile(
     )
 )
 _COOKIE = re.compile(r"[^=/?&;]{1,256}=[^=&][^&]*")
-_COOKIES = re.compile(r"[^=/?&;]{1,256}=[^;&]*;(?: |%20)?[^=/?&;]{1,256}=.*")
+_WORD = re.compile(r"[A-Za-z]{1,32}")
+_COOKIES = re.compile(r"\A[^=/?&;]{1,256}=[^;&]*;(?: |%20)?[^=/?&;]{1,256}=.*")
 
 
 @dataclass(frozen=True)
@@ -277,14 +278,14 @@ def _without_private_values(line: str, fields: tuple[str, ...]) -> str:
 def _moved_cookies(values: list[str], fields: tuple[str, ...]) -> set[int]:
     """Where a cookie may stand in a line that has more or fewer fields than its header.
 
-    A tab too many may have moved it to the right, whatever it looks like. A line that is too short was most often cut
-    off, and has lost its end: there it is known by its looks, on the left of its place.
+    A tab too many may have moved it to the right, whatever it looks like: a word such as `Hit` alone is none. A line
+    that is too short was most often cut off, and has lost its end: there it is known by its looks, left of its place.
     """
     if COOKIE not in fields or len(values) == len(fields):
         return set()
     place, more = fields.index(COOKIE), len(values) - len(fields)
     if more > 0:
-        return set(range(place + 1, place + more + 1))
+        return {at for at in range(place + 1, place + more + 1) if not _WORD.fullmatch(values[at])}
     places = range(max(place + more, 0), min(place, len(values)))
     queries = ("cs-uri-query", "cs(Referer)")
     return {at for at in places if (_COOKIES if fields[at] in queries else _COOKIE).fullmatch(values[at])}

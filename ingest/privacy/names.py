@@ -26,23 +26,23 @@ _PHONES = frozenset(
     "phone phones telephone telephones tel mobile mobiles cell msisdn fax gsm whatsapp telefon telefono".split()
 )
 _NO_PHONE = ("headphone", "earphone", "microphone", "smartphone", "iphone", "saxophone", "windowsphone", "megaphone")
-_EMAIL = re.compile(r"e?mail(?:id)?s?|.*email(?:address|addr|id)?s?")
-_PHONE = re.compile(r"(?:.*phone|tel|telephone|mobile|cell|fax|.*mobile)(?:number|num|nr|no)s?")
+# Of the letters of a name: how they end, or all of them.
+_EMAIL = re.compile(r"\Ae?mail(?:id)?s?\Z|email(?:address|addr|id)?s?\Z")
+_PHONE = re.compile(r"(?:phone|mobile|\Atel|\Atelephone|\Acell|\Afax)(?:number|num|nr|no)s?\Z")
 _ADDRESS = re.compile(
-    r"(?:client|user|remote|real|source|src|visitor|customer|public|private|local|peer|sender|request|login|last|current|"
-    r"your|my|x|host|server|true|connecting)*(?:ip|ips|ipv|ipaddress|ipaddr|ipaddresses)|.*remoteaddr(?:ess)?|"
-    r"(?:x|http)*forwarded(?:for)?|.*forwardedfor|xff"
+    r"\A(?:client|user|remote|real|source|src|visitor|customer|public|private|local|peer|sender|request|login|last|"
+    r"current|your|my|x|host|server|true|connecting){0,3}(?:ip|ips|ipv|ipaddress|ipaddr|ipaddresses)\Z|"
+    r"remoteaddr(?:ess)?\Z|\A(?:x|http){0,2}forwarded(?:for)?\Z|forwardedfor\Z|\Axff\Z"
 )
 _PERSON = re.compile(
-    r".*(?:first|middle|last|full|maiden|given|family)names?|[fl]name|.*surnames?|"
-    r".*(?:customer|client|contact|person|recipient|holder|cardholder|billing|shipping|your|my)name|"
-    r".*birth(?:day|date)|.*dateofbirth|.*dob|.*ssn|.*password|passwd|pwd|.*secret|.*(?:card|cc)(?:number|no)|cvv|cvc|"
-    r".*iban|.*street|.*streetaddress|.*addressline|.*address|.*addresses|.*postalcode|.*postcode|zip|.*zipcode|"
-    r"cookies?|setcookie|cs_?cookie|authorization"
+    r"(?:first|middle|last|full|maiden|given|family|sur)names?\Z|\A[fl]name\Z|"
+    r"(?:customer|client|contact|person|recipient|holder|billing|shipping|your|my)name\Z|"
+    r"birth(?:day|date)\Z|dateofbirth\Z|password\Z|secret\Z|(?:card|cc)(?:number|no)\Z|"
+    r"street\Z|address(?:line|es)?\Z|postalcode\Z|postcode\Z|zipcode\Z|\Asetcookie\Z|\Acscookie\Z|\Aauthorization\Z"
 )
-_PERSON_WORDS = frozenset("zip dob ssn pwd passwd cvv cvc iban surname cookie cookies".split())
+_PERSON_WORDS = frozenset("zip dob ssn pwd passwd cvv cvc iban cookie cookies".split())
 # Addresses of no person.
-_NO_PERSON = re.compile(r".*(?:web|page|site|link|url|http|wallet|mac|ether|memory|return)address(?:es)?")
+_NO_PERSON = re.compile(r"(?:web|page|site|link|url|http|wallet|mac|ether|memory|return)address(?:es)?\Z")
 
 NAME_KEYS = frozenset(("name", "id", "key", "field", "label"))  # of a pair that says name and value
 VALUE_KEY = "value"
@@ -75,13 +75,13 @@ def kind_of(name: str) -> Kind | None:
 def _kind(words: list[str]) -> Kind | None:
     joined = _NOT_A_LETTER.sub("", "".join(words))
     last = words[-1] if not words[-1].isdigit() else ""
-    if last in ("email", "emails", "mail", "mails") or _EMAIL.fullmatch(joined):
+    if last in ("email", "emails", "mail", "mails") or _EMAIL.search(joined):
         return "email"
-    if last in _PHONES or _PHONE.fullmatch(joined) or (last.endswith("phone") and not last.endswith(_NO_PHONE)):
+    if last in _PHONES or _PHONE.search(joined) or (last.endswith("phone") and not last.endswith(_NO_PHONE)):
         return None if joined.endswith(_NO_PHONE) else "phone"
-    if last in ("ip", "ips") or _ADDRESS.fullmatch(joined):
+    if last in ("ip", "ips") or _ADDRESS.search(joined):
         return "address"
-    if (last in _PERSON_WORDS or _PERSON.fullmatch(joined)) and not _NO_PERSON.fullmatch(joined):
+    if (last in _PERSON_WORDS or _PERSON.search(joined)) and not _NO_PERSON.search(joined):
         return "person"
     return None
 

@@ -31,7 +31,7 @@ _CUT_DOMAIN = re.compile(rf"[{_LETTER}.-]*\Z")
 _FILES = frozenset(
     "png jpg jpeg gif webp avif svg ico bmp css js mjs json xml html htm php pdf woff ttf mp mov mkv".split()
 )
-_PIXELS = re.compile(r"[0-9]+(?:\.[0-9]+)?x(?:\.|\Z)")
+_PIXELS = re.compile(r"\A[0-9]+(?:\.[0-9]+)?x(?:\.|\Z)")
 
 _V4 = re.compile(
     r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9]|\.[0-9])(?::[0-9]{1,5}(?![0-9:]))?"
@@ -159,7 +159,12 @@ def _v6_addresses(text: str, longer_than: int) -> Iterator[Place]:
         while text[end - 1] == "." or (text[end - 1] == ":" != text[end - 2]):
             end -= 1
         found = text[start:end]
-        if len(found) > longer_than and not text[end : end + 1].isalnum() and any(map(str.isdigit, found)) and normal_address(found):
+        if (
+            len(found) > longer_than
+            and not text[end : end + 1].isalnum()
+            and any(map(str.isdigit, found))
+            and normal_address(found)
+        ):
             bracket = _PORT.match(text, end) if text[start - 1 : start] == "[" else None
             yield (start - 1, bracket.end(), ADDRESS_MARKER) if bracket else (start, end, ADDRESS_MARKER)
 
@@ -184,4 +189,4 @@ def _is_phone(text: str, match: re.Match[str]) -> bool:
     digits = sum(map(str.isdigit, number))
     if _DATE.match(number, 1) or _DECIMAL.match(number) or _NUMBERS.search(number):
         return False
-    return (digits >= 9 or len(number) > digits + 1)
+    return digits >= 9 or len(number) > digits + 1
