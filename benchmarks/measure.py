@@ -32,14 +32,14 @@ class Measurement:
     skipped: str | None = None
 
 
-def measure(function: str, arguments: tuple[str, ...], timeout: float = 1800) -> Measurement:
-    """Measures a function that takes strings and returns how many units it did.
+def measure(function: str, arguments: tuple[str, ...], timeout: float = 1800, root: Path = ROOT) -> Measurement:
+    """Measures a function that takes strings and returns how many units it did; of the checkout in `root`.
 
     Raises:
         RuntimeError: the function failed; the message ends with the last lines it printed.
     """
     command = [sys.executable, "-m", "benchmarks.measure", function, *arguments]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=timeout, check=False)
     if run.returncode:
         raise RuntimeError(f"{function} failed with code {run.returncode}:\n{run.stderr[-2000:]}")
     return Measurement(**json.loads(run.stdout.splitlines()[-1]))

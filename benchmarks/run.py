@@ -19,6 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from benchmarks.against import FUNCTIONS, compare
 from benchmarks.generate import DAY, default_data_dir, ensure_logs
 from benchmarks.generate_events import ensure_events
 from benchmarks.measure import THREADS, Measurement, measure
@@ -48,6 +49,7 @@ IDENTITY, UNION_FIND = "identity_map and identity_changes", "union-find loop"
 HISTORY_DAYS = (1, 30, 365)
 HISTORY_EVENTS, HISTORY_LINES = 100_000, 100_000
 MARTS_TARGETS = {BARE_QUERY: 1 / 2}  # of both marts
+REPEATS, PAIRS = 3, 7
 ONE_DAY = "1 day"
 OVERHEAD_TARGETS = {ONE_DAY: 1 / 3}
 # What ours may take at most, by the name of the Line's field: {"peak_mib": 2048, "seconds": 10}.
@@ -471,7 +473,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--edges", type=int, default=9_990_000, help="edges of identity (default 9,990,000)")
     parser.add_argument("--files", type=int, default=64, help="objects of the first layout")
     parser.add_argument("--small-files", type=int, default=3_000, help="objects of the second layout")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each case; the table shows the median")
+    parser.add_argument(
+        "--repeats", type=int, help=f"runs of each case (default {REPEATS}); the table shows the median"
+    )
     parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where generated logs are kept")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where results.json and RESULTS.md go")
     parser.add_argument("--quick", action="store_true", help="200,000 lines once, nothing written: does it all run?")
@@ -479,22 +483,42 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, help="these parts only; the others stay as they stand in --out"
     )
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help="compare the CPU time of ingest and events with another commit's, seven pairs of runs; nothing is written",
+    )
     options = parser.parse_args(arguments)
     options.is_part = bool(options.only)
     options.only = options.only or [part for part in PARTS if part != "memory" or options.memory]
     if options.quick:
-        options.lines, options.files, options.small_files, options.repeats = 200_000, 8, 200, 1
+        options.lines, options.files, options.small_files = 200_000, 8, 200
+        options.repeats = options.repeats or 1
         options.events = 100_000
         options.edges = 99_900
     return options
 
 
+def _compare(options: argparse.Namespace) -> None:
+    sources = {
+        "ingest": lambda: ensure_logs(options.data_dir, options.lines, max(1, options.files)),
+        "events": lambda: ensure_events(options.data_dir, options.events),
+    }
+    for part in FUNCTIONS:
+        if part in options.only:
+            repeats = options.repeats or PAIRS
+            print(compare(part, sources[part](), options.against, repeats), end="\n\n", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
+    if options.against:
+        _compare(options)
+        return
     facts = machine()
     results = read_results(options.out) if options.is_part else []
     for section in sections(options):
-        runs = section.repeats or options.repeats
+        runs = section.repeats or options.repeats or REPEATS
         taken = facts | {"runs_of_each_case": runs}
         result = Result(section.title, section.unit, taken, run_section(section, runs))
         print(table(result), end="\n\n", flush=True)

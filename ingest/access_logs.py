@@ -23,7 +23,7 @@ from ingest.columns import DICTIONARY, codes_of, count_of_each, is_null, map_dis
 from ingest.encoding import decode_once, decode_parameter, decode_user_agent
 from ingest.enrich import Geo, Remembered
 from ingest.log_files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
-from ingest.privacy import scrub_column, scrub_line
+from ingest.privacy import scrub, scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
 from ingest.schema import ACCESS_LOGS, arrow_schema
 
 REASONS = {
@@ -94,6 +94,7 @@ class AccessLogParser:
         day = date.fromisoformat(source_day)
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
         self._decode = Remembered(decode_once)
+        self._agents = Remembered(scrub)
         self._parameters = {name: Remembered(decode_parameter) for name in PARAMETERS}
         self._first_us = _microseconds(day - timedelta(days=max_age_days))
         self._end_us = _microseconds(day + timedelta(days=2))
@@ -153,7 +154,7 @@ class AccessLogParser:
             if column.field is None or column.field in ("cs-uri-stem", "sc-status"):
                 continue
             if column.type == pa.string():
-                columns[column.name] = logged.text(column.field)
+                columns[column.name] = _scrubbed(logged.text(column.field), column.field)
             else:
                 columns[column.name], bad = logged.number(column.field, column.type)
                 unreadable += bad
@@ -161,8 +162,9 @@ class AccessLogParser:
         columns["path"], columns["status"] = path, status
         columns["request_type"] = map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
         columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
-        columns["query"] = scrub_column(logged.text("cs-uri-query"))
         columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
+        agents = columns["user_agent"]
+        columns["user_agent"] = remapped(agents, pa.array(self._agents(agents.dictionary.to_pylist()), pa.string()))
         columns |= self._clients.address_columns(logged.dictionary("c-ip"))
         is_ad = pc.is_in(columns["request_type"].dictionary, pa.array(list(REQUEST_TYPES.values())))
         codes = codes_of(columns["request_type"])
@@ -253,6 +255,10 @@ class _Logged:
         return numbers, is_null(numbers) & ~is_null(values)
 
 
+def _scrubbed(values: pa.Array, field: str) -> pa.Array:
+    return scrub_machine_ids(values) if field == "x-edge-request-id" else scrub_column(values)
+
+
 def _microseconds(day: date) -> int:
     return (day - _EPOCH).days * _DAY
 
@@ -315,4 +321,7 @@ def _rejects(batch: RawBatch, rows: np.ndarray, reasons: dict[int, str]) -> list
 
 def _shown(text: str) -> str:
     """A rejected line as it may be kept: scrubbed, and cut to `MAX_REJECT_BYTES`."""
-    return scrub_line(text[: 2 * MAX_REJECT_BYTES]).encode()[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
+    text = text[: 2 * MAX_REJECT_BYTES]
+    if text.lstrip().startswith("{"):
+        text = scrub_json_line(text)
+    return scrub_line(text).encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")

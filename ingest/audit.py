@@ -115,7 +115,7 @@ def _objects_present(staged: StagedDay) -> Verdict:
 
 def _errors(staged: StagedDay, is_cut_off: bool) -> list[str]:
     return [
-        f"{counts.item.key}: {counts.facts.error}"
+        f"{counts.item.name}: {counts.facts.error}"
         for counts in staged.objects
         if counts.facts.error and counts.facts.error.startswith("cut off") == is_cut_off
     ]
@@ -135,7 +135,7 @@ def _objects_whole(staged: StagedDay) -> Verdict:
 
 def _required_fields(staged: StagedDay) -> Verdict:
     lacking = [
-        f"{counts.item.key} lacks {', '.join(sorted(counts.facts.missing_fields))}"
+        f"{counts.item.name} lacks {', '.join(sorted(counts.facts.missing_fields))}"
         for counts in staged.objects
         if counts.facts.missing_fields
     ]
@@ -159,7 +159,7 @@ def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
 
 def _rows_accounted(staged: StagedDay) -> Verdict:
     wrong = [
-        counts.item.key for counts in staged.objects if counts.read != counts.kept + counts.rejected + counts.duplicate
+        counts.item.name for counts in staged.objects if counts.read != counts.kept + counts.rejected + counts.duplicate
     ]
     in_files = sum(pq.read_metadata(path).num_rows for path in staged.files.values())
     in_rejects = pq.read_metadata(staged.rejects_file).num_rows

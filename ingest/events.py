@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from ingest.access_logs import MAX_REJECT_BYTES, ParsedBatch, Reject
 from ingest.clients import Clients
 from ingest.columns import DICTIONARY, count_of_each, is_null, remapped, single
-from ingest.enrich import Geo
+from ingest.enrich import Geo, Remembered
 from ingest.event_files import EventBatch
 from ingest.event_shapes import (
     VERSION_KEY,
@@ -48,7 +48,7 @@ from ingest.event_sql import (
     types_of,
 )
 from ingest.ids import device_fingerprints, known_ids
-from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line, scrub_text_column
+from ingest.privacy import scrub, scrub_column, scrub_json_column, scrub_json_line, scrub_line
 from ingest.schema import EVENTS, arrow_schema
 from ingest.source import UNKNOWN_SITE
 
@@ -111,6 +111,7 @@ class EventParser:
         self, hash_key: str, site: str | None, hours: Sequence[str], geo: Geo | None = None, max_age_days: int = 400
     ) -> None:
         self._clients = Clients(hash_key, geo or Geo(None))
+        self._agents = Remembered(scrub)
         self._key = self._clients.hash(f"event ids of {site}")
         self._site = site
         self._received = np.array([_microseconds(hour) for hour in hours], dtype=np.int64)
@@ -296,7 +297,7 @@ class EventParser:
         columns["source_line"] = pa.array(batch.line[columns["row"].to_numpy()])
         columns |= self._clients.agent_columns(columns.pop("user_agent").dictionary_encode())
         agents = columns["user_agent"]
-        columns["user_agent"] = remapped(agents, scrub_column(agents.dictionary))
+        columns["user_agent"] = remapped(agents, pa.array(self._agents(agents.dictionary.to_pylist()), pa.string()))
         columns |= self._clients.address_columns(columns.pop("ip").dictionary_encode())
         columns |= self._address_parts(columns)
         for name in ("country", "region", "city"):
@@ -341,12 +342,14 @@ class EventParser:
         return {name: values.dictionary_encode() if name in _BY_VALUE else values for name, values in parts.items()}
 
     def _by_distinct(self, values: pa.Array, sql: str) -> dict[str, pa.Array]:
-        """What a query finds in each distinct text, spread over the rows; the text itself and all of it scrubbed."""
+        """What a query finds in each distinct text, spread over the rows; the text itself and all of it scrubbed.
+
+        A host stays what it is, an address too: it is the server's."""
         encoded = single(values.dictionary_encode())
         found = self._run(sql, pa.table({"text": encoded.dictionary}))
         parts = {name: single(found.column(name)) for name in found.column_names} | {"text": encoded.dictionary}
         return {
-            name: (part if name == "query" else scrub_column(part)).take(encoded.indices)
+            name: (part if name == "query" else scrub_column(part, addresses=name != "host")).take(encoded.indices)
             for name, part in parts.items()
         }
 
@@ -525,7 +528,6 @@ def _snake(values: pa.Array) -> pa.Array:
 _MEANING = {
     "event_type": _snake,
     "currency": lambda values: pc.utf8_upper(_clean(values)),
-    "page_title": lambda values: scrub_text_column(_clean(values)),
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.privacy import normal_address, scrub
+from ingest.privacy import SUSPECT, normal_address, normal_form, scrub
 
 # Ids that stand for no id. Beside these: zeros and dashes alone, as in an all-zero UUID or advertising id.
 PLACEHOLDERS = (
@@ -35,13 +35,14 @@ _NONE = "|".join(re.escape(each) for each in PLACEHOLDERS)
 _IS_NONE = re.compile(rf"(?i)(?:{_NONE})|[0\s-]*")
 # What RE2 looks for on whole columns; only ids with a hit are looked at one by one: placeholders, blanks at an end,
 # and what may be an e-mail, phone or IP address.
-_SUSPECT = rf"^\s|\s$|^(?i:{_NONE})$|^[0-]*$|@|%40|[0-9]\.[0-9]|:.*:|^\(?\+?[0-9][0-9 ().-]{{6,}}$"
+_SUSPECT = rf"^\s|\s$|^(?i:{_NONE})$|^[0-]*$|{SUSPECT}"
 
 
 def known_ids(ids: pa.Array, keyed_hash: Callable[[str], str]) -> pa.Array:
     """The ids without blanks around them, null where they stand for none.
 
-    One that is an e-mail address, a phone number or an IP address is replaced by its keyed hash.
+    One that is, or holds, an e-mail address, a phone number or an IP address is replaced by its keyed hash: however it
+    is written, the same person has the same one.
     """
     suspects = pc.match_substring_regex(ids, _SUSPECT).fill_null(False)
     if not pc.any(suspects).as_py():
@@ -55,7 +56,7 @@ def _known(value: str, keyed_hash: Callable[[str], str]) -> str | None:
     if _IS_NONE.fullmatch(value):
         return None
     is_personal = scrub(value) != value or normal_address(value) is not None
-    return keyed_hash(value.lower()) if is_personal else value
+    return keyed_hash(normal_form(value)[0].strip().lower()) if is_personal else value
 
 
 def device_fingerprints(given: pa.Array, traits: pa.Array, separator: str, fewest: int = 3) -> pa.Array:

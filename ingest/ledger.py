@@ -21,7 +21,7 @@ def objects_by_day(listed: Iterable[SourceObject]) -> dict[str, list[SourceObjec
 
 
 def version_of(item: SourceObject) -> Version:
-    return item.key, item.etag, item.size
+    return item.name, item.etag, item.size
 
 
 def fingerprint(versions: Iterable[Version]) -> str:

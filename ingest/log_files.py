@@ -20,6 +20,7 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from ingest.blocks import BlockReader, Lines, whole_lines
+from ingest.privacy import FIELD_MARKER, scrub_line
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, PRIVATE_FIELDS
 
 BATCH_BYTES = 24 << 20
@@ -34,7 +35,7 @@ DIRECTIVES = (b"#Version:", b"#Fields:", b"#Software:", b"#Start-Date:", b"#End-
 MAX_STATUS = 999
 MAX_INTEGER = 10**18 - 1
 MAX_JSON_FIELDS = 200
-PRIVATE_MARKER = "[private]"
+COOKIE = "cs(Cookie)"
 
 _NULLS = ["-", ""]
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
@@ -69,14 +70,22 @@ def header_fields(directive: bytes) -> tuple[str, ...]:
     return tuple(fields)
 
 
+@lru_cache(4096)
+def shown_field(name: str) -> str:
+    """The name of a field that no schema knows, as it may be written down: some senders put values there."""
+    return name if name in _CANONICAL.values() else scrub_line(name)
+
+
 # What must not stay in a rejected line: values of private fields in JSON, broken or not, and a cookie by its looks:
-# `name=value`, without the `&` of a query and the `/` of a user agent before its `=`.
+# `name=value`, without the `&` of a query and the `/` of a user agent before its `=`, or several of them.
 _PRIVATE_IN_JSON = re.compile(
     r"""(?i)("[^a-z0-9"]*(?:NAMES)[^a-z0-9"]*"\s*:\s*)(?!null\b|"-?")(?:"(?:[^"\\]|\\.)*"?|[^"\s].*)""".replace(
         "NAMES", "|".join(_plain_name(name).replace("_", r'[^a-z0-9"]+') for name in PRIVATE_FIELDS)
     )
 )
 _COOKIE = re.compile(r"[^=/?&;]{1,256}=[^=&][^&]*")
+_WORD = re.compile(r"[A-Za-z]{1,32}")
+_COOKIES = re.compile(r"\A[^=/?&;]{1,256}=[^;&]*;(?: |%20)?[^=/?&;]{1,256}=.*")
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class ObjectFacts:
     missing_fields: set[str] = field(default_factory=set)
 
     def add_header(self, fields: Iterable[str]) -> None:
-        names = set(fields)
+        names = {shown_field(name) for name in fields}
         self.fields |= names
         required = {"cs-uri-stem", "sc-status"}
         if TIMESTAMP_MS not in names:
@@ -154,7 +163,7 @@ def _read_lines(
     if start:
         facts.format = "json" if is_json else "text"
     if is_json:
-        facts.fields |= {canonical_field(name) for name in _names_of_first_line(first.lstrip() + b"\n")}
+        facts.fields |= {shown_field(canonical_field(name)) for name in _names_of_first_line(first.lstrip() + b"\n")}
     header = JSON_LINES if is_json else tuple(ACCESS_LOG_FIELDS)
     for lines in whole_lines(all_blocks()):
         if lines.too_long:
@@ -249,21 +258,37 @@ def _lines_at(data: bytes | memoryview, rows: np.ndarray, fields: tuple[str, ...
     lines = bytes(data).split(b"\n")
     texts = (lines[row].rstrip(b"\r").decode("utf-8", "replace") for row in rows)
     if fields == JSON_LINES:
-        return [_PRIVATE_IN_JSON.sub(rf'\1"{PRIVATE_MARKER}"', text) for text in texts]
+        return [_PRIVATE_IN_JSON.sub(rf'\1"{FIELD_MARKER}"', text) for text in texts]
     return [_without_private_values(text, fields) for text in texts]
 
 
 def _without_private_values(line: str, fields: tuple[str, ...]) -> str:
-    """Where a line has another number of fields than its header, they may have moved: what looks like a cookie goes."""
+    """Without what is private by its field; where fields may have moved, what looks like a cookie goes anywhere."""
     values = line.split("\t")
     is_even = len(values) == len(fields)
-    private = {index for index, name in enumerate(fields) if name in PRIVATE_FIELDS}
+    private = {index for index, name in enumerate(fields) if name in PRIVATE_FIELDS} | _moved_cookies(values, fields)
     return "\t".join(
-        PRIVATE_MARKER
+        FIELD_MARKER
         if (index in private and value not in _NULLS) or (not is_even and _COOKIE.fullmatch(value))
         else value
         for index, value in enumerate(values)
     )
+
+
+def _moved_cookies(values: list[str], fields: tuple[str, ...]) -> set[int]:
+    """Where a cookie may stand in a line that has more or fewer fields than its header.
+
+    A tab too many may have moved it to the right, whatever it looks like: a word such as `Hit` alone is none. A line
+    that is too short was most often cut off, and has lost its end: there it is known by its looks, left of its place.
+    """
+    if COOKIE not in fields or len(values) == len(fields):
+        return set()
+    place, more = fields.index(COOKIE), len(values) - len(fields)
+    if more > 0:
+        return {at for at in range(place + 1, place + more + 1) if not _WORD.fullmatch(values[at])}
+    places = range(max(place + more, 0), min(place, len(values)))
+    queries = ("cs-uri-query", "cs(Referer)")
+    return {at for at in places if (_COOKIES if fields[at] in queries else _COOKIE).fullmatch(values[at])}
 
 
 # Text
@@ -281,7 +306,7 @@ def _text_columns(
                 return columns
         except pa.ArrowInvalid:
             pass
-    return _read_csv(_evened(bytes(data), len(fields), batch), fields, typed=False)
+    return _read_csv(_evened(bytes(data), fields, batch), fields, typed=False)
 
 
 def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:
@@ -310,8 +335,9 @@ def _has_usual_numbers(values: pa.Array) -> bool:
     return found["min"] is None or low <= found["min"] <= found["max"] <= high
 
 
-def _evened(data: bytes, width: int, batch: RawBatch) -> bytes:
-    """The same lines, each with exactly `width` fields of valid UTF-8: a short row ends in nulls, a long one is cut."""
+def _evened(data: bytes, fields: tuple[str, ...], batch: RawBatch) -> bytes:
+    """The same lines, each with exactly these fields, of valid UTF-8: a short row ends in nulls, a long one is cut."""
+    width = len(fields)
     lines = data.decode("utf-8", "replace").split("\n")[:-1]
     nothing = "\t".join(["-"] * width)
     for row, line in enumerate(lines):
@@ -322,7 +348,9 @@ def _evened(data: bytes, width: int, batch: RawBatch) -> bytes:
             lines[row] = nothing
         elif line.count("\t") != width - 1 or "\r" in line:
             # The reader would take a lone carriage return for an end of line. As an escape it is data.
-            values = line.rstrip("\r").replace("\r", "%0D").split("\t")[:width]
+            values = line.rstrip("\r").replace("\r", "%0D").split("\t")
+            cookies = _moved_cookies(values, fields)
+            values = ["-" if at in cookies else value for at, value in enumerate(values[:width])]
             lines[row] = "\t".join(values + ["-"] * (width - len(values)))
     return ("\n".join(lines) + "\n").encode()
 
@@ -417,7 +445,7 @@ def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, fact
             yield RawBatch(_as_logged(columns), np.full(len(part), object_index, np.int32), lines, _record_text(part))
             row += len(part)
     except (pa.ArrowException, OSError, ValueError) as error:
-        facts.error = f"corrupt Parquet: {(str(error) or type(error).__name__).splitlines()[0]}"
+        facts.error = f"corrupt Parquet: {scrub_line((str(error) or type(error).__name__).splitlines()[0])}"
 
 
 def _as_text(values: pa.Array) -> pa.Array:

@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from ingest.errors import ObjectChangedError, SourceError, TransientError
+from ingest.privacy import scrub
 
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
 _IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
 _SITE = re.compile(r"/domain=([^/]+)/")
+_MAY_BE_PERSONAL = re.compile(
+    r"[@%&+\\:( ]|[^\x00-\x7f]|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9]{3}[-.][0-9]{3}[-.][0-9]{4}"
+)
 UNKNOWN_SITE = "unknown"
 _GONE = "the object has gone since it was listed. Run the day again"
 _CHANGED = "the object has changed since it was listed. Run the day again"
@@ -42,9 +46,23 @@ class SourceObject:
 
     @property
     def site(self) -> str:
-        """The `domain=<site>` folder that it lies in, in lower case; `unknown` without one."""
+        """The `domain=<site>` folder that it lies in, in lower case; `unknown` without one.
+
+        A folder that is somebody's address is known by what is left of it without the address.
+        """
         found = _SITE.search("/" + self.key)
-        return found[1].lower() if found else UNKNOWN_SITE
+        return _without_personal(found[1].lower()) if found else UNKNOWN_SITE
+
+    @property
+    def name(self) -> str:
+        """Its key as it may be written down. Where the key holds somebody's address, two objects may be left with one
+        text: the version of their content tells them apart."""
+        name = _without_personal(self.key)
+        return name if name == self.key else f"{name}#{self.etag}"
+
+
+def _without_personal(text: str) -> str:
+    return scrub(text) if _MAY_BE_PERSONAL.search(text) else text
 
 
 def hour_of(key: str) -> str | None:
@@ -105,17 +123,17 @@ class FolderSource:
             yield SourceObject(hour, key, stat.st_size, _etag(stat), datetime.fromtimestamp(stat.st_mtime, UTC))
 
     def open(self, item: SourceObject) -> BinaryIO:
-        path = self.folder / item.key
+        path, shown = self.folder / item.key, self.folder / item.name
         try:
             stream = path.open("rb")
         except FileNotFoundError as error:
-            raise ObjectChangedError(f"reading {path}: {_GONE}") from error
+            raise ObjectChangedError(f"reading {shown}: {_GONE}") from error
         except OSError as error:
-            raise SourceError(f"reading {path}: {error.strerror}") from error
+            raise SourceError(f"reading {shown}: {error.strerror}") from error
         if _etag(os.fstat(stream.fileno())) != item.etag:
             stream.close()
-            raise ObjectChangedError(f"reading {path}: {_CHANGED}")
-        return cast(BinaryIO, _Whole(stream, item.size, ObjectChangedError(f"reading {path}: {_CHANGED}")))
+            raise ObjectChangedError(f"reading {shown}: {_CHANGED}")
+        return cast(BinaryIO, _Whole(stream, item.size, ObjectChangedError(f"reading {shown}: {_CHANGED}")))
 
 
 def _etag(stat: os.stat_result) -> str:
@@ -205,12 +223,12 @@ class S3Source:
 
     def open(self, item: SourceObject) -> BinaryIO:
         """Reads the very version that was listed; one that has changed since is an error."""
-        key = self.prefix + item.key
+        key, doing = self.prefix + item.key, f"reading s3://{self.bucket}/{self.prefix}{item.name}"
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=item.etag)
         except Exception as error:
-            raise self._explained(f"reading s3://{self.bucket}/{key}", error) from error
-        return cast(BinaryIO, _Body(answer["Body"], item.size, f"reading s3://{self.bucket}/{key}"))
+            raise self._explained(doing, error) from error
+        return cast(BinaryIO, _Body(answer["Body"], item.size, doing))
 
     def _explained(self, doing: str, error: Exception) -> Exception:
         """A botocore error as one sentence; never with keys or a signed address in it."""

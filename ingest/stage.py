@@ -253,7 +253,7 @@ def _count_kept(object_index: np.ndarray, days: np.ndarray, counts: list[ObjectC
 
 def _object_names(object_index: np.ndarray, counts: list[ObjectCounts]) -> pa.DictionaryArray:
     present, codes = np.unique(object_index, return_inverse=True)
-    names = pa.array([counts[index].item.key for index in present], pa.string())
+    names = pa.array([counts[index].item.name for index in present], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
 
 
@@ -288,7 +288,7 @@ class _RejectsFile:
 
     def _write(self) -> None:
         rows = [
-            (self._dataset, self._counts[each.object_index].item.key, each.line, each.reason, each.detail, each.text)
+            (self._dataset, self._counts[each.object_index].item.name, each.line, each.reason, each.detail, each.text)
             for each in self._waiting
         ]
         columns = zip(*rows, strict=True) if rows else [[] for _ in self._schema.names]
@@ -309,7 +309,7 @@ class _RejectsFile:
 def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
     item, facts = counts.item, counts.facts
     return {
-        "source_object": item.key,
+        "source_object": item.name,
         "etag": item.etag,
         "size": item.size,
         "modified": item.modified.astimezone(UTC).replace(tzinfo=None),

@@ -54,8 +54,8 @@ class StandingPartition:
     ) -> None:
         self._partition = partition
         self.counts = _taken(lake, partition, found)
-        taken = {counts.item.key for counts in self.counts}
-        self.news = [item for item in found if item.key not in taken]
+        taken = {counts.item.name for counts in self.counts}
+        self.news = [item for item in found if item.name not in taken]
         try:
             self.files, self.rejects_file = _fetched(lake, partition, raw_files, folder)
             self._engine = duckdb.connect(config={"temp_directory": str(folder / "duckdb")})
@@ -66,8 +66,8 @@ class StandingPartition:
         except (LakeError, pa.ArrowException, duckdb.Error, OSError) as error:
             raise ReadWholeError(f"what is published cannot be read: {error}") from error
         self._ids: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        places = {item.key: place for place, item in enumerate(found)}
-        self._new_places = np.array([places[item.key] for item in self.news], dtype=np.int32)
+        places = {item.name: place for place, item in enumerate(found)}
+        self._new_places = np.array([places[item.name] for item in self.news], dtype=np.int32)
         self._engine.register(
             "places", pa.table({"name": list(places), "place": pa.array(places.values(), pa.int32())})
         )
@@ -80,8 +80,8 @@ class StandingPartition:
         if any(pq.read_metadata(path).num_row_groups > MAX_ROW_GROUPS for path in self.files.values()):
             raise ReadWholeError("its file has become one of many small pieces")
         expected = [
-            ([str(path) for path in self.files.values()], {each.item.key: each.kept for each in self.counts}),
-            ([str(self.rejects_file)], {each.item.key: each.rejected for each in self.counts}),
+            ([str(path) for path in self.files.values()], {each.item.name: each.kept for each in self.counts}),
+            ([str(self.rejects_file)], {each.item.name: each.rejected for each in self.counts}),
         ]
         for paths, rows in expected:
             found = self._engine.execute(
@@ -144,14 +144,14 @@ def _taken(lake: Lake, partition: Partition, found: Sequence[SourceObject]) -> l
     ledger = lake.read_table(key)
     if ledger.schema.names != arrow_schema(LEDGER).names:
         raise ReadWholeError("it was published by another version of Clicklake")
-    listed = {item.key: item for item in found}
+    listed = {item.name: item for item in found}
     rows = {row["source_object"]: row for row in ledger.to_pylist()}
     for name, row in rows.items():
         if name not in listed:
             raise ReadWholeError(f"{name} has gone")
         if version_of(listed[name]) != (name, row["etag"], row["size"]):
             raise ReadWholeError(f"{name} has changed")
-    return [counts_of(rows[item.key], item) for item in found if item.key in rows]
+    return [counts_of(rows[item.name], item) for item in found if item.name in rows]
 
 
 def _fetched(

@@ -79,7 +79,12 @@ def test_every_real_request_is_what_the_client_sent(real: tuple[dict[str, dict[s
             "user_agent": row["user_agent"],
         }
         expected = request | {"ip": HASH(request["ip"]), "subnet24": HASH(request["subnet24"])}
-        for name in ("path", "query", "referrer"):  # where a person's address or number stood, a marker stands
+        for name in (
+            "path",
+            "query",
+            "referrer",
+            "user_agent",
+        ):  # where a person's address or number stood, a marker stands
             expected[name] = expected[name] and scrub(expected[name])
         assert found == expected
 

@@ -1,0 +1,67 @@
+"""Keyed hashes, and the canonical text of an address that they are made of.
+
+Nothing here is reversible without the key, and the key is never written anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+
+from ingest.errors import SettingsError
+
+HASH_BITS = 128  # of the 256 of SHA-256; RFC 2104, section 5 allows half
+MIN_KEY_BYTES = 16
+
+_IPV4_IN_IPV6 = b"\0" * 10 + b"\xff\xff"
+
+
+def keyed_hash(key: str) -> Callable[[str], str]:
+    """HMAC-SHA256 (RFC 2104) under this key: text → its first 128 bits as 32 hex digits.
+
+    The two padded blocks are hashed once and copied for each value: 1.4 µs instead of 2.5.
+
+    Raises:
+        SettingsError: for a key that could be guessed.
+    """
+    secret = key.encode()
+    if len(secret) < MIN_KEY_BYTES:
+        raise SettingsError(
+            f"the hash key is shorter than {MIN_KEY_BYTES} bytes. Set CLICKLAKE_HASH_KEY to a long random text "
+            "and keep it: another key gives other hashes"
+        )
+    block = (hashlib.sha256(secret).digest() if len(secret) > 64 else secret).ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def hash_text(text: str) -> str:
+        first = inner.copy()
+        first.update(text.encode())
+        second = outer.copy()
+        second.update(first.digest())
+        return second.hexdigest()[: HASH_BITS // 4]
+
+    return hash_text
+
+
+def normal_address(logged: str) -> tuple[str, str] | None:
+    """(address, network) of a logged client address in their canonical text, None where it is none.
+
+    A port is dropped (`1.2.3.4:80`, `[::1]:80`); IPv4 mapped into IPv6 is IPv4.
+    The network is /24 for IPv4, /48 for IPv6.
+    """
+    text = logged
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        packed = inet_pton(AF_INET6, text.partition("%")[0]) if ":" in text else inet_pton(AF_INET, text)
+    except (OSError, ValueError):
+        return None
+    if packed.startswith(_IPV4_IN_IPV6) and len(packed) == 16:
+        packed = packed[12:]
+    if len(packed) == 4:
+        return inet_ntop(AF_INET, packed), inet_ntop(AF_INET, packed[:3] + b"\0") + "/24"
+    return inet_ntop(AF_INET6, packed), inet_ntop(AF_INET6, packed[:6].ljust(16, b"\0")) + "/48"

@@ -1,0 +1,92 @@
+"""Fields and parameters that are private by their name: what a form, a user or a request calls a name or an address.
+
+A name is taken apart into words (`customerEmailAddress` → customer, email, address). Its last word says what it is,
+with what may follow it taken off: a number, `address`, `no`, `confirm`. So `contact_email_2` is an e-mail address, and
+`email_campaign` is a campaign.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+Kind = Literal["email", "phone", "address", "person"]
+
+_WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
+_NOT_A_LETTER = re.compile(r"[^a-z]+")
+# What may follow the word that tells: it says which one of several, or that it is one.
+_AFTER = frozenset(
+    "address addresses addr no nr num number numbers value values raw text input field confirm confirmation repeat "
+    "verify primary secondary alternative alt home work office private business main new old normalized s".split()
+)
+# A flag or a count, whatever follows.
+_BEFORE = frozenset("is has was can should allow allows show use uses enable enabled count num optin optout".split())
+_PHONES = frozenset(
+    "phone phones telephone telephones tel mobile mobiles cell msisdn fax gsm whatsapp telefon telefono".split()
+)
+_NO_PHONE = ("headphone", "earphone", "microphone", "smartphone", "iphone", "saxophone", "windowsphone", "megaphone")
+# Of the letters of a name: how they end, or all of them.
+_EMAIL = re.compile(r"\Ae?mail(?:id)?s?\Z|email(?:address|addr|id)?s?\Z")
+_PHONE = re.compile(r"(?:phone|mobile|\Atel|\Atelephone|\Acell|\Afax)(?:number|num|nr|no)s?\Z")
+_ADDRESS = re.compile(
+    r"\A(?:client|user|remote|real|source|src|visitor|customer|public|private|local|peer|sender|request|login|last|"
+    r"current|your|my|x|host|server|true|connecting){0,3}(?:ip|ips|ipv|ipaddress|ipaddr|ipaddresses)\Z|"
+    r"remoteaddr(?:ess)?\Z|\A(?:x|http){0,2}forwarded(?:for)?\Z|forwardedfor\Z|\Axff\Z"
+)
+_PERSON = re.compile(
+    r"(?:first|middle|last|full|maiden|given|family|sur)names?\Z|\A[fl]name\Z|"
+    r"(?:customer|client|contact|person|recipient|holder|billing|shipping|your|my)name\Z|"
+    r"birth(?:day|date)\Z|dateofbirth\Z|password\Z|secret\Z|(?:card|cc)(?:number|no)\Z|"
+    r"street\Z|address(?:line|es)?\Z|postalcode\Z|postcode\Z|zipcode\Z|\Asetcookie\Z|\Acscookie\Z|\Aauthorization\Z"
+)
+_PERSON_WORDS = frozenset("zip dob ssn pwd passwd cvv cvc iban cookie cookies".split())
+# Addresses of no person.
+_NO_PERSON = re.compile(r"(?:web|page|site|link|url|http|wallet|mac|ether|memory|return)address(?:es)?\Z")
+
+NAME_KEYS = frozenset(("name", "id", "key", "field", "label"))  # of a pair that says name and value
+VALUE_KEY = "value"
+# What is filled in or tells of a person: a plain `name` in there is theirs, elsewhere it is a product's or a form's.
+_PEOPLE = frozenset(
+    "form fields formdata formfields formvalues inputs contact contacts customer customers user users person "
+    "persons people profile traits billing shipping recipient recipients guest guests passenger passengers".split()
+)
+_THINGS = frozenset(
+    "item items product products cart plan company organization organisation campaign subscription order orders".split()
+)
+
+
+@lru_cache(20_000)
+def kind_of(name: str) -> Kind | None:
+    """What a field of this name holds, None for nothing private."""
+    words = [word.lower() for word in _WORD.findall(name[:100])]
+    if not words or words[0] in _BEFORE:
+        return None
+    while words:
+        kind = _kind(words)
+        if kind is not None:
+            return kind
+        if not (words[-1].isdigit() or words[-1] in _AFTER):
+            return None
+        words.pop()
+    return None
+
+
+def _kind(words: list[str]) -> Kind | None:
+    joined = _NOT_A_LETTER.sub("", "".join(words))
+    last = words[-1] if not words[-1].isdigit() else ""
+    if last in ("email", "emails", "mail", "mails") or _EMAIL.search(joined):
+        return "email"
+    if last in _PHONES or _PHONE.search(joined) or (last.endswith("phone") and not last.endswith(_NO_PHONE)):
+        return None if joined.endswith(_NO_PHONE) else "phone"
+    if last in ("ip", "ips") or _ADDRESS.search(joined):
+        return "address"
+    if (last in _PERSON_WORDS or _PERSON.search(joined)) and not _NO_PERSON.search(joined):
+        return "person"
+    return None
+
+
+def is_of_people(name: str, was: bool) -> bool:
+    """Whether a plain `name` in what this field holds is a person's. `was`: of what the field itself stands in."""
+    plain = _NOT_A_LETTER.sub("", name.lower())
+    return plain in _PEOPLE or (was and plain not in _THINGS)

@@ -1,0 +1,116 @@
+"""One normal form of text, whatever was done to hide or to transport it: what is personal is looked for there alone.
+
+Percent-encoding of any number of layers, HTML entities, JSON and JavaScript escapes, full-width and other variants of
+letters, digits and signs (Unicode's NFKC), digits of other scripts, and characters without a width come off. Each
+character knows where it stood, so that only what is personal is replaced and the rest stays as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from html.entities import html5
+
+MAX_ROUNDS = 8  # each takes off every layer of one kind; kinds within kinds are not nested deeper by accident
+
+# Characters beyond ASCII that have, or may have, another normal form that matters: soft hyphen, superscripts, digits of
+# Arabic, Persian, Devanagari, Bengali and Thai, punctuation and signs without a width, letter-like signs, minus, digits
+# in circles, CJK full stop, small and full-width forms, mathematical letters and digits, squared letters.
+VARIANTS = (
+    "\u00a0\u00ad\u00b2\u00b3\u00b9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0e59\u180e"
+    "\u2000-\u209f\u2100-\u214f\u2212\u2460-\u24ff\u3000-\u3002\ufe00-\ufe0f\ufe50-\ufe6f\ufeff\uff00-\uffef"
+    "\U0001d400-\U0001d7ff\U0001f100-\U0001f1ff"
+)
+# No run is tried again at each of its places: a run of backslashes begins where none stands before.
+_TOKEN = re.compile(
+    r"(?P<percent>(?:%(?:25)*[0-9A-Fa-f]{2})+)"
+    r"|(?P<code>(?:(?<!\\)\\++(?:u(?P<u>[0-9A-Fa-f]{4})|x(?P<x>[0-9A-Fa-f]{2}))|%u(?P<pu>[0-9A-Fa-f]{4})))"
+    r"|(?P<escape>(?<!\\)\\++(?P<of>[bfnrtv\"'/]))"
+    r"|(?P<entity>&(?:#(?P<decimal>[0-9]{1,12});?|#[xX](?P<hex>[0-9A-Fa-f]{1,12});|(?P<name>[A-Za-z]{2,31};)))"
+    rf"|(?P<variant>[{VARIANTS}])"
+)
+_ESCAPE = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
+_DOTS = "\u3002\uff61"  # IDNA takes these for dots as well; NFKC does not
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+_MAX_CODE = 0x10FFFF
+
+
+def normal_form(text: str) -> tuple[str, list[int] | None]:
+    """(normal text, where in `text` each of its characters begins, with the length of `text` at the end).
+
+    The places are None where the text is its own normal form. Time grows with the length alone.
+    """
+    places: list[int] | None = None
+    for _ in range(MAX_ROUNDS):
+        found = _decoded(text)
+        if found is None:
+            break
+        text, begun = found
+        places = begun if places is None else [places[place] for place in begun]
+    return text, places
+
+
+def _decoded(text: str) -> tuple[str, list[int]] | None:
+    """One round of `normal_form`, None where nothing changes."""
+    parts: list[str] = []
+    places: list[int] = []
+    end = 0
+    for token in _TOKEN.finditer(text):
+        start = token.start()
+        if token["percent"] is None and _character(token) == token[0]:
+            continue
+        parts.append(text[end:start])
+        places.extend(range(end, start))
+        for piece, place in _pieces(token):
+            parts.append(piece)
+            places.extend([place] * len(piece))
+        end = token.end()
+    if not end:
+        return None
+    parts.append(text[end:])
+    places.extend(range(end, len(text) + 1))
+    return "".join(parts), places
+
+
+def _pieces(token: re.Match[str]) -> Iterator[tuple[str, int]]:
+    if token["percent"] is None:
+        yield _character(token), token.start()
+        return
+    escapes = [(int(each[1], 16), token.start() + each.start()) for each in _ESCAPE.finditer(token["percent"])]
+    data = bytes(byte for byte, _ in escapes)
+    position = 0
+    while position < len(data):
+        first = data[position]
+        width = 1 if first < 0xC2 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+        try:
+            piece = data[position : position + width].decode()
+        except UnicodeDecodeError:
+            piece, width = chr(first), 1  # older senders write Latin-1
+        yield piece, escapes[position][1]
+        position += width
+
+
+def _character(token: re.Match[str]) -> str:
+    code = token["u"] or token["x"] or token["pu"] or token["hex"]
+    if code or token["decimal"]:
+        number = int(code, 16) if code else int(token["decimal"])
+        return chr(number) if number <= _MAX_CODE else " "
+    if token["of"]:
+        return token["of"] if token["of"] in "\"'/" else " "
+    if token["name"]:
+        return html5.get(token["name"], token[0])
+    return _plain(token[0])
+
+
+@lru_cache(8192)
+def _plain(character: str) -> str:
+    if character in _DOTS:
+        return "."
+    if character in _DASHES:
+        return "-"
+    if unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f":
+        return ""
+    digit = unicodedata.decimal(character, None)
+    return unicodedata.normalize("NFKC", character) if digit is None else str(digit)
