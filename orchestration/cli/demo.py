@@ -53,7 +53,7 @@ def command(folder: Path) -> int:
             load_events(environment, events)
         load_settings().open_lake().put_text(spend_file([day.day for day in days]), SPEND_KEY)
         first = _run([day.day.isoformat() for day in days])
-        notes.print("\nA day later: an object of the first day arrives.", highlight=False)
+        notes.print("\nA day later: an object of the first day arrives.")
         load(environment, days[:1], late=True)
         _run([days[0].day.isoformat()])
         _show_entries(days[0].day, days[-1].day)
@@ -137,10 +137,8 @@ def _shown(value: object) -> object:
 
 def _show_next(folder: Path, refused: dict[str, str]) -> None:
     for day in refused:
-        console.print(
-            f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.", highlight=False
-        )
+        console.print(f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.")
     lake = folder / "lake"
-    console.print(f"The lake stays in {lake}. Look at it:", highlight=False, soft_wrap=True)
+    console.print(f"The lake stays in {lake}. Look at it:", soft_wrap=True)
     query = f'CLICKLAKE_LAKE={lake} .venv/bin/clicklake query "from marts.daily_aggregates limit 5"'
-    console.print(f"  {query}", highlight=False, soft_wrap=True)
+    console.print(f"  {query}", soft_wrap=True)

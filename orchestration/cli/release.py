@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import notes, step
+from orchestration.cli.console import line, notes, step
 from orchestration.settings import load_settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: 
         check_reachable(settings, publishes=not no_publish)
     for each in refused:
         key = _write(lake, each, reason.strip())
-        notes.print(f"Released {each}: {', '.join(each.checks)}. Kept as {key}".replace("[", r"\["), highlight=False)
+        line(f"Released {each}: {', '.join(each.checks)}. Kept as {key}", to=notes)
     return _run(refused, publishes=not no_publish)
 
 
@@ -109,6 +109,6 @@ def _run(refused: Sequence[Refused], publishes: bool) -> int:
         print_summary(result)
         bad += len(result.bad)
     if bad:
-        notes.print(f"[red]{bad} days refused or failed all the same[/red]", highlight=False)
+        notes.print(f"{bad} days refused or failed all the same", style="red")
         return FAILED
     return DONE

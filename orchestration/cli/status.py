@@ -6,7 +6,7 @@ import datetime as dt
 
 import click
 
-from orchestration.cli.console import console, notes, table
+from orchestration.cli.console import console, line, notes, table
 from orchestration.settings import Settings, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -31,7 +31,7 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
 
     found = status(settings.open_lake(), sources_of(settings), first and first.date(), last and last.date())
     if not found:
-        console.print("No day is known: the source holds no objects, and the lake no files.", highlight=False)
+        console.print("No day is known: the source holds no objects, and the lake no files.")
         return
     mart = "marts.daily_aggregates"
     entries = _entry_states(settings, [day.day for day in found if day.tables[mart] not in (MISSING, REFUSED)])
@@ -42,8 +42,7 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     )
     for day in found:
         if day.reason:
-            text = day.reason.replace("[", r"\[")
-            console.print(f"[red]{day.day}[/red] {text}", highlight=False, soft_wrap=True)
+            line((day.day, "red"), f" {day.reason}")
 
 
 def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
@@ -58,5 +57,5 @@ def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
         with connect(settings.mongodb()) as client:
             return entry_states(settings.open_lake(), client[settings.mongodb_database], days)
     except PublishError as error:
-        notes.print(f"[yellow]{error}[/yellow]", highlight=False)
+        line((str(error), "yellow"), to=notes)
         return dict.fromkeys(days, "unknown")
