@@ -24,6 +24,7 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     partly refused   a check stopped some sites of the day; the others are published
     missing      there are objects, or raw rows, and nothing was built of them yet
     out of date  objects, or raw rows, are newer than what was built
+    unreadable   a file that tells of the day is broken; which one, and what to do, is said below
     """
     settings = load_settings()
     from orchestration.operations.status import MISSING, REFUSED, status
@@ -46,8 +47,8 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
 
 
 def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
-    """The states of the days in MongoDB; `unknown` where it is not set or cannot be reached, said once."""
-    from ingest.errors import PublishError
+    """The states of the days in MongoDB; `unknown` where it, or the mart, cannot be asked, said once."""
+    from ingest.errors import LakeError, PublishError
     from orchestration.operations.status import entry_states
     from orchestration.publishing.performance_entries import connect
 
@@ -56,6 +57,6 @@ def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
     try:
         with connect(settings.mongodb()) as client:
             return entry_states(settings.open_lake(), client[settings.mongodb_database], days)
-    except PublishError as error:
+    except (LakeError, PublishError) as error:
         line((str(error), "yellow"), to=notes)
         return dict.fromkeys(days, "unknown")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from demo.services import S3Service
 from ingest.lake import Lake
 from ingest.s3 import S3Options
 from ingest.shown import shown, shown_lines
-from ingest.views import create_views, only_reads
+from ingest.source import FolderSource
+from ingest.views import create_views
 from tests.environment_fixtures import HASH_KEY
-from tests.event_lines import Events
 from tests.log_lines import LogDay, line, lines, log
 
 DAY = "2026-01-12"
@@ -43,8 +43,8 @@ def day(tmp_path: Path) -> LogDay:
 @pytest.fixture
 def run(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> Query:
     """Runs `clicklake …` in this process on the lake; gives what was written to the standard output and error."""
-    monkeypatch.chdir(day.source)
-    return lambda *arguments: call(monkeypatch, day.lake.url, str(day.source), *arguments)
+    monkeypatch.chdir(day.logs)
+    return lambda *arguments: call(monkeypatch, day.lake.url, str(day.logs), *arguments)
 
 
 def call(patch: pytest.MonkeyPatch, lake: str, logs: str, *arguments: str) -> Result:
@@ -150,13 +150,16 @@ def test_f6_what_reads_is_answered(day: LogDay, run: Query, sql: str) -> None:
     assert done.stdout.strip()
 
 
-def test_f6_a_lake_in_s3_is_read_below_its_prefix_alone(
-    tmp_path: Path, s3_client: Any, s3_options: S3Options, s3_bucket: str
-) -> None:
+def test_f6_a_lake_in_s3_is_read_below_its_prefix_alone(tmp_path: Path, s3_client: Any, s3_service: S3Service) -> None:
     local = LogDay(tmp_path)
     local.add(log(lines(3)))
     local.ingest()
-    lake = Lake(f"s3://{s3_bucket}/lake", s3_options)
+    s3_bucket = "read-only-test"
+    s3_client.create_bucket(Bucket=s3_bucket)
+    options = S3Options(
+        s3_service.endpoint_url, s3_service.region, s3_service.access_key_id, s3_service.secret_access_key
+    )
+    lake = Lake(f"s3://{s3_bucket}/lake", options)
     for file in local.lake.files("raw"):
         s3_client.put_object(Bucket=s3_bucket, Key=f"lake/{file.key}", Body=local.lake.read_bytes(file.key))
     for key in ("outside.txt", "lake2/outside.txt"):
@@ -173,9 +176,8 @@ def test_f6_a_lake_in_s3_is_read_below_its_prefix_alone(
             f"copy (select 1) to 's3://{s3_bucket}/lake/x.csv'",
             "from read_text('/etc/passwd')",
         ):
-            with pytest.raises(Exception, match="."):
-                assert not connection.execute(sql).fetchall(), sql  # nothing found is as good
-                raise LookupError(sql)
+            with pytest.raises((duckdb.Error, PermissionError)):
+                connection.execute(sql)
     stored = s3_client.list_objects_v2(Bucket=s3_bucket)["Contents"]
     assert not [each for each in stored if each["Key"].endswith(".csv")]
 
@@ -186,7 +188,7 @@ HARMLESS = ("plain", "-12.5", "+3", "1e5", "a=b", "", "'quoted", "https://x.exam
 
 def test_f6_text_that_a_spreadsheet_takes_for_a_formula_is_neutralised(run: Query) -> None:
     values = ", ".join("(" + "'" + each.replace("'", "''") + "', -1)" for each in (*FORMULAS, *HARMLESS))
-    sql = f"select t as \"=header\", n from (values {values}) v(t, n)"
+    sql = f'select t as "=header", n from (values {values}) v(t, n)'
     header, *rows = csv.reader(io.StringIO(run("query", sql, "--format", "csv").stdout, newline=""))
     assert header == ["'=header", "n"]
     assert [row[0] for row in rows] == [*(f"'{each}" for each in FORMULAS), *HARMLESS]
@@ -243,17 +245,16 @@ def test_f5_only_the_console_prints() -> None:
     folder = Path(__file__).parents[2] / "orchestration" / "cli"
     for path in folder.glob("*.py"):
         text = path.read_text("utf-8")
-        assert "highlight=" not in text or path.name == "console.py", path
         assert "markup=True" not in text, path
-        assert " print(" not in text, path
+        assert path.name == "console.py" or " print(" not in text, path
 
 
 # F4: broken files.
 
 BROKEN = {
     "truncated": lambda content: content[: len(content) // 2],
-    "empty": lambda content: b"",
-    "foreign": lambda content: b"%PDF-1.7 this is no Parquet file, whatever its name says",
+    "empty": lambda _: b"",
+    "foreign": lambda _: b"%PDF-1.7 this is no Parquet file, whatever its name says",
     "without its footer": lambda content: content[:-8] + b"\x00" * 8,
 }
 
@@ -272,8 +273,7 @@ def test_f4_a_broken_file_costs_its_table_alone(day: LogDay, run: Query, printed
     assert str(path) in done.output
     assert "Run its day again" in done.output
     assert "Traceback" not in done.output
-    done = run("tables")
-    assert done.exit_code == 1
+    run("tables")
     assert "unreadable" in printed.getvalue()
     assert str(path) in printed.getvalue()
     assert run("describe", "ledger.access_logs").exit_code == 0
@@ -282,10 +282,13 @@ def test_f4_a_broken_file_costs_its_table_alone(day: LogDay, run: Query, printed
 
 
 def test_f4_quarantined_days_of_different_levels_are_one_table(day: LogDay, run: Query) -> None:
-    events = Events(day.folder)
     rows = pa.table({"event_id": ["a"], "new": [1]})
-    for folder in ("day=2026-01-12/rows", "day=2026-01-13/site=7/rows/event_date=2026-01-13", "day=2026-01-14/site=b/rows"):
-        events.lake.put_table(rows, f"quarantine/events/{folder}/data.parquet")
+    for folder in (
+        "day=2026-01-12/rows",
+        "day=2026-01-13/site=7/rows/event_date=2026-01-13",
+        "day=2026-01-14/site=b/rows",
+    ):
+        day.lake.put_table(rows, f"quarantine/events/{folder}/data.parquet")
     sql = "select day::varchar, site, event_date::varchar, typeof(site) from quarantine.events order by day"
     done = run("query", sql, "--format", "csv")
     assert done.exit_code == 0, done.output
@@ -294,3 +297,56 @@ def test_f4_quarantined_days_of_different_levels_are_one_table(day: LogDay, run:
         ["2026-01-13", "7", "2026-01-13", "VARCHAR"],
         ["2026-01-14", "b", "", "VARCHAR"],
     ]
+
+
+def test_f4_a_broken_ledger_is_shown_beside_the_other_days_and_its_day_is_news(
+    day: LogDay, run: Query, printed: io.StringIO
+) -> None:
+    from orchestration.operations.lateness import days_with_news
+
+    day.add(log(lines(3, date="2026-01-13")), day="2026-01-13")
+    day.ingest(day="2026-01-13")
+    source = {"access_logs": FolderSource(day.logs)}
+    assert list(days_with_news(day.lake, source, ["2026-01-13"])) == []
+    ledger = Path(day.lake.path("ledger/access_logs/source_date=2026-01-13/data.parquet"))
+    ledger.write_bytes(ledger.read_bytes()[:100])
+    assert run("status").exit_code == 0
+    text = printed.getvalue()
+    row = next(each for each in text.splitlines() if each.startswith("│ 2026-01-13"))
+    assert "unreadable" in row
+    assert f"2026-01-13 access_logs: reading {ledger}: no whole Parquet file" in text
+    assert "refused" in next(each for each in text.splitlines() if each.startswith(f"│ {DAY}"))
+    assert list(days_with_news(day.lake, source, [DAY, "2026-01-13"])) == ["2026-01-13"]
+    assert day.ingest(day="2026-01-13").published  # what is advised helps
+    assert list(days_with_news(day.lake, source, [DAY, "2026-01-13"])) == []
+
+
+@pytest.mark.parametrize("broken", [b"", b"{", b"[1]", b"null", b'{"table": "events"}', b"\xff\xfe", b'{"reasons": 1}'])
+def test_f4_a_broken_verdict_hides_no_other(day: LogDay, run: Query, printed: io.StringIO, broken: bytes) -> None:
+    from orchestration.alerts.lake_rules import refused
+
+    path = Path(day.lake.path("quarantine/events/day=2026-01-14/site=shop.example/verdict.json"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(broken)
+    assert run("quarantine", "list").exit_code == 0
+    text = printed.getvalue()
+    assert "verdict_readable" in next(each for each in text.splitlines() if each.startswith("│ 2026-01-14"))
+    assert "reject_share" in next(each for each in text.splitlines() if each.startswith(f"│ {DAY}"))
+    alerts = {alert.subject: alert.text for alert in refused(day.lake)}
+    assert set(alerts) == {"raw_access_logs", "raw_events/shop.example"}
+    assert f"{path} cannot be read" in alerts["raw_events/shop.example"]
+    done = run("release", "2026-01-14", "--table", "events", "--site", "shop.example", "--reason", "why")
+    assert "cannot be released" in done.output
+    assert str(path) in done.output
+    done = run("query", "from quarantine.verdicts")
+    assert done.exit_code == 0 or str(path) in done.output
+    assert "Traceback" not in done.output
+
+
+def test_f4_a_broken_release_releases_nothing(day: LogDay, run: Query) -> None:
+    path = Path(day.lake.path(f"releases/access_logs/day={DAY}/2026.json"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{ broken")
+    assert not day.ingest().published
+    assert str(path) in run("query", "from quarantine.releases").output
+    assert run("query", "from quarantine.verdicts").exit_code == 0
