@@ -68,7 +68,7 @@ def show_command(day: dt.datetime, name: str, site: str | None) -> None:
       clicklake quarantine show 2026-01-13 --table events --site shop.example.com
       clicklake quarantine show 2026-01-13 --table daily_aggregates
     """
-    from orchestration.quality import commands
+    from orchestration.quality import accept, why_never_released
 
     lake = load_lake_settings().open_lake()
     refused = find_refused(lake, day.date().isoformat(), name, site)
@@ -81,7 +81,8 @@ def show_command(day: dt.datetime, name: str, site: str | None) -> None:
     if refused.is_raw:
         _show_rejects(lake, refused)
     _show_rows(lake, refused)
-    line(f"To accept it as it is: {commands(refused)[1]}")
+    never = why_never_released(refused)
+    line(f"It cannot be accepted as it is: {never}" if never else f"To accept it as it is: {accept(refused)}")
 
 
 def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:

@@ -60,17 +60,10 @@ def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: 
 
 def _check_releasable(refused: Refused) -> None:
     """Raises UsageError for what nobody can accept."""
-    from ingest.audit import NEVER_RELEASED
-    from ingest.quarantine import VERDICT_READABLE
+    from orchestration.quality import why_never_released
 
-    for reason in refused.reasons:
-        check = reason["check"]
-        if check == VERDICT_READABLE:
-            raise click.UsageError(f"{refused} cannot be released, since nobody knows why: {reason['message']}.")
-        if refused.is_raw and check in NEVER_RELEASED:
-            raise click.UsageError(f"{refused}: {check} cannot be released: {NEVER_RELEASED[check]}.")
-        if not refused.is_raw and reason.get("failures") is None:
-            raise click.UsageError(f"{refused}: {check} cannot be released: it gave no result. {reason['message']}")
+    if never := why_never_released(refused):
+        raise click.UsageError(f"{refused}: {never}.")
 
 
 def _write(lake: Lake, refused: Refused, reason: str) -> str:

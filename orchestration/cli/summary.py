@@ -9,11 +9,12 @@ from typing import Any
 from ingest.quarantine import Refused, refused_partitions
 from orchestration.cli.console import line, notes, table
 from orchestration.cli.pipeline import PipelineResult
-from orchestration.quality import commands
+from orchestration.quality import accept, look_at
 from orchestration.settings import load_settings
 
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
+MAX_REFUSED_SHOWN = 3
 
 
 def print_summary(result: PipelineResult) -> None:
@@ -39,10 +40,18 @@ def print_summary(result: PipelineResult) -> None:
         notes.print(f"… and {len(result.warnings) - MAX_WARNINGS_SHOWN} more warnings")
     for day, reason in sorted(result.bad.items()):
         line((day, "red"), f" {reason}")
-    for refused in _in_quarantine(result.refused)[:MAX_WARNINGS_SHOWN]:
-        look, release = commands(refused)
-        for does, command in (("look", look), ("accept", release)):
-            line((f"{does:>6}  ", "dim"), command)
+    _print_advice(_in_quarantine(result.refused))
+
+
+def _print_advice(found: list[Refused]) -> None:
+    """What shows refused partitions, and accepts those that can be accepted; of many what lists them."""
+    if len(found) > MAX_REFUSED_SHOWN:
+        line(("  look  ", "dim"), f"clicklake quarantine list ({len(found)} partitions)")
+        return
+    for refused in found:
+        line(("  look  ", "dim"), look_at(refused))
+        if command := accept(refused):
+            line(("accept  ", "dim"), command)
 
 
 def _in_quarantine(days: Collection[str]) -> list[Refused]:
