@@ -314,6 +314,29 @@ class Lake:
         if self.is_s3:
             connection.register_filesystem(s3.as_fsspec(self.filesystem))
 
+    @contextmanager
+    def connect_for_reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB for SQL of somebody else's: it reads this lake, and no other file, place or variable.
+
+        In a folder DuckDB would still write what it may read, so that statements have to be looked at as well.
+        """
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "python_enable_replacements": False,
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+            "allow_persistent_secrets": False,
+        }
+        with tempfile.TemporaryDirectory(prefix="clicklake-") as spill, duckdb.connect(config=config) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"set temp_directory = '{spill}'")
+            if self.is_s3:
+                connection.register_filesystem(s3.as_fsspec(self.filesystem, only_below=self.root))
+            allowed = f"{self.url}/".replace("'", "''")
+            connection.execute(f"set allowed_directories = ['{allowed}']")
+            connection.execute("set enable_external_access = false")
+            connection.execute("set lock_configuration = true")
+            yield connection
+
 
 @cache
 def _lock_client(options: S3Options) -> Any:

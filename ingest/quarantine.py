@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.datasets import DATASETS
+from ingest.errors import LakeError
 from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile, quarantine_prefix
 from ingest.ledger import Version, versions_refused
 
@@ -24,7 +26,7 @@ class Refused:
     """A refused partition.
 
     reasons: {check, message, figures} of a raw day, {check, message, failures} of a mart's.
-    rows: rows read of a raw day, rows built of a mart's; None where nothing could be built.
+    rows: rows read of a raw day, rows built of a mart's; None where nothing could be built, or its file is broken.
     since: when it was refused last, UTC.
     """
 
@@ -56,9 +58,32 @@ def verdict_files(quarantine: Iterable[LakeFile]) -> list[LakeFile]:
     return [file for file in quarantine if file.key.endswith(f"/{VERDICT_FILE}")]
 
 
+VERDICT_READABLE = "verdict_readable"  # stands for the checks that a verdict would name
+
+
 def read_verdict(lake: Lake, file: LakeFile) -> dict[str, Any]:
-    """{table, day, reasons, and of events site} of a refused partition."""
-    return dict(json.loads(lake.read_text(file.key)))
+    """{table, day, reasons, and of events site} of a refused partition. Where the file is broken, what its path tells,
+    and that it is broken as the reason: it must not hide the others."""
+    problem: object
+    try:
+        verdict = json.loads(lake.read_bytes(file.key))
+        if (
+            verdict["table"]
+            and verdict["day"]
+            and all(each["check"] and each["message"] for each in verdict["reasons"])
+        ):
+            return dict(verdict)
+        problem = "something is missing in it"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    message = f"{lake.uri(file.key)} cannot be read ({problem}). Run its day again, or take the file away"
+    site = file.partition("site")
+    return {
+        "table": file.key.split("/")[1],
+        "day": file.partition("day") or "",
+        **({"site": unquote(site)} if site else {}),
+        "reasons": [{"check": VERDICT_READABLE, "message": message}],
+    }
 
 
 def refused_partitions(
@@ -83,15 +108,20 @@ def _refused(lake: Lake, verdict: LakeFile, files: list[LakeFile]) -> Refused:
     record = read_verdict(lake, verdict)
     ledger = next((file.key for file in files if file.key.endswith("/ledger.parquet")), None)
     rows = [file.key for file in files if file.key.endswith(f"/{DATA_FILE}")]
-    if ledger:
-        count = pc.sum(lake.read_table(ledger, ["rows_read"]).column(0)).as_py() or 0
-    else:
-        count = sum(_rows_in(lake, key) for key in rows) if rows else None
+    count = None
+    with suppress(LakeError):  # a broken file beside a verdict hides neither it nor others; `show` names it
+        if ledger:
+            count = pc.sum(lake.read_table(ledger, ["rows_read"]).column(0)).as_py() or 0
+        elif rows:
+            count = sum(_parquet(lake, key).metadata.num_rows for key in rows)
     return Refused(record["table"], record["day"], record.get("site"), record["reasons"], count, verdict.modified)
 
 
-def _rows_in(lake: Lake, key: str) -> int:
-    return int(pq.ParquetFile(lake.path(key), filesystem=lake.filesystem).metadata.num_rows)
+def _parquet(lake: Lake, key: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(lake.path(key), filesystem=lake.filesystem)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise LakeError(f"reading {lake.uri(key)}: no whole Parquet file ({error})") from error
 
 
 def objects_judged(lake: Lake, refused: Refused) -> set[Version]:
@@ -128,7 +158,7 @@ def rejected_lines(lake: Lake, refused: Refused, count: int) -> list[dict[str, A
 def refused_rows(lake: Lake, refused: Refused, count: int) -> pa.Table | None:
     """The first refused rows; None where none could be built."""
     for file in lake.files(f"{refused.prefix}/rows"):
-        rows = pq.ParquetFile(lake.path(file.key), filesystem=lake.filesystem)
+        rows = _parquet(lake, file.key)
         if rows.metadata.num_rows:
             return pa.Table.from_batches([next(rows.iter_batches(batch_size=count)).slice(0, count)])
     return None

@@ -64,7 +64,16 @@ def releases(lake: Lake, table: str, day: str, site: str | None = None) -> list[
     """All releases of a partition, the oldest first."""
     folder = _folder(table, day, site)
     files = [file for file in lake.files(folder) if file.key.rpartition("/")[0] == folder]
-    return [Release(**json.loads(lake.read_text(file.key))) for file in files if file.key.endswith(".json")]
+    found = (_read(lake, file.key) for file in files if file.key.endswith(".json"))
+    return [release for release in found if release]
+
+
+def _read(lake: Lake, key: str) -> Release | None:
+    """None where the file is broken: what nobody can read releases nothing, and the day is refused as before."""
+    try:
+        return Release(**json.loads(lake.read_bytes(key)))
+    except (ValueError, TypeError):
+        return None
 
 
 def _folder(table: str, day: str, site: str | None) -> str:

@@ -76,8 +76,13 @@ def client(
     )
 
 
-def as_fsspec(filesystem: fs.FileSystem) -> Any:
-    """pyarrow's S3 as an fsspec filesystem, which DuckDB reads through without its httpfs extension."""
+def as_fsspec(filesystem: fs.FileSystem, only_below: str | None = None) -> Any:
+    """pyarrow's S3 as an fsspec filesystem, which DuckDB reads through without its httpfs extension.
+
+    Args:
+        only_below: `bucket/prefix`. With it nothing can be written, and nothing else be read: DuckDB compares the
+            beginnings of addresses alone, and `..` goes on from there.
+    """
     from fsspec.implementations.arrow import ArrowFSWrapper
 
     class LakeFileSystem(ArrowFSWrapper):  # type: ignore[misc]
@@ -88,4 +93,26 @@ def as_fsspec(filesystem: fs.FileSystem) -> Any:
         def _strip_protocol(cls, path: str) -> str:
             return path.removeprefix("s3://")
 
-    return LakeFileSystem(filesystem)
+    class ReadOnly(LakeFileSystem):
+        def _open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
+            if mode != "rb":
+                raise PermissionError(f"{path}: the lake is only read here")
+            return super()._open(_checked(path), mode, *args, **kwargs)
+
+        def info(self, path: str, **kwargs: Any) -> Any:
+            return super().info(_checked(self._strip_protocol(path)), **kwargs)
+
+        def ls(self, path: str, detail: bool = False, **kwargs: Any) -> Any:
+            return super().ls(_checked(self._strip_protocol(path)), detail, **kwargs)
+
+        def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+            raise PermissionError("the lake is only read here")
+
+        rm = rm_file = mv = cp_file = mkdir = makedirs = rmdir = touch = _refuse
+
+    def _checked(path: str) -> str:
+        if not f"{path}/".startswith(f"{only_below}/") or {"..", "."} & set(path.split("/")):
+            raise PermissionError(f"{path}: only {only_below} is read here")
+        return path
+
+    return LakeFileSystem(filesystem) if only_below is None else ReadOnly(filesystem)

@@ -16,9 +16,10 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from ingest.audit import NEVER_RELEASED
 from ingest.errors import ClicklakeError
 from ingest.lake import Lake, quality_key
-from ingest.quarantine import Refused, refused_partitions
+from ingest.quarantine import VERDICT_READABLE, Refused, refused_partitions
 from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, arrow_schema
 from orchestration.resources import Lakehouse
 
@@ -134,20 +135,43 @@ def _step(context: dg.AssetExecutionContext) -> Step:
     return context.run_id, context.op_def.name + attempt
 
 
-def commands(refused: Refused) -> tuple[str, str]:
-    """The commands that show a refused partition, and that accept it as it is."""
-    names = f"{refused.day} --table {refused.table}" + (f" --site {shlex.quote(refused.site)}" if refused.site else "")
-    return f"clicklake quarantine show {names}", f"clicklake release {names} --reason '…'"
+def why_never_released(refused: Refused) -> str | None:
+    """Why nobody can accept a refused partition as it is; None where somebody can."""
+    for reason in refused.reasons:
+        check = reason["check"]
+        if check == VERDICT_READABLE:
+            return f"nobody knows why it was refused: {reason['message']}"
+        if refused.is_raw and check in NEVER_RELEASED:
+            return f"{check} cannot be released: {NEVER_RELEASED[check]}"
+        if not refused.is_raw and reason.get("failures") is None:
+            return f"{check} cannot be released: it gave no result. {reason['message']}"
+    return None
+
+
+def look_at(refused: Refused) -> str:
+    """The command that shows a refused partition."""
+    return f"clicklake quarantine show {_named(refused)}"
+
+
+def accept(refused: Refused) -> str | None:
+    """The command that accepts it as it is; None where that cannot be done."""
+    return None if why_never_released(refused) else f"clicklake release {_named(refused)} --reason '…'"
+
+
+def _named(refused: Refused) -> str:
+    return f"{refused.day} --table {refused.table}" + (f" --site {shlex.quote(refused.site)}" if refused.site else "")
 
 
 def what_to_do(lake: Lake, days: Collection[str]) -> str:
-    """One sentence for the end of a run: what shows the refused partitions of these days, and what accepts them."""
+    """One sentence for the end of a run: what shows the refused partitions of these days, and what accepts them, where
+    that can be done."""
     try:
         refused = refused_partitions(lake, days)
     except ClicklakeError:  # the run has a reason of its own to end with
         return ""
     if not refused:
         return ""
-    look, release = commands(refused[0])
+    accepts = accept(refused[0])
+    release = f". To accept it as it is: {accepts}" if accepts else ""
     more = f"; {len(refused) - 1} more: clicklake quarantine list" if len(refused) > 1 else ""
-    return f"To look at {refused[0]}: {look}. To accept it as it is: {release}{more}"
+    return f"To look at {refused[0]}: {look_at(refused[0])}{release}{more}"

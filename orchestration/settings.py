@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -25,11 +26,16 @@ TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
 JSON = "json"  # of log_format
 
+S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
+SECRET_LENGTH = 8  # shorter values in a url are words, such as a retry's `true`, and hide nothing
+
 
 class PartitionSettings(BaseSettings):
     """What the definitions themselves depend on. No secret is among it: it is read at import."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
     backfill_window_days: int = Field(30, ge=1, le=366, description="Days that one run of a backfill takes")
@@ -55,7 +61,11 @@ class LakeSettings(PartitionSettings):
         scheme = value.partition("://")[0] if "://" in value else "file"
         if not value.strip() or scheme not in ("s3", "file"):
             raise ValueError("must be a folder or s3://bucket/prefix")
+        if scheme == "file" and "://" in value and not value.startswith("file:///"):
+            raise ValueError("must have no host, as in file:///data/lake")
         if scheme == "s3":
+            if _names_more_than_a_host(value):
+                raise ValueError(f"must name bucket and prefix alone. {S3_KEYS}")
             return value
         # Below the folder that this process was started in; dbt is started in another.
         return str(Path(value.removeprefix("file://")).expanduser().absolute())
@@ -65,6 +75,8 @@ class LakeSettings(PartitionSettings):
     def _is_url(cls, value: str | None) -> str | None:
         if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
             raise ValueError("must be a URL, such as https://s3.example.com")
+        if value and (_names_more_than_a_host(value) or urlsplit(value).query):
+            raise ValueError(f"must name host and port alone. {S3_KEYS}")
         return value
 
     @property
@@ -144,8 +156,8 @@ class Settings(LakeSettings):
     def _is_http_url(cls, value: str | None) -> str | None:
         if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
             raise ValueError("must be a url, such as https://marquez.example.com/api/v1/lineage")
-        if value and urlsplit(value).password:
-            raise ValueError("must not hold a password; set CLICKLAKE_OPENLINEAGE_API_KEY")
+        if value and (_names_more_than_a_host(value) or urlsplit(value).query):
+            raise ValueError("must hold neither a user nor a key; set CLICKLAKE_OPENLINEAGE_API_KEY")
         return value
 
     @field_validator("alert_webhook_url")
@@ -172,9 +184,8 @@ class Settings(LakeSettings):
         """A text that leaves this machine, without any secret that an error may have brought into it."""
         for field in type(self).model_fields:
             value = getattr(self, field)
-            secret = value.get_secret_value() if isinstance(value, SecretStr) else ""
-            for part in (secret, _password_of(secret)):
-                text = text.replace(part, "[secret]") if part else text
+            for part in _secrets_of(value.get_secret_value()) if isinstance(value, SecretStr) else ():
+                text = text.replace(part, "[secret]")
         return text
 
     def ingest_options(self) -> IngestOptions:
@@ -272,11 +283,23 @@ def _scheme_of(url: SecretStr) -> str:
     return url.get_secret_value().partition("://")[0].lower()
 
 
-def _password_of(url: str) -> str:
-    try:
-        return urlsplit(url).password or ""
-    except ValueError:
-        return ""
+def _names_more_than_a_host(url: str) -> bool:
+    """Whether there is a user or a password in a url, which would be shown wherever the url is."""
+    return "@" in url.partition("://")[2].partition("/")[0]
+
+
+def _secrets_of(secret: str) -> list[str]:
+    """A secret, and of a url what is secret in it, however it is written, the longest first: user and password, and
+    path and query, which are a webhook's key."""
+    parts = {secret}
+    with suppress(ValueError):
+        url = urlsplit(secret)
+        if url.hostname:
+            named = {url.password or ""} | {value for _, value in parse_qsl(url.query) if len(value) >= SECRET_LENGTH}
+            if url.scheme.lower() in ("http", "https"):
+                named |= {part for part in (url.path, f"{url.path}?{url.query}") if len(part) >= SECRET_LENGTH}
+            parts |= named | {unquote(part) for part in named}
+    return sorted(filter(None, parts), key=len, reverse=True)
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

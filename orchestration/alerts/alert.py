@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from ingest.shown import shown
 
 ERROR, WARNING = "error", "warning"
 OPENED, RESOLVED = "opened", "resolved"
@@ -13,7 +14,6 @@ LONGEST_TEXT = 600
 LONGEST_NAME = 80
 IN_FULL = 10  # of more, a message has one line each
 LISTED = 100
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Notice:
 
 def plain(text: object, longest: int = LONGEST_TEXT) -> str:
     """One line of printable text: ids and messages come from outside, and go into mails and chats."""
-    line = " ".join(_UNPRINTABLE.sub(" ", str(text)).split())
+    line = shown(" ".join(str(text).split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -23,6 +23,7 @@ REFUSED, SOURCE_MISSING, SOURCE_LATE = "refused", "source_missing", "source_late
 CTR_DROP, DELIVERY_LOW = "ctr_drop", "delivery_low"
 
 WEEK = 7
+LIVE_DAYS = 28  # a dataset without any day of so many has ended, or is a backfill of old days
 USUAL_DAYS = 4  # of the week before
 SAME_WEEKDAYS = 4
 LEAST_SAME_WEEKDAYS = 2
@@ -88,9 +89,10 @@ class _Arrivals:
     recent: list[SourceObject]
 
     def is_usual(self, site: str | None, day: dt.date) -> bool:
-        """Whether this day is expected: of a dataset any after its first, of a site one as a week ago."""
+        """Whether this day is expected: of a dataset where any of the four weeks before was delivered, of a site as a
+        week ago. A dataset that was taken up to some day of old, such as a month that is backfilled, is not live."""
         if site is None:
-            return any(known is None and before < day.isoformat() for known, before in self.delivered)
+            return any((None, _back(day, back)) in self.delivered for back in range(1, LIVE_DAYS + 1))
         days = sum((site, _back(day, back)) in self.delivered for back in range(1, WEEK + 1))
         return (site, _back(day, WEEK)) in self.delivered and days >= USUAL_DAYS
 

@@ -15,8 +15,8 @@ class Group(click.Group):
     """Loads a command's module when it is called for: Dagster and dbt cost seconds."""
 
     names = (
-        "run", "refresh", "backfill", "query", "status", "quarantine", "release", "alerts", "metrics", "dev",
-        "services", "demo",
+        "run", "refresh", "backfill", "query", "tables", "describe", "views", "status",
+        "quarantine", "release", "alerts", "metrics", "dev", "services", "demo",
     )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -57,6 +57,9 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _say("interrupted. What was published is whole; run the same command again to go on", INTERRUPTED)
     except click.ClickException as error:
+        from ingest.shown import shown_lines
+
+        error.message = shown_lines(error.message)  # type: ignore[misc]
         error.show()
         code = USAGE
     except (SettingsError, SourceError) as error:

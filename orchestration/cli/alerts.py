@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import console, table
+from orchestration.cli.console import console, line, table
 from orchestration.cli.home import dagster_instance
 from orchestration.settings import load_settings
 
@@ -48,13 +48,14 @@ def command(as_json: bool, send: bool) -> int:
 
 def _show(found: Sequence[Alert]) -> None:
     if not found:
-        console.print("No alert is open.", highlight=False)
+        console.print("No alert is open.")
         return
     rows = [(alert.severity, alert.kind, alert.title, alert.first_seen) for alert in found]
     table(None, ("severity", "kind", "what", "first seen"), rows)
     for alert in found:
-        for line in (f"{alert.title}: {alert.text}", *([f"  {alert.command}"] if alert.command else [])):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        line(f"{alert.title}: {alert.text}")
+        if alert.command:
+            line(f"  {alert.command}")
 
 
 def _to_standard_error() -> logging.Logger:

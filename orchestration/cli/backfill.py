@@ -72,7 +72,7 @@ def command(
     if refused:
         days = _refused_days(settings, days)
         if not days:
-            notes.print("Nothing of these days lies in quarantine.", highlight=False)
+            notes.print("Nothing of these days lies in quarantine.")
             return DONE
     job = marts_job(publishes)
     asked = f"{first.date()} to {last.date()}{', refused' if refused else ''}"
@@ -80,15 +80,13 @@ def command(
     with dagster_instance() as instance:
         backfill = begin(instance, order, days, window, job, anew or refused)
     if backfill.ended:
-        notes.print(f"Going on with the backfill of {backfill.id}; --anew begins anew", highlight=False)
+        notes.print(f"Going on with the backfill of {backfill.id}; --anew begins anew")
     result = _run(backfill, parallel)
     print_summary(result)
     if not result.bad:
         return DONE
-    notes.print(f"[red]{len(result.bad)} of {len(days)} days refused or failed[/red]", highlight=False)
-    notes.print(
-        f"The same days again: clicklake backfill --from {first.date()} --to {last.date()} --refused", highlight=False
-    )
+    notes.print(f"{len(result.bad)} of {len(days)} days refused or failed", style="red")
+    notes.print(f"The same days again: clicklake backfill --from {first.date()} --to {last.date()} --refused")
     return FAILED
 
 
@@ -111,7 +109,7 @@ def _run(backfill: Backfill, parallel: int) -> PipelineResult:
             result.add(part)
     result.restated = late_days(result)
     for part in _windows(backfill.marts_job, backfill.in_windows(result.restated), 1, {}):
-        notes.print(f"Late rows for {_span(part.days)}: their marts were built again", highlight=False)
+        notes.print(f"Late rows for {_span(part.days)}: their marts were built again")
         result.add(part)
     if not result.is_broken:
         with dagster_instance() as instance:
@@ -164,11 +162,10 @@ class _Progress:
             for (asset, _), metadata in part.materialized.items()
             if asset.startswith(_COUNTED[self._names[job]])
         )
-        bad = f", [red]{len(part.bad)} refused or failed[/red]" if part.bad else ""
+        bad = f", {len(part.bad)} refused or failed" if part.bad else ""
         notes.print(
             f"{self._names[job]} {_span(part.days)}: {rows:,} rows{bad}, {self._seconds[job][-1]:.0f} s; "
             f"{self._all - self._left[job]} of {self._all} windows{self._remaining()}",
-            highlight=False,
         )
 
     def _remaining(self) -> str:

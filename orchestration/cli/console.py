@@ -1,4 +1,7 @@
-"""How commands show things: tables, progress bars on a terminal, plain lines elsewhere."""
+"""How commands show things: tables, progress bars on a terminal, plain lines elsewhere.
+
+Whatever is printed here is shown escaped, and no markup is read in it: names come from outside.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ from io import StringIO
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, JustifyMethod, OverflowMethod
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from ingest.errors import SettingsError
+from ingest.shown import shown, shown_lines
 from orchestration.settings import JSON, load_partition_settings
 
 WIDTH_IN_A_LOG = 160
@@ -35,7 +41,7 @@ def complain(message: str) -> None:
     if logs_are_json():
         sys.stderr.write(_json_line(message, "error"))
     else:
-        click.echo(f"clicklake: {message}", err=True)
+        click.echo(f"clicklake: {shown_lines(message)}", err=True)
 
 
 def _json_line(message: str, level: str) -> str:
@@ -52,57 +58,97 @@ class JsonLines(StringIO):
         return len(text)
 
 
+class SafeConsole(Console):
+    """A console that takes text for text: nothing in it is markup, a link, an emoji's name or an escape sequence."""
+
+    def print(self, *objects: Any, highlight: bool | None = False, **options: Any) -> None:
+        super().print(*objects, highlight=highlight, **options)
+
+    def render_str(
+        self,
+        text: str,
+        *,
+        style: str | Style = "",
+        justify: JustifyMethod | None = None,
+        overflow: OverflowMethod | None = None,
+        **_: Any,
+    ) -> Text:
+        return Text(shown_lines(text), style=style, justify=justify, overflow=overflow)
+
+
 def _notes() -> Console:
     if logs_are_json():
-        return Console(file=JsonLines(), width=NEVER_WRAPPED)
-    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_IN_A_LOG)
+        return SafeConsole(file=JsonLines(), width=NEVER_WRAPPED)
+    return SafeConsole(stderr=True, width=None if sys.stderr.isatty() else WIDTH_IN_A_LOG)
 
 
-console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_LOG)
+console = SafeConsole(width=None if sys.stdout.isatty() else WIDTH_IN_A_LOG)
 notes = _notes()
 
-STATE_STYLES = {"published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red"}
+STATE_STYLES = {
+    "published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red",
+    "unreadable": "red",
+}  # fmt: skip
 
 
-def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table: numbers to the right, states in colour."""
-    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+def line(*parts: str | tuple[str, str], to: Console = console) -> None:
+    """One line, however long, of texts and (text, style)."""
+    pieces = [(shown(part), "") if isinstance(part, str) else (shown(part[0]), part[1]) for part in parts]
+    to.print(Text.assemble(*pieces), soft_wrap=True)
+
+
+def table(
+    title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]], wrapped: Sequence[str] = ()
+) -> None:
+    """A table: numbers to the right, states in colour.
+
+    Args:
+        wrapped: columns whose texts take several lines; those of others are cut off where the terminal ends.
+    """
+    made = Table(title=Text(shown(title)) if title else None, title_justify="left", title_style="bold")
+    made.header_style = "bold"
     for position, name in enumerate(columns):
         values = [row[position] for row in rows]
         is_number = bool(values) and all(isinstance(value, int | float) or value is None for value in values)
-        shown.add_column(name, justify="right" if is_number else "left", overflow="ellipsis", no_wrap=True)
+        is_wrapped = name in wrapped
+        made.add_column(
+            Text(shown(name)),
+            justify="right" if is_number else "left",
+            overflow="fold" if is_wrapped else "ellipsis",
+            no_wrap=not is_wrapped,
+        )
     for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
-    console.print(shown)
+        made.add_row(*(_cell(value) for value in row))
+    console.print(made)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
     if value is None:
-        return "[dim]-[/dim]"
+        return Text("-", "dim")
     if isinstance(value, bool):
-        return str(value).lower()
+        return Text(str(value).lower())
     if isinstance(value, int):
-        return f"{value:,}"
+        return Text(f"{value:,}")
     if isinstance(value, float):
-        return f"{value:,.2f}"
-    text = str(value).replace("[", r"\[")
-    style = next((style for state, style in STATE_STYLES.items() if text.startswith(state)), None)
-    return f"[{style}]{text}[/{style}]" if style else text
+        return Text(f"{value:,.2f}")
+    text = shown(value)
+    style = next((style for state, style in STATE_STYLES.items() if text.startswith(state)), "")
+    return Text(text, style)
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
     """Says what is being done, and how long it took."""
     started = time.monotonic()
-    with notes.status(name) if notes.is_terminal else _line(name):
+    with notes.status(Text(shown(name))) if notes.is_terminal else _announced(name):
         yield
     if notes.is_terminal:
-        notes.print(f"[green]✓[/green] {name} [dim]{time.monotonic() - started:.1f} s[/dim]")
+        line(("✓ ", "green"), name, (f" {time.monotonic() - started:.1f} s", "dim"), to=notes)
 
 
 @contextmanager
-def _line(name: str) -> Iterator[None]:
-    notes.print(f"{name} …", highlight=False)
+def _announced(name: str) -> Iterator[None]:
+    notes.print(f"{name} …")
     yield
 
 
@@ -110,18 +156,24 @@ def _line(name: str) -> Iterator[None]:
 def bar(name: str, total: int) -> Iterator[Callable[[int, int, int], None]]:
     """A progress bar over objects on a terminal; a line for each tenth in a log."""
     if notes.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        name = shown(name)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=notes, transient=True) as progress:
             task = progress.add_task(name, total=total)
             yield lambda done, _total, rows: progress.update(task, completed=done, description=f"{name} {rows:,} rows")
         return
-    shown = 0
+    said = 0
 
-    def line(done: int, in_all: int, rows: int) -> None:
-        nonlocal shown
+    def tell(done: int, in_all: int, rows: int) -> None:
+        nonlocal said
         tenth = 10 * done // max(in_all, 1)
-        if in_all >= 100 and tenth > shown:
-            shown = tenth
-            notes.print(f"{name}: {done} of {in_all} objects, {rows} rows", highlight=False)
+        if in_all >= 100 and tenth > said:
+            said = tenth
+            notes.print(f"{name}: {done} of {in_all} objects, {rows} rows")
 
-    yield line
+    yield tell

@@ -55,7 +55,7 @@ def command(folder: Path | None) -> int:
             load_events(environment, events)
         load_settings().open_lake().put_text(spend_file([day.day for day in days]), SPEND_KEY)
         first = _run([day.day.isoformat() for day in days])
-        notes.print("\nA day later: an object of the first day arrives.", highlight=False)
+        notes.print("\nA day later: an object of the first day arrives.")
         load(environment, days[:1], late=True)
         _run([days[0].day.isoformat()])
         _show_entries(days[0].day, days[-1].day)
@@ -139,11 +139,9 @@ def _shown(value: object) -> object:
 
 def _show_next(folder: Path, refused: dict[str, str]) -> None:
     for day in refused:
-        console.print(
-            f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.", highlight=False
-        )
+        console.print(f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.")
     lake = folder / "lake"
-    console.print(f"The lake stays in {lake}. Look at it:", highlight=False, soft_wrap=True)
+    console.print(f"The lake stays in {lake}. Look at it:", soft_wrap=True)
     program = ".venv/bin/clicklake" if is_checkout() else "clicklake"
     query = f'CLICKLAKE_LAKE={lake} {program} query "from marts.daily_aggregates limit 5"'
-    console.print(f"  {query}", highlight=False, soft_wrap=True)
+    console.print(f"  {query}", soft_wrap=True)

@@ -56,7 +56,7 @@ def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
         server, _ = start_http_server(port, host, registry)
     except OSError as error:
         raise click.UsageError(f"{host}:{port} cannot be listened on: {error.strerror}. Name another --port.") from None
-    notes.print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl-C ends it", highlight=False)
+    notes.print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl-C ends it")
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     with suppress(KeyboardInterrupt):

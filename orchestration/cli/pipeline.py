@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -115,7 +114,7 @@ def run_days(
         _run(_definitions(result), whole if reads_raw else marts_job(publishes), instance, days, result, sites)
         late = late_days(result)
         for window in consecutive(late):
-            notes.print(f"Late rows for {', '.join(window)}: building these marts again", highlight=False)
+            notes.print(f"Late rows for {', '.join(window)}: building these marts again")
             _run(_definitions(result), marts_job(publishes), instance, window, result)
         result.restated = late
     return result
@@ -204,7 +203,7 @@ def _run(
     if sites:
         config["ops"] = {"raw_events": {"config": {"sites": list(sites)}}}
     drawer = progress.drawer.set(bar)
-    teller = progress.teller.set(partial(notes.print, highlight=False))
+    teller = progress.teller.set(notes.print)
     try:
         with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
             ran = definition.execute_in_process(

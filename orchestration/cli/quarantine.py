@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestration.cli.console import console, table
+from ingest.shown import shown
+from orchestration.cli.console import console, line, table
 from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def list_command(as_json: bool) -> None:
     found = refused_partitions(load_lake_settings().open_lake())
     if as_json:
         for each in found:
-            click.echo(json.dumps(_record(each), ensure_ascii=False))
+            click.echo(json.dumps(_record(each)))
     elif found:
         table(None, ("day", "table", "site", "checks", "rows", "since (UTC)"), [_row(each) for each in found])
     else:
-        console.print("Nothing is in quarantine.", highlight=False)
+        console.print("Nothing is in quarantine.")
 
 
 @command.command("show", short_help="Show why a partition was refused, and some of its rows.")
@@ -67,20 +68,21 @@ def show_command(day: dt.datetime, name: str, site: str | None) -> None:
       clicklake quarantine show 2026-01-13 --table events --site shop.example.com
       clicklake quarantine show 2026-01-13 --table daily_aggregates
     """
-    from orchestration.quality import commands
+    from orchestration.quality import accept, why_never_released
 
     lake = load_lake_settings().open_lake()
     refused = find_refused(lake, day.date().isoformat(), name, site)
-    console.print(f"[bold]{_plain(str(refused))}[/bold], refused {_since(refused)} UTC", highlight=False)
+    line((str(refused), "bold"), f", refused {_since(refused)} UTC")
     for reason in refused.reasons:
-        message = _plain(reason["message"].removeprefix(f"{reason['check']}: "))
-        console.print(f"[red]{reason['check']}[/red] {message}", highlight=False, soft_wrap=True)
+        message = str(reason["message"]).removeprefix(f"{reason['check']}: ")
+        line((reason["check"], "red"), f" {message}")
         if reason.get("figures"):
             table(None, tuple(reason["figures"]), [tuple(map(_short, reason["figures"].values()))])
     if refused.is_raw:
         _show_rejects(lake, refused)
     _show_rows(lake, refused)
-    console.print(f"To accept it as it is: {_plain(commands(refused)[1])}", highlight=False, soft_wrap=True)
+    never = why_never_released(refused)
+    line(f"It cannot be accepted as it is: {never}" if never else f"To accept it as it is: {accept(refused)}")
 
 
 def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
@@ -110,13 +112,13 @@ def _show_rejects(lake: Lake, refused: Refused) -> None:
     objects = worst_objects(lake, refused, SHOWN)
     if objects:
         table("Worst objects", tuple(objects[0]), [tuple(each.values()) for each in objects])
-    lines = rejected_lines(lake, refused, SHOWN)
-    if lines:
-        console.print("[bold]Some rejected lines[/bold]")
-    for each in lines:
+    rejected = rejected_lines(lake, refused, SHOWN)
+    if rejected:
+        line(("Some rejected lines", "bold"))
+    for each in rejected:
         where = f"{each['source_object']}:{each['source_line']} {each['reason']}"
-        console.print(f"[dim]{_plain(where)}[/dim]", highlight=False, soft_wrap=True)
-        console.print(f"  {_plain(_printable(each['line']))}", highlight=False, soft_wrap=True)
+        line((where, "dim"))
+        line(f"  {each['line']}")
 
 
 def _show_rows(lake: Lake, refused: Refused) -> None:
@@ -155,14 +157,5 @@ def _short(value: object) -> object:
         return value
     if isinstance(value, float):
         return f"{value:g}"  # a share of two digits would not say whether it is above its limit
-    text = _printable(str(value))
+    text = shown(value)
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _printable(text: str) -> str:
-    """Lines come from anybody: none may move the cursor, or colour the terminal."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

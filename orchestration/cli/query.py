@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import re
+import shutil
 import sys
-from contextlib import redirect_stdout
-from io import StringIO
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import duckdb
 import pyarrow as pa
 
-from ingest.views import create_views
+from ingest.shown import shown_lines
+from ingest.views import Views, only_reads, opened, reason_of
 from orchestration.cli.console import console, notes
+from orchestration.cli.grid import grid
 from orchestration.settings import load_lake_settings
 
 MAX_ROWS_SHOWN = 1000
-MAX_WIDTH = 60
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), their full-width forms as well.
+_FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 
 
 @click.command("query", short_help="Run SQL over views of all lake tables.")
@@ -32,79 +36,116 @@ MAX_WIDTH = 60
     help="How rows are written; json is one object a line.",
 )
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File instead of the terminal.")
-def command(sql: str, form: str, output: Path | None) -> None:
+@click.option("--raw", is_flag=True, help="Of csv: leave text as it is that a spreadsheet would take for a formula.")
+def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
     """Runs SQL (DuckDB's) over views of all lake tables: raw.*, rejects.*, ledger.*, marts.*, quarantine.*.
 
-    SQL of `-` is read from the standard input. Times are UTC.
+    SQL of `-` is read from the standard input. Times are UTC. It can read the lake, and nothing else: no other file,
+    no setting, no other database; it writes what you ask for to the standard output, or to --output.
+
+    csv puts ' before text that begins with = + - @ and is no number, which spreadsheets would take for a formula.
+    The table shows control characters escaped; csv, json and parquet hold data as it is.
 
     \b
     Examples:
       clicklake query "select * from marts.daily_aggregates order by impressions desc limit 10"
       clicklake query "select reason, count(*) from rejects.access_logs group by reason"
       clicklake query "from quarantine.verdicts" --format json
-      clicklake query "show all tables"
+      clicklake query "from marts.sessions" --format csv >> sessions.csv
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is no text. Name a file with --output, or redirect it.")
-    statement = sys.stdin.read() if sql == "-" else sql
-    lake = load_lake_settings().open_lake()
-    with lake.connect() as connection:
-        views = create_views(lake, connection)
-        try:
-            found = connection.sql(statement)
-            rows = found.to_arrow_table() if found is not None else None
-        except duckdb.Error as error:
-            known = f" Tables: {', '.join(views)}." if views else f" {lake.url} holds no table yet."
-            hint = known if isinstance(error, duckdb.CatalogException) else ""
-            raise click.ClickException(f"{str(error).strip()}{hint}") from None
+    rows = _rows(sys.stdin.read() if sql == "-" else sql)
     if rows is None:
         return
     try:
-        _write(rows, form, output)
-        sys.stdout.flush()
+        with tempfile.TemporaryDirectory(prefix="clicklake-") as folder:
+            # Aside first: what DuckDB or pyarrow writes begins where a file begins, and stdout may be far in one.
+            written = Path(folder) / "rows"
+            _write(rows, form, written, raw)
+            with written.open("rb") as found:
+                _copy(found, output)
     except (OSError, duckdb.IOException) as error:
-        if output is None and _is_broken_pipe(error):  # the reader, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails on it once more
-            return
         raise click.ClickException(f"Writing {output or 'to the standard output'}: {error}") from None
+    if form == "table" and len(rows) > MAX_ROWS_SHOWN:
+        notes.print(f"{MAX_ROWS_SHOWN:,} of {len(rows):,} rows; use --format csv for all")
 
 
-def _is_broken_pipe(error: Exception) -> bool:
-    """DuckDB's error holds no number, only what the system says of it."""
-    return isinstance(error, BrokenPipeError) or os.strerror(errno.EPIPE) in str(error)
+def _rows(sql: str) -> pa.Table | None:
+    """What the last statement gives; None where it gives nothing."""
+    lake = load_lake_settings().open_lake()
+    with opened(lake) as (connection, views):
+        try:
+            if not only_reads(connection, sql):
+                raise click.ClickException(
+                    "A query only reads the lake: it can neither write nor attach anything. "
+                    "--output names a file for its rows; clicklake views makes a database of one's own"
+                )
+            found = connection.sql(sql)
+            return found.to_arrow_table() if found is not None else None
+        except duckdb.Error as error:
+            raise click.ClickException(_explained(error, sql, views, lake.url)) from None
 
 
-def _write(rows: pa.Table, form: str, output: Path | None) -> None:
+def _explained(error: duckdb.Error, sql: str, views: Views, lake: str) -> str:
+    """What went wrong, and of tables that are named and broken, which file it is."""
+    named = [table for table in views.broken if re.search(rf"\b{re.escape(table.split('.')[1])}\b", sql, re.I)]
+    if named:
+        return " ".join(f"{table}: {views.broken[table]}." for table in named)
+    if "Traceback" in str(error):
+        return reason_of(error)
+    text = shown_lines(str(error).strip())
+    if isinstance(error, duckdb.PermissionException):
+        return f"{text}\nA query reads the lake, {lake}, and nothing else."
+    if isinstance(error, duckdb.CatalogException):
+        return f"{text} " + (f"Tables: {', '.join(views.names)}." if views.holds_any else f"{lake} holds no table yet.")
+    return text
+
+
+def _write(rows: pa.Table, form: str, target: Path, raw: bool) -> None:
     if form == "table":
-        _show(rows, output)
+        target.write_text(grid(rows.slice(0, MAX_ROWS_SHOWN), _width()) + "\n", encoding="utf-8")
     elif form == "parquet":
         import pyarrow.parquet as pq
 
-        pq.write_table(rows, output or sys.stdout.buffer, compression="zstd")
+        pq.write_table(rows, target, compression="zstd")
     else:
         with duckdb.connect() as connection:
             connection.register("found", rows)
+            chosen = _for_spreadsheets(connection) if form == "csv" and not raw else "from found"
             options = "format csv, header" if form == "csv" else "format json"
-            target = str(output) if output else "/dev/stdout"
-            connection.execute(f"copy found to '{target.replace(chr(39), chr(39) * 2)}' ({options})")
+            connection.execute(f"copy ({chosen}) to '{str(target).replace(chr(39), chr(39) * 2)}' ({options})")
 
 
-def _show(rows: pa.Table, output: Path | None) -> None:
-    with duckdb.connect() as connection:
-        connection.register("found", rows)
-        text = connection.sql("from found").limit(MAX_ROWS_SHOWN)
-        lines = _boxed(text)
-    if output:
-        output.write_text(lines + "\n", encoding="utf-8")
-    else:
-        print(lines)
-    if len(rows) > MAX_ROWS_SHOWN:
-        notes.print(f"{MAX_ROWS_SHOWN:,} of {len(rows):,} rows; use --format csv for all", highlight=False)
+def _for_spreadsheets(connection: duckdb.DuckDBPyConnection) -> str:
+    """The rows with ' before each text, and each name of a column, that would be a formula. Numbers are none, also as
+    text."""
+    found = connection.sql("from found")
+    chosen = []
+    for name, kind in zip(found.columns, map(str, found.types), strict=True):
+        quoted = '"' + name.replace('"', '""') + '"'
+        safe = "'" + name if re.match(_FORMULA, name) else name
+        value = quoted
+        if kind == "VARCHAR" or kind.startswith("ENUM"):
+            text = f"{quoted}::varchar"
+            is_formula = f"regexp_matches({text}, '{_FORMULA}') and try_cast({text} as double) is null"
+            value = f"case when {is_formula} then '''' || {text} else {text} end"
+        chosen.append(f'{value} as "{safe.replace(chr(34), chr(34) * 2)}"')
+    return f"select {', '.join(chosen)} from found"  # noqa: S608 - names of columns, quoted
 
 
-def _boxed(rows: duckdb.DuckDBPyRelation) -> str:
-    width = max(console.width, 80) if console.is_terminal else 10_000
-    buffer = StringIO()
-    with redirect_stdout(buffer):
-        rows.show(max_rows=MAX_ROWS_SHOWN, max_width=width, max_col_width=MAX_WIDTH)
-    return buffer.getvalue().rstrip()
+def _copy(found: BinaryIO, output: Path | None) -> None:
+    if output is not None:
+        with output.open("wb") as target:
+            shutil.copyfileobj(found, target)
+        return
+    try:
+        shutil.copyfileobj(found, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails on it once more
+
+
+def _width() -> int:
+    """Of a terminal; what goes elsewhere is not cut."""
+    return max(console.width, 80) if console.is_terminal else 10_000

@@ -41,7 +41,7 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
         behind = days_behind(lake, days)
     todo = sorted({each.day for each in found} | set(behind))
     if not todo:
-        console.print(f"{', '.join(days)}: nothing new", highlight=False)
+        console.print(f"{', '.join(days)}: nothing new")
         return DONE
     _print_news(found, [each for each in behind if each not in {news.day for news in found}])
 
@@ -55,9 +55,9 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
     print_summary(result)
     for old in (each for each in todo if each < days_to_look_at(dt.datetime.now(dt.UTC))[0]):
         # Its objects are taken now: neither a schedule nor a sensor will find it again.
-        notes.print(f"{old} is over, and its other marts are as they were: clicklake run --from {old}", highlight=False)
+        notes.print(f"{old} is over, and its other marts are as they were: clicklake run --from {old}")
     if result.bad:
-        notes.print(f"[red]{len(result.bad)} of {len(todo)} days refused or failed[/red]", highlight=False)
+        notes.print(f"{len(result.bad)} of {len(todo)} days refused or failed", style="red")
         return FAILED
     return DONE
 
@@ -67,6 +67,6 @@ def _print_news(found: Sequence[NewObjects], behind: Sequence[str]) -> None:
     if shown:
         table("Since it was last read", ("day", "dataset", "site", "new objects", "changed or gone"), shown)
     if len(found) > MAX_LINES_SHOWN:
-        console.print(f"… and {len(found) - MAX_LINES_SHOWN} more sites", highlight=False)
+        console.print(f"… and {len(found) - MAX_LINES_SHOWN} more sites")
     for day in behind:
-        console.print(f"{day}: no new object, but daily_aggregates is older than its raw rows", highlight=False)
+        console.print(f"{day}: no new object, but daily_aggregates is older than its raw rows")

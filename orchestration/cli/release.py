@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import notes
+from orchestration.cli.console import line, notes
 from orchestration.settings import load_settings
 
 if TYPE_CHECKING:
@@ -54,20 +54,16 @@ def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: 
     check_reachable(settings, publishes)
     for each in refused:
         key = _write(lake, each, reason.strip())
-        notes.print(f"Released {each}: {', '.join(each.checks)}. Kept as {key}".replace("[", r"\["), highlight=False)
+        line(f"Released {each}: {', '.join(each.checks)}. Kept as {key}", to=notes)
     return _run(refused, publishes)
 
 
 def _check_releasable(refused: Refused) -> None:
     """Raises UsageError for what nobody can accept."""
-    from ingest.audit import NEVER_RELEASED
+    from orchestration.quality import why_never_released
 
-    for reason in refused.reasons:
-        check = reason["check"]
-        if refused.is_raw and check in NEVER_RELEASED:
-            raise click.UsageError(f"{refused}: {check} cannot be released: {NEVER_RELEASED[check]}.")
-        if not refused.is_raw and reason.get("failures") is None:
-            raise click.UsageError(f"{refused}: {check} cannot be released: it gave no result. {reason['message']}")
+    if never := why_never_released(refused):
+        raise click.UsageError(f"{refused}: {never}.")
 
 
 def _write(lake: Lake, refused: Refused, reason: str) -> str:
@@ -109,6 +105,6 @@ def _run(refused: Sequence[Refused], publishes: bool) -> int:
         print_summary(result)
         bad += len(result.bad)
     if bad:
-        notes.print(f"[red]{bad} days refused or failed all the same[/red]", highlight=False)
+        notes.print(f"{bad} days refused or failed all the same", style="red")
         return FAILED
     return DONE

@@ -47,7 +47,7 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, site
     result = run_days(days, publishes, sites=[site.lower() for site in sites])
     print_summary(result)
     if result.bad:
-        notes.print(f"[red]{len(result.bad)} of {len(days)} days refused or failed[/red]", highlight=False)
+        notes.print(f"{len(result.bad)} of {len(days)} days refused or failed", style="red")
         return FAILED
     return DONE
 

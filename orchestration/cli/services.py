@@ -63,11 +63,11 @@ def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
             click.echo(f"export {name}={shlex.quote(value)}")
         if not program:
             stopped = _told_to_stop()  # before anybody is told that they may
-            notes.print("These run until Ctrl-C.", highlight=False)
+            notes.print("These run until Ctrl-C.")
             while not stopped.wait(1):
                 pass
             return 0
-        notes.print(f"Running {shlex.join(program)}", highlight=False)
+        notes.print(f"Running {shlex.join(program)}")
         with exported(settings):
             dagster_home(folder / "dagster")
             return _run(program)

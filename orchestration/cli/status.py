@@ -6,7 +6,7 @@ import datetime as dt
 
 import click
 
-from orchestration.cli.console import console, notes, table
+from orchestration.cli.console import console, line, notes, table
 from orchestration.settings import Settings, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -24,6 +24,7 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     partly refused   a check stopped some sites of the day; the others are published
     missing      there are objects, or raw rows, and nothing was built of them yet
     out of date  objects, or raw rows, are newer than what was built
+    unreadable   a file that tells of the day is broken; which one, and what to do, is said below
     """
     settings = load_settings()
     from orchestration.operations.status import MISSING, REFUSED, status
@@ -31,7 +32,7 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
 
     found = status(settings.open_lake(), sources_of(settings), first and first.date(), last and last.date())
     if not found:
-        console.print("No day is known: the source holds no objects, and the lake no files.", highlight=False)
+        console.print("No day is known: the source holds no objects, and the lake no files.")
         return
     mart = "marts.daily_aggregates"
     entries = _entry_states(settings, [day.day for day in found if day.tables[mart] not in (MISSING, REFUSED)])
@@ -42,13 +43,12 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     )
     for day in found:
         if day.reason:
-            text = day.reason.replace("[", r"\[")
-            console.print(f"[red]{day.day}[/red] {text}", highlight=False, soft_wrap=True)
+            line((day.day, "red"), f" {day.reason}")
 
 
 def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
-    """The states of the days in MongoDB; `unknown` where it cannot be reached, said once."""
-    from ingest.errors import PublishError
+    """The states of the days in MongoDB; `unknown` where it, or the mart, cannot be asked, said once."""
+    from ingest.errors import LakeError, PublishError
     from orchestration.operations.status import entry_states
     from orchestration.publishing.performance_entries import connect
 
@@ -57,6 +57,6 @@ def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
     try:
         with connect(settings.mongodb()) as client:
             return entry_states(settings.open_lake(), client[settings.mongodb_database], days)
-    except PublishError as error:
-        notes.print(f"[yellow]{error}[/yellow]", highlight=False)
+    except (LakeError, PublishError) as error:
+        line((str(error), "yellow"), to=notes)
         return dict.fromkeys(days, "unknown")

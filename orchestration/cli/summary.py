@@ -7,13 +7,14 @@ from collections.abc import Collection
 from typing import Any
 
 from ingest.quarantine import Refused, refused_partitions
-from orchestration.cli.console import console, notes, table
+from orchestration.cli.console import line, notes, table
 from orchestration.cli.pipeline import PipelineResult
-from orchestration.quality import commands
+from orchestration.quality import accept, look_at
 from orchestration.settings import load_settings
 
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
+MAX_REFUSED_SHOWN = 3
 
 
 def print_summary(result: PipelineResult) -> None:
@@ -33,16 +34,24 @@ def print_summary(result: PipelineResult) -> None:
         rows = [(*named, count) for named, count in sorted(reasons.items())]
         table("Rejected rows, by reason", ("dataset", "reason", "rows"), rows)
     table("Seconds", ("step", "seconds"), [(name, seconds) for name, seconds in result.seconds.items()])
-    for line in result.warnings[:MAX_WARNINGS_SHOWN]:
-        notes.print(f"[yellow]warning[/yellow] {_plain(line)}", highlight=False)
+    for warning in result.warnings[:MAX_WARNINGS_SHOWN]:
+        line(("warning ", "yellow"), warning, to=notes)
     if len(result.warnings) > MAX_WARNINGS_SHOWN:
-        notes.print(f"… and {len(result.warnings) - MAX_WARNINGS_SHOWN} more warnings", highlight=False)
+        notes.print(f"… and {len(result.warnings) - MAX_WARNINGS_SHOWN} more warnings")
     for day, reason in sorted(result.bad.items()):
-        console.print(f"[red]{day}[/red] {_plain(reason)}", highlight=False, soft_wrap=True)
-    for refused in _in_quarantine(result.refused)[:MAX_WARNINGS_SHOWN]:
-        look, release = commands(refused)
-        for does, command in (("look", look), ("accept", release)):
-            console.print(f"[dim]{does:>6}[/dim]  {_plain(command)}", highlight=False, soft_wrap=True)
+        line((day, "red"), f" {reason}")
+    _print_advice(_in_quarantine(result.refused))
+
+
+def _print_advice(found: list[Refused]) -> None:
+    """What shows refused partitions, and accepts those that can be accepted; of many what lists them."""
+    if len(found) > MAX_REFUSED_SHOWN:
+        line(("  look  ", "dim"), f"clicklake quarantine list ({len(found)} partitions)")
+        return
+    for refused in found:
+        line(("  look  ", "dim"), look_at(refused))
+        if command := accept(refused):
+            line(("accept  ", "dim"), command)
 
 
 def _in_quarantine(days: Collection[str]) -> list[Refused]:
@@ -113,7 +122,3 @@ def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:
 def _total_row(result: PipelineResult, days: list[str]) -> list[int]:
     rows = [_figures(result, day) for day in days]
     return [sum(row[position] or 0 for row in rows) for position in range(len(_DAY_COLUMNS) - 2)]
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

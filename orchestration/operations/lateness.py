@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.datasets import DATASETS
+from ingest.errors import LakeError, TransientLakeError
 from ingest.lake import Lake
 from ingest.ledger import Version, fingerprint, is_judged, objects_by_day, version_of, versions_taken_of_day
 from ingest.source import Source
@@ -43,8 +44,14 @@ def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str
     for name, source in sources.items():
         for day, objects in objects_by_day(source.objects(days)).items():
             versions.setdefault(day, set()).update(map(version_of, objects))
-            if not is_judged(lake, DATASETS[name], day, objects):
-                taken = versions_taken_of_day(lake, name, day)
+            try:
+                is_news = not is_judged(lake, DATASETS[name], day, objects)
+                taken = versions_taken_of_day(lake, name, day) if is_news else set()
+            except TransientLakeError:
+                raise
+            except LakeError:  # a broken ledger knows nothing: the day is read again, and its ledger written anew
+                is_news, taken = True, set()
+            if is_news:
                 new = [item.modified for item in objects if version_of(item) not in taken]
                 unknown.setdefault(day, []).extend(new)
     return {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
+from ingest.errors import LakeError, TransientLakeError
 from ingest.lake import Lake, LakeFile
 from ingest.ledger import is_judged, objects_by_day
 from ingest.quarantine import read_verdict, verdict_files
@@ -16,6 +17,7 @@ from ingest.source import Source, SourceObject
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
 REFUSED_BUT_KEPT = "refused, last good kept"
 PARTLY_REFUSED = "partly refused"
+UNREADABLE = "unreadable"
 # Mart → the dataset that it is made of, of the marts that are looked at.
 MARTS = {"daily_aggregates": ACCESS_LOGS, "sessions": EVENTS}
 PARTITION_COLUMNS = {"daily_aggregates": "report_date", "sessions": "session_date"}
@@ -35,6 +37,7 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
     """The state of every day between first and last that a source or the lake knows; of all without them."""
     tables: dict[str, dict[str, str]] = {}
     days: dict[str, int] = {}
+    problems: dict[str, list[str]] = {}
     quarantine = lake.files("quarantine")
     quarantined = {(file.key.split("/")[1], file.partition("day") or "") for file in quarantine}
     for name, source in sources.items():
@@ -49,9 +52,15 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
         }
         refused = {day for table, day in quarantined if table == name}
         known = {day for day in {*listed, *own, *refused} if day}
-        tables[f"raw.{name}"] = {
-            day: _raw_state(lake, DATASETS[name], day, listed.get(day, []), day in own, day in refused) for day in known
-        }
+        states = tables[f"raw.{name}"] = {}
+        for day in known:
+            try:
+                states[day] = _raw_state(lake, DATASETS[name], day, listed.get(day, []), day in own, day in refused)
+            except TransientLakeError:
+                raise
+            except LakeError as error:
+                states[day] = UNREADABLE
+                problems.setdefault(day, []).append(f"{name}: {error}")
         for mart in (mart for mart, dataset in MARTS.items() if dataset.name == name):
             files = {file.partition(PARTITION_COLUMNS[mart]): file for file in lake.files(f"marts/{mart}")}
             refused = {day for table, day in quarantined if table == mart}
@@ -64,7 +73,7 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
             day=day,
             objects=days.get(day, 0),
             tables={table: states.get(day, MISSING) for table, states in tables.items()},
-            reason=_reason(lake, quarantine, day),
+            reason="; ".join([*problems.get(day, ()), *_reasons(lake, quarantine, day)]) or None,
         )
         for day in sorted({day for states in tables.values() for day in states})
         if lower <= day <= upper
@@ -93,25 +102,29 @@ def _mart_state(day: str, marts: Mapping[str | None, LakeFile], raw: list[LakeFi
     return OUT_OF_DATE if newer else PUBLISHED
 
 
-def _reason(lake: Lake, quarantine: Iterable[LakeFile], day: str) -> str | None:
-    reasons = []
+def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: str) -> list[str]:
+    reasons: list[str] = []
     for file in verdict_files(quarantine):
         if file.partition("day") == day:
             verdict = read_verdict(lake, file)
             table = f"{verdict['table']} {verdict['site']}" if "site" in verdict else verdict["table"]
             reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdict["reasons"]]
-    return "; ".join(reasons) or None
+    return reasons
 
 
 def entry_states(lake: Lake, database: Any, days: Sequence[str]) -> dict[str, str]:
-    """Day → whether MongoDB holds what the mart holds, by rows, impressions and clicks of rows with an order."""
-    from ingest.views import create_views
+    """Day → whether MongoDB holds what the mart holds, by rows, impressions and clicks of rows with an order.
+
+    Raises:
+        LakeError: some file of the mart cannot be read.
+    """
+    from ingest.views import create_views, require
     from orchestration.publishing.performance_entries import read_entries
 
     if not days:
         return {}
     with lake.connect() as connection:
-        create_views(lake, connection)
+        require(create_views(lake, connection), "marts.daily_aggregates")
         found = connection.execute(
             "select cast(report_date as varchar), count(*), sum(impressions), sum(clicks) from marts.daily_aggregates "
             "where order_id is not null group by report_date"

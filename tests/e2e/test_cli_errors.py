@@ -91,7 +91,9 @@ CASES = {
     ),
     "query without a lake": Case(r"CLICKLAKE_LAKE is not set", ("query", "select 1"), {"lake": None}),
     "bad SQL": Case(r"Parser Error: syntax error at or near \"selec\"", ("query", "selec 1")),
-    "unknown table": Case(r"marts\.nothing.* holds no table yet", ("query", "from marts.nothing")),
+    "unknown table": Case(
+        r"(?s)Table with name nothing does not exist.* holds no table yet", ("query", "from marts.nothing")
+    ),
     "unknown format": Case(
         r"'xml' is not one of 'table', 'csv', 'json', 'parquet'", ("query", "select 1", "--format", "xml")
     ),

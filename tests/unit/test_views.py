@@ -8,10 +8,13 @@ from ingest.views import create_views
 from tests.log_lines import LogDay, line, lines, log
 
 
-def test_an_empty_lake_has_no_views(tmp_path: Path) -> None:
+def test_an_empty_lake_has_the_views_that_are_always_there_without_rows(tmp_path: Path) -> None:
     day = LogDay(tmp_path)
     with day.lake.connect() as connection:
-        assert create_views(day.lake, connection) == []
+        views = create_views(day.lake, connection)
+        assert views.names == ["marts.data_quality", "quarantine.releases", "quarantine.verdicts"]
+        assert not views.holds_any
+        assert [connection.execute(f"from {name}").fetchall() for name in views.names] == [[], [], []]
 
 
 def test_every_table_has_a_view_and_refused_days_stand_apart(tmp_path: Path) -> None:
@@ -22,9 +25,11 @@ def test_every_table_has_a_view_and_refused_days_stand_apart(tmp_path: Path) -> 
     assert not day.ingest().published
 
     with day.lake.connect() as connection:
-        assert create_views(day.lake, connection) == [
+        assert create_views(day.lake, connection).names == [
             "ledger.access_logs",
+            "marts.data_quality",
             "quarantine.access_logs",
+            "quarantine.releases",
             "quarantine.verdicts",
             "raw.access_logs",
             "rejects.access_logs",

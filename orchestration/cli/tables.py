@@ -1,0 +1,100 @@
+"""`clicklake tables`: what the lake holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestration.cli import DONE, FAILED
+from orchestration.cli.console import line, table
+from orchestration.settings import load_lake_settings
+
+if TYPE_CHECKING:
+    from ingest.lake import Lake, LakeFile
+
+
+@click.command("tables", short_help="List the tables of the lake: grain, days, rows, size.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(as_json: bool) -> int:
+    """Lists every table of the lake, as `clicklake query` names it, with what a row of it is.
+
+    The status is 1 where a table cannot be read; which file it is, and what helps, is said below.
+
+    \b
+    Examples:
+      clicklake tables
+      clicklake tables --json
+      clicklake describe marts.sessions
+    """
+    from ingest.views import opened, tables_of
+    from orchestration.catalog import documented
+
+    lake = load_lake_settings().open_lake()
+    known = documented()
+    with opened(lake) as (connection, views):
+        records = []
+        for name, files in sorted(tables_of(lake).items()):
+            rows = None
+            if name not in views.broken:
+                rows = connection.table(_quoted(name)).count("*").fetchall()[0][0]
+            records.append(
+                {
+                    "table": name,
+                    "a row is": known[name].grain if name in known else None,
+                    "days": _days(files),
+                    "rows": rows,
+                    "bytes": sum(file.size for file in files),
+                    "error": views.broken.get(name),
+                }
+            )
+    if as_json:
+        for record in records:
+            click.echo(json.dumps(record))
+    else:
+        _show(lake, records)
+    return FAILED if views.broken else DONE
+
+
+def _quoted(name: str) -> str:
+    layer, _, table_name = name.partition(".")
+    return f'{layer}."{table_name}"'
+
+
+def _days(files: Sequence[LakeFile]) -> int | None:
+    """Of a table that has a file for each day."""
+    columns = ("source_date", "day", "judged_date")
+    found = set()
+    for file in files:
+        parts = [part for part in file.key.split("/") if "=" in part]
+        named = [part for part in parts if part.partition("=")[0] in columns] or parts[:1]
+        found |= set(named)
+    return len(found) or None
+
+
+def _show(lake: Lake, records: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        (
+            each["table"],
+            "unreadable" if each["error"] else each["rows"],
+            each["days"],
+            _size(each["bytes"]),
+            each["a row is"],
+        )
+        for each in records
+    ]
+    table(None, ("table", "rows", "days", "size", "a row is"), rows, wrapped=("a row is",))
+    for each in records:
+        if each["error"]:
+            line((each["table"], "red"), f": {each['error']}")
+    line(f"In {lake.url}. Columns of one: clicklake describe TABLE")
+
+
+def _size(size: int) -> str:
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    value, unit = float(size), 0
+    while value >= 1024 and unit < len(units) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {units[unit]}" if unit == 0 else f"{value:.1f} {units[unit]}"
