@@ -10,6 +10,7 @@ import click
 from orchestration.cli.console import notes
 from orchestration.cli.home import dagster_home
 from orchestration.places import PROJECT_DIR
+from orchestration.settings import load_settings
 
 
 @click.command(
@@ -31,6 +32,7 @@ def command(options: tuple[str, ...]) -> None:
       clicklake dev
       clicklake dev -h 0.0.0.0 -p 8080
     """
+    load_settings()  # else every sensor would say that one is missing, again and again
     notes.print(f"Dagster keeps its runs in {dagster_home()}", highlight=False, soft_wrap=True)
     # Its processes find the code wherever it is started.
     search_path = os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")]))

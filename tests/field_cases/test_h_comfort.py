@@ -88,6 +88,12 @@ def test_h2_plain_dagster_dev_says_what_it_lacks(
     assert len(caplog.records) == 2
 
 
+def test_h2_clicklake_dev_names_the_settings_that_it_lacks(tmp_path: Path) -> None:
+    done = run(BIN / "clicklake", "dev", cwd=tmp_path, DAGSTER_HOME=tmp_path / "home")
+    assert (done.returncode, "CLICKLAKE_LAKE is not set" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_h2_every_program_of_the_docs_comes_along_or_is_named_as_yours() -> None:
     """A newcomer has what the set-up brings, and the tools of the place that a page is about."""
     yours = {"aws", "cat", "cd", "curl", "docker", "export", "git", "kubectl", "mkdir", "python", "pip", "make"}
