@@ -120,7 +120,7 @@ def hive_rows(lake: Lake, model: str) -> pa.Table:
 
 
 def event(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
-    """One raw event at an ISO time, of one visitor's browser, with whatever else the test needs."""
+    """One raw event at an ISO time, of one visitor's browser, or a crawler's, with whatever else the test needs."""
     row = {
         "event_ts": datetime.fromisoformat(at),
         "event_id": f"evt-{at}-{line}",
@@ -132,7 +132,7 @@ def event(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
         "country": "US",
         "host": "shop.example",
         "path": "/",
-        "device_category": "desktop",
+        "device_category": "bot" if columns.get("is_bot") else "desktop",
         "is_bot": False,
         "shape": "site",
         "source_object": f"events/{at[:10]}.jsonl",
