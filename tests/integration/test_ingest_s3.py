@@ -359,7 +359,8 @@ def test_s3_to_s3_is_the_same_as_folder_to_folder(bucket: Bucket, tmp_path: Path
     assert published(bucket.lake()) == published(local)
     with bucket.lake().connect() as connection:
         views = create_views(bucket.lake(), connection)
-        assert views == ["ledger.access_logs", "raw.access_logs", "rejects.access_logs"]
+        assert {"ledger.access_logs", "raw.access_logs", "rejects.access_logs"} <= set(views.names)
+        assert views.broken == {}
         query = "select event_date::varchar, count(*) from raw.access_logs group by all order by all"
         assert connection.execute(query).fetchall() == [(DAY, 550), (NEXT, 1)]
 
