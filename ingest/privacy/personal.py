@@ -26,7 +26,7 @@ _DOMAIN = re.compile(
     rf"(?:[{_LETTER}-]{{1,63}}\.){{1,10}}(?:xn--[A-Za-z0-9-]{{2,59}}|[^\W\d_][^\W\d_\u0300-\u036f]{{1,23}})"
     r"|\[[0-9A-Fa-f:.IPv]{3,45}\]"
 )
-_CUT_DOMAIN = re.compile(rf"[{_LETTER}.-]*\Z")
+_CUT_DOMAIN = re.compile(rf"[{_LETTER}.-]*+\ufffd?\s*+\Z")  # a character that is cut is U+FFFD
 # No top-level domain is named so: `icon@2x.png`, `logo@large.svg`.
 _FILES = frozenset(
     "png jpg jpeg gif webp avif svg ico bmp css js mjs json xml html htm php pdf woff ttf mp mov mkv".split()

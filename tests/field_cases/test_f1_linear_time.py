@@ -31,7 +31,7 @@ PARTS = [
     "} ", "} , {", " ", "\t", ", ", ";a=", "a=b; ", "é", "\uff20", "\u200b", "/", "/domain=", "2026-01-12-",
 ]  # fmt: skip
 SIZES = (10_000, 20_000, 40_000, 80_000)
-# Seconds for the second of these: there is no need to look closer. What tries again at each place takes 200 million steps.
+# Seconds for the second of these: no need to look closer. What tries again at each place takes 200 million steps.
 FAST = 0.03
 # Four times the time for four times the text, and a wide margin; what tries again at each place takes sixteen times.
 MOST = 9
