@@ -21,7 +21,7 @@ def _quoted(text: str) -> str:
 
 UTM = ("source", "medium", "campaign", "term", "content")
 # The click ids of ad platforms; what only their clicks have, but all clicks of an ad alike; and the id of our own
-# links, which have `oid`, and `cid` beside it: a `cid` alone is anybody's. The first of these three that is there counts.
+# links, which have `oid`; a `cid` alone is anybody's. The first of these three that is there counts.
 CLICK_IDS = (
     "gclid gbraid wbraid dclid srsltid msclkid yclid ysclid ymclid vmcid fbclid igshid igsh ttclid twclid li_fat_id "
     "epik rdt_cid sccid qclid tblci dicbo obclid mc_eid mc_cid mkt_tok _hsenc _kx vero_id irclickid cjevent awc zanpid "
