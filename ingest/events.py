@@ -118,6 +118,8 @@ class EventParser:
         self._clients = Clients(hash_key, geo or Geo(None))
         self._key = self._clients.hash(f"event ids of {site}")
         self._site = site
+        host = _host((site or "").lower())
+        self._site_host = host if _HOST.fullmatch(host) else None
         self._received = np.array([_microseconds(hour) for hour in hours], dtype=np.int64)
         self._max_age = max_age_days * DAY
         self._local = threading.local()
@@ -332,11 +334,13 @@ class EventParser:
         parts = {
             # A path with a query string is kept whole, so that nothing of it is lost.
             "url": pc.coalesce(page["text"], _where(given["query"].is_valid(), given["text"])),
-            "host": pc.coalesce(page["host"], self._site_host(columns, referrer)),
             "path": pc.coalesce(page["path"], given["path"], _by_value(columns["path"], _clean)),
             "referrer": referrer["text"],
             "referrer_host": referrer["host"],
         }
+        is_of_page = pc.or_(parts["path"].is_valid(), referrer["host"].is_valid())
+        is_of_page = pc.and_(is_of_page, pc.not_equal(columns["shape"], "app"))
+        parts["host"] = pc.coalesce(page["host"], _where(is_of_page, pa.scalar(self._site_host, pa.string())))
         # Campaigns are never mixed: what the tracker remembers counts where neither address names any, nor a click.
         names = [f"utm_{name}" for name in UTM]
         is_in_url = _any_known(in_url[name] for name in (*names, "click_id_kind"))
@@ -348,14 +352,6 @@ class EventParser:
         for name in ("click_id", "click_id_kind"):
             parts[name] = pc.if_else(is_clicked, in_url[name], sent[name])
         return {name: values.dictionary_encode() if name in _BY_VALUE else values for name, values in parts.items()}
-
-    def _site_host(self, columns: dict[str, pa.Array], referrer: dict[str, pa.Array]) -> pa.Array:
-        """The site's folder, where it is a host, for events of a page or with a referrer; null for others."""
-        host = _host((self._site or "").lower())
-        is_of_page = pc.and_(
-            pc.or_(columns["path"].is_valid(), referrer["host"].is_valid()), pc.not_equal(columns["shape"], "app")
-        )
-        return _where(is_of_page, pa.scalar(host if _HOST.fullmatch(host) else None, pa.string()))
 
     def _places(self, addresses: pa.Array) -> dict[str, pa.Array]:
         """Host, path and query string of each address, and itself as `text`; all but the query string scrubbed."""

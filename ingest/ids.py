@@ -66,7 +66,7 @@ _NO_ID_AT_ALL = "|".join(
     (
         _QUOTED.replace("WORDS", "|".join((_OPENED, *_NO_ID))),
         r"[\x00-0:-@\[-\x60{-\x7f]*",  # neither letter nor digit but zeros, as in an all-zero UUID
-        "0x0+|-1",
+        r"0x0+|-1|\(direct\)",
         "[f-]{8,}|[x-]{8,}",
         "|".join(f"[{digit}-]{{32,36}}" for digit in "123456789abcde"),
         _TEMPLATES,

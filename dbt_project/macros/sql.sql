@@ -93,11 +93,11 @@
   case when {{ ads }}.session_id is null then {{ visits }}.channel else {{ ads }}.channel end as channel,
   case
     when {{ ads }}.session_id is not null then {{ ads }}.order_id
-    when {{ visits }}.click_id_kind = 'oid' and {{ visits }}.source is distinct from '(direct)' then {{ visits }}.click_id
+    when {{ visits }}.click_id_kind = 'oid' and coalesce({{ visits }}.source, '') <> '(direct)' then {{ visits }}.click_id
   end as order_id,
   case
     when {{ ads }}.session_id is not null then {{ ads }}.campaign_id
-    when {{ visits }}.source is distinct from '(direct)' then {{ visits }}.utm_campaign
+    when coalesce({{ visits }}.source, '') <> '(direct)' then {{ visits }}.utm_campaign
   end as campaign_id,
   {{ ads }}.publication_code,
   {{ ads }}.creative_id
