@@ -135,8 +135,8 @@ PARTS = st.lists(
         st.sampled_from(["oid", "OID", "cid", "o%69d", "+oid", "amp;oid", "s", "r", "utm_source", "UTM_medium", "gclid",
                          "utm%5Fsource", "fbclid", "gad_source", "x", ""]),
         st.sampled_from(["=", "", "=="]),
-        st.sampled_from(["", "1", "a", "QP%20", "+b+", "undefined", "%7Bid%7D", "{id}", "a%2526b", "%3A", "a;b", "(none)",
-                         "%E2%82", "email", "0"]),
+        st.sampled_from(["", "1", "a", "QP%20", "+b+", "undefined", "%7Bid%7D", "{id}", "a%2526b", "%3A", "a;b",
+                         "(none)", "%E2%82", "email", "0"]),
     ).map("".join),
     max_size=6,
 ).flatmap(lambda parts: st.sampled_from(["&", "&amp;", "&AMP;amp;"]).map(lambda sign: sign.join(parts)))  # fmt: skip
@@ -221,11 +221,12 @@ def test_c12_the_database_wins_where_it_knows_the_address() -> None:
     assert columns["region"].to_pylist() == ["75C", None, None]
 
 
-# Show 2: placeholders, on both sides. From the macros of ad platforms and mail tools, and from the lists and bug reports
-# of analytics tools.
+# Placeholders, on both sides: from the macros of ad platforms and mail tools, and from the lists and bug reports of
+# analytics tools.
 NO_TAGS = [
     "undefined", "UNDEFINED", "null", "(null)", "None", "nil", "<nil>", "NaN", "(not set)", "not set", "not_set",
-    "(none)", "(direct)", "(not provided)", "N/A", "unknown", "[object Object]", '"undefined"', "'null'", "-", "--", "...",
+    "(none)", "(direct)", "(not provided)", "N/A", "unknown", "[object Object]", '"undefined"', "'null'", "-", "--",
+    "...",
     "{campaignid}", "{_utm_s4}", "{{ad.id}}", "{{campaign.name}}-{{ad.name}}", "{{ campaign.name | slug }}", "{{{x}}}",
     "{{campaign.${name}}}", "${CAMPAIGN_ID}", "#{campaign}", "%%CAMPAIGN%%", "[campaign]", "<campaign>", "__CAMPAIGN__",
     "__CAMPAIGN_NAME__", "*|CAMPAIGN_UID|*", "<%= campaign %>", "{% campaign %}", "%CAMPAIGN%", "%s", "%(campaign)s",
@@ -234,7 +235,8 @@ NO_TAGS = [
 TAGS = [
     "email", "true", "id", "na", "user", "cpc", "none-of-these", "nonesuch", "null-island", "unknown-artist", "direct",
     "undefined behaviour", "not set in stone", "spring_{adgroupid}", "50% off", "100%", "a{b", "{3F2504E0-4F89-11D3}",
-    "{a3f2504e04f8911d39a0c0305e82c330}", "[email]", "[phone]", "0", "1", "__init", "%", "\u00fc", "\U0001f600", "a", "x-1", "=",
+    "{a3f2504e04f8911d39a0c0305e82c330}", "[email]", "[phone]", "0", "1", "__init", "%", "\u00fc", "\U0001f600", "a", "x-1",
+    "=",
 ]  # fmt: skip
 NO_IDS = [
     *NO_TAGS, "true", "FALSE", "id", "ID", "distinct_id", "distinctid", "email", "e-mail", "not_authenticated",
@@ -248,7 +250,8 @@ IDS = [
     "user-1", "0a", "id12", "Guestavo", "guest-17", "anonymous-3f2c", "1", "7", "10", "-12", "ff", "fffffff", "truely",
     "emailer", "nullius", "nonette", "idris", "nanette", "unknown42", "visitor_1", "sess_abc", "u\u0301", "true-north",
     "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "0000000a", "1111111111111111",
-    "ffffffff-ffff-ffff-ffff-fffffffffffe", "38400000-8cf0-11bd-b23e-10b96e40000d", "ann", "Null Pointer", "a b", "50%25",
+    "ffffffff-ffff-ffff-ffff-fffffffffffe", "38400000-8cf0-11bd-b23e-10b96e40000d", "ann", "Null Pointer", "a b",
+    "50%25",
 ]  # fmt: skip
 
 

@@ -156,7 +156,7 @@ known as (
         sourced.named_by = 'referrer' and coalesce(fitting_sites.is_passage, false) as is_passage,
         -- Within the site a campaign is one of its own banners.
         sourced.campaign is not null
-        and sourced.referring_host is distinct from sourced.own_host as has_campaign
+        and coalesce(sourced.referring_host <> sourced.own_host, true) as has_campaign
     from sourced
     left join fitting_sites
         on
