@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -20,11 +21,12 @@ import pyarrow.compute as pc
 
 from ingest.clients import Clients
 from ingest.columns import DICTIONARY, codes_of, count_of_each, is_null, map_distinct, remapped
-from ingest.encoding import decode_once, decode_parameter, decode_user_agent
+from ingest.encoding import NEVER_ADDED, decode_once, decode_parameter, decode_user_agent
 from ingest.enrich import Geo, Remembered
 from ingest.log_files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
 from ingest.privacy import scrub, scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
-from ingest.schema import ACCESS_LOGS, arrow_schema
+from ingest.query_strings import known_value, logged_parameters
+from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
 
 REASONS = {
     "empty_line": "The line holds nothing.",
@@ -95,7 +97,8 @@ class AccessLogParser:
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
         self._decode = Remembered(decode_once)
         self._agents = Remembered(scrub)
-        self._parameters = {name: Remembered(decode_parameter) for name in PARAMETERS}
+        self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
+        self._odd_parameters = Remembered(logged_parameters)
         self._first_us = _microseconds(day - timedelta(days=max_age_days))
         self._end_us = _microseconds(day + timedelta(days=2))
         self._local = threading.local()
@@ -165,7 +168,7 @@ class AccessLogParser:
         columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
         agents = columns["user_agent"]
         columns["user_agent"] = remapped(agents, pa.array(self._agents(agents.dictionary.to_pylist()), pa.string()))
-        columns |= self._clients.address_columns(logged.dictionary("c-ip"))
+        columns |= self._clients.address_columns(logged.dictionary("c-ip"), logged.dictionary(COUNTRY_FIELD))
         is_ad = pc.is_in(columns["request_type"].dictionary, pa.array(list(REQUEST_TYPES.values())))
         codes = codes_of(columns["request_type"])
         is_ad_row = np.append(is_ad.to_numpy(zero_copy_only=False), False)[codes]
@@ -186,23 +189,36 @@ class AccessLogParser:
         """The parameters of these rows' query strings; null in all others.
 
         The parts between `&` are sorted out by their first bytes, then decoded once for each distinct part:
-        a cache-buster that makes every query differ costs next to nothing.
+        a cache-buster that makes every query differ costs next to nothing. The few query strings in which that is not
+        enough are read one by one; the rules are those of `query_strings.py`.
         """
         columns: dict[str, pa.Array] = {}
-        lists = pc.split_pattern(pc.take(query, pa.array(rows)).cast(pa.string()), "&")
+        texts = pc.take(query, pa.array(rows)).cast(pa.string())
+        lists = pc.split_pattern(texts, "&")
         parts, parents = lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
         names = _first_bytes(parts)
+        is_odd = _are_odd(texts, names, parents)
+        odd = np.flatnonzero(is_odd)
+        odd_parameters = self._odd_parameters(texts.take(pa.array(odd)).to_pylist())
+        is_plain_part = ~is_odd[parents]
         for parameter, column in PARAMETERS.items():
             width = len(parameter) + 1
             mark = int.from_bytes(f"{parameter}=".encode(), "little")
-            found = np.flatnonzero(names & ((1 << 8 * width) - 1) == mark)[::-1]  # the first of a repeated one stays
+            capitals = int.from_bytes(b" " * (width - 1), "little")  # the bit that tells them from small letters
+            found = np.flatnonzero(is_plain_part & ((names | capitals) & ((1 << 8 * width) - 1) == mark))
             encoded = parts.take(pa.array(found)).dictionary_encode()
             values = self._parameters[parameter](part[width:] for part in encoded.dictionary.to_pylist())
+            indices = encoded.indices.to_numpy(zero_copy_only=False)
+            is_known = np.array([bool(value) for value in values], dtype=bool)[indices]
+            found, indices = found[is_known][::-1], indices[is_known][::-1]  # the first known one of a name stays
             codes = np.full(len(query), -1, dtype=np.int32)
-            codes[rows[parents[found]]] = encoded.indices.to_numpy(zero_copy_only=False)
-            distinct = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), encoded.dictionary)
-            texts = pa.array([value or None for value in values], pa.string())
-            columns[column] = remapped(distinct, scrub_column(texts))
+            codes[rows[parents[found]]] = indices
+            read = [(row, each[parameter]) for row, each in zip(odd, odd_parameters, strict=True) if parameter in each]
+            codes[rows[np.array([row for row, _ in read], dtype=np.int64)]] = len(values) + np.arange(len(read))
+            distinct = pa.DictionaryArray.from_arrays(
+                pa.array(codes, mask=codes < 0), pa.array([*values, *(value for _, value in read)], pa.string())
+            )
+            columns[column] = remapped(distinct, scrub_column(distinct.dictionary))
         return columns
 
     def _hashes(self, ids: pa.ChunkedArray) -> np.ndarray:
@@ -257,6 +273,40 @@ class _Logged:
 
 def _scrubbed(values: pa.Array, field: str) -> pa.Array:
     return scrub_machine_ids(values) if field == "x-edge-request-id" else scrub_column(values)
+
+
+def _parameter(name: str, logged: str) -> str:
+    return known_value(decode_parameter(logged), name)
+
+
+_STRANGE_IN_NAME = np.array([byte <= 32 or byte >= 127 or byte in b"%+" for byte in range(256)])
+_AMP = int.from_bytes(b"amp;", "little")
+
+
+def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Which of these query strings must be read as a whole.
+
+    Those with a part that begins with `amp;` or has an encoded name, and those in which an escape anywhere tells how
+    many layers the others have.
+
+    Args:
+        names: the first four bytes of all their parts.
+        parents: the query string of each part.
+    """
+    is_first = np.diff(parents, prepend=-1) != 0
+    is_strange = ~is_first & ((names | 0x00202020) == _AMP)
+    is_in_name = np.ones(len(names), dtype=bool)
+    for place in range(4):  # the longest name has three letters
+        byte = names >> np.uint32(8 * place) & 0xFF
+        is_strange |= is_in_name & _STRANGE_IN_NAME[byte] & (byte > 0)
+        is_in_name &= byte != ord("=")
+    is_odd = np.zeros(len(queries), dtype=bool)
+    is_odd[parents[is_strange]] = True
+    layered = np.flatnonzero(pc.match_substring(queries, "%25").to_numpy(zero_copy_only=False))
+    is_odd[layered] |= pc.match_substring_regex(queries.take(pa.array(layered)), NEVER_ADDED).to_numpy(
+        zero_copy_only=False
+    )
+    return is_odd
 
 
 def _microseconds(day: date) -> int:

@@ -46,8 +46,14 @@ class Clients:
         columns["is_bot"] = is_bot.take(pa.array(codes_of(logged)))
         return columns
 
-    def address_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
-        """ip_hash and subnet_hash, null for what is no address; country, region and city with a geo database."""
+    def address_columns(
+        self, logged: pa.DictionaryArray, countries: pa.DictionaryArray | None = None
+    ) -> dict[str, pa.Array]:
+        """ip_hash and subnet_hash, null for what is no address; country, region and city with a geo database.
+
+        Args:
+            countries: of the addresses, as their sender knows them: they count where the database has none.
+        """
         values = logged.dictionary.to_pylist()
         hashes = pa.array(self._address_hashes(values), pa.string())
         hashes = pc.if_else(pc.equal(hashes, ""), pa.scalar(None, pa.string()), hashes)
@@ -59,6 +65,10 @@ class Clients:
             places = self._places(values)
             for position, name in enumerate(("country", "region", "city")):
                 columns[name] = remapped(logged, pa.array([place[position] for place in places], pa.string()))
+        if countries is not None:
+            codes = remapped(countries, pa.array(map(_country, countries.dictionary.to_pylist()), pa.string()))
+            found = columns.get("country")
+            columns["country"] = codes if found is None else _coalesced(found, codes)
         return columns
 
     def _agent(self, logged: str) -> tuple[str, UserAgent]:
@@ -73,3 +83,20 @@ class Clients:
     def _place(self, logged: str) -> Place:
         normal = normal_address(logged)
         return NOWHERE if normal is None else self._geo.look_up(normal[0])
+
+
+# Codes of two letters that are no country's: unknown, and regions that geo databases have told.
+_NO_COUNTRIES = ("ZZ", "XX", "EU", "AP")
+
+
+def _country(code: str) -> str | None:
+    """An ISO 3166-1 code in capitals; None for what cannot be one."""
+    code = code.strip().upper()
+    return code if len(code) == 2 and code.isascii() and code.isalpha() and code not in _NO_COUNTRIES else None
+
+
+def _coalesced(first: pa.DictionaryArray, second: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The first where it is known, else the second."""
+    if not first.null_count or second.null_count == len(second):
+        return first
+    return pc.coalesce(first.cast(pa.string()), second.cast(pa.string())).dictionary_encode()

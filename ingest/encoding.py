@@ -10,6 +10,9 @@ import re
 from urllib.parse import unquote, unquote_plus
 
 _ESCAPE_OF_PERCENT = re.compile("%25[0-9A-Fa-f]{2}")
+# Escapes of letters, digits and of - . _ : ; / ? = & + , @ ! $ ( ) *: CloudFront logs these as they are.
+NEVER_ADDED = "%(?:2[14689A-Fa-f]|3[0-9ABDFabdf]|4[0-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9Aa])"
+_NEVER_ADDED = re.compile(NEVER_ADDED)
 _OTHER_ESCAPE = re.compile("%(?!25[0-9A-Fa-f]{2})[0-9A-Fa-f]{2}")
 
 
@@ -28,11 +31,21 @@ def decode_user_agent(logged: str) -> str:
     return decode_once(once) if twice else once
 
 
-def decode_parameter(logged: str) -> str:
-    """The value of a query parameter, as logged: two layers where it holds `%25` and two hex digits, else one.
+def decode_parameter(logged: str, has_one_layer: bool = False) -> str:
+    """The value of a query parameter, as logged: one layer comes off, or the client's and CloudFront's.
 
-    `+` is a space in the last layer and nowhere else.
+    Where CloudFront has encoded, each escape of the client's has become `%25` and two hex digits. So there are two
+    layers where the value holds such a one, unless it also holds an escape that CloudFront never adds: that one is the
+    client's, with its `%` as it was, and so there is one layer. `+` is a space in the last layer and nowhere else.
+
+    Args:
+        has_one_layer: the rest of the query string proves it.
     """
-    if _ESCAPE_OF_PERCENT.search(logged):
+    if not has_one_layer and _ESCAPE_OF_PERCENT.search(logged) and not _NEVER_ADDED.search(logged):
         logged = decode_once(logged)
     return unquote_plus(logged, errors="replace")
+
+
+def proves_one_layer(query: str) -> bool:
+    """Whether a logged query string has an escape that CloudFront never adds: then it has not encoded this one."""
+    return _NEVER_ADDED.search(query) is not None

@@ -12,23 +12,28 @@ from typing import Any
 import pyarrow as pa
 
 from ingest.event_shapes import Field, Structure, object_paths, pointer
-from ingest.ids import PLACEHOLDERS
+from ingest.ids import NO_ID, NO_TAG
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
 
 UTM = ("source", "medium", "campaign", "term", "content")
-# The click ids of ad platforms, and the ids of our own links, which count where no other is there.
+# The click ids of ad platforms; what only their clicks have, but all clicks of an ad alike; and the id of our own
+# links, which have `oid`; a `cid` alone is anybody's. The first of these three that is there counts.
 CLICK_IDS = (
     "gclid gbraid wbraid dclid srsltid msclkid yclid ysclid ymclid vmcid fbclid igshid igsh ttclid twclid li_fat_id "
     "epik rdt_cid sccid qclid tblci dicbo obclid mc_eid mc_cid mkt_tok _hsenc _kx vero_id irclickid cjevent awc zanpid "
     "ransiteid sscid clickref admitad_uid"
 ).split()
-OWN_CLICK_IDS = ("cid", "oid")
+CLICK_MARKS = ("gad_source", "gad_campaignid", "gad")
+OWN_CLICK_IDS = ("oid",)
 
-_PLACEHOLDERS = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
 MACROS = (
-    "create macro unescaped(x) as url_decode(replace(x, '+', ' '))",
-    f"""create macro known_id(x) as case
-        when x is null or lower(trim(x)) in ({_PLACEHOLDERS}) or regexp_full_match(x, '[0\\s-]*') then null
-        else trim(x) end""",
+    f"create macro known_id(x) as case when not regexp_full_match(trim(x), '(?is){_quoted(NO_ID)}') then trim(x) end",
+    "create macro known_name(x) as "
+    f"case when not regexp_full_match(trim(x), '(?is){_quoted(NO_TAG)}') then trim(x) end",
     # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
     """create macro microseconds(x) as case
         when regexp_full_match(x, '\\s*-?[0-9]{1,18}(\\.[0-9]*)?([eE][+]?[0-9]{1,2})?\\s*') then cast(round(case
@@ -40,11 +45,10 @@ MACROS = (
     """create macro flag(x) as case
         when lower(x) in ('true', '1', 'yes', 'y', 't', 'on') then true
         when lower(x) in ('false', '0', 'no', 'n', 'f', 'off') then false end""",
-    "create macro parameter(query, name) as nullif(trim(unescaped(regexp_extract(query, '(?i)[?&;]' || name"
-    " || '=([^&#;]*)', 1))), '')",
 )
 
-_IDS = ("declared_site_id visitor_id client_session_id user_id device_id advertising_id cookie_id campaign_id").split()
+_NAMES = ("declared_site_id", "campaign_id")
+_IDS = "visitor_id client_session_id user_id device_id advertising_id cookie_id".split()
 _TEXTS = (
     "event_type url page_title referrer sent_query language timezone user_agent ip currency path "
     + " ".join(f"sent_utm_{name}" for name in UTM)
@@ -57,7 +61,7 @@ _ALWAYS = ("event_us", "shape", "is_unreadable", "too_long")
 _READS = re.compile(r"\b[vj]\[|\bj_left\b")
 # The columns that a query finds, beside `row`, `batch_index` and `types`; one that it leaves out is null throughout.
 COLUMN_TYPES: dict[str, pa.DataType] = {
-    **dict.fromkeys((*_IDS, *_TEXTS, "event_id", "device_fingerprint", "traits"), pa.string()),
+    **dict.fromkeys((*_IDS, *_NAMES, *_TEXTS, "event_id", "device_fingerprint", "traits"), pa.string()),
     **dict.fromkeys(("properties", "source_identity", "source_normalized"), pa.string()),
     **dict.fromkeys(("screen_width", "screen_height"), pa.int64()),
     **dict.fromkeys(("opted_out", "gpc"), pa.bool_()),
@@ -108,6 +112,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
     columns = {
         # Of several the first that is an id counts; of one that is found out later.
         **{name: known(name, "known_id({})" if len(texts(name)) > 1 else "{}") for name in _IDS},
+        **{name: known(name, "known_name({})" if len(texts(name)) > 1 else "{}") for name in _NAMES},
         **{name: known(name) for name in _TEXTS},
         "event_us": "coalesce(" + ", ".join(f"microseconds({text})" for text in texts("event_ts")) + ")"
         if texts("event_ts")
@@ -125,8 +130,9 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         "properties": _properties(kind.left or {}, left) if patch is None else _without_empty(kind, "j_left::varchar"),
     }
     if texts("page"):  # either an address or a path
-        columns["url"] = f"coalesce({columns['url']}, case when contains({page}, '://') then {page} end)"
-        columns["path"] = f"coalesce({columns['path']}, case when not contains({page}, '://') then {page} end)"
+        is_address = f"(contains({page}, '://') or starts_with({page}, '//'))"
+        columns["url"] = f"coalesce({columns['url']}, case when {is_address} then {page} end)"
+        columns["path"] = f"coalesce({columns['path']}, case when not {is_address} then {page} end)"
     columns["device_fingerprint"] = known("device_fingerprint")
     columns["traits"] = _traits(known)
     time = known("event_ts")
@@ -158,38 +164,52 @@ from extracted
 """  # noqa: S608 - of our own schemas, and of keys that `event_shapes` found plain
 
 
-# Web addresses in column `text` of `lines` → host, path and query string, one row for each.
-PLACES = """
+# Web addresses in column `text` of `lines` → host, path and query string without its `?`, one row for each. One
+# without a scheme is an address if it begins with `//`, and a path if it begins with `/`.
+PLACES = r"""
 with taken_apart as (
     select regexp_extract(
-            text, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)(?::[0-9]*)?([^?#]*)', ['host', 'path']
+            text,
+            '^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^/?#:]+)(?::[0-9]*)?([^?#]*)',
+            ['host', 'path']
         ) as place,
-        case when contains(text, '?') and contains(text, '=') then regexp_extract(text, '[?][^#]*') end as query
+        nullif(regexp_extract(text, '^\s*(/[^?#]*)', 1), '') as path,
+        case when contains(text, '?') and contains(text, '=') then regexp_extract(text, '[?]([^#]*)', 1) end as query
     from lines
 )
 select lower(nullif(place.host, '')) as host,
-    case when place.host <> '' then coalesce(nullif(place.path, ''), '/') end as path,
+    case
+        when place.host <> '' then coalesce(nullif(place.path, ''), '/')
+        when not starts_with(path, '//') then path
+    end as path,
     nullif(query, '') as query
 from taken_apart
 """
 
-_UTM = ",\n    ".join(f"parameter(query, 'utm_{part}') as utm_{part}" for part in UTM)
-# Query strings in column `text` of `lines`, with or without their `?` → what they tell of a campaign.
+
+def _parameter(names: str) -> str:
+    """Name and value, as it stands there, of the first of these parameters that is not empty."""
+    return f"regexp_extract(query, '(?i)(?:^|&)({names})=([^&]+)', ['name', 'value'])"
+
+
+_UTM = ",\n    ".join(f"{_parameter(f'utm_{part}')}.value as utm_{part}" for part in UTM)
+# Query strings in column `query` of `lines` → what they tell of a campaign, not decoded yet, empty for nothing.
 CAMPAIGNS = f"""
-with queries as (
-    select case when starts_with(text, '?') then text else '?' || text end as query from lines
-),
-clicks as (
+with clicks as (
     select query,
-        regexp_extract(query, '(?i)[?&;]({"|".join(CLICK_IDS)})=([^&#;]+)', ['kind', 'id']) as click,
-        regexp_extract(query, '(?i)[?&;]({"|".join(OWN_CLICK_IDS)})=([^&#;]+)', ['kind', 'id']) as own_click
-    from queries
+        {_parameter("|".join(CLICK_IDS))} as click,
+        {_parameter("|".join(CLICK_MARKS))} as mark,
+        {_parameter("|".join(OWN_CLICK_IDS))} as own
+    from lines
 )
 select {_UTM},
-    coalesce(nullif(unescaped(click.id), ''), nullif(unescaped(own_click.id), '')) as click_id,
-    lower(coalesce(nullif(click.kind, ''), nullif(own_click.kind, ''))) as click_id_kind
+    click.value as click_value, lower(click.name) as click_name,
+    mark.value as mark_value, lower(mark.name) as mark_name,
+    own.value as own_value, lower(own.name) as own_name
 from clicks
 """  # noqa: S608 - names of our own
+# Query strings in which parameters may hide from that: separated by `&amp;`, or with an encoded name.
+HIDES_PARAMETERS = "(?i)&amp;|(?:^|&)[^&=]*[%+\\s][^&=]*="
 
 
 def _types(fields: Sequence[Field]) -> str:
@@ -258,7 +278,7 @@ def _list(texts: Any) -> str:
 
 
 def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"'{_quoted(text)}'"
 
 
 # The keys of each object of an event that makes its structure.

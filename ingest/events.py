@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from urllib.parse import unquote
 
 import duckdb
 import numpy as np
@@ -38,9 +40,13 @@ from ingest.event_shapes import (
 from ingest.event_sql import (
     CAMPAIGNS,
     CHILDREN,
+    CLICK_IDS,
+    CLICK_MARKS,
     COLUMN_TYPES,
+    HIDES_PARAMETERS,
     KEYS,
     MACROS,
+    OWN_CLICK_IDS,
     PLACES,
     TRAIT,
     UTM,
@@ -49,6 +55,7 @@ from ingest.event_sql import (
 )
 from ingest.ids import device_fingerprints, known_ids
 from ingest.privacy import scrub, scrub_column, scrub_json_column, scrub_json_line, scrub_line
+from ingest.query_strings import decode, first_of, known_parameters, known_value
 from ingest.schema import EVENTS, arrow_schema
 from ingest.source import UNKNOWN_SITE
 
@@ -85,10 +92,8 @@ _BY_VALUE = (
     "ip_hash subnet_hash country region city host path referrer_host utm_source utm_medium utm_campaign utm_term "
     "utm_content click_id click_id_kind user_agent device_category browser_family os_family source_object"
 ).split()
-IDS = (
-    "event_id declared_site_id visitor_id client_session_id user_id device_id advertising_id cookie_id "
-    "device_fingerprint campaign_id"
-).split()
+IDS = ("event_id visitor_id client_session_id user_id device_id advertising_id cookie_id device_fingerprint").split()
+NAMES = ("declared_site_id", "campaign_id")
 _TEXTS = ("page_title", "language", "timezone", "currency", "event_type")
 _JSON = ("properties", "source_identity", "source_normalized")
 
@@ -114,6 +119,8 @@ class EventParser:
         self._agents = Remembered(scrub)
         self._key = self._clients.hash(f"event ids of {site}")
         self._site = site
+        host = _host((site or "").lower())
+        self._site_host = host if _HOST.fullmatch(host) else None
         self._received = np.array([_microseconds(hour) for hour in hours], dtype=np.int64)
         self._max_age = max_age_days * DAY
         self._local = threading.local()
@@ -304,6 +311,8 @@ class EventParser:
             columns.setdefault(name, pa.nulls(len(table), DICTIONARY))
         for name in IDS:
             columns[name] = known_ids(columns[name], self._clients.hash)
+        for name in NAMES:
+            columns[name] = known_ids(columns[name], self._clients.hash, of_people=False)
         traits = columns.pop("traits")
         columns["device_fingerprint"] = device_fingerprints(columns["device_fingerprint"], traits, TRAIT)
         for name in _TEXTS:
@@ -320,38 +329,67 @@ class EventParser:
 
     def _address_parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """url, host, path, the campaign in its query string, referrer and referrer_host: once for each address."""
-        page = self._by_distinct(columns["url"], PLACES)
-        in_url = self._by_distinct(page["query"], CAMPAIGNS)
-        sent = self._by_distinct(columns["sent_query"], CAMPAIGNS)
+        page, given, referrer = (self._places(columns[name]) for name in ("url", "path", "referrer"))
+        in_url = self._campaigns(pc.coalesce(page["query"], given["query"]))
+        sent = self._campaigns(_by_value(columns["sent_query"], _bare_query))
         parts = {
-            "url": page["text"],
-            "host": page["host"],
-            "path": pc.coalesce(page["path"], _by_value(columns["path"], _clean)),
-            "click_id": pc.coalesce(in_url["click_id"], sent["click_id"]),
-            "click_id_kind": pc.coalesce(in_url["click_id_kind"], sent["click_id_kind"]),
+            # A path with a query string is kept whole, so that nothing of it is lost.
+            "url": pc.coalesce(page["text"], _where(given["query"].is_valid(), given["text"])),
+            "path": pc.coalesce(page["path"], given["path"], _by_value(columns["path"], _clean)),
+            "referrer": referrer["text"],
+            "referrer_host": referrer["host"],
         }
-        referrer = self._by_distinct(columns["referrer"], PLACES)
-        parts |= {"referrer": referrer["text"], "referrer_host": referrer["host"]}
+        is_of_page = pc.or_(parts["path"].is_valid(), referrer["host"].is_valid())
+        is_of_page = pc.and_(is_of_page, pc.not_equal(columns["shape"], "app"))
+        parts["host"] = pc.coalesce(page["host"], _where(is_of_page, pa.scalar(self._site_host, pa.string())))
         # Campaigns are never mixed: what the tracker remembers counts where neither address names any, nor a click.
         names = [f"utm_{name}" for name in UTM]
-        is_in_url = _any_known(in_url[name] for name in (*names, "click_id"))
-        is_sent = _any_known(sent[name] for name in (*names, "click_id"))
+        is_in_url = _any_known(in_url[name] for name in (*names, "click_id_kind"))
+        is_sent = _any_known(sent[name] for name in (*names, "click_id_kind"))
         for name in names:
-            tracked = _by_value(columns[f"sent_{name}"], _clean)
+            tracked = _by_value(columns[f"sent_{name}"], _known_tag)
             parts[name] = pc.if_else(is_in_url, in_url[name], pc.if_else(is_sent, sent[name], tracked))
+        is_clicked = in_url["click_id_kind"].is_valid()
+        for name in ("click_id", "click_id_kind"):
+            parts[name] = pc.if_else(is_clicked, in_url[name], sent[name])
         return {name: values.dictionary_encode() if name in _BY_VALUE else values for name, values in parts.items()}
 
-    def _by_distinct(self, values: pa.Array, sql: str) -> dict[str, pa.Array]:
-        """What a query finds in each distinct text, spread over the rows; the text itself and all of it scrubbed.
+    def _places(self, addresses: pa.Array) -> dict[str, pa.Array]:
+        """Host, path and query string of each address, and itself as `text`; all but the query string scrubbed.
 
         A host stays what it is, an address too: it is the server's."""
-        encoded = single(values.dictionary_encode())
-        found = self._run(sql, pa.table({"text": encoded.dictionary}))
+        encoded = single(addresses.dictionary_encode())
+        found = self._run(PLACES, pa.table({"text": encoded.dictionary}))
         parts = {name: single(found.column(name)) for name in found.column_names} | {"text": encoded.dictionary}
+        parts["host"] = _hosts(parts["host"])
         return {
             name: (part if name == "query" else scrub_column(part, addresses=name != "host")).take(encoded.indices)
             for name, part in parts.items()
         }
+
+    def _campaigns(self, queries: pa.Array) -> dict[str, pa.Array]:
+        """utm_…, click_id and click_id_kind that query strings name, scrubbed; each distinct one is read once."""
+        encoded = single(queries.dictionary_encode())
+        distinct = encoded.dictionary
+        found = self._run(CAMPAIGNS, pa.table({"query": distinct}))
+        texts = {name: single(found.column(name)) for name in found.column_names}
+        known = {name: text if name.endswith("_name") else _known_values(text) for name, text in texts.items()}
+        # What is read one by one: where a name may be hidden, or a value turned out to say nothing.
+        is_odd = pc.match_substring_regex(distinct, HIDES_PARAMETERS).fill_null(False)
+        for name, text in texts.items():
+            is_odd = pc.or_(is_odd, pc.and_(pc.not_equal(text, ""), known[name].is_null()).fill_null(False))
+        columns = {f"utm_{name}": known[f"utm_{name}"] for name in UTM}
+        kinds = [_where(known[f"{kind}_value"].is_valid(), known[f"{kind}_name"]) for kind in ("click", "mark", "own")]
+        columns["click_id_kind"] = pc.coalesce(*kinds)
+        columns["click_id"] = pc.if_else(
+            kinds[0].is_valid(), known["click_value"], _where(kinds[1].is_null(), known["own_value"])
+        )
+        if pc.any(is_odd).as_py():
+            read = [_campaign(query) for query in distinct.filter(is_odd).to_pylist()]
+            for name, values in columns.items():
+                again = pa.array([each.get(name) for each in read], pa.string())
+                columns[name] = pc.replace_with_mask(values, is_odd, again)
+        return {name: scrub_column(values).take(encoded.indices) for name, values in columns.items()}
 
     # DuckDB
 
@@ -516,6 +554,58 @@ def _clean(values: pa.Array) -> pa.Array:
     """Without blanks around it, and scrubbed; null where nothing is left."""
     values = pc.utf8_trim_whitespace(values)
     return scrub_column(pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values))
+
+
+def _known_tag(values: pa.Array) -> pa.Array:
+    """The same of a tag: null where it is a placeholder."""
+    known = [value and (known_value(value) or None) for value in values.to_pylist()]
+    return scrub_column(pa.array(known, pa.string()))
+
+
+def _known_values(values: pa.Array) -> pa.Array:
+    """Values of query strings, decoded; null where they say nothing."""
+    return pa.array(
+        [known_value(decode(value)) or None if value else None for value in values.to_pylist()], pa.string()
+    )
+
+
+def _campaign(query: str) -> dict[str, str]:
+    """What `CAMPAIGNS` finds in a query string, by the rules of `query_strings.py`."""
+    parameters = known_parameters(query)
+    found = {f"utm_{name}": first_of(parameters, (f"utm_{name}",))[1] for name in UTM}
+    click, mark, own = (first_of(parameters, names) for names in (CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS))
+    found["click_id_kind"] = click[0] or mark[0] or own[0]
+    found["click_id"] = click[1] or ("" if mark[0] else own[1])
+    return {name: value for name, value in found.items() if value}
+
+
+def _bare_query(values: pa.Array) -> pa.Array:
+    """Query strings as trackers send them, without what stands before and behind."""
+    return pc.replace_substring_regex(values, r"^\s*\?|#.*$", "")
+
+
+_HOST = re.compile(r"[^\s/?#@:]+[.][^\s/?#@:.]+")
+
+
+def _hosts(hosts: pa.Array) -> pa.Array:
+    """Hosts in lower case as browsers name them: without a dot at their end, in ASCII."""
+    is_unusual = pc.match_substring_regex(hosts, r"[^a-z0-9.-]|[.]$").fill_null(False)
+    if not pc.any(is_unusual).as_py():
+        return hosts
+    named = [_host(host) or None for host in hosts.filter(is_unusual).to_pylist()]
+    return pc.replace_with_mask(hosts, is_unusual, pa.array(named, pa.string()))
+
+
+def _host(host: str) -> str:
+    """RFC 3492 for labels with letters beyond ASCII; no mapping but to small letters of one form (NFKC)."""
+    host = unicodedata.normalize("NFKC", unquote(host)).lower().replace("\u3002", ".").rstrip(".")
+    labels = host.split(".")
+    return ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels)
+
+
+def _where(condition: pa.Array, values: pa.Array | pa.Scalar) -> pa.Array:
+    """The values where the condition holds, else null."""
+    return pc.if_else(condition, values, pa.scalar(None, pa.string()))
 
 
 def _snake(values: pa.Array) -> pa.Array:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from ingest.blocks import BlockReader, Lines, whole_lines
 from ingest.privacy import FIELD_MARKER, scrub_line
-from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, PRIVATE_FIELDS
+from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
 
 BATCH_BYTES = 24 << 20
 # What the reader of CSV cuts, parses and converts at once: it stays in a core's cache, and holds any line, even one
@@ -43,7 +43,9 @@ _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 PLAIN_FIELDS = ("x-edge-request-id", "cs-uri-query")
 _NUMBERS = {column.field: column.type for column in ACCESS_LOGS if column.field and column.type != pa.string()}
 _KEPT_FIELDS = (
-    {column.field for column in ACCESS_LOGS if column.field} | {"date", "time", "c-ip", TIMESTAMP_MS} | set(_NUMBERS)
+    {column.field for column in ACCESS_LOGS if column.field}
+    | {"date", "time", "c-ip", TIMESTAMP_MS, COUNTRY_FIELD}
+    | set(_NUMBERS)
 )
 
 
@@ -51,7 +53,7 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-_CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, TIMESTAMP_MS)}
+_CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, TIMESTAMP_MS, COUNTRY_FIELD)}
 
 
 @lru_cache(4096)

@@ -38,6 +38,9 @@ ACCESS_LOG_FIELDS = tuple(
     ).split()
 )
 
+# Of a version 2 log: the country of the address, as CloudFront knows it.
+COUNTRY_FIELD = "c-country"
+
 # Kept out of the lake: clear addresses, and cookies, which are credentials.
 PRIVATE_FIELDS = ("c-ip", "x-forwarded-for", "cs(Cookie)")
 
@@ -47,7 +50,7 @@ ACCESS_LOGS = (
     Column("request_id", TEXT, "CloudFront's id of the request; null requests are never merged", "x-edge-request-id"),
     Column("ip_hash", TEXT, "Keyed hash of the client address: HMAC-SHA256, its first 128 bits in hex"),
     Column("subnet_hash", TEXT, "Keyed hash of the client's network (/24 for IPv4, /48 for IPv6)"),
-    Column("country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; null without one"),
+    Column("country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; else the log's own c-country"),
     Column("region", TEXT, "ISO 3166-2 subdivision, without its country"),
     Column("city", TEXT, "City, English name"),
     Column("method", TEXT, "HTTP method", "cs-method"),
@@ -114,19 +117,27 @@ EVENTS = (
     Column("country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; null without one"),
     Column("region", TEXT, "ISO 3166-2 subdivision, without its country"),
     Column("city", TEXT, "City, English name"),
-    Column("url", TEXT, "Address of the page, scrubbed"),
-    Column("host", TEXT, "Host of the page, in lower case"),
+    Column("url", TEXT, "Address of the page, or its path with a query string, scrubbed"),
+    Column(
+        "host",
+        TEXT,
+        "Host of the page, in lower case, without a dot at its end; that of the site's folder for a page without",
+    ),
     Column("path", TEXT, "Path of the page"),
     Column("page_title", TEXT, "Title of the page"),
     Column("referrer", TEXT, "Address that the visitor came from, scrubbed"),
     Column("referrer_host", TEXT, "Its host, in lower case"),
-    Column("utm_source", TEXT, "Of the page's query string, else what the tracker sent"),
+    Column("utm_source", TEXT, "Of the page's query string, else what the tracker sent; placeholders are null"),
     Column("utm_medium", TEXT, "Likewise"),
     Column("utm_campaign", TEXT, "Likewise"),
     Column("utm_term", TEXT, "Likewise"),
     Column("utm_content", TEXT, "Likewise"),
     Column("click_id", TEXT, "Click id in the page's query string"),
-    Column("click_id_kind", TEXT, "Its parameter: gclid, fbclid, msclkid …, oid or cid for links of our own"),
+    Column(
+        "click_id_kind",
+        TEXT,
+        "Its parameter: gclid, fbclid, msclkid …, oid for links of our own; gad_source without an id",
+    ),
     Column("campaign_id", TEXT, "Campaign that an app's event names"),
     Column("language", TEXT, "Language of the browser or app"),
     Column("screen_width", INT, "Pixels"),

@@ -16,9 +16,9 @@ import yaml  # type: ignore[import-untyped]
 
 from ingest.schema import ACCESS_LOGS, DATA_QUALITY, DATA_QUALITY_PARTITIONS, EVENTS, LEDGER, REJECTS, Column
 from ingest.views import RECORDS
-from orchestration.settings import PROJECT_DIR
+from orchestration.places import DBT_DIR
 
-MODELS = PROJECT_DIR / "dbt_project" / "models" / "marts"
+MODELS = DBT_DIR / "models" / "marts"
 
 _TYPES = {
     pa.string(): "varchar",

@@ -88,16 +88,16 @@
 
 {% macro campaign_of_visit(visits, ads) -%}
   {# The parts of the campaign that led to a visit: of one behind a click on an ad as the ad has them, null or not, so that
-     they meet the ad's other numbers; of others what the link names, and the channel. #}
+     they meet the ad's other numbers; of others what the link names, and the channel. A link within the site, whose
+     source is `(direct)`, names none. #}
   case when {{ ads }}.session_id is null then {{ visits }}.channel else {{ ads }}.channel end as channel,
   case
     when {{ ads }}.session_id is not null then {{ ads }}.order_id
-    when {{ visits }}.click_id_kind = 'oid' then {{ visits }}.click_id
+    when {{ visits }}.click_id_kind = 'oid' and coalesce({{ visits }}.source, '') <> '(direct)' then {{ visits }}.click_id
   end as order_id,
   case
     when {{ ads }}.session_id is not null then {{ ads }}.campaign_id
-    when {{ visits }}.click_id_kind = 'cid' then {{ visits }}.click_id
-    else {{ visits }}.utm_campaign
+    when coalesce({{ visits }}.source, '') <> '(direct)' then {{ visits }}.utm_campaign
   end as campaign_id,
   {{ ads }}.publication_code,
   {{ ads }}.creative_id
@@ -122,7 +122,8 @@
 {%- endmacro %}
 
 {% macro bare_host(host) -%}
-  regexp_replace({{ host }}, '^www[.]', '')
+  {# In lower case, without www. and a dot at its end: what makes no other host of it. #}
+  regexp_replace(regexp_replace(lower({{ host }}), '[.]+$', ''), '^www[.]', '')
 {%- endmacro %}
 
 {% macro same_traffic_source(events) -%}
@@ -246,7 +247,7 @@
   case kinds.kind
     when 1 then
       case
-        when {{ row }}.click_id_kind not in ('oid', 'cid')
+        when {{ row }}.click_id_kind <> 'oid'
           then lower({{ row }}.click_id_kind) || '=' || {{ row }}.click_id
       end
     when 2 then {{ row }}.device_id

@@ -338,7 +338,7 @@ def within(touches: Iterable[Row], conversion: Row, hours: int) -> list[Row]:
 
 def same_click(click: Row, install: Row) -> bool:
     kinds = [(each["click_id_kind"] or "").lower() for each in (click, install)]
-    return kinds[0] == kinds[1] not in ("", "oid", "cid") and click["click_id"] == install["click_id"]
+    return kinds[0] == kinds[1] not in ("", "oid") and click["click_id"] == install["click_id"]
 
 
 def same_device(click: Row, install: Row) -> bool:

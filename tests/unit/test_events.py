@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ingest.event_sql import CLICK_IDS, OWN_CLICK_IDS
+from ingest.event_sql import CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS
 from ingest.events import EVENT_REASONS
 from tests.event_lines import DAY, SITE, Events, lenient, line, pixel, reasons
 
@@ -166,7 +166,7 @@ def test_the_other_shapes(events: Events) -> None:
         dt.datetime(2026, 1, 12, 10),
     )
     assert json.loads(app["properties"]) == {"version": "1.2.3"}
-    assert (path["path"], path["host"], path["event_type"]) == ("/", None, "page_view")
+    assert (path["path"], path["host"], path["event_type"]) == ("/", SITE, "page_view")
     assert json.loads(path["properties"]) == {"properties": {"a": [1]}}
     assert (address["path"], address["host"], address["utm_source"], address["user_id"]) == (
         "/y",
@@ -461,7 +461,7 @@ def test_click_ids(events: Events, query: str) -> None:
 def test_every_kind_of_click_id_has_its_source_in_the_seed() -> None:
     seed = Path(__file__).parents[2] / "dbt_project" / "seeds" / "click_ids.csv"
     kinds = [row["click_id_kind"] for row in csv.DictReader(seed.read_text("utf-8").splitlines())]
-    assert sorted(kinds) == sorted([*CLICK_IDS, *OWN_CLICK_IDS])
+    assert sorted(kinds) == sorted([*CLICK_IDS, *CLICK_MARKS, *OWN_CLICK_IDS])
 
 
 def test_no_web_address_breaks_the_reader(events: Events) -> None:

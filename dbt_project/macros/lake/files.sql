@@ -76,7 +76,7 @@
   {%- if files -%}
     ({{ files_query(files, [node.config.partition_by]) }}) as published_rows
   {%- else -%}
-    ({{ typed_empty(node.columns) if node else 'select 1' }}) as published_rows
+    ({{ typed_empty(node.columns) if node else 'select null as ' ~ needed ~ ' where false' }}) as published_rows
   {%- endif -%}
 {%- endmacro %}
 
@@ -156,9 +156,10 @@
   {% do run_query('create or replace view ' ~ relation ~ ' as ' ~ view) %}
 {% endmacro %}
 
-{% macro reference_file(name) -%}
+{% macro reference_file(name, needed='nothing') -%}
   {# Rows of reference/<name>.csv, which people keep in the lake, with the columns of the seed of that name; none without
-     such a file, and none where nothing is built. #}
+     such a file, and none where nothing is built. In a unit test the seed is not known: `needed` is the column that the
+     model takes. #}
   {%- set seed = namespace(columns={}) -%}
   {%- for node in graph.get('nodes', {}).values() if node.resource_type == 'seed' and node.name == name -%}
     {%- set seed.columns = node.columns -%}
@@ -169,7 +170,7 @@
   {%- endfor -%}
   {%- set wanted = types and window_bounds() -%}
   {%- set path = lake_call('lake_reference', ['reference/' ~ name ~ '.csv', tojson(types)]) if wanted else '' -%}
-  ({{ files_query([path], []) if path else typed_empty(seed.columns) if types else 'select 1' }}) as {{ name }}_file
+  ({{ files_query([path], []) if path else typed_empty(seed.columns) if types else 'select null as ' ~ needed ~ ' where false' }}) as {{ name }}_file
 {%- endmacro %}
 
 {% macro stage_days(relation, partition_by, sort_by, paths) %}

@@ -1,6 +1,7 @@
 -- One row per event, with the session that it belongs to, of the sessions that begin on the days to be built.
 -- depends_on: {{ ref('conversion_events') }}
 {%- set sessions = 'cut_at_campaign' if var('session_split_on_campaign') else 'cut_at_midnight' %}
+{%- set longest_return = [var('session_return_seconds') | int, var('session_timeout_seconds') | int] | max %}
 {%- set identity = ["coalesce(stg_events.site_id || chr(31), '')", 'stg_events.visitor_key'] %}
 {%- if var('session_by') == 'client' %}
 {%- do identity.append("coalesce(chr(31) || stg_events.client_session_id, '')") %}
@@ -43,7 +44,8 @@ with events as (
         stg_events.event_type in (
             {{ quoted_list(seed_values('conversion_events', 'event_type')) }}
         ) as is_conversion,
-        coalesce(int_traffic_sources.has_source, false) as has_source
+        coalesce(int_traffic_sources.has_source, false) as has_source,
+        coalesce(int_traffic_sources.is_return, false) as is_return
     from {{ ref('stg_events') }} as stg_events
     left join {{ ref('int_traffic_sources') }} as int_traffic_sources
         on {{ same_traffic_source('stg_events') }}
@@ -69,10 +71,14 @@ with_pauses as (
         {%- if var('session_by') == 'client' %}
             or event_ts > previous_ts + case
                 when is_of_client then interval '{{ var('session_client_timeout_seconds') }}' second
+                when is_return then interval '{{ longest_return }}' second
                 else interval '{{ var('session_timeout_seconds') }}' second
             end
         {%- else %}
-            or event_ts > previous_ts + interval '{{ var('session_timeout_seconds') }}' second
+            or event_ts > previous_ts + case
+                when is_return then interval '{{ longest_return }}' second
+                else interval '{{ var('session_timeout_seconds') }}' second
+            end
         {%- endif %} as is_after_pause,
         previous_ts is null or cast(event_ts as date) > cast(previous_ts as date) as is_first_of_day
     from with_previous

@@ -22,38 +22,32 @@ cleaned as (
         *,
         nullif(trim(lower(utm_source)), '') as tagged_source,
         nullif(trim(lower(utm_medium)), '') as tagged_medium,
-        regexp_replace(lower(host), '^www[.]', '') as own_host,
-        nullif(regexp_replace(lower(referrer_host), '^www[.]', ''), '') as referring_host
+        nullif(trim(lower(utm_campaign)), '') as campaign,
+        {{ bare_host('host') }} as own_host,
+        nullif({{ bare_host('referrer_host') }}, '') as referring_host
     from combinations
 
 ),
 
--- What names the source: the link's tags, else its click id, else a referrer that is not the site itself.
+-- What names the source: the link's tags, else its click id, else a referrer that is not the site itself. A campaign
+-- alone does where nothing else does. What a link within the site says tells nothing of where its visitor came from.
 named as (
 
     select
-        cleaned.utm_source,
-        cleaned.utm_medium,
-        cleaned.utm_campaign,
-        cleaned.click_id_kind,
-        cleaned.referrer_host,
-        cleaned.host,
+        cleaned.*,
         case
+            when cleaned.referring_host = cleaned.own_host then 'nothing'
             when coalesce(cleaned.tagged_source, cleaned.tagged_medium) is not null then 'tags'
             when click_ids.click_id_kind is not null then 'click_id'
             when
-                cleaned.referring_host = cleaned.own_host
-                or cleaned.referring_host like '%.' || cleaned.own_host
-                or cleaned.own_host like '%.' || cleaned.referring_host
-                then 'nothing'
-            when cleaned.referring_host is not null then 'referrer'
+                cleaned.referring_host not like '%.' || cleaned.own_host
+                and cleaned.own_host not like '%.' || cleaned.referring_host
+                then 'referrer'
+            when cleaned.referring_host is not null and cleaned.own_host is null then 'referrer'
             else 'nothing'
         end as named_by,
-        cleaned.tagged_source,
-        cleaned.tagged_medium,
         click_ids.source as click_source,
-        click_ids.medium as click_medium,
-        cleaned.referring_host
+        click_ids.medium as click_medium
     from cleaned
     left join {{ ref('click_ids') }} as click_ids
         on lower(cleaned.click_id_kind) = click_ids.click_id_kind
@@ -74,11 +68,45 @@ sourced as (
 
 ),
 
+-- Sites whose referrals are none stand beside those that are sources, and the longest that fits is meant of both.
+sites as (
+
+    select
+        site,
+        source,
+        medium,
+        category,
+        false as is_passage
+    from {{ ref('traffic_sources') }}
+
+    union all
+
+    select
+        lower(site) as site,
+        null as source,
+        null as medium,
+        null as category,
+        true as is_passage
+    from {{ ref('passages') }}
+
+    union all
+
+    select
+        lower(trim(site)) as site,
+        null as source,
+        null as medium,
+        null as category,
+        true as is_passage
+    from {{ reference_file('passages', needed='site') }}
+
+),
+
 -- A host is also looked for with its public ending, such as .de or .co.uk, as `.*`.
 spellings as (
 
     select
         named_source,
+        named_by,
         named_source as spelling
     from sourced
 
@@ -86,6 +114,7 @@ spellings as (
 
     select
         named_source,
+        named_by,
         regexp_replace(named_source, '[.](com?[.])?[a-z]{2,3}$', '.*') as spelling
     from sourced
 
@@ -97,45 +126,72 @@ fitting_sites as (
 
     select
         spellings.named_source,
+        spellings.named_by,
         sites.source,
         sites.medium,
         sites.category,
+        sites.is_passage,
         row_number() over (
-            partition by spellings.named_source
-            order by length(sites.site) desc, sites.site
+            partition by spellings.named_source, spellings.named_by
+            order by length(sites.site) desc, sites.is_passage desc, sites.site
         ) as fit
     from spellings
-    inner join {{ ref('traffic_sources') }} as sites
+    inner join sites
         on
-            spellings.spelling = sites.site
-            or (sites.site like '%.%' and spellings.spelling like '%.' || sites.site)
+            (
+                spellings.spelling = sites.site
+                or (sites.site like '%.%' and spellings.spelling like '%.' || sites.site)
+            )
+            and (spellings.named_by = 'referrer' or not sites.is_passage)
+
+),
+
+known as (
+
+    select
+        sourced.*,
+        fitting_sites.source as known_source,
+        fitting_sites.medium as known_medium,
+        fitting_sites.category as source_category,
+        sourced.named_by = 'referrer' and coalesce(fitting_sites.is_passage, false) as is_passage,
+        -- Within the site a campaign is one of its own banners.
+        sourced.campaign is not null
+        and coalesce(sourced.referring_host <> sourced.own_host, true) as has_campaign
+    from sourced
+    left join fitting_sites
+        on
+            sourced.named_source = fitting_sites.named_source
+            and sourced.named_by = fitting_sites.named_by
+            and fitting_sites.fit = 1
 
 ),
 
 sources as (
 
     select
-        sourced.utm_source,
-        sourced.utm_medium,
-        sourced.utm_campaign,
-        sourced.click_id_kind,
-        sourced.referrer_host,
-        sourced.host,
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        click_id_kind,
+        referrer_host,
+        host,
         case
-            when sourced.named_by = 'referrer' then coalesce(known.source, sourced.named_source)
-            else sourced.named_source
+            when named_by in ('tags', 'click_id') then named_source
+            when named_by = 'referrer' and not is_passage then coalesce(known_source, named_source)
+            when has_campaign then '(not set)'
+            else '(direct)'
         end as session_source,
-        case sourced.named_by
-            when 'tags' then coalesce(sourced.tagged_medium, '(not set)')
-            when 'click_id' then sourced.click_medium
-            when 'referrer' then coalesce(known.medium, 'referral')
+        case
+            when named_by = 'tags' then coalesce(tagged_medium, '(not set)')
+            when named_by = 'click_id' then click_medium
+            when named_by = 'referrer' and not is_passage then coalesce(known_medium, 'referral')
+            when has_campaign then '(not set)'
             else '(none)'
         end as session_medium,
-        known.category as source_category,
-        lower(sourced.utm_campaign) as campaign
-    from sourced
-    left join fitting_sites as known
-        on sourced.named_source = known.named_source and known.fit = 1
+        source_category,
+        case when has_campaign then campaign end as campaign,
+        is_passage and not has_campaign as is_return
+    from known
 
 )
 
@@ -154,5 +210,6 @@ select
         'medium_regex': 'session_medium',
         'campaign_regex': 'campaign',
     }, otherwise='Unassigned') }} as channel,
-    session_source <> '(direct)' as has_source
+    session_source <> '(direct)' as has_source,
+    is_return
 from sources

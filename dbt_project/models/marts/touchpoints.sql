@@ -29,10 +29,7 @@ with visits as (
         visits.ip_hash,
         visits.subnet_hash,
         visits.user_agent,
-        -- Whoever came by a link of our own did not come by themselves, even where it names no source.
-        visits.source = '(direct)'
-        and ads.session_id is null
-        and coalesce(visits.click_id_kind, '') not in ('oid', 'cid') as is_direct
+        visits.source = '(direct)' and ads.session_id is null as is_direct
     from {{ ref('int_visits') }} as visits
     left join {{ ref('int_ad_click_visits') }} as ads
         on
@@ -56,9 +53,7 @@ tracking_clicks as (
         clicks.medium,
         clicks.channel,
         case when clicks.click_id_kind = 'oid' then clicks.click_id end as order_id,
-        coalesce(
-            clicks.campaign_id, case when clicks.click_id_kind = 'cid' then clicks.click_id end, clicks.utm_campaign
-        ) as campaign_id,
+        coalesce(clicks.campaign_id, clicks.utm_campaign) as campaign_id,
         cast(null as varchar) as publication_code,
         cast(null as varchar) as creative_id,
         cast(null as varchar) as ad_click_id,
