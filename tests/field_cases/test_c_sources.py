@@ -235,8 +235,8 @@ NO_TAGS = [
 TAGS = [
     "email", "true", "id", "na", "user", "cpc", "none-of-these", "nonesuch", "null-island", "unknown-artist", "direct",
     "undefined behaviour", "not set in stone", "spring_{adgroupid}", "50% off", "100%", "a{b", "{3F2504E0-4F89-11D3}",
-    "{a3f2504e04f8911d39a0c0305e82c330}", "[email]", "[phone]", "0", "1", "__init", "%", "\u00fc", "\U0001f600", "a", "x-1",
-    "=",
+    "{a3f2504e04f8911d39a0c0305e82c330}", "[email]", "[phone]", "0", "1", "__init", "%", "\u00fc", "\U0001f600", "a",
+    "x-1", "=",
 ]  # fmt: skip
 NO_IDS = [
     *NO_TAGS, "true", "FALSE", "id", "ID", "distinct_id", "distinctid", "email", "e-mail", "not_authenticated",
