@@ -133,7 +133,7 @@ fitting_sites as (
         sites.is_passage,
         row_number() over (
             partition by spellings.named_source, spellings.named_by
-            order by length(sites.site) desc, sites.is_passage desc, sites.site
+            order by length(sites.site) desc, sites.is_passage desc, sites.site asc
         ) as fit
     from spellings
     inner join sites
