@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.blocks import MAX_LINE_BYTES, BlockReader, Lines, count_lines, whole_lines
+from ingest.blocks import MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, count_lines, whole_lines
 from ingest.log_files import ObjectFacts
 
 BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
@@ -48,8 +48,10 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.line)
 
-    def text(self, row: int) -> str:
-        return self.texts[row].as_py()
+    def part(self, start: int, end: int) -> EventBatch:
+        reasons = {row - start: reason for row, reason in self.reasons.items() if start <= row < end}
+        texts = self.texts.slice(start, end - start)
+        return EventBatch(texts, self.object_index[start:end], self.line[start:end], reasons)
 
 
 def read_event_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[EventPiece]:
@@ -174,15 +176,16 @@ def _element(object_index: int, number: int, text: str, reason: str | None = Non
 
 
 def event_batches(pieces: Iterable[EventPiece]) -> Iterator[EventBatch]:
-    """Joins small pieces up to `BATCH_BYTES`."""
+    """Joins small pieces up to `BATCH_BYTES` and `MAX_LINES`."""
     waiting: list[EventPiece] = []
-    size = 0
+    size = lines = 0
     for piece in pieces:
-        if waiting and size + len(piece.data) > BATCH_BYTES:
+        if waiting and (size + len(piece.data) > BATCH_BYTES or lines + piece.count > MAX_LINES):
             yield _batch(waiting)
-            waiting, size = [], 0
+            waiting, size, lines = [], 0, 0
         waiting.append(piece)
         size += len(piece.data)
+        lines += piece.count
     if waiting:
         yield _batch(waiting)
 

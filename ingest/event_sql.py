@@ -264,6 +264,13 @@ def _text(text: str) -> str:
 # The keys of each object of an event that makes its structure.
 KEYS = f"json_keys(line, {_list(pointer(path) or '$' for path in object_paths())})"
 
+# Batches in `lines` → how many bytes their children are, each with all that it can inherit, and so much more for its
+# columns; one row for each, in their order.
+CHILDREN_BYTES = """
+select coalesce(strlen(events) + json_array_length(events) * (200 + strlen(line) - strlen(events)), 0) as bytes
+from (select line, json_extract(line, '/events')::varchar as events from lines)
+"""
+
 # Batches in `lines` → their children, each with what it inherits; `origin` tells the batch apart from others.
 CHILDREN = """
 with batches as (

@@ -8,14 +8,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.datasets import DATASETS
-from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile, quarantine_prefix
+from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile, quarantine_prefix, site_folder
 from ingest.ledger import Version, versions_refused
 
 
@@ -72,7 +71,7 @@ def refused_partitions(
     found = []
     for file in verdict_files(files):
         named = file.partition("site")
-        if (days and file.partition("day") not in days) or (site and (named is None or unquote(named) != site)):
+        if (days and file.partition("day") not in days) or (site and (named is None or f"site={named}" != site_folder(site))):
             continue
         folder = file.key.rpartition("/")[0]
         found.append(_refused(lake, file, by_folder[folder]))

@@ -15,11 +15,13 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ingest.access_logs import ParsedBatch, Reject
+from ingest.access_logs import REJECTS_KEPT, ParsedBatch, Reject
+from ingest.borders import border, is_unexpected, said
 from ingest.datasets import Parse, Partition
 from ingest.dedup import SeenRequests
-from ingest.errors import SourceError
+from ingest.errors import PartitionError, SourceError
 from ingest.joined_files import begin_with, join_footers
 from ingest.log_files import ObjectFacts
 from ingest.parallel import ordered
@@ -32,6 +34,8 @@ FETCH_WHOLE_BYTES = 8 << 20  # a larger object is streamed
 FETCH_AHEAD_BYTES = 16 << 20
 FETCH_THREADS = 16
 REJECTS_AT_ONCE = 20_000
+REJECTS_SIZE_AT_ONCE = 16 << 20  # characters
+NAMED = 5  # objects, in a message
 MAX_FIELDS = 500  # of an object, in the ledger; what sends more makes names up
 
 Progress = Callable[[int, int, int], None]  # objects done, objects in all, rows so far
@@ -48,6 +52,7 @@ class ObjectCounts:
     rejected: int = 0
     duplicate: int = 0
     unreadable_numbers: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # of its rejects, where it was read now
     fields: Counter[str] = field(default_factory=Counter)
     days: set[int] = field(default_factory=set)
 
@@ -110,6 +115,7 @@ def stage_day(
     workers: int = 2,
     progress: Progress | None = None,
     standing: Standing | None = None,
+    rejects_kept: int = REJECTS_KEPT,
 ) -> StagedDay:
     """Reads the objects of a partition and writes what they hold into `folder`.
 
@@ -117,6 +123,7 @@ def stage_day(
         objects: of this partition, sorted; their order is the order of the rows.
         workers: threads that decompress and parse; two saturate two cores.
         standing: what the rows are written behind; None where the objects are all there are.
+        rejects_kept: so many rejects of each object, the first ones, stand in the file of rejects.
     """
     dataset = partition.dataset
     counts = [ObjectCounts(item) for item in objects]
@@ -124,21 +131,27 @@ def stage_day(
     tasks = _tasks(objects)
     with (
         PartitionFiles(folder / "rows", dataset.plain_columns, standing.files if standing else None) as files,
-        _RejectsFile(folder / "rejects.parquet", dataset.name, counts, standing) as rejects,
+        _RejectsFile(folder / "rejects.parquet", dataset.name, counts, standing, rejects_kept) as rejects,
         ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool,
     ):
         fetcher = _Fetcher(source, objects, pool)
 
         def parsed(task: range) -> Iterator[ParsedBatch]:
             pieces = (piece for index in task for piece in _pieces_of(partition, fetcher, index, counts[index].facts))
-            for batch in dataset.batches(pieces):
-                yield parse(batch)
+            try:
+                for batch in dataset.batches(pieces):
+                    yield from parse(batch)
+            except Exception as error:
+                if not is_unexpected(error):
+                    raise
+                raise _named(error, source, [objects[index] for index in task], partition, parse) from error
 
         done = 0
         with closing(ordered(parsed, tasks, workers)) as results:
             for task, batch in results:
-                _take(partition, batch, counts, seen, files, standing)
-                rejects.add(batch.rejects)
+                with border(lambda task=task: f"what {_names(objects[task.start : task.stop])} hold"):  # type: ignore[misc]
+                    _take(partition, batch, counts, seen, files, standing)
+                    rejects.add(batch)
                 if progress and task.stop != done:
                     done = task.stop
                     progress(done, len(objects), sum(files.rows.values()))
@@ -197,6 +210,34 @@ class _Fetcher:
             return stream.read()
 
 
+def _named(
+    error: Exception, source: Source, objects: Sequence[SourceObject], partition: Partition, parse: Parse
+) -> PartitionError:
+    """The refusal of a partition for an error that came while these objects were read together: each is read alone."""
+    wrong: dict[str, str] = {}
+    for item in objects if len(objects) > 1 else ():
+        try:
+            with source.open(item) as stream:
+                for batch in partition.dataset.batches(partition.dataset.pieces(stream, 0, ObjectFacts())):
+                    for _ in parse(batch):
+                        pass
+        except SourceError:
+            pass  # it is not the reason: it would be told as unreadable
+        except Exception as failed:
+            if not is_unexpected(failed):
+                raise
+            wrong[item.key] = said(failed)
+    if not wrong and len(objects) == 1:
+        wrong = {objects[0].key: said(error)}
+    told = "; ".join(f"{key}: {reason}" for key, reason in list(wrong.items())[:NAMED])
+    return PartitionError(told or f"one of {_names(objects)}: {said(error)}", wrong)
+
+
+def _names(objects: Sequence[SourceObject]) -> str:
+    more = f" and {len(objects) - NAMED} more" if len(objects) > NAMED else ""
+    return ", ".join(item.key for item in objects[:NAMED]) + more
+
+
 def _pieces_of(partition: Partition, fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
     try:
         with fetcher.open(index) as stream:
@@ -220,8 +261,9 @@ def _take(
         counts[index].unreadable_numbers += number
     for index, fields in batch.fields.items():
         counts[index].fields.update(fields)
-    for reject in batch.rejects:
-        counts[reject.object_index].rejected += 1
+    for index, reasons in batch.rejected.items():
+        counts[index].rejected += reasons.total()
+        counts[index].reasons.update(reasons)
     table, object_index, days = batch.table, batch.object_index, batch.day
     is_kept = ~batch.has_id
     with_id = np.flatnonzero(batch.has_id)
@@ -262,11 +304,15 @@ def _iso(day: int) -> str:
 
 
 class _RejectsFile:
-    """Rejects → one Parquet file, written as they come."""
+    """Rejects → one Parquet file, written as they come; of each object the first `most`."""
 
-    def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None) -> None:
-        self._path, self._dataset, self._counts = path, dataset, counts
+    def __init__(
+        self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None, most: int
+    ) -> None:
+        self._path, self._dataset, self._counts, self._most = path, dataset, counts, most
         self._waiting: list[Reject] = []
+        self._waiting_size = 0  # characters
+        self._kept = Counter[int]()
         self._schema = arrow_schema(REJECTS)
         self._writer = open_writer(path, self._schema, compression="zstd", compression_level=1)
         self.by_reason = Counter(standing.rejects_by_reason if standing else ())
@@ -280,10 +326,15 @@ class _RejectsFile:
     def __exit__(self, *_: object) -> None:
         let_go(self._writer)
 
-    def add(self, rejects: list[Reject]) -> None:
-        self.by_reason.update(reject.reason for reject in rejects)
-        self._waiting += rejects
-        if len(self._waiting) >= REJECTS_AT_ONCE:
+    def add(self, batch: ParsedBatch) -> None:
+        for reasons in batch.rejected.values():
+            self.by_reason.update(reasons)
+        for reject in batch.rejects:
+            if self._kept[reject.object_index] < self._most:
+                self._kept[reject.object_index] += 1
+                self._waiting.append(reject)
+                self._waiting_size += len(reject.text)
+        if len(self._waiting) >= REJECTS_AT_ONCE or self._waiting_size >= REJECTS_SIZE_AT_ONCE:
             self._write()
 
     def _write(self) -> None:
@@ -295,7 +346,7 @@ class _RejectsFile:
         self._writer.write_table(
             pa.table([pa.array(v, t) for v, t in zip(columns, self._schema.types, strict=True)], schema=self._schema)
         )
-        self._waiting = []
+        self._waiting, self._waiting_size = [], 0
 
     def close(self) -> Path:
         if self._waiting or not self._earlier:
@@ -304,6 +355,14 @@ class _RejectsFile:
         if self._earlier:
             join_footers(self._path, self._earlier)
         return self._path
+
+
+def not_staged(partition: Partition, objects: Sequence[SourceObject], error: PartitionError, folder: Path) -> StagedDay:
+    """A partition that could not be taken in: its objects, and nothing of what they hold."""
+    counts = [ObjectCounts(item, ObjectFacts(error=error.objects.get(item.key))) for item in objects]
+    rejects = folder / "rejects.parquet"
+    pq.write_table(arrow_schema(REJECTS).empty_table(), rejects)
+    return StagedDay(partition, {}, {}, rejects, counts, {}, objects_read=len(counts))
 
 
 def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
@@ -321,7 +380,7 @@ def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
         "unreadable_numbers": counts.unreadable_numbers,
         "error": facts.error,
         "missing_fields": sorted(facts.missing_fields),
-        "unknown_fields": facts.unknown_fields,
+        "unknown_fields": facts.unknown_fields[:MAX_FIELDS],
         "event_dates": [_iso(day) for day in sorted(counts.days)],
     }
 

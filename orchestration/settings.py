@@ -182,7 +182,9 @@ class Settings(LakeSettings):
             geoip_database=self.geoip_database,
             max_age_days=self.max_age_days,
             workers=self.workers,
-            limits=Limits(self.max_reject_share, self.volume_factor, self.volume_blocks),
+            limits=Limits(
+                self.max_reject_share, self.volume_factor, self.volume_blocks, self.unreadable_rows, self.rejects_kept
+            ),
         )
 
     def mongodb(self) -> str:
