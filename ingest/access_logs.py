@@ -105,7 +105,7 @@ class AccessLogParser:
         max_age_days: int = 400,
         rejects_kept: int = REJECTS_KEPT,
     ) -> None:
-        self._rejects_kept = rejects_kept
+        self._kept_rejects = KeptRejects(rejects_kept)
         day = date.fromisoformat(source_day)
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
         self._decode = Remembered(decode_once)
@@ -142,7 +142,7 @@ class AccessLogParser:
             day=time_us // _DAY,
             id_hash=self._hashes(ids),
             has_id=ids.is_valid().to_numpy(zero_copy_only=False) if ids.null_count else np.ones(len(ids), dtype=bool),
-            rejects=_rejects(batch, rejected[first_of_each(of_rejected, self._rejects_kept)], reasons),
+            rejects=_rejects(batch, rejected[self._kept_rejects.choose(of_rejected)], reasons),
             rejected=counted(of_rejected, (reasons[row] for row in rejected.tolist())),
             rows_read=count_of_each(batch.object_index),
             unreadable_numbers=count_of_each(np.repeat(batch.object_index, unreadable)),
@@ -322,15 +322,21 @@ def _first_bytes(values: pa.Array) -> np.ndarray:
     return words[offsets[:-1]] & masks[np.minimum(np.diff(offsets), 4)]
 
 
-def first_of_each(object_index: np.ndarray, most: int) -> np.ndarray:
-    """The places of the first `most` rows of each object, in their order."""
-    if len(object_index) <= most:
-        return np.arange(len(object_index))
-    order = np.argsort(object_index, kind="stable")
-    in_order = object_index[order]
-    starts = np.flatnonzero(np.diff(in_order, prepend=in_order[0] - 1))
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
-    return np.sort(order[rank < most])
+class KeptRejects:
+    """Chooses the rejects that are kept: the first `most` of each object. An object's batches come one after another,
+    so that threads that read different ones do not meet here."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept = Counter[int]()
+
+    def choose(self, object_index: np.ndarray) -> np.ndarray:
+        """The places, in their order, of those rejects of a batch that are kept."""
+        chosen = [np.empty(0, dtype=np.int64)]
+        for index in np.unique(object_index).tolist():
+            chosen.append(np.flatnonzero(object_index == index)[: self._most - self._kept[index]])
+            self._kept[index] += len(chosen[-1])
+        return np.sort(np.concatenate(chosen))
 
 
 def counted(object_index: np.ndarray, reasons: Iterable[str]) -> dict[int, Counter[str]]:

@@ -214,11 +214,10 @@ def _stage(
     """(what is staged, why the new objects alone were not enough)."""
 
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
+        places = Geo(options.geoip_database)
         kept = options.limits.rejects_kept
-        parse = parser_of(
-            partition, objects, options.hash_key, Geo(options.geoip_database), options.max_age_days, kept
-        )
-        return stage_day(source, objects, partition, parse, below, options.workers, progress, standing, kept)
+        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept)
+        return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
 
     why_whole = ""
     if incremental:

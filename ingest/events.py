@@ -20,14 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.access_logs import (
-    MAX_REJECT_BYTES,
-    REJECTS_KEPT,
-    ParsedBatch,
-    Reject,
-    counted,
-    first_of_each,
-)
+from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, ParsedBatch, Reject, counted
 from ingest.clients import Clients
 from ingest.columns import DICTIONARY, count_of_each, is_null, remapped, single
 from ingest.enrich import Geo
@@ -127,7 +120,7 @@ class EventParser:
         max_age_days: int = 400,
         rejects_kept: int = REJECTS_KEPT,
     ) -> None:
-        self._rejects_kept = rejects_kept
+        self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None))
         self._key = self._clients.hash(f"event ids of {site}")
         self._site = site
@@ -287,7 +280,7 @@ class EventParser:
 
     def _finished(self, found: _Found) -> ParsedBatch:
         if not found.tables:
-            return _without_events(found, self._rejects_kept)
+            return _without_events(found, self._kept_rejects)
         table = found.table()
         batch = found.batch
         rows = table.column("row").to_numpy()
@@ -310,7 +303,7 @@ class EventParser:
             table, object_index, time_us = table.filter(keep), object_index[reason == ""], time_us[reason == ""]
         columns = self._columns(table, time_us, batch)
         names = [name for name in SCHEMA.names if name != "source_object"]
-        rejects, rejected = found.rejects(self._rejects_kept)
+        rejects, rejected = found.rejects(self._kept_rejects)
         return ParsedBatch(
             table=pa.table([columns[name].cast(SCHEMA.field(name).type) for name in names], names),
             object_index=object_index,
@@ -472,8 +465,8 @@ class _Found:
             for name in names[pair & 0xFFFFFFFF]:
                 of_object[name] += number
 
-    def rejects(self, most: int) -> tuple[list[Reject], dict[int, Counter[str]]]:
-        """(the first of each object, so many at most; object → reason → rows, of all)."""
+    def rejects(self, kept: KeptRejects) -> tuple[list[Reject], dict[int, Counter[str]]]:
+        """(those that are kept; object → reason → rows, of all)."""
         if not self._rejects:
             return [], {}
         sizes = [len(rows) for _, _, rows, _, _ in self._rejects]
@@ -484,7 +477,7 @@ class _Found:
         objects = self.batch.object_index[rows[order]]
         rejected = counted(objects, (self._rejects[group][0] for group in groups[order].tolist()))
         found = []
-        for at in order[first_of_each(objects, most)].tolist():
+        for at in order[kept.choose(objects)].tolist():
             reason, detail, _, _, texts = self._rejects[groups[at]]
             line = int(self.batch.line[rows[at]])
             found.append(Reject(int(self.batch.object_index[rows[at]]), line, reason, _shown(texts[within[at]]), detail))
@@ -532,8 +525,8 @@ def _is_name(key: str) -> bool:
     return re.fullmatch(r"[A-Za-z_$][\w.$-]{0,63}", key, re.ASCII) is not None and scrub_line(key) == key
 
 
-def _without_events(found: _Found, rejects_kept: int) -> ParsedBatch:
-    rejects, rejected = found.rejects(rejects_kept)
+def _without_events(found: _Found, kept: KeptRejects) -> ParsedBatch:
+    rejects, rejected = found.rejects(kept)
     nothing = np.empty(0, dtype=np.int64)
     return ParsedBatch(
         table=SCHEMA.remove(SCHEMA.get_field_index("source_object")).empty_table(),

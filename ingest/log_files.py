@@ -305,7 +305,7 @@ def _text_columns(
     data: bytes | memoryview, fields: tuple[str, ...], batch: RawBatch, is_plain: bool
 ) -> dict[str, pa.Array]:
     """Strict and typed first; a batch with anything unusual in it is evened out and read again as text."""
-    if is_plain:
+    if is_plain and len(data) >= len(fields) * len(batch):  # of fewer bytes some rows must lack fields
         try:
             columns = _read_csv(data, fields, typed=True)
             may_have_empty_line = all(values.null_count for values in columns.values())
@@ -313,7 +313,8 @@ def _text_columns(
                 return columns
         except pa.ArrowInvalid:
             pass
-    return _read_csv(_evened(bytes(data), len(fields), batch), fields, typed=False)
+    evened = _evened(bytes(data), len(fields), batch)
+    return {} if len(batch.reasons) == len(batch) else _read_csv(evened, fields, typed=False)
 
 
 def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:

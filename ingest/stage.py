@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.access_logs import REJECTS_KEPT, ParsedBatch, Reject
+from ingest.access_logs import ParsedBatch, Reject
 from ingest.borders import border, is_unexpected, said
 from ingest.datasets import Parse, Partition
 from ingest.dedup import SeenRequests
@@ -35,6 +35,7 @@ FETCH_AHEAD_BYTES = 16 << 20
 FETCH_THREADS = 16
 REJECTS_AT_ONCE = 20_000
 REJECTS_SIZE_AT_ONCE = 16 << 20  # characters
+GIVE_UP_ROWS = 200_000
 NAMED = 5  # objects, in a message
 MAX_FIELDS = 500  # of an object, in the ledger; what sends more makes names up
 
@@ -115,7 +116,6 @@ def stage_day(
     workers: int = 2,
     progress: Progress | None = None,
     standing: Standing | None = None,
-    rejects_kept: int = REJECTS_KEPT,
 ) -> StagedDay:
     """Reads the objects of a partition and writes what they hold into `folder`.
 
@@ -123,7 +123,6 @@ def stage_day(
         objects: of this partition, sorted; their order is the order of the rows.
         workers: threads that decompress and parse; two saturate two cores.
         standing: what the rows are written behind; None where the objects are all there are.
-        rejects_kept: so many rejects of each object, the first ones, stand in the file of rejects.
     """
     dataset = partition.dataset
     counts = [ObjectCounts(item) for item in objects]
@@ -131,7 +130,7 @@ def stage_day(
     tasks = _tasks(objects)
     with (
         PartitionFiles(folder / "rows", dataset.plain_columns, standing.files if standing else None) as files,
-        _RejectsFile(folder / "rejects.parquet", dataset.name, counts, standing, rejects_kept) as rejects,
+        _RejectsFile(folder / "rejects.parquet", dataset.name, counts, standing) as rejects,
         ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool,
     ):
         fetcher = _Fetcher(source, objects, pool)
@@ -139,8 +138,11 @@ def stage_day(
         def parsed(task: range) -> Iterator[ParsedBatch]:
             pieces = (piece for index in task for piece in _pieces_of(partition, fetcher, index, counts[index].facts))
             try:
+                useless = Counter[int]()
                 for batch in dataset.batches(pieces):
-                    yield from parse(batch)
+                    for part in parse(batch):
+                        yield part
+                        _give_up(part, useless, counts)
             except Exception as error:
                 if not is_unexpected(error):
                     raise
@@ -210,6 +212,15 @@ class _Fetcher:
             return stream.read()
 
 
+def _give_up(batch: ParsedBatch, useless: Counter[int], counts: list[ObjectCounts]) -> None:
+    """An object that goes on and on without one row that can be used is not read to its end."""
+    for index, number in batch.rows_read.items():
+        rejected = batch.rejected[index].total() if index in batch.rejected else 0
+        useless[index] = useless[index] + number if rejected == number and useless[index] >= 0 else -1
+        if useless[index] >= GIVE_UP_ROWS:
+            counts[index].facts.error = f"given up after {useless[index]} rows, not one of which can be used"
+
+
 def _named(
     error: Exception, source: Source, objects: Sequence[SourceObject], partition: Partition, parse: Parse
 ) -> PartitionError:
@@ -241,7 +252,10 @@ def _names(objects: Sequence[SourceObject]) -> str:
 def _pieces_of(partition: Partition, fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
     try:
         with fetcher.open(index) as stream:
-            yield from partition.dataset.pieces(stream, index, facts)
+            for piece in partition.dataset.pieces(stream, index, facts):
+                yield piece
+                if facts.error:  # past a limit, or given up: what follows would be read in vain
+                    return
     except SourceError as error:
         facts.error = str(error)
 
@@ -304,15 +318,12 @@ def _iso(day: int) -> str:
 
 
 class _RejectsFile:
-    """Rejects → one Parquet file, written as they come; of each object the first `most`."""
+    """Rejects → one Parquet file, written as they come."""
 
-    def __init__(
-        self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None, most: int
-    ) -> None:
-        self._path, self._dataset, self._counts, self._most = path, dataset, counts, most
+    def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None) -> None:
+        self._path, self._dataset, self._counts = path, dataset, counts
         self._waiting: list[Reject] = []
         self._waiting_size = 0  # characters
-        self._kept = Counter[int]()
         self._schema = arrow_schema(REJECTS)
         self._writer = open_writer(path, self._schema, compression="zstd", compression_level=1)
         self.by_reason = Counter(standing.rejects_by_reason if standing else ())
@@ -329,11 +340,8 @@ class _RejectsFile:
     def add(self, batch: ParsedBatch) -> None:
         for reasons in batch.rejected.values():
             self.by_reason.update(reasons)
-        for reject in batch.rejects:
-            if self._kept[reject.object_index] < self._most:
-                self._kept[reject.object_index] += 1
-                self._waiting.append(reject)
-                self._waiting_size += len(reject.text)
+        self._waiting += batch.rejects
+        self._waiting_size += sum(len(reject.text) for reject in batch.rejects)
         if len(self._waiting) >= REJECTS_AT_ONCE or self._waiting_size >= REJECTS_SIZE_AT_ONCE:
             self._write()
 
