@@ -53,7 +53,13 @@ _LOOKED_AT = 4096  # bytes that tell text from other data
 _LEAST_BYTES = 64  # fewer tell nothing
 _CONTROL_SHARE = 0.05  # of control characters in no text; in random bytes they are 11 %
 _NO_CONTROL = bytes(sorted({*b"\t\n\v\f\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)}))
+EXPANDS = f"it expands to more than {MAX_EXPANSION} times of what is stored, as no log does"
 PLAIN_FORMATS = "Store it as plain text, gzip or zstd"
+
+
+def most_bytes(stored: int) -> int:
+    """What an object of so many bytes may become."""
+    return MAX_EXPANSION * stored + FREE_BYTES
 
 
 class BlockReader:
@@ -110,8 +116,8 @@ class BlockReader:
         size = 0
         for block in blocks:
             size += len(block)
-            if size > MAX_EXPANSION * self._stored + FREE_BYTES:
-                self._fail(f"it expands to more than {MAX_EXPANSION} times of what is stored, as no log does")
+            if size > most_bytes(self._stored):
+                self._fail(EXPANDS)
                 return
             yield block
 

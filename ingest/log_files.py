@@ -18,7 +18,7 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from ingest.blocks import MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, whole_lines
+from ingest.blocks import EXPANDS, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, most_bytes, whole_lines
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, PRIVATE_FIELDS
 
 BATCH_BYTES = 24 << 20
@@ -141,8 +141,8 @@ class ObjectFacts:
         return sorted(self.fields - set(_KEPT_FIELDS) - set(PRIVATE_FIELDS))
 
 
-class TooManyHeadersError(Exception):
-    """What follows in this object is not read any more."""
+class HeaderError(Exception):
+    """A header past the limits: what follows in this object is not read any more."""
 
 
 def read_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[Piece | RawBatch]:
@@ -156,7 +156,7 @@ def read_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iter
             yield from _read_parquet(first, blocks, object_index, facts)
         else:
             yield from _read_lines(first.removeprefix(b"\xef\xbb\xbf"), blocks, reader, object_index, facts)
-    except TooManyHeadersError as error:
+    except HeaderError as error:
         facts.error = str(error)
     facts.error = facts.error or reader.error
 
@@ -200,7 +200,7 @@ def _cut_at_directives(
             if data.startswith(b"#Fields:", start) and reason is None:
                 before, header = header, header_fields(data[start:end])
                 facts.headers += header != before
-                header = _sane_header(header, facts)
+                _check_header(header, facts)
             line += 1
         else:
             end = _next_directive(data, start)
@@ -213,13 +213,11 @@ def _cut_at_directives(
     return header
 
 
-def _sane_header(header: tuple[str, ...], facts: ObjectFacts) -> tuple[str, ...]:
-    """Past the limits what follows has no meaning any more: the object is unreadable."""
+def _check_header(header: tuple[str, ...], facts: ObjectFacts) -> None:
     if len(header) > MAX_HEADER_FIELDS:
-        facts.error = facts.error or f"a header of {len(header)} fields, of {MAX_HEADER_FIELDS} at most"
+        raise HeaderError(f"its header names {len(header)} fields, and {MAX_HEADER_FIELDS} are read at most")
     if facts.headers > MAX_HEADERS:
-        raise TooManyHeadersError(f"its header changes more than {MAX_HEADERS} times")
-    return header[:MAX_HEADER_FIELDS]
+        raise HeaderError(f"its header changes more than {MAX_HEADERS} times")
 
 
 def _next_directive(data: bytes, start: int) -> int:
@@ -438,10 +436,13 @@ def _json_text(value: Any) -> str:
 def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, facts: ObjectFacts) -> Iterator[RawBatch]:
     """Known columns alone, texts as dictionaries: one long value that many rows share is there once, as in the file."""
     try:
-        file, names = _open_parquet(first, blocks)
+        file, names, size = _open_parquet(first, blocks)
         facts.add_header(canonical_field(name) for name in file.schema_arrow.names)
-        row = 0
+        row = expanded = 0
         for part in file.iter_batches(batch_size=PARQUET_ROWS, columns=names, use_threads=False):
+            expanded += int(np.minimum(_row_bytes(part), MAX_LINE_BYTES).sum())
+            if expanded > most_bytes(size):
+                raise ValueError(EXPANDS)
             for rows in _of_usual_size(part):
                 yield _parquet_batch(rows, object_index, row)
                 row += len(rows)
@@ -449,8 +450,8 @@ def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, fact
         facts.error = f"corrupt Parquet: {(str(error) or type(error).__name__).splitlines()[0]}"
 
 
-def _open_parquet(first: bytes, blocks: Iterator[bytes]) -> tuple[pq.ParquetFile, list[str]]:
-    """The file and the names of its known columns. Its footer is at the end, so it is read whole."""
+def _open_parquet(first: bytes, blocks: Iterator[bytes]) -> tuple[pq.ParquetFile, list[str], int]:
+    """The file, the names of its known columns, and its bytes. Its footer is at the end, so it is read whole."""
     parts, size = [first], len(first)
     for block in blocks:
         parts.append(block)
@@ -467,7 +468,7 @@ def _open_parquet(first: bytes, blocks: Iterator[bytes]) -> tuple[pq.ParquetFile
     file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
     if file.metadata.num_rows > MAX_ROWS_PER_BYTE * size + PARQUET_ROWS:
         raise ValueError(f"{file.metadata.num_rows} rows in {size} bytes are none of a log")
-    return file, [each.name for each in known]
+    return file, [each.name for each in known], size
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
