@@ -79,7 +79,9 @@ CASES: dict[str, Hostile] = {
     "log: a header of 100,000 fields": Hostile(
         ACCESS_LOGS, lambda: _log(" ".join(f"f{n}" for n in range(100_000)), b"x\n" * 100_000)
     ),
-    "log: 300,000 headers": Hostile(ACCESS_LOGS, lambda: gzip.compress(b"#Fields: date\nx\n#Fields: time\ny\n" * 150_000)),
+    "log: 300,000 headers": Hostile(
+        ACCESS_LOGS, lambda: gzip.compress(b"#Fields: date\nx\n#Fields: time\ny\n" * 150_000)
+    ),
     "log: lines of JSON with 100,000 keys": Hostile(
         ACCESS_LOGS,
         lambda: gzip.compress((json.dumps({f"k{n}": n for n in range(60_000)}) + "\n").encode() * 20),

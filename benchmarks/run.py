@@ -62,7 +62,19 @@ HOURLY_LINES, HOURLY_FILES = 1_000_000, 240
 NEW_OBJECTS = (1, 10, 60)
 WHOLE, NOTHING_NEW = "whole reading", "nothing new"
 HOURLY_TARGETS: dict[str, float] = {WHOLE: 5}
-PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "hourly", "overhead", "backfill", "memory", "hostile")
+PARTS = (
+    "ingest",
+    "marts",
+    "events",
+    "sessions",
+    "identity",
+    "history",
+    "hourly",
+    "overhead",
+    "backfill",
+    "memory",
+    "hostile",
+)
 
 
 @dataclass(frozen=True)

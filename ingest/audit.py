@@ -183,8 +183,7 @@ def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
     return Verdict(
         "reject_share",
         share <= limits.max_reject_share,
-        (f"{message}: {by_reason}" if by_reason else message)
-        + (f"; every row of {_some(useless)}" if useless else ""),
+        (f"{message}: {by_reason}" if by_reason else message) + (f"; every row of {_some(useless)}" if useless else ""),
         figures=figures,
     )
 

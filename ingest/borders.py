@@ -19,7 +19,7 @@ MAX_SAID = 200  # characters of an error's own words, which may be as long as th
 
 
 def is_unexpected(error: Exception) -> bool:
-    """Whether an error comes from what was read: neither one of ours, whose meaning is known, nor one of the machine."""
+    """Whether an error comes from what was read: it is none of ours, whose meaning is known, nor of the machine."""
     if isinstance(error, (ClicklakeError, ReadWholeError, NotJoinableError, *_MACHINE)):
         return False
     if isinstance(error, OSError):  # those of Arrow, about data, have no number

@@ -184,7 +184,8 @@ def _ensure_site_name(site: str | None) -> None:
     """
     if site and len(site) > MAX_SITE_NAME:
         raise PartitionError(
-            f"the site's name has {len(site)} characters, and a host has {MAX_SITE_NAME} at most. Rename its folder domain=…"
+            f"the site's name has {len(site)} characters, and a host has {MAX_SITE_NAME} at most. "
+            "Rename its folder domain=…"
         )
     if site and not site.isprintable():
         raise PartitionError("the site's name holds characters that cannot be shown. Rename its folder domain=…")

@@ -480,7 +480,9 @@ class _Found:
         for at in order[kept.choose(objects)].tolist():
             reason, detail, _, _, texts = self._rejects[groups[at]]
             line = int(self.batch.line[rows[at]])
-            found.append(Reject(int(self.batch.object_index[rows[at]]), line, reason, _shown(texts[within[at]]), detail))
+            found.append(
+                Reject(int(self.batch.object_index[rows[at]]), line, reason, _shown(texts[within[at]]), detail)
+            )
         return found, rejected
 
     def table(self) -> pa.Table:

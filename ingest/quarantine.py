@@ -71,7 +71,9 @@ def refused_partitions(
     found = []
     for file in verdict_files(files):
         named = file.partition("site")
-        if (days and file.partition("day") not in days) or (site and (named is None or f"site={named}" != site_folder(site))):
+        if (days and file.partition("day") not in days) or (
+            site and (named is None or f"site={named}" != site_folder(site))
+        ):
             continue
         folder = file.key.rpartition("/")[0]
         found.append(_refused(lake, file, by_folder[folder]))

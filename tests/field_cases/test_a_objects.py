@@ -88,7 +88,9 @@ def test_a1_a_batch_of_rejects_alone_is_read_as_any_other(events: Events, reason
 def test_a1_a_log_cut_before_its_first_row_is_no_empty_day(day: LogDay) -> None:
     key = day.add(gzip.compress(log(lines(200)))[:60], compress=False)
     verdict = refusal(day.ingest(), "objects_readable")
-    assert verdict.message == f"1 unreadable: {key}: cut off: gzip ends in the middle, and not one row before it is whole"
+    assert (
+        verdict.message == f"1 unreadable: {key}: cut off: gzip ends in the middle, and not one row before it is whole"
+    )
 
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {

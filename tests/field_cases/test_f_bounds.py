@@ -69,7 +69,13 @@ def test_f2_of_many_rejects_the_first_are_kept_and_all_are_counted(
     assert kept == [*((first, n) for n in range(2, 12)), *((second, n) for n in range(2, 5))]
     later = events_day.write(pixel(eventId="y"), hour=12)
     again = ingest_day(
-        events_day.lake, FolderSource(events_day.folder), DAY, options, dataset=EVENTS, site="example.com", incremental=True
+        events_day.lake,
+        FolderSource(events_day.folder),
+        DAY,
+        options,
+        dataset=EVENTS,
+        site="example.com",
+        incremental=True,
     )
     assert again.published
     assert again.why_whole.startswith("not all of its rejects are in their file")
@@ -88,7 +94,9 @@ def test_f2_batches_that_expand_too_much_are_rejected_and_their_neighbours_are_r
     assert reasons(events_day.rejects()) == [(2, "batch_too_large"), (12, "bad_json")]
 
 
-def test_f2_an_object_without_one_row_that_can_be_used_is_given_up(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f2_an_object_without_one_row_that_can_be_used_is_given_up(
+    day: LogDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blocks, "MAX_LINES", 100)
     monkeypatch.setattr("ingest.log_files.MAX_LINES", 100)
     monkeypatch.setattr(stage, "GIVE_UP_ROWS", 1_000)
@@ -133,7 +141,7 @@ def test_f3_any_other_name_of_a_site_is_taken(events_day: Events, name: str) -> 
 
 def test_f3_names_that_are_no_utf_8_links_to_nothing_and_folders(events_day: Events) -> None:
     events_day.write(pixel())
-    folder = events_day.folder / f"domain=example.com/year=2026/month=01/day=12"
+    folder = events_day.folder / "domain=example.com/year=2026/month=01/day=12"
     odd = os.fsencode(folder) + b"/events-2026-01-12-11-\xff.jsonl"
     Path(os.fsdecode(odd)).write_bytes(json.dumps(pixel(eventId="odd")).encode())
     (folder / "events-2026-01-12-10.gz").mkdir()
@@ -159,7 +167,10 @@ def test_f3_an_error_that_nobody_foresaw_is_told_with_its_object(day: LogDay, mo
     result = day.ingest()
     assert result.reason == f"processed: {bad}: KeyError: 'dreadful [email]'"
     assert "failing" in result.traceback
-    ledger = {row["source_object"]: row["error"] for row in day.lake.read_table(f"{day.quarantine()}/ledger.parquet").to_pylist()}
+    ledger = {
+        row["source_object"]: row["error"]
+        for row in day.lake.read_table(f"{day.quarantine()}/ledger.parquet").to_pylist()
+    }
     assert ledger == {good: None, bad: "KeyError: 'dreadful [email]'"}
 
 
@@ -173,7 +184,7 @@ def test_f3_an_error_of_the_machine_is_no_verdict(
         raise error
 
     monkeypatch.setattr(AccessLogParser, "parse", failing)
-    with pytest.raises(Exception, match="full|new thread|^$"):
+    with pytest.raises(Exception, match=r"full|new thread|^$"):
         day.ingest()
     assert day.contents() == {}
 

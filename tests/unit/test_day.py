@@ -397,7 +397,9 @@ def test_an_unexpected_error_of_a_worker_refuses_the_day_and_leaves_no_threads(d
     assert result.reason == f"processed: {key}: RuntimeError: a fault of the program"
     assert "a fault of the program" in result.traceback
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("ingest-", "fetch"))]
-    assert set(day.contents()) == {f"{day.quarantine()}/{name}" for name in ("ledger.parquet", "rejects.parquet", "verdict.json")}
+    assert set(day.contents()) == {
+        f"{day.quarantine()}/{name}" for name in ("ledger.parquet", "rejects.parquet", "verdict.json")
+    }
 
 
 def test_a_ledger_that_is_damaged_is_explained(day: LogDay) -> None:
