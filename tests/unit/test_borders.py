@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,20 +18,26 @@ from tests.event_lines import line as event_line
 from tests.log_lines import lines, log
 
 SITES = ("a.example", "b.example", "c.example", "x" * 230)
-WAYS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
-    lambda data, chance: gzip.compress(data)[: chance.randrange(3, 40)],
-    lambda data, chance: chance.randbytes(400),
-    lambda data, chance: bz2.compress(data),
-    lambda data, chance: gzip.compress(data)[: -chance.randrange(9, 60)],
-    lambda data, chance: b"PAR1" + chance.randbytes(200),
-    lambda data, chance: b"#Fields: " + b"x " * chance.randrange(501, 900) + b"\n1\n",
-    lambda data, chance: b"[" + data,
-    lambda data, chance: b"\n" * chance.randrange(20, 900),
-    lambda data, chance: b'{"a":' * chance.randrange(900, 9_000),
-    lambda data, chance: data.replace(b'"', b"\xff"),
-    lambda data, chance: b"\x28\xb5\x2f\xfd" + chance.randbytes(99),
-    lambda data, chance: b"{}\n" * chance.randrange(1, 300),
-)
+
+
+def spoilt(data: bytes, chance: random.Random) -> bytes:
+    """An object that is broken in one of the ways in which objects are."""
+    return chance.choice(
+        [
+            gzip.compress(data)[: chance.randrange(3, 40)],
+            chance.randbytes(400),
+            bz2.compress(data),
+            gzip.compress(data)[: -chance.randrange(9, 60)],
+            b"PAR1" + chance.randbytes(200),
+            b"#Fields: " + b"x " * chance.randrange(501, 900) + b"\n1\n",
+            b"[" + data,
+            b"\n" * chance.randrange(20, 900),
+            b'{"a":' * chance.randrange(900, 9_000),
+            data.replace(b'"', b"\xff"),
+            b"\x28\xb5\x2f\xfd" + chance.randbytes(99),
+            b"{}\n" * chance.randrange(1, 300),
+        ]
+    )
 
 
 def objects(chance: random.Random) -> dict[str, bytes]:
@@ -73,8 +78,8 @@ def test_partitions_without_a_broken_object_are_as_ever(seed: int, tmp_path: Pat
     chance = random.Random(seed)
     good = objects(chance)
     broken = set(chance.sample(sorted(good), 3))
-    spoilt = {key: chance.choice(WAYS)(body, chance) if key in broken else body for key, body in good.items()}
-    expected, found = taken(tmp_path / "good", good), taken(tmp_path / "spoilt", spoilt)
+    bad = {key: spoilt(body, chance) if key in broken else body for key, body in good.items()}
+    expected, found = taken(tmp_path / "good", good), taken(tmp_path / "bad", bad)
     untouched = set(expected) - {partition_of(key) for key in broken}
     assert all(expected.values())
     assert {name: found[name] for name in untouched} == {name: expected[name] for name in untouched}
