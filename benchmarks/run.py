@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.against import FUNCTIONS, compare
 from benchmarks.generate import DAY, default_data_dir, ensure_logs
 from benchmarks.generate_events import ensure_events
+from benchmarks.hostile import CASES, MAX_PEAK_MIB
 from benchmarks.measure import THREADS, Measurement, measure
 from benchmarks.ours import make_small_days
 
@@ -55,6 +56,7 @@ OVERHEAD_TARGETS = {ONE_DAY: 1 / 3}
 # What ours may take at most, by the name of the Line's field: {"peak_mib": 2048, "seconds": 10}.
 INGEST_LIMITS: dict[str, float] = {"peak_mib": 1024}
 OVERHEAD_LIMITS: dict[str, float] = {"seconds": 90}
+HOSTILE_LIMITS: dict[str, float] = {"peak_mib": MAX_PEAK_MIB}
 MEMORY_LIMITS: dict[str, float] = {"peak_mib": 1024}
 RANGE_DAYS, YEAR_DAYS = 30, 365
 YEAR = date(2025, 1, 1)
@@ -62,7 +64,19 @@ HOURLY_LINES, HOURLY_FILES = 1_000_000, 240
 NEW_OBJECTS = (1, 10, 60)
 WHOLE, NOTHING_NEW = "whole reading", "nothing new"
 HOURLY_TARGETS: dict[str, float] = {WHOLE: 5}
-PARTS = ("ingest", "marts", "events", "sessions", "identity", "history", "hourly", "overhead", "backfill", "memory")
+PARTS = (
+    "ingest",
+    "marts",
+    "events",
+    "sessions",
+    "identity",
+    "history",
+    "hourly",
+    "overhead",
+    "backfill",
+    "memory",
+    "hostile",
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +205,15 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
         )
     if "backfill" in options.only:
         yield _backfill(options, RANGE_DAYS if options.quick else YEAR_DAYS)
+    if "hostile" in options.only:
+        yield Section(
+            "hostile: one small object that was made to cost much",
+            "bytes",
+            1,
+            tuple(Case(name, "benchmarks.hostile:run", (name, SCRATCH)) for name in CASES),
+            limits=HOSTILE_LIMITS,
+            repeats=1,
+        )
     if "memory" in options.only:
         for files in (big, small):
             source = ensure_logs(options.data_dir, 4 * lines, files)

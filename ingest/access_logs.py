@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -30,7 +30,7 @@ from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
 
 REASONS = {
     "empty_line": "The line holds nothing.",
-    "line_too_long": "The line is longer than 1 MiB.",
+    "line_too_long": "The line is longer than 1 MiB; of Parquet, the texts of a row together.",
     "cut_off": "The object ends in the middle of this line.",
     "bad_json": "The line is no JSON object.",
     "bad_timestamp": "Date or time is missing or is none.",
@@ -50,6 +50,7 @@ PARAMETERS = {
 }
 SCHEMA = arrow_schema(ACCESS_LOGS)
 MAX_REJECT_BYTES = 8 << 10
+REJECTS_KEPT = 10_000  # of an object, for people to look at; all are counted
 
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
@@ -69,7 +70,11 @@ class Reject:
 
 @dataclass
 class ParsedBatch:
-    """The kept rows of a batch as a table of `SCHEMA`, without source_object; that stands in `object_index`."""
+    """The kept rows of a batch as a table of `SCHEMA`, without source_object; that stands in `object_index`.
+
+    rejects: the first of each object, as many as are kept.
+    rejected: object → reason → rows, of all that are rejected.
+    """
 
     table: pa.Table
     object_index: np.ndarray
@@ -77,6 +82,7 @@ class ParsedBatch:
     id_hash: np.ndarray  # uint64 of each kept row's request id
     has_id: np.ndarray
     rejects: list[Reject]
+    rejected: dict[int, Counter[str]]
     rows_read: dict[int, int]
     unreadable_numbers: dict[int, int]
     fields: dict[int, Counter[str]] = field(default_factory=dict)  # of objects without a header
@@ -90,9 +96,18 @@ class AccessLogParser:
         source_day: the day that the objects' keys name.
         geo: where addresses are; closed for none.
         max_age_days: rows older than this, counted from the source day, are rejected.
+        rejects_kept: of each object.
     """
 
-    def __init__(self, hash_key: str, source_day: str, geo: Geo | None = None, max_age_days: int = 400) -> None:
+    def __init__(
+        self,
+        hash_key: str,
+        source_day: str,
+        geo: Geo | None = None,
+        max_age_days: int = 400,
+        rejects_kept: int = REJECTS_KEPT,
+    ) -> None:
+        self._kept_rejects = KeptRejects(rejects_kept)
         day = date.fromisoformat(source_day)
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
         self._decode = Remembered(decode_once)
@@ -124,13 +139,15 @@ class AccessLogParser:
             table, time_us, object_index = table.filter(pa.array(keep)), time_us[keep], object_index[keep]
             unreadable *= keep
         ids = table.column("request_id")
+        of_rejected = batch.object_index[rejected]
         return ParsedBatch(
             table=table,
             object_index=object_index,
             day=time_us // _DAY,
             id_hash=self._hashes(ids),
             has_id=ids.is_valid().to_numpy(zero_copy_only=False) if ids.null_count else np.ones(len(ids), dtype=bool),
-            rejects=_rejects(batch, rejected, reasons),
+            rejects=_rejects(batch, rejected[self._kept_rejects.choose(of_rejected)], reasons),
+            rejected=counted(of_rejected, (reasons[row] for row in rejected.tolist())),
             rows_read=count_of_each(batch.object_index),
             unreadable_numbers=count_of_each(np.repeat(batch.object_index, unreadable)),
         )
@@ -345,8 +362,9 @@ def _day_us(text: str) -> int:
 
 
 def _clock_us(text: str) -> int:
-    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])", text)
-    return _BAD if match is None else ((int(match[1]) * 60 + int(match[2])) * 60 + int(match[3])) * 1_000_000
+    """A leap second is the second before it, which is the last that a day has here."""
+    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)", text)
+    return _BAD if match is None else ((int(match[1]) * 60 + int(match[2])) * 60 + min(int(match[3]), 59)) * 1_000_000
 
 
 def _first_bytes(values: pa.Array) -> np.ndarray:
@@ -358,6 +376,31 @@ def _first_bytes(values: pa.Array) -> np.ndarray:
     words = np.ndarray((len(content) - 3,), dtype="<u4", buffer=content, strides=(1,))  # one at every byte
     masks = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
     return words[offsets[:-1]] & masks[np.minimum(np.diff(offsets), 4)]
+
+
+class KeptRejects:
+    """Chooses the rejects that are kept: the first `most` of each object. An object's batches come one after another,
+    so that threads that read different ones do not meet here."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept = Counter[int]()
+
+    def choose(self, object_index: np.ndarray) -> np.ndarray:
+        """The places, in their order, of those rejects of a batch that are kept."""
+        chosen = [np.empty(0, dtype=np.int64)]
+        for index in np.unique(object_index).tolist():
+            chosen.append(np.flatnonzero(object_index == index)[: self._most - self._kept[index]])
+            self._kept[index] += len(chosen[-1])
+        return np.sort(np.concatenate(chosen))
+
+
+def counted(object_index: np.ndarray, reasons: Iterable[str]) -> dict[int, Counter[str]]:
+    """Object → reason → rows."""
+    found: dict[int, Counter[str]] = {}
+    for (index, reason), number in Counter(zip(object_index.tolist(), reasons, strict=True)).items():
+        found.setdefault(index, Counter())[reason] = number
+    return found
 
 
 def _rejects(batch: RawBatch, rows: np.ndarray, reasons: dict[int, str]) -> list[Reject]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
@@ -10,10 +11,11 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ingest.access_logs import REJECTS_KEPT
 from ingest.datasets import ACCESS_LOGS, Dataset, Partition
 from ingest.drift import Profile, drift, profile_of
 from ingest.lake import Lake, ledger_key
-from ingest.stage import StagedDay
+from ingest.stage import ObjectCounts, StagedDay
 
 SAME_WEEKDAYS = 4  # weeks that the volume is compared with
 SHOWN = 5  # objects that a message names
@@ -33,7 +35,12 @@ class Check:
 
 CHECKS = (
     Check("objects_present", "The source holds at least one object of the day"),
-    Check("objects_readable", "Every object can be read; one that is merely cut off at its end counts as readable"),
+    Check("processed", "Nothing unexpected happened while the day was read and judged"),
+    Check(
+        "objects_readable",
+        "Every object is of a known format and has rows that can be used, where it has more than a few; one that is "
+        "merely cut off at its end counts as readable",
+    ),
     Check("objects_whole", "No object is cut off in the middle (a warning: its whole lines are kept)"),
     Check("required_fields", "Every header names date, time, cs-uri-stem and sc-status"),
     Check("reject_share", "The share of rejected rows is within the limit"),
@@ -46,6 +53,7 @@ CHECKS = (
 )
 NEVER_RELEASED = {
     "objects_present": "there is nothing to publish",
+    "processed": "it could not be taken in, so there is nothing to publish",
     "rows_accounted": "rows were lost on the way, and nobody can tell which",
 }
 
@@ -58,11 +66,15 @@ class Limits:
         max_reject_share: rejected / read above this refuses the day.
         volume_factor: rows below median / factor or above median x factor are suspicious.
         volume_blocks: whether a suspicious volume refuses the day, or only warns.
+        unreadable_rows: an object of so many rows and more, every one of them rejected, counts as unreadable.
+        rejects_kept: so many rejects of each object stand in the file of rejects.
     """
 
     max_reject_share: float = 0.05
     volume_factor: float = 3.0
     volume_blocks: bool = False
+    unreadable_rows: int = 20
+    rejects_kept: int = REJECTS_KEPT
 
 
 @dataclass(frozen=True)
@@ -93,12 +105,13 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
     """All verdicts on a staged partition, in the order of `CHECKS`."""
     past = _same_weekdays(lake, staged.partition)
     verdicts = [
-        _objects_present(staged),
-        _objects_readable(staged),
+        _objects_present(staged.objects),
+        Verdict("processed", True, "nothing unexpected happened"),
+        _objects_readable(staged, limits),
         _objects_whole(staged),
         _required_fields(staged),
         _reject_share(staged, limits),
-        _rows_accounted(staged),
+        _rows_accounted(staged, limits),
         _volume(staged, past, limits),
         _reject_rate(staged, past),
         _schema_drift(staged, lake),
@@ -107,28 +120,45 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
     return [verdict for verdict in verdicts if verdict.check in names]
 
 
-def _objects_present(staged: StagedDay) -> Verdict:
-    count = len(staged.objects)
+def not_processed(staged: StagedDay, reason: str) -> list[Verdict]:
+    """The verdicts on a partition that could not be taken in: of the others nobody can tell."""
+    return [_objects_present(staged.objects), Verdict("processed", False, reason)]
+
+
+def _objects_present(objects: Sequence[ObjectCounts]) -> Verdict:
+    count = len(objects)
     message = f"{count} objects" if count else "no objects at all: were the logs delivered, is the prefix right?"
     return Verdict("objects_present", count > 0, message, figures={"objects": count})
 
 
-def _errors(staged: StagedDay, is_cut_off: bool) -> list[str]:
-    return [
-        f"{counts.item.name}: {counts.facts.error}"
-        for counts in staged.objects
-        if counts.facts.error and counts.facts.error.startswith("cut off") == is_cut_off
-    ]
+def _is_cut_off(counts: ObjectCounts) -> bool:
+    return (counts.facts.error or "").startswith("cut off")
 
 
-def _objects_readable(staged: StagedDay) -> Verdict:
-    errors = _errors(staged, is_cut_off=False)
+def _unreadable(counts: ObjectCounts, limits: Limits) -> str | None:
+    """Why nothing of an object, or not all, could be read. Of one that is cut off, something whole must be there."""
+    if _is_cut_off(counts):
+        return None if counts.kept + counts.duplicate else f"{counts.facts.error}, and not one row before it is whole"
+    if counts.facts.error:
+        return counts.facts.error
+    if counts.read >= limits.unreadable_rows and counts.rejected == counts.read:
+        return f"not one of its {counts.read} rows can be used ({_reasons(counts.reasons)})"
+    return None
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
+
+
+def _objects_readable(staged: StagedDay, limits: Limits) -> Verdict:
+    found = {counts.item.name: _unreadable(counts, limits) for counts in staged.objects}
+    errors = [f"{key}: {reason}" for key, reason in found.items() if reason]
     message = f"{len(errors)} unreadable: {_some(errors)}" if errors else "all objects were read"
     return Verdict("objects_readable", not errors, message, figures={"unreadable": len(errors)})
 
 
 def _objects_whole(staged: StagedDay) -> Verdict:
-    errors = _errors(staged, is_cut_off=True)
+    errors = [f"{counts.item.name}: {counts.facts.error}" for counts in staged.objects if _is_cut_off(counts)]
     message = f"{len(errors)} cut off: {_some(errors)}" if errors else "no object is cut off"
     return Verdict("objects_whole", not errors, message, blocks=False, figures={"cut_off": len(errors)})
 
@@ -146,30 +176,33 @@ def _required_fields(staged: StagedDay) -> Verdict:
 def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
     read, rejected = staged.total("read"), staged.total("rejected")
     share = rejected / read if read else 0.0
-    by_reason = ", ".join(f"{number} {reason}" for reason, number in sorted(staged.rejects_by_reason.items()))
+    by_reason = _reasons(staged.rejects_by_reason)
     message = f"{rejected} of {read} rows rejected ({share:.1%}, limit {limits.max_reject_share:.1%})"
+    useless = [counts.item.name for counts in staged.objects if counts.read and counts.rejected == counts.read]
     figures = {"rows_read": read, "rows_rejected": rejected, "share": round(share, 6), "limit": limits.max_reject_share}
     return Verdict(
         "reject_share",
         share <= limits.max_reject_share,
-        f"{message}: {by_reason}" if by_reason else message,
+        (f"{message}: {by_reason}" if by_reason else message) + (f"; every row of {_some(useless)}" if useless else ""),
         figures=figures,
     )
 
 
-def _rows_accounted(staged: StagedDay) -> Verdict:
+def _rows_accounted(staged: StagedDay, limits: Limits) -> Verdict:
     wrong = [
         counts.item.name for counts in staged.objects if counts.read != counts.kept + counts.rejected + counts.duplicate
     ]
     in_files = sum(pq.read_metadata(path).num_rows for path in staged.files.values())
     in_rejects = pq.read_metadata(staged.rejects_file).num_rows
-    passed = not wrong and in_files == staged.total("kept") and in_rejects == staged.total("rejected")
+    rejects_kept = sum(min(counts.rejected, limits.rejects_kept) for counts in staged.objects)
+    passed = not wrong and in_files == staged.total("kept") and in_rejects == rejects_kept
     figures = {
         "rows_read": staged.total("read"),
         "rows_kept": staged.total("kept"),
         "rows_rejected": staged.total("rejected"),
         "rows_duplicate": staged.total("duplicate"),
         "rows_in_files": in_files,
+        "rejects_in_file": in_rejects,
     }
     message = "every row is accounted for" if passed else f"rows are missing: {figures}, objects {_some(wrong)}"
     return Verdict("rows_accounted", passed, message, figures=figures)

@@ -1,78 +1,211 @@
-"""Bytes of one object → blocks of plain bytes → pieces of whole lines. Knows gzip and newlines, no columns."""
+"""Bytes of one object → blocks of plain bytes → pieces of whole lines. Knows gzip, zstd and newlines, no columns."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 from isal import isal_zlib
 
-BLOCK_BYTES = 32 << 20  # decompressed at a time, so that a gzip bomb costs time and little memory
+BLOCK_BYTES = 32 << 20  # decompressed at a time, so that a bomb costs time and little memory
 READ_BYTES = 8 << 20
+WINDOW_BYTES = 16 << 10  # fed to a new gzip member; what it leaves is copied, so many small members get little each
+MAX_LAYERS = 3  # of compression: files are compressed twice by accident, by a shipper and again by what uploads them
+# What an object may become: so many times what is stored, which one layer of a real log never reaches, and some more.
+MAX_EXPANSION = 1_000
+FREE_BYTES = 64 << 20
 MAX_LINE_BYTES = 1 << 20  # a longer line is rejected; CloudFront's own are below 64 KiB
+MAX_LINES = 100_000  # at once: what a line costs, however short it is, must not add up
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = tuple(bytes([number]) + b"\x2a\x4d\x18" for number in range(0x50, 0x60))
+_ZSTD_READ = 4 << 10  # what is read at once is lost with the error behind it, so little is
 _NEWLINE = ord("\n")
 _GZIP_ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, zlib.error)  # type: ignore[assignment]
 
+# How files begin that are no text and cannot be read here, by the documents of their formats.
+_OTHER_FORMATS = (
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x5d\0\0", "lzma"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"\xff\x06\0\0sNaPpY", "snappy"),
+    (b"\x1f\x9d", "compress (.Z)"),
+    (b"Obj\x01", "Avro"),
+    (b"ORC", "ORC"),
+    (b"Salted__", "encrypted by openssl"),
+    (b"age-encryption.org/", "encrypted by age"),
+    (b"-----BEGIN PGP", "encrypted by PGP"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _OTHER_FORMATS)
+_LOOKED_AT = 4096  # bytes that tell text from other data
+_LEAST_BYTES = 64  # fewer tell nothing
+_CONTROL_SHARE = 0.05  # of control characters in no text; in random bytes they are 11 %
+_NO_CONTROL = bytes(sorted({*b"\t\n\v\f\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)}))
+EXPANDS = f"it expands to more than {MAX_EXPANSION} times of what is stored, as no log does"
+PLAIN_FORMATS = "Store it as plain text, gzip or zstd"
+
+
+def most_bytes(stored: int) -> int:
+    """What an object of so many bytes may become."""
+    return MAX_EXPANSION * stored + FREE_BYTES
+
 
 class BlockReader:
-    """The decompressed blocks of an object, however many gzip members it has, plain if it is not gzip.
+    """The plain blocks of an object: decompressed as often as it was compressed, however many gzip members or zstd
+    frames it has.
 
-    After the last block `error` says why the object could not be read to its end, None where it could.
+    After the last block `error` says why the object could not be read to its end, None where it could. Where it
+    begins with `cut off`, what came is whole up to its last line.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._stored = 0
         self.error: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            data = self._stream.read(READ_BYTES)
-            if data[:2] == GZIP_MAGIC:
-                yield from self._members(data)
-            else:
-                while data:
-                    yield data
-                    data = self._stream.read(READ_BYTES)
+            yield from self._plain(self._read(), MAX_LAYERS)
         except _GZIP_ERRORS as error:
             self.error = f"corrupt gzip: {error}"
         except (OSError, EOFError) as error:
             self.error = f"reading stopped: {type(error).__name__}"
 
-    def _members(self, data: bytes) -> Iterator[bytes]:
-        member = isal_zlib.decompressobj(wbits=31)
-        while True:
-            while not member.eof:
-                block = member.decompress(data, BLOCK_BYTES)  # what it holds back comes even without more data
-                data = member.unconsumed_tail
-                if block:
-                    yield block
-                elif not data:
-                    break
-            if member.eof:
-                data = self._behind_padding(data or member.unused_data)
-                if not data:
-                    return
-                if data[:2] != GZIP_MAGIC[: len(data)]:
-                    self.error = "corrupt gzip: other data behind it"
-                    return
-                member = isal_zlib.decompressobj(wbits=31)
-                continue
-            data = self._stream.read(READ_BYTES)
-            if not data:
-                self.error = "cut off: gzip ends in the middle"
-                return
+    def _read(self) -> Iterator[bytes]:
+        while data := self._stream.read(READ_BYTES):
+            self._stored += len(data)
+            yield data
 
-    def _behind_padding(self, data: bytes) -> bytes:
-        """Tapes and some tools pad with zeros."""
-        while not (data := data.lstrip(b"\0")):
-            data = self._stream.read(READ_BYTES)
-            if not data:
-                break
+    def _plain(self, blocks: Iterator[bytes], layers: int) -> Iterator[bytes]:
+        """Takes off one layer of compression after the other, by their first bytes."""
+        first = next(blocks, b"")
+        while len(first) < _LONGEST_MAGIC and (more := next(blocks, b"")):
+            first += more
+        blocks = chain([first] if first else [], blocks)
+        if first.startswith(GZIP_MAGIC):
+            inner = self._gunzipped(blocks)
+        elif first.startswith((ZSTD_MAGIC, *_ZSTD_SKIPPABLE)):
+            inner = self._unzstd(blocks)
+        else:
+            unknown = no_known_format(first)
+            self._fail(unknown)
+            if not unknown:
+                yield from blocks
+            return
+        if layers:
+            yield from self._plain(self._bounded(inner), layers - 1)
+        else:
+            self._fail(f"no known format: compressed more than {MAX_LAYERS} times")
+
+    def _fail(self, error: str | None) -> None:
+        self.error = self.error or error
+
+    def _bounded(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
+        for block in blocks:
+            size += len(block)
+            if size > most_bytes(self._stored):
+                self._fail(EXPANDS)
+                return
+            yield block
+
+    def _gunzipped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        data = memoryview(b"")
+        fed: bytes | memoryview = b""
+        member, window = isal_zlib.decompressobj(wbits=31), WINDOW_BYTES
+        while True:
+            block = member.decompress(fed, BLOCK_BYTES)  # what it holds back comes even without more data
+            fed = member.unconsumed_tail
+            if block:
+                yield block
+            if member.eof:
+                behind = bytes(fed or member.unused_data).lstrip(b"\0")  # tapes and some tools pad with zeros
+                while not behind:
+                    data = data or memoryview(next(chunks, b""))
+                    if not data:
+                        return
+                    behind, data = bytes(data[:WINDOW_BYTES]).lstrip(b"\0"), data[WINDOW_BYTES:]
+                if behind[:2] != GZIP_MAGIC[: len(behind)]:
+                    self._fail("corrupt gzip: other data behind it")
+                    return
+                member, window, fed = isal_zlib.decompressobj(wbits=31), WINDOW_BYTES, behind
+            elif not block and not fed:
+                data = data or memoryview(next(chunks, b""))
+                if not data:
+                    self._fail("cut off: gzip ends in the middle")
+                    return
+                fed, data = data[:window], data[window:]
+                window = min(2 * window, READ_BYTES)
+
+    def _unzstd(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """By Arrow's reader, which knows several frames and refuses one that asks for more than 128 MiB of memory."""
+        stored = _Chunks(chunks)
+        with pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), "zstd") as stream:
+            error: OSError | None = None
+            while error is None:
+                parts: list[bytes] = []
+                size = 0
+                try:
+                    while size < READ_BYTES and (part := stream.read(_ZSTD_READ)):
+                        parts.append(part)
+                        size += len(part)
+                except OSError as failed:
+                    error = failed
+                if parts:
+                    yield b"".join(parts)
+                elif error is None:
+                    return
+        if stored.error is not None:
+            raise stored.error
+        is_cut = "Truncated" in str(error)
+        self._fail("cut off: zstd ends in the middle" if is_cut else f"corrupt zstd: {str(error).splitlines()[0]}")
+
+
+class _Chunks:
+    """Chunks as the file that Arrow reads from. What goes wrong with them is told apart from what is wrong in them."""
+
+    closed = False
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = memoryview(b"")
+        self.error: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            self._left = self._left or memoryview(next(self._chunks, b""))
+        except OSError as error:
+            self.error = error
+            raise
+        data, self._left = bytes(self._left[:size]), self._left[size:]
         return data
+
+    def close(self) -> None:
+        pass
+
+
+def no_known_format(first: bytes) -> str | None:
+    """Why these first bytes of an object are no text and nothing else that is read here, None where they may be."""
+    for magic, name in _OTHER_FORMATS:
+        if first.startswith(magic):
+            return f"no known format: it is {name}. {PLAIN_FORMATS}"
+    sample = first[:_LOOKED_AT]
+    controls = len(sample.translate(None, _NO_CONTROL))
+    if len(sample) >= _LEAST_BYTES and controls > _CONTROL_SHARE * len(sample) and not sample.startswith(b"PAR1"):
+        return f"no known format: it is no text. {PLAIN_FORMATS}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -95,9 +228,10 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
         end = block.rfind(b"\n") + 1
         if end:
             whole = block if end == len(block) else block[:end]
-            for lines in _without_long_lines(line, carry + whole if carry else whole):
-                yield lines
-                line += lines.count
+            for part in _parted(carry + whole if carry else whole):
+                for lines in _without_long_lines(line, part):
+                    yield lines
+                    line += lines.count
             carry = block[end:]
         else:
             carry += block
@@ -106,6 +240,17 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
             line, carry, in_long_line = line + 1, b"", True
     if carry:
         yield Lines(line, carry, 1)
+
+
+def _parted(data: bytes) -> Iterator[bytes]:
+    """Whole lines in parts of `MAX_LINES` at most; nearly always all of them at once."""
+    if count_lines(data) <= MAX_LINES:
+        yield data
+        return
+    middle = len(data) // 2
+    end = data.rfind(b"\n", 0, middle) + 1 or data.index(b"\n", middle) + 1
+    yield from _parted(data[:end])
+    yield from _parted(data[end:])
 
 
 def _without_long_lines(line: int, data: bytes) -> Iterator[Lines]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import access_logs, events
-from ingest.access_logs import REQUEST_TYPES, AccessLogParser, ParsedBatch
+from ingest.access_logs import REJECTS_KEPT, REQUEST_TYPES, AccessLogParser, ParsedBatch
 from ingest.enrich import Geo
 from ingest.event_files import event_batches, read_event_pieces
 from ingest.events import EventParser
@@ -52,7 +52,7 @@ class Partition:
         return f"{self.dataset.name} {self.day}" + (f" {self.site}" if self.site else "")
 
 
-Parse = Callable[[Any], ParsedBatch]
+Parse = Callable[[Any], Iterable[ParsedBatch]]
 
 
 def _ad_or_other(rows: pa.Table) -> dict[str, pa.Table]:
@@ -92,11 +92,17 @@ DATASETS = {each.name: each for each in (ACCESS_LOGS, EVENTS)}
 
 
 def parser_of(
-    partition: Partition, objects: Sequence[SourceObject], hash_key: str, geo: Geo, max_age_days: int
+    partition: Partition,
+    objects: Sequence[SourceObject],
+    hash_key: str,
+    geo: Geo,
+    max_age_days: int,
+    rejects_kept: int = REJECTS_KEPT,
 ) -> Parse:
     """What turns the batches of this partition's objects into rows."""
     if partition.dataset is EVENTS:
         hours = [item.hour for item in objects]
         site = None if partition.site == UNKNOWN_SITE else partition.site
-        return EventParser(hash_key, site, hours, geo, max_age_days).parse
-    return AccessLogParser(hash_key, partition.day, geo, max_age_days).parse
+        return EventParser(hash_key, site, hours, geo, max_age_days, rejects_kept).parse_in_parts
+    parser = AccessLogParser(hash_key, partition.day, geo, max_age_days, rejects_kept)
+    return lambda batch: [parser.parse(batch)]

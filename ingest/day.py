@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from ingest.audit import Limits, Verdict, audit
+from ingest.audit import Limits, Verdict, audit, not_processed
+from ingest.borders import border
 from ingest.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
 from ingest.enrich import Geo
+from ingest.errors import PartitionError, ReadWholeError
 from ingest.joined_files import NotJoinableError
 from ingest.lake import (
     DATA_FILE,
@@ -29,8 +32,10 @@ from ingest.lake import (
 from ingest.ledger import version_of, versions_taken
 from ingest.releases import with_releases
 from ingest.source import Source, SourceObject
-from ingest.stage import Progress, StagedDay, stage_day
-from ingest.standing import ReadWholeError, StandingPartition
+from ingest.stage import Progress, StagedDay, not_staged, stage_day
+from ingest.standing import StandingPartition
+
+MAX_SITE_NAME = 253  # of a host in the DNS
 
 # How a partition was read: all its objects; those alone that were new; none, since none was.
 Reading = Literal["whole", "new objects", "nothing"]
@@ -60,6 +65,7 @@ class DayResult:
 
     reading: `nothing` where its objects are those that it was published with; then nothing was judged or written, and
         there are the figures of the ledger alone.
+    traceback: of an unexpected error, for whoever maintains this.
     objects_read: of the objects those that were read.
     why_whole: why a reading of the new objects alone was asked for and not possible.
     unchanged: event dates that this source day has rows of, but no new ones.
@@ -78,6 +84,7 @@ class DayResult:
     bytes_written: int
     seconds: dict[str, float]
     reading: Reading = "whole"
+    traceback: str = ""
     objects_read: int = 0
     why_whole: str = ""
     unchanged: frozenset[str] = frozenset()
@@ -130,10 +137,21 @@ def ingest_day(
     listed = time.monotonic()
     if incremental and versions_taken(lake, ledger_key(dataset.name, day, site)) == set(map(version_of, found)):
         return _nothing_new(lake, partition, listed - started)
+    why_whole, trace = "", ""
     with lake.staging() as folder:
-        staged, why_whole = _stage(lake, source, found, partition, options, raw_files, progress, incremental, folder)
-        read = time.monotonic()
-        verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)
+        try:
+            _ensure_site_name(site)
+            staged, why_whole = _stage(
+                lake, source, found, partition, options, raw_files, progress, incremental, folder
+            )
+            read = time.monotonic()
+            with border(lambda: f"{partition} while it was judged"):
+                verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)
+        except PartitionError as error:
+            read = time.monotonic()
+            trace = "".join(traceback.format_exception(error.__cause__)) if error.__cause__ else ""
+            staged = not_staged(partition, found, error, folder)
+            verdicts = not_processed(staged, str(error))
         published = not any(verdict.refuses for verdict in verdicts)
         size = _publish(lake, staged, raw_files) if published else _quarantine(lake, staged, verdicts)
     ended = time.monotonic()
@@ -153,8 +171,24 @@ def ingest_day(
         reading="new objects" if incremental and not why_whole else "whole",
         objects_read=staged.objects_read,
         why_whole=why_whole,
+        traceback=trace,
         unchanged=staged.unchanged,
     )
+
+
+def _ensure_site_name(site: str | None) -> None:
+    """A site is known by its host, or by a name much like one: it is shown, compared and joined on everywhere.
+
+    Raises:
+        PartitionError: the name is none.
+    """
+    if site and len(site) > MAX_SITE_NAME:
+        raise PartitionError(
+            f"the site's name has {len(site)} characters, and a host has {MAX_SITE_NAME} at most. "
+            "Rename its folder domain=…"
+        )
+    if site and not site.isprintable():
+        raise PartitionError("the site's name holds characters that cannot be shown. Rename its folder domain=…")
 
 
 def _nothing_new(lake: Lake, partition: Partition, seconds: float) -> DayResult:
@@ -181,7 +215,9 @@ def _stage(
     """(what is staged, why the new objects alone were not enough)."""
 
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
-        parse = parser_of(partition, objects, options.hash_key, Geo(options.geoip_database), options.max_age_days)
+        places = Geo(options.geoip_database)
+        kept = options.limits.rejects_kept
+        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept)
         return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
 
     why_whole = ""
@@ -190,7 +226,8 @@ def _stage(
         (aside / "standing").mkdir(parents=True)
         before = raw_files if raw_files is not None else lake.files(f"raw/{partition.dataset.name}")
         try:
-            with closing(StandingPartition(lake, partition, found, before, aside / "standing")) as standing:
+            kept = options.limits.rejects_kept
+            with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
                 return read(standing.news, aside, standing), ""
         except (ReadWholeError, NotJoinableError) as error:
             why_whole = str(error)

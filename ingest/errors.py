@@ -13,8 +13,24 @@ class SourceError(ClicklakeError):
     """The place the logs come from cannot be used: no such bucket or folder, no permission, wrong keys."""
 
 
+class PartitionError(ClicklakeError):
+    """One partition cannot be taken in: it is refused, and the others go on.
+
+    objects: what is wrong with those of its objects that are known to be the reason.
+    """
+
+    def __init__(self, message: str, objects: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.objects = objects or {}
+
+
 class LakeError(ClicklakeError):
     """The lake cannot be read or written: disk full, no permission, no such bucket."""
+
+
+class ReadWholeError(Exception):
+    """Why the further objects of a partition alone would not give what a whole reading gives. Caught where both ways
+    are known."""
 
 
 class PublishError(ClicklakeError):

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.blocks import MAX_LINE_BYTES, BlockReader, Lines, count_lines, whole_lines
+from ingest.blocks import MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, count_lines, whole_lines
 from ingest.log_files import ObjectFacts
 
 BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
@@ -48,38 +48,46 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.line)
 
-    def text(self, row: int) -> str:
-        return self.texts[row].as_py()
+    def part(self, start: int, end: int) -> EventBatch:
+        reasons = {row - start: reason for row, reason in self.reasons.items() if start <= row < end}
+        texts = self.texts.slice(start, end - start)
+        return EventBatch(texts, self.object_index[start:end], self.line[start:end], reasons)
 
 
 def read_event_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[EventPiece]:
     """An object's lines; of an array its elements, each as a line."""
     reader = BlockReader(stream)
-    blocks = _with_first_text(reader)
-    first = next(blocks, b"")
-    if not first.strip():
+    blocks = iter(reader)
+    first, lines_before = _first_text(blocks)
+    if not first:
+        facts.error = reader.error
         return
 
     def all_blocks() -> Iterator[bytes]:
         yield first
         yield from blocks
 
+    if first.startswith(b"PAR1"):
+        facts.error = "no known format: it is Parquet, which is read of access logs alone"
+        return
     facts.format = "json"
     if first.lstrip()[:1] == b"[":
         yield from _elements(all_blocks(), object_index)
     else:
-        yield from _lines(all_blocks(), reader, object_index)
+        for piece in _lines(all_blocks(), reader, object_index):
+            yield replace(piece, first_line=piece.first_line + lines_before) if lines_before else piece
     facts.error = facts.error or reader.error
 
 
-def _with_first_text(reader: BlockReader) -> Iterator[bytes]:
-    """The blocks, without a byte order mark, and without blanks before the first text."""
-    has_begun = False
-    for block in reader:
-        if not has_begun:
-            block = block.removeprefix(b"\xef\xbb\xbf")
-            has_begun = bool(block.strip())
-        yield block
+def _first_text(blocks: Iterator[bytes]) -> tuple[bytes, int]:
+    """The first block that holds more than blanks, without a byte order mark, and how many lines lie before it."""
+    lines_before = 0
+    for block in blocks:
+        block = block.removeprefix(b"\xef\xbb\xbf")
+        if block.strip():
+            return block, lines_before
+        lines_before += count_lines(block)
+    return b"", 0
 
 
 def _lines(blocks: Iterable[bytes], reader: BlockReader, object_index: int) -> Iterator[EventPiece]:
@@ -174,15 +182,16 @@ def _element(object_index: int, number: int, text: str, reason: str | None = Non
 
 
 def event_batches(pieces: Iterable[EventPiece]) -> Iterator[EventBatch]:
-    """Joins small pieces up to `BATCH_BYTES`."""
+    """Joins small pieces up to `BATCH_BYTES` and `MAX_LINES`."""
     waiting: list[EventPiece] = []
-    size = 0
+    size = lines = 0
     for piece in pieces:
-        if waiting and size + len(piece.data) > BATCH_BYTES:
+        if waiting and (size + len(piece.data) > BATCH_BYTES or lines + piece.count > MAX_LINES):
             yield _batch(waiting)
-            waiting, size = [], 0
+            waiting, size, lines = [], 0, 0
         waiting.append(piece)
         size += len(piece.data)
+        lines += piece.count
     if waiting:
         yield _batch(waiting)
 

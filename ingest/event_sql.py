@@ -30,18 +30,38 @@ CLICK_IDS = (
 CLICK_MARKS = ("gad_source", "gad_campaignid", "gad")
 OWN_CLICK_IDS = ("oid",)
 
+_ISO = (
+    r"^\s*([0-9]{4})-?([0-9]{2})-?([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r"\s*(?:[Zz]|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?\s*$"
+)
 MACROS = (
     f"create macro known_id(x) as case when not regexp_full_match(trim(x), '(?is){_quoted(NO_ID)}') then trim(x) end",
     "create macro known_name(x) as "
     f"case when not regexp_full_match(trim(x), '(?is){_quoted(NO_TAG)}') then trim(x) end",
+    # What the engine's own cast does not take of ISO 8601: small letters, a decimal comma, the basic format, the end of
+    # a day as 24:00, and leap seconds, which are the last microsecond of the second before.
+    f"""create macro iso_parts(x) as regexp_extract(x, '{_ISO}',
+        ['year', 'month', 'day', 'hour', 'minute', 'second', 'fraction', 'sign', 'away', 'away_minutes'])""",
+    """create macro iso_microseconds(p) as try_cast(
+        epoch_us(try_cast(p.year || '-' || p.month || '-' || p.day || ' ' || case when p.hour = '24' then '00'
+            else p.hour end || ':' || p.minute || ':' || case p.second when '' then '00' when '60' then '59'
+            else p.second end as timestamp))
+        + case when p.second = '60' then 999999 else cast(rpad(left(p.fraction, 6), 6, '0') as bigint) end
+        + case when p.hour <> '24' then 0 when p.minute || p.second || p.fraction similar to '0*' then 86400000000 end
+        - case p.sign when '-' then -1 else 1 end * 60000000
+            * (coalesce(try_cast(p.away as bigint), 0) * 60 + coalesce(try_cast(p.away_minutes as bigint), 0))
+        as bigint)""",
     # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
     """create macro microseconds(x) as case
         when regexp_full_match(x, '\\s*-?[0-9]{1,18}(\\.[0-9]*)?([eE][+]?[0-9]{1,2})?\\s*') then cast(round(case
             when abs(cast(x as double)) < 1e11 then cast(x as double) * 1e6
             when abs(cast(x as double)) < 1e14 then cast(x as double) * 1e3
             when abs(cast(x as double)) < 4e17 then cast(x as double) end) as bigint)
-        when regexp_matches(x, '^\\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:')
-            then try_cast(epoch_us(try_cast(x as timestamptz)) as bigint) end""",
+        when regexp_matches(x, '^\\s*[0-9]{4}-?[0-9]{2}-?[0-9]{2}[Tt ][0-9]{2}')
+            then coalesce(
+                case when regexp_matches(x, '^\\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:')
+                    then try_cast(epoch_us(try_cast(x as timestamptz)) as bigint) end,
+                iso_microseconds(iso_parts(x))) end""",
     """create macro flag(x) as case
         when lower(x) in ('true', '1', 'yes', 'y', 't', 'on') then true
         when lower(x) in ('false', '0', 'no', 'n', 'f', 'off') then false end""",
@@ -283,6 +303,13 @@ def _text(text: str) -> str:
 
 # The keys of each object of an event that makes its structure.
 KEYS = f"json_keys(line, {_list(pointer(path) or '$' for path in object_paths())})"
+
+# Batches in `lines` → how many bytes their children are, each with all that it can inherit, and so much more for its
+# columns; one row for each, in their order.
+CHILDREN_BYTES = """
+select coalesce(strlen(events) + json_array_length(events) * (200 + strlen(line) - strlen(events)), 0) as bytes
+from (select json(line)::varchar as line, json_extract(line, '/events')::varchar as events from lines)
+"""
 
 # Batches in `lines` → their children, each with what it inherits; `origin` tells the batch apart from others.
 CHILDREN = """

@@ -11,7 +11,7 @@ import re
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.access_logs import MAX_REJECT_BYTES, ParsedBatch, Reject
+from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, ParsedBatch, Reject, counted
 from ingest.clients import Clients
 from ingest.columns import DICTIONARY, count_of_each, is_null, remapped, single
 from ingest.enrich import Geo, Remembered
@@ -40,6 +40,7 @@ from ingest.event_shapes import (
 from ingest.event_sql import (
     CAMPAIGNS,
     CHILDREN,
+    CHILDREN_BYTES,
     CLICK_IDS,
     CLICK_MARKS,
     COLUMN_TYPES,
@@ -72,6 +73,7 @@ EVENT_REASONS = {
     "in_future": "The time is more than 24 hours after the hour in which it was received.",
     "too_old": "The time is further before the day it was received than the limit.",
     "empty_batch": "A batch without events.",
+    "batch_too_large": "The events of a batch, each with what it inherits and 200 bytes, would be more than 16 MiB.",
 }
 DAY = 86_400_000_000  # microseconds
 HOUR = 3_600_000_000
@@ -80,6 +82,7 @@ MIN_LINES = 1_000  # of a structure in a batch, for a query of its own: planning
 SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
 _VERSION_MARK = "#version "  # between the keys of an event and its version
+MAX_BATCH_BYTES = 16 << 20  # of the children of a batch, and of all batches that are read at once
 MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
 MAX_OTHERS = 100  # fields without a schema that are counted, of structures that are read together
 TYPE_NAMES = {  # what JSON knows, of what json_type says
@@ -110,11 +113,19 @@ class EventParser:
         hours: `YYYY-MM-DD-HH` in which each object was received.
         geo: where addresses are; closed for none.
         max_age_days: events older than this, counted from the day they were received, are rejected.
+        rejects_kept: of each object.
     """
 
     def __init__(
-        self, hash_key: str, site: str | None, hours: Sequence[str], geo: Geo | None = None, max_age_days: int = 400
+        self,
+        hash_key: str,
+        site: str | None,
+        hours: Sequence[str],
+        geo: Geo | None = None,
+        max_age_days: int = 400,
+        rejects_kept: int = REJECTS_KEPT,
     ) -> None:
+        self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None))
         self._agents = Remembered(scrub)
         self._key = self._clients.hash(f"event ids of {site}")
@@ -132,9 +143,19 @@ class EventParser:
     def parse(self, batch: EventBatch) -> ParsedBatch:
         """Every line → events or a reject. The rows come in the order of the lines."""
         found = _Found(batch)
-        rows = np.array([row for row in range(len(batch)) if row not in batch.reasons]) if batch.reasons else None
-        self._read(found, found.lines if rows is None else found.lines.take(pa.array(rows)))
+        self._read(found, found.lines.filter(_without(len(batch), list(batch.reasons))))
         return self._finished(found)
+
+    def parse_in_parts(self, batch: EventBatch) -> Iterator[ParsedBatch]:
+        """The same; where the batches among these lines become too much for one time, in halves."""
+        try:
+            parsed = self.parse(batch)
+        except _ExpandsError:
+            middle = len(batch) // 2
+            for part in (batch.part(0, middle), batch.part(middle, len(batch))):
+                yield from self.parse_in_parts(part)
+            return
+        yield parsed
 
     def _read(self, found: _Found, lines: pa.Table, is_child: bool = False) -> None:
         """Reads these lines (row, batch_index, origin, line) into `found`."""
@@ -156,8 +177,7 @@ class EventParser:
 
     def _rejected(self, found: _Found, lines: pa.Table, rows: list[int], reason: str) -> pa.Table:
         """The lines without these, which are rejected."""
-        for row in rows:
-            found.reject(lines, row, reason)
+        found.reject(lines, rows, reason)
         return lines.filter(_without(len(lines), rows)) if rows else lines
 
     def _signed(self, found: _Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
@@ -192,8 +212,7 @@ class EventParser:
             kind = replace(kind, others=_named_others(kinds[code] for code in members))
             chosen = lines if len(groups) == 1 else lines.filter(pa.array(np.isin(codes, members)))
             if kind.reason is not None:
-                for row in range(len(chosen)):
-                    found.reject(chosen, row, kind.reason, kind.problem)
+                found.reject(chosen, range(len(chosen)), kind.reason, kind.problem)
             else:
                 yield kind, chosen
 
@@ -218,16 +237,23 @@ class EventParser:
         """Reads the children of the batches among these lines; returns the lines that are none."""
         kinds = self._run("select json_extract_string(line, '/eventType') = 'batch' as is_batch from lines", lines)
         is_batch = kinds.column("is_batch").fill_null(False)
-        batches = found.numbered(lines.filter(is_batch))
+        batches = lines.filter(is_batch)
         if not len(batches):
             return lines
+        batches = found.numbered(self._not_too_large(found, batches))
         children = self._run(CHILDREN, batches)
-        with_children = set(children.column("parent").to_pylist())
-        for position in range(len(batches)):
-            if position not in with_children:
-                found.reject(batches, position, "empty_batch")
+        empty = np.setdiff1d(np.arange(len(batches)), children.column("parent").to_numpy())
+        found.reject(batches, empty.tolist(), "empty_batch")
         self._read(found, children.drop_columns(["parent"]), is_child=True)
         return lines.filter(pc.invert(is_batch))
+
+    def _not_too_large(self, found: _Found, batches: pa.Table) -> pa.Table:
+        """The batches without those whose children, with what they inherit, are more than `MAX_BATCH_BYTES`."""
+        sizes = single(self._run(CHILDREN_BYTES, batches).column("bytes")).to_numpy(zero_copy_only=False)
+        is_large = sizes > MAX_BATCH_BYTES
+        if sizes[~is_large].sum() > MAX_BATCH_BYTES:
+            raise _ExpandsError
+        return self._rejected(found, batches, np.flatnonzero(is_large).tolist(), "batch_too_large")
 
     def _read_alike(self, found: _Found, kind: Structure, lines: pa.Table, is_child: bool) -> None:
         """One query over lines of one structure; what breaks the schema is rejected, the rest is found."""
@@ -241,9 +267,12 @@ class EventParser:
             suspects |= np.array([each is not None for each in problems])[types.indices.to_numpy(zero_copy_only=False)]
         if is_child:
             suspects |= pc.equal(table.column("event_type"), "batch").fill_null(False).to_numpy(zero_copy_only=False)
+        details: dict[str, list[int]] = {}
         for row in np.flatnonzero(suspects).tolist():
             detail = problems[types.indices[row].as_py()] or lengths[row].as_py() or "eventType: a batch within a batch"
-            found.reject(lines, row, "schema", detail)
+            details.setdefault(detail, []).append(row)
+        for detail, rows in details.items():
+            found.reject(lines, rows, "schema", detail)
         table = table.drop_columns(["types", "too_long"])
         found.tables.append(table.filter(pa.array(~suspects)) if suspects.any() else table)
 
@@ -259,7 +288,7 @@ class EventParser:
 
     def _finished(self, found: _Found) -> ParsedBatch:
         if not found.tables:
-            return _without_events(found)
+            return _without_events(found, self._kept_rejects)
         table = found.table()
         batch = found.batch
         rows = table.column("row").to_numpy()
@@ -275,15 +304,14 @@ class EventParser:
             ["bad_timestamp", "in_future", "too_old"],
             "",
         )
-        bad = np.flatnonzero(reason != "")
-        for row in bad.tolist():
-            found.reject(table, row, str(reason[row]), is_event=True)
-        if len(bad):
+        for each in np.unique(reason[reason != ""]):
+            found.reject(table, np.flatnonzero(reason == each).tolist(), str(each), is_event=True)
+        if (reason != "").any():
             keep = pa.array(reason == "")
             table, object_index, time_us = table.filter(keep), object_index[reason == ""], time_us[reason == ""]
         columns = self._columns(table, time_us, batch)
         names = [name for name in SCHEMA.names if name != "source_object"]
-        rejects = found.rejects()
+        rejects, rejected = found.rejects(self._kept_rejects)
         return ParsedBatch(
             table=pa.table([columns[name].cast(SCHEMA.field(name).type) for name in names], names),
             object_index=object_index,
@@ -291,9 +319,8 @@ class EventParser:
             id_hash=self._hashes(columns["site_id"], columns["event_id"]),
             has_id=np.ones(len(table), dtype=bool),
             rejects=rejects,
-            rows_read=count_of_each(
-                np.concatenate([object_index, [each.object_index for each in rejects]]).astype(np.int64)
-            ),
+            rejected=rejected,
+            rows_read=_rows_read(object_index, rejected),
             unreadable_numbers=count_of_each(object_index[columns["is_unreadable"].to_numpy(zero_copy_only=False)]),
             fields=found.fields,
         )
@@ -416,6 +443,10 @@ class EventParser:
         return single(rows.column("id_hash")).to_numpy(zero_copy_only=False).astype(np.uint64)
 
 
+class _ExpandsError(Exception):
+    """The batches of several lines become more than is read at once."""
+
+
 class _Found:
     """What the lines of a batch turned out to be: tables of events, and rejects by (line, place in its batch)."""
 
@@ -423,7 +454,8 @@ class _Found:
         self.batch = batch
         self.tables: list[pa.Table] = []
         self.fields: dict[int, Counter[str]] = {}  # object → `shape.name:type` → events
-        self._rejects: list[tuple[int, int, str, str | None, str]] = []
+        # For each reason and detail: lines, places in their batches, texts.
+        self._rejects: list[tuple[str, str | None, np.ndarray, np.ndarray, pa.Array]] = []
         length = len(batch)
         self.lines = pa.table(
             {
@@ -433,8 +465,8 @@ class _Found:
                 "line": batch.texts,
             }
         )
-        for row, reason in batch.reasons.items():
-            self.reject(self.lines, row, reason)
+        for reason in dict.fromkeys(batch.reasons.values()):
+            self.reject(self.lines, [row for row, each in batch.reasons.items() if each == reason], reason)
 
     @staticmethod
     def numbered(lines: pa.Table) -> pa.Table:
@@ -444,12 +476,22 @@ class _Found:
         return lines.append_column("position", pa.array(np.arange(len(lines), dtype=np.int32)))
 
     def reject(
-        self, lines: pa.Table, position: int, reason: str, detail: str | None = None, is_event: bool = False
+        self,
+        lines: pa.Table,
+        positions: Sequence[int],
+        reason: str,
+        detail: str | None = None,
+        is_event: bool = False,
     ) -> None:
-        row = lines.column("row")[position].as_py()
-        index = lines.column("batch_index")[position].as_py()
-        text = self.batch.text(row) if is_event else lines.column("line")[position].as_py()
-        self._rejects.append((row, -1 if index is None else index, reason, detail, text))
+        """Rejects the lines at these positions; of what is an event already, the line that it stands in is shown."""
+        if not positions:
+            return
+        chosen = lines.take(pa.array(positions, pa.int64()))
+        rows = chosen.column("row").to_numpy().astype(np.int64)
+        places = chosen.column("batch_index").fill_null(-1).to_numpy()
+        texts = self.batch.texts.take(pa.array(rows)) if is_event else single(chosen.column("line"))
+        said = detail and scrub_line(detail)  # it may name the sender's own keys
+        self._rejects.append((reason, said, rows, places, texts))
 
     def count_fields(self, kind: Structure, types: pa.DictionaryArray, rows: np.ndarray) -> None:
         """Counts the fields at the top of these events, object by object; once for each combination of types."""
@@ -464,14 +506,25 @@ class _Found:
             for name in names[pair & 0xFFFFFFFF]:
                 of_object[name] += number
 
-    def rejects(self) -> list[Reject]:
+    def rejects(self, kept: KeptRejects) -> tuple[list[Reject], dict[int, Counter[str]]]:
+        """(those that are kept; object → reason → rows, of all)."""
+        if not self._rejects:
+            return [], {}
+        sizes = [len(rows) for _, _, rows, _, _ in self._rejects]
+        rows, places = (np.concatenate([each[index] for each in self._rejects]) for index in (2, 3))
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        within = np.concatenate([np.arange(size) for size in sizes])
+        order = np.lexsort([places, rows])
+        objects = self.batch.object_index[rows[order]]
+        rejected = counted(objects, (self._rejects[group][0] for group in groups[order].tolist()))
         found = []
-        for row, _, reason, detail, text in sorted(self._rejects):
-            shown = scrub_line(scrub_json_line(text[: 2 * MAX_REJECT_BYTES]))
-            shown = shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
-            said = detail and scrub_line(detail)  # it may name the sender's own keys
-            found.append(Reject(int(self.batch.object_index[row]), int(self.batch.line[row]), reason, shown, said))
-        return found
+        for at in order[kept.choose(objects)].tolist():
+            reason, detail, _, _, texts = self._rejects[groups[at]]
+            line = int(self.batch.line[rows[at]])
+            found.append(
+                Reject(int(self.batch.object_index[rows[at]]), line, reason, _shown(texts[within[at]]), detail)
+            )
+        return found, rejected
 
     def table(self) -> pa.Table:
         """All events, in the order of the lines and of their places in a batch."""
@@ -482,6 +535,17 @@ class _Found:
             order = np.lexsort([table.column("batch_index").fill_null(-1).to_numpy(), table.column("row").to_numpy()])
             table = table.take(pa.array(order))
         return table
+
+
+def _shown(text: pa.StringScalar) -> str:
+    """A rejected line as it may be kept."""
+    shown = scrub_line(scrub_json_line(text.as_py()[: 2 * MAX_REJECT_BYTES]))
+    return shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
+
+
+def _rows_read(kept: np.ndarray, rejected: dict[int, Counter[str]]) -> dict[int, int]:
+    """Object → rows, of the rows that are kept and of the rejected ones."""
+    return dict(Counter(count_of_each(kept)) + Counter({index: each.total() for index, each in rejected.items()}))
 
 
 def _typed_names(shape: str, kind: Structure, types: Sequence[str | None]) -> list[str]:
@@ -504,8 +568,8 @@ def _is_name(key: str) -> bool:
     return re.fullmatch(r"[A-Za-z_$][\w.$-]{0,63}", key, re.ASCII) is not None and scrub_line(key) == key
 
 
-def _without_events(found: _Found) -> ParsedBatch:
-    rejects = found.rejects()
+def _without_events(found: _Found, kept: KeptRejects) -> ParsedBatch:
+    rejects, rejected = found.rejects(kept)
     nothing = np.empty(0, dtype=np.int64)
     return ParsedBatch(
         table=SCHEMA.remove(SCHEMA.get_field_index("source_object")).empty_table(),
@@ -514,7 +578,8 @@ def _without_events(found: _Found) -> ParsedBatch:
         id_hash=nothing.astype(np.uint64),
         has_id=nothing.astype(bool),
         rejects=rejects,
-        rows_read=count_of_each(np.array([each.object_index for each in rejects], dtype=np.int64)),
+        rejected=rejected,
+        rows_read=_rows_read(nothing, rejected),
         unreadable_numbers={},
         fields=found.fields,
     )
@@ -541,7 +606,7 @@ def _is_too_deep(text: str) -> bool:
 
 def _without(length: int, rows: Sequence[int]) -> pa.Array:
     mask = np.ones(length, dtype=bool)
-    mask[list(rows)] = False
+    mask[np.array(rows, dtype=np.int64)] = False
     return pa.array(mask)
 
 

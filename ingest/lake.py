@@ -8,6 +8,7 @@ rename (folder) or one completed upload (S3); a reader never sees half of one.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import platform
 import re
@@ -35,6 +36,7 @@ from ingest.s3 import S3Options
 STAGING = ".staging"
 HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # a container's name is its own, as its process ids are
 DATA_FILE = "data.parquet"
+MAX_FOLDER_NAME = 200  # bytes; file systems take 255
 VERDICT_FILE = "verdict.json"  # of a refused partition
 FETCH_BYTES = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
 
@@ -86,8 +88,12 @@ def _source(source_date: str, site: str | None) -> str:
 
 
 def site_folder(site: str) -> str:
-    """A site's name comes with the objects, from outside: whatever it is, it makes one folder."""
-    return f"site={quote(site, safe='')}"
+    """A site's name comes with the objects, from outside: whatever it is, it makes one folder, of a length that every
+    file system takes."""
+    name = quote(site, safe="", errors="surrogateescape")
+    if len(name) > MAX_FOLDER_NAME:
+        name = f"{name[: MAX_FOLDER_NAME // 2]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"site={name}"
 
 
 class Lake:

@@ -5,7 +5,6 @@ Gives each row's object and line with it. What a column means is in `access_logs
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,7 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from ingest.blocks import BlockReader, Lines, whole_lines
+from ingest.blocks import EXPANDS, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, most_bytes, whole_lines
 from ingest.privacy import FIELD_MARKER, scrub_line
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
 
@@ -36,6 +35,12 @@ MAX_STATUS = 999
 MAX_INTEGER = 10**18 - 1
 MAX_JSON_FIELDS = 200
 COOKIE = "cs(Cookie)"
+MAX_HEADER_FIELDS = 500  # AWS documents some 60
+MAX_HEADERS = 1_000  # changes of the header in one object; each change ends what is parsed at once
+MAX_NAME_LENGTH = 200
+MAX_PARQUET_BYTES = 256 << 20  # it is read whole; CloudFront's own are some MiB
+PARQUET_ROWS = 32_768  # at once
+MAX_ROWS_PER_BYTE = 100  # of Parquet: rows of nothing cost no space there
 
 _NULLS = ["-", ""]
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
@@ -48,6 +53,8 @@ _KEPT_FIELDS = (
     | set(_NUMBERS)
 )
 
+_SHOWN_FIELDS = _KEPT_FIELDS | set(ACCESS_LOG_FIELDS) - set(PRIVATE_FIELDS)  # of Parquet, in a rejected line too
+
 
 def _plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
@@ -56,9 +63,14 @@ def _plain_name(name: str) -> str:
 _CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, TIMESTAMP_MS, COUNTRY_FIELD)}
 
 
-@lru_cache(4096)
 def canonical_field(name: str) -> str:
-    """The documented name of a field: `cs_user_agent` and `cs(User-Agent)` are one. Unknown names stay."""
+    """The documented name of a field: `cs_user_agent` and `cs(User-Agent)` are one. Unknown names stay, cut off where
+    they are long."""
+    return _canonical(name[:MAX_NAME_LENGTH])
+
+
+@lru_cache(4096)
+def _canonical(name: str) -> str:
     return _CANONICAL.get(_plain_name(name), name)
 
 
@@ -125,6 +137,7 @@ class ObjectFacts:
     error: str | None = None
     fields: set[str] = field(default_factory=set)
     missing_fields: set[str] = field(default_factory=set)
+    headers: int = 0  # how often it has changed
 
     def add_header(self, fields: Iterable[str]) -> None:
         names = {shown_field(name) for name in fields}
@@ -139,16 +152,23 @@ class ObjectFacts:
         return sorted(self.fields - set(_KEPT_FIELDS) - set(PRIVATE_FIELDS))
 
 
+class HeaderError(Exception):
+    """A header past the limits: what follows in this object is not read any more."""
+
+
 def read_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[Piece | RawBatch]:
     """An object's lines, cut where the header changes; a Parquet object comes as finished batches."""
     reader = BlockReader(stream)
     blocks = iter(reader)
     first = next(blocks, b"")
-    if first[:4] == b"PAR1":
-        facts.format = "parquet"
-        yield from _read_parquet(first, blocks, object_index, facts)
-    else:
-        yield from _read_lines(first.removeprefix(b"\xef\xbb\xbf"), blocks, reader, object_index, facts)
+    try:
+        if first[:4] == b"PAR1":
+            facts.format = "parquet"
+            yield from _read_parquet(first, blocks, object_index, facts)
+        else:
+            yield from _read_lines(first.removeprefix(b"\xef\xbb\xbf"), blocks, reader, object_index, facts)
+    except HeaderError as error:
+        facts.error = str(error)
     facts.error = facts.error or reader.error
 
 
@@ -189,7 +209,9 @@ def _cut_at_directives(
         if data.startswith(DIRECTIVES, start):
             end = data.index(b"\n", start) + 1
             if data.startswith(b"#Fields:", start) and reason is None:
-                header = header_fields(data[start:end])
+                before, header = header, header_fields(data[start:end])
+                facts.headers += header != before
+                _check_header(header, facts)
             line += 1
         else:
             end = _next_directive(data, start)
@@ -200,6 +222,13 @@ def _cut_at_directives(
             line += count
         start = end
     return header
+
+
+def _check_header(header: tuple[str, ...], facts: ObjectFacts) -> None:
+    if len(header) > MAX_HEADER_FIELDS:
+        raise HeaderError(f"its header names {len(header)} fields, and {MAX_HEADER_FIELDS} are read at most")
+    if facts.headers > MAX_HEADERS:
+        raise HeaderError(f"its header changes more than {MAX_HEADERS} times")
 
 
 def _next_directive(data: bytes, start: int) -> int:
@@ -214,17 +243,18 @@ def _next_directive(data: bytes, start: int) -> int:
 def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
     """Joins the pieces of small objects and parses `BATCH_BYTES` at a time: thousands of files cost what one costs."""
     waiting: list[Piece] = []
-    size = 0
+    size = lines = 0
     for piece in pieces:
-        is_ready = isinstance(piece, RawBatch)
-        if waiting and (is_ready or piece.fields != waiting[0].fields or size >= BATCH_BYTES):  # type: ignore[union-attr]
+        is_full = isinstance(piece, RawBatch) or size >= BATCH_BYTES or lines + piece.count > MAX_LINES
+        if waiting and (is_full or piece.fields != waiting[0].fields):  # type: ignore[union-attr]
             yield _parse(waiting)
-            waiting, size = [], 0
+            waiting, size, lines = [], 0, 0
         if isinstance(piece, RawBatch):
             yield piece
         else:
             waiting.append(piece)
             size += len(piece.data)
+            lines += piece.count
     if waiting:
         yield _parse(waiting)
 
@@ -300,7 +330,7 @@ def _text_columns(
     data: bytes | memoryview, fields: tuple[str, ...], batch: RawBatch, is_plain: bool
 ) -> dict[str, pa.Array]:
     """Strict and typed first; a batch with anything unusual in it is evened out and read again as text."""
-    if is_plain:
+    if is_plain and len(data) >= len(fields) * len(batch):  # of fewer bytes some rows must lack fields
         try:
             columns = _read_csv(data, fields, typed=True)
             may_have_empty_line = all(values.null_count for values in columns.values())
@@ -308,7 +338,8 @@ def _text_columns(
                 return columns
         except pa.ArrowInvalid:
             pass
-    return _read_csv(_evened(bytes(data), fields, batch), fields, typed=False)
+    evened = _evened(bytes(data), fields, batch)
+    return {} if len(batch.reasons) == len(batch) else _read_csv(evened, fields, typed=False)
 
 
 def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:
@@ -433,26 +464,104 @@ def _json_text(value: Any) -> str:
 
 
 def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, facts: ObjectFacts) -> Iterator[RawBatch]:
-    data = first + b"".join(blocks)  # its footer is at the end, so it is read whole; CloudFront's are small
+    """Known columns alone, texts as dictionaries: one long value that many rows share is there once, as in the file."""
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
+        file, names, size = _open_parquet(first, blocks)
         facts.add_header(canonical_field(name) for name in file.schema_arrow.names)
-        row = 0
-        for part in file.iter_batches(batch_size=32_768):
-            columns: dict[str, pa.Array] = {}
-            for name, values in zip(part.schema.names, part.columns, strict=True):
-                if canonical_field(name) in _KEPT_FIELDS:
-                    columns.setdefault(name, _as_text(values))
-            lines = np.arange(row, row + len(part), dtype=np.int64) + 1
-            yield RawBatch(_as_logged(columns), np.full(len(part), object_index, np.int32), lines, _record_text(part))
-            row += len(part)
+        row = expanded = 0
+        for part in file.iter_batches(batch_size=PARQUET_ROWS, columns=names, use_threads=False):
+            expanded += int(np.minimum(_row_bytes(part), MAX_LINE_BYTES).sum())
+            if expanded > most_bytes(size):
+                raise ValueError(EXPANDS)
+            for rows in _of_usual_size(part):
+                yield _parquet_batch(rows, object_index, row)
+                row += len(rows)
     except (pa.ArrowException, OSError, ValueError) as error:
         facts.error = f"corrupt Parquet: {scrub_line((str(error) or type(error).__name__).splitlines()[0])}"
 
 
+def _open_parquet(first: bytes, blocks: Iterator[bytes]) -> tuple[pq.ParquetFile, list[str], int]:
+    """The file, the names of its known columns, and its bytes. Its footer is at the end, so it is read whole."""
+    parts, size = [first], len(first)
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
+        if size > MAX_PARQUET_BYTES:
+            raise ValueError(f"it has more than {MAX_PARQUET_BYTES >> 20} MiB")
+    data = pa.py_buffer(b"".join(parts))
+    schema = pq.read_schema(pa.BufferReader(data))
+    known = [each for each in schema if canonical_field(each.name) in _SHOWN_FIELDS]
+    for each in known:
+        if pa.types.is_nested(each.type):
+            raise ValueError(f"its column {each.name} is {each.type}, not a text or a number")
+    texts = [each.name for each in known if _is_bytes(each.type)]
+    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
+    if file.metadata.num_rows > MAX_ROWS_PER_BYTE * size + PARQUET_ROWS:
+        raise ValueError(f"{file.metadata.num_rows} rows in {size} bytes are none of a log")
+    return file, [each.name for each in known], size
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_string(kind))
+
+
+def _of_usual_size(part: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows in batches that are no larger than text is read at once. What is longer than any line counts as one."""
+    ends = np.cumsum(np.minimum(_row_bytes(part), MAX_LINE_BYTES))
+    start = 0
+    while start < len(part):
+        limit = BATCH_BYTES + (ends[start - 1] if start else 0)
+        end = max(int(np.searchsorted(ends, limit, "right")), start + 1)
+        yield part.slice(start, end - start)
+        start = end
+
+
+def _row_bytes(part: pa.RecordBatch) -> np.ndarray:
+    """Bytes of the texts of each row."""
+    size = np.zeros(len(part), dtype=np.int64)
+    for values in part.columns:
+        if pa.types.is_dictionary(values.type):
+            lengths = pa.compute.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
+            size += np.append(lengths, 0)[values.indices.fill_null(len(lengths)).to_numpy(zero_copy_only=False)]
+    return size
+
+
+def _parquet_batch(part: pa.RecordBatch, object_index: int, row: int) -> RawBatch:
+    """A row that is longer than any line may be is rejected, and loses its values before they are spread out."""
+    lines = np.arange(row, row + len(part), dtype=np.int64) + 1
+    is_long = _row_bytes(part) > MAX_LINE_BYTES
+    if is_long.any():
+        nothing = pa.scalar(None, pa.int32())
+        columns = [
+            pa.DictionaryArray.from_arrays(
+                pa.compute.if_else(pa.array(is_long), nothing, values.indices.cast(pa.int32())), values.dictionary
+            )
+            if pa.types.is_dictionary(values.type)
+            else values
+            for values in part.columns
+        ]
+        part = pa.RecordBatch.from_arrays(columns, names=part.schema.names)
+    logged: dict[str, pa.Array] = {}
+    for name, values in zip(part.schema.names, part.columns, strict=True):
+        if canonical_field(name) in _KEPT_FIELDS:
+            logged.setdefault(name, _as_text(values))
+    return RawBatch(
+        _as_logged(logged),
+        np.full(len(part), object_index, np.int32),
+        lines,
+        _record_text(part),
+        dict.fromkeys(np.flatnonzero(is_long).tolist(), "line_too_long"),
+    )
+
+
 def _as_text(values: pa.Array) -> pa.Array:
+    """Texts, as they are; of a dictionary only the values that are used, once each."""
     if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
+        used, codes = np.unique(
+            values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64), return_inverse=True
+        )
+        distinct = _as_text(values.dictionary.take(pa.array(used, mask=used < 0)))
+        return distinct.take(pa.array(codes))
     try:
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             values = values.cast(pa.large_binary())  # nothing has checked yet that it is UTF-8

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ingest.datasets import DATASETS
 from ingest.errors import LakeError
-from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile, quarantine_prefix
+from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile, quarantine_prefix, site_folder
 from ingest.ledger import Version, versions_refused
 
 
@@ -97,7 +97,9 @@ def refused_partitions(
     found = []
     for file in verdict_files(files):
         named = file.partition("site")
-        if (days and file.partition("day") not in days) or (site and (named is None or unquote(named) != site)):
+        if (days and file.partition("day") not in days) or (
+            site and (named is None or f"site={named}" != site_folder(site))
+        ):
             continue
         folder = file.key.rpartition("/")[0]
         found.append(_refused(lake, file, by_folder[folder]))

@@ -182,7 +182,7 @@ LEDGER = (
     Column("format", TEXT, "`text`, `json`, `parquet` or `empty`"),
     Column("rows_read", INT, "Rows in the object: kept + rejected + duplicates"),
     Column("rows_kept", INT, "Rows in raw"),
-    Column("rows_rejected", INT, "Rows in rejects"),
+    Column("rows_rejected", INT, "Rows that were rejected; of many the first ones are in rejects"),
     Column("rows_duplicate", INT, "Rows whose request is in raw already"),
     Column("unreadable_numbers", INT, "Values that should be a number and are null instead"),
     Column("error", TEXT, "Why the object could not be read to its end, else null"),

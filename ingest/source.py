@@ -106,6 +106,7 @@ class FolderSource:
         self._setting = setting
         self.folder = Path(str(folder).removeprefix("file://")).expanduser().absolute()
         self.url = str(self.folder)
+        self._odd_paths: dict[str, Path] = {}
 
     def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
         if not self.folder.is_dir():
@@ -114,19 +115,43 @@ class FolderSource:
         return sorted(item for item in self._walk() if wanted is None or item.day in wanted)
 
     def _walk(self) -> Iterator[SourceObject]:
-        for path in self.folder.rglob("*"):
-            key = path.relative_to(self.folder).as_posix()
-            hour = hour_of(key)
-            if hour is None or path.name.startswith(".") or not path.is_file():
-                continue
-            stat = path.stat()
-            yield SourceObject(hour, key, stat.st_size, _etag(stat), datetime.fromtimestamp(stat.st_mtime, UTC))
+        for folder, _, names in os.walk(self.folder, onerror=self._cannot_list):
+            for name in names:
+                path = Path(folder, name)
+                key = self._key_of(path)
+                hour = hour_of(key)
+                if hour is None or name.startswith("."):
+                    continue
+                try:
+                    stat = path.stat()
+                except FileNotFoundError:
+                    if not path.is_symlink():  # gone since it was listed
+                        continue
+                    stat = path.lstat()  # a link to nothing is an object that cannot be read
+                if path.is_file() or path.is_symlink():
+                    yield SourceObject(hour, key, stat.st_size, _etag(stat), datetime.fromtimestamp(stat.st_mtime, UTC))
+
+    def _cannot_list(self, error: OSError) -> None:
+        """A folder that is passed over in silence would be days without rows."""
+        raise SourceError(f"listing {error.filename}: {error.strerror}. Let this user read it") from error
+
+    def _key_of(self, path: Path) -> str:
+        """Bytes of a name that are no UTF-8 stand in the key as `\\xNN`, for a key is text everywhere else."""
+        key = path.relative_to(self.folder).as_posix()
+        if key.isascii():
+            return key
+        shown = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if shown != key:
+            self._odd_paths[shown] = path
+        return shown
 
     def open(self, item: SourceObject) -> BinaryIO:
-        path, shown = self.folder / item.key, self.folder / item.name
+        path, shown = self._odd_paths.get(item.key, self.folder / item.key), self.folder / item.name
         try:
             stream = path.open("rb")
         except FileNotFoundError as error:
+            if path.is_symlink():
+                raise SourceError(f"reading {shown}: it is a link to nothing") from error
             raise ObjectChangedError(f"reading {shown}: {_GONE}") from error
         except OSError as error:
             raise SourceError(f"reading {shown}: {error.strerror}") from error

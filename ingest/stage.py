@@ -15,11 +15,13 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ingest.access_logs import ParsedBatch, Reject
+from ingest.borders import border, is_unexpected, said
 from ingest.datasets import Parse, Partition
 from ingest.dedup import SeenRequests
-from ingest.errors import SourceError
+from ingest.errors import PartitionError, SourceError
 from ingest.joined_files import begin_with, join_footers
 from ingest.log_files import ObjectFacts
 from ingest.parallel import ordered
@@ -32,6 +34,9 @@ FETCH_WHOLE_BYTES = 8 << 20  # a larger object is streamed
 FETCH_AHEAD_BYTES = 16 << 20
 FETCH_THREADS = 16
 REJECTS_AT_ONCE = 20_000
+REJECTS_SIZE_AT_ONCE = 16 << 20  # characters
+GIVE_UP_ROWS = 200_000
+NAMED = 5  # objects, in a message
 MAX_FIELDS = 500  # of an object, in the ledger; what sends more makes names up
 
 Progress = Callable[[int, int, int], None]  # objects done, objects in all, rows so far
@@ -48,6 +53,7 @@ class ObjectCounts:
     rejected: int = 0
     duplicate: int = 0
     unreadable_numbers: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # of its rejects, where it was read now
     fields: Counter[str] = field(default_factory=Counter)
     days: set[int] = field(default_factory=set)
 
@@ -131,14 +137,23 @@ def stage_day(
 
         def parsed(task: range) -> Iterator[ParsedBatch]:
             pieces = (piece for index in task for piece in _pieces_of(partition, fetcher, index, counts[index].facts))
-            for batch in dataset.batches(pieces):
-                yield parse(batch)
+            try:
+                useless = Counter[int]()
+                for batch in dataset.batches(pieces):
+                    for part in parse(batch):
+                        yield part
+                        _give_up(part, useless, counts)
+            except Exception as error:
+                if not is_unexpected(error):
+                    raise
+                raise _named(error, source, [objects[index] for index in task], partition, parse) from error
 
         done = 0
         with closing(ordered(parsed, tasks, workers)) as results:
             for task, batch in results:
-                _take(partition, batch, counts, seen, files, standing)
-                rejects.add(batch.rejects)
+                with border(lambda task=task: f"what {_names(objects[task.start : task.stop])} hold"):  # type: ignore[misc]
+                    _take(partition, batch, counts, seen, files, standing)
+                    rejects.add(batch)
                 if progress and task.stop != done:
                     done = task.stop
                     progress(done, len(objects), sum(files.rows.values()))
@@ -197,10 +212,50 @@ class _Fetcher:
             return stream.read()
 
 
+def _give_up(batch: ParsedBatch, useless: Counter[int], counts: list[ObjectCounts]) -> None:
+    """An object that goes on and on without one row that can be used is not read to its end."""
+    for index, number in batch.rows_read.items():
+        rejected = batch.rejected[index].total() if index in batch.rejected else 0
+        useless[index] = useless[index] + number if rejected == number and useless[index] >= 0 else -1
+        if useless[index] >= GIVE_UP_ROWS:
+            counts[index].facts.error = f"given up after {useless[index]} rows, not one of which can be used"
+
+
+def _named(
+    error: Exception, source: Source, objects: Sequence[SourceObject], partition: Partition, parse: Parse
+) -> PartitionError:
+    """The refusal of a partition for an error that came while these objects were read together: each is read alone."""
+    wrong: dict[str, str] = {}
+    for item in objects if len(objects) > 1 else ():
+        try:
+            with source.open(item) as stream:
+                for batch in partition.dataset.batches(partition.dataset.pieces(stream, 0, ObjectFacts())):
+                    for _ in parse(batch):
+                        pass
+        except SourceError:
+            pass  # it is not the reason: it would be told as unreadable
+        except Exception as failed:
+            if not is_unexpected(failed):
+                raise
+            wrong[item.name] = said(failed)
+    if not wrong and len(objects) == 1:
+        wrong = {objects[0].name: said(error)}
+    told = "; ".join(f"{key}: {reason}" for key, reason in list(wrong.items())[:NAMED])
+    return PartitionError(told or f"one of {_names(objects)}: {said(error)}", wrong)
+
+
+def _names(objects: Sequence[SourceObject]) -> str:
+    more = f" and {len(objects) - NAMED} more" if len(objects) > NAMED else ""
+    return ", ".join(item.name for item in objects[:NAMED]) + more
+
+
 def _pieces_of(partition: Partition, fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
     try:
         with fetcher.open(index) as stream:
-            yield from partition.dataset.pieces(stream, index, facts)
+            for piece in partition.dataset.pieces(stream, index, facts):
+                yield piece
+                if facts.error:  # past a limit, or given up: what follows would be read in vain
+                    return
     except SourceError as error:
         facts.error = str(error)
 
@@ -220,8 +275,9 @@ def _take(
         counts[index].unreadable_numbers += number
     for index, fields in batch.fields.items():
         counts[index].fields.update(fields)
-    for reject in batch.rejects:
-        counts[reject.object_index].rejected += 1
+    for index, reasons in batch.rejected.items():
+        counts[index].rejected += reasons.total()
+        counts[index].reasons.update(reasons)
     table, object_index, days = batch.table, batch.object_index, batch.day
     is_kept = ~batch.has_id
     with_id = np.flatnonzero(batch.has_id)
@@ -267,6 +323,7 @@ class _RejectsFile:
     def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None) -> None:
         self._path, self._dataset, self._counts = path, dataset, counts
         self._waiting: list[Reject] = []
+        self._waiting_size = 0  # characters
         self._schema = arrow_schema(REJECTS)
         self._writer = open_writer(path, self._schema, compression="zstd", compression_level=1)
         self.by_reason = Counter(standing.rejects_by_reason if standing else ())
@@ -280,10 +337,12 @@ class _RejectsFile:
     def __exit__(self, *_: object) -> None:
         let_go(self._writer)
 
-    def add(self, rejects: list[Reject]) -> None:
-        self.by_reason.update(reject.reason for reject in rejects)
-        self._waiting += rejects
-        if len(self._waiting) >= REJECTS_AT_ONCE:
+    def add(self, batch: ParsedBatch) -> None:
+        for reasons in batch.rejected.values():
+            self.by_reason.update(reasons)
+        self._waiting += batch.rejects
+        self._waiting_size += sum(len(reject.text) for reject in batch.rejects)
+        if len(self._waiting) >= REJECTS_AT_ONCE or self._waiting_size >= REJECTS_SIZE_AT_ONCE:
             self._write()
 
     def _write(self) -> None:
@@ -295,7 +354,7 @@ class _RejectsFile:
         self._writer.write_table(
             pa.table([pa.array(v, t) for v, t in zip(columns, self._schema.types, strict=True)], schema=self._schema)
         )
-        self._waiting = []
+        self._waiting, self._waiting_size = [], 0
 
     def close(self) -> Path:
         if self._waiting or not self._earlier:
@@ -304,6 +363,14 @@ class _RejectsFile:
         if self._earlier:
             join_footers(self._path, self._earlier)
         return self._path
+
+
+def not_staged(partition: Partition, objects: Sequence[SourceObject], error: PartitionError, folder: Path) -> StagedDay:
+    """A partition that could not be taken in: its objects, and nothing of what they hold."""
+    counts = [ObjectCounts(item, ObjectFacts(error=error.objects.get(item.name))) for item in objects]
+    rejects = folder / "rejects.parquet"
+    pq.write_table(arrow_schema(REJECTS).empty_table(), rejects)
+    return StagedDay(partition, {}, {}, rejects, counts, {}, objects_read=len(counts))
 
 
 def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
@@ -321,7 +388,7 @@ def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
         "unreadable_numbers": counts.unreadable_numbers,
         "error": facts.error,
         "missing_fields": sorted(facts.missing_fields),
-        "unknown_fields": facts.unknown_fields,
+        "unknown_fields": facts.unknown_fields[:MAX_FIELDS],
         "event_dates": [_iso(day) for day in sorted(counts.days)],
     }
 

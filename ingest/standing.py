@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.access_logs import REJECTS_KEPT
 from ingest.datasets import Partition
 from ingest.dedup import HOUR
-from ingest.errors import LakeError
+from ingest.errors import LakeError, ReadWholeError
 from ingest.lake import Lake, LakeFile, ledger_key, raw_key, rejects_key
 from ingest.ledger import version_of
 from ingest.schema import LEDGER, arrow_schema
@@ -28,10 +29,6 @@ MAX_IDS = 16_000_000  # in memory at once, 12 bytes each
 MAX_ROW_GROUPS = 500
 
 
-class ReadWholeError(Exception):
-    """Why the further objects alone would not give what a whole reading gives."""
-
-
 class StandingPartition:
     """A published partition, fetched into a local folder, and the objects that are not in it.
 
@@ -39,6 +36,7 @@ class StandingPartition:
         found: all objects of the partition as they are listed, sorted.
         raw_files: all files below `raw/<dataset>`.
         folder: an empty one, to be kept as long as this.
+        rejects_kept: of each object, in the file of rejects.
 
     Raises:
         ReadWholeError: there is none, its objects are not all listed as they were, or its files are not its ledger's.
@@ -51,6 +49,7 @@ class StandingPartition:
         found: Sequence[SourceObject],
         raw_files: Sequence[LakeFile],
         folder: Path,
+        rejects_kept: int = REJECTS_KEPT,
     ) -> None:
         self._partition = partition
         self.counts = _taken(lake, partition, found)
@@ -59,6 +58,8 @@ class StandingPartition:
         try:
             self.files, self.rejects_file = _fetched(lake, partition, raw_files, folder)
             self._engine = duckdb.connect(config={"temp_directory": str(folder / "duckdb")})
+            if any(each.rejected > rejects_kept for each in self.counts):
+                raise ReadWholeError("not all of its rejects are in their file, so their reasons cannot be counted")
             self._check_files()
             self.rejects_by_reason = Counter(
                 pq.read_table(self.rejects_file, columns=["reason"]).column("reason").to_pylist()

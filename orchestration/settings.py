@@ -110,6 +110,10 @@ class Settings(LakeSettings):
     workers: int = Field(2, ge=1, le=64, description="Threads that decompress and parse")
 
     max_reject_share: float = Field(0.05, ge=0, le=1, description="A day with a larger share of rejects is refused")
+    unreadable_rows: int = Field(
+        20, ge=1, description="An object of so many rows and more, every one of them rejected, is unreadable"
+    )
+    rejects_kept: int = Field(10_000, ge=1, description="Rejects of an object that are kept to be looked at")
     volume_factor: float = Field(3.0, gt=1, description="Rows outside median/factor … median×factor are suspicious")
     volume_blocks: bool = Field(False, description="Refuse a day of suspicious volume, instead of a warning")
 
@@ -194,7 +198,9 @@ class Settings(LakeSettings):
             geoip_database=self.geoip_database,
             max_age_days=self.max_age_days,
             workers=self.workers,
-            limits=Limits(self.max_reject_share, self.volume_factor, self.volume_blocks),
+            limits=Limits(
+                self.max_reject_share, self.volume_factor, self.volume_blocks, self.unreadable_rows, self.rejects_kept
+            ),
         )
 
     @property

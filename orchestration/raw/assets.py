@@ -225,6 +225,8 @@ def _report(context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, resul
     for result in judged:
         if not result.published:
             context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
+        if result.traceback:
+            context.log.error(result.traceback)
     _report_verdicts(context, key, day, judged)
 
 
@@ -232,17 +234,21 @@ def _report_verdicts(
     context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, results: Sequence[DayResult]
 ) -> None:
     """One result a day for each check: of several sites it passes where all do, and names those that do not."""
-    for verdicts in zip(*(result.verdicts for result in results), strict=True):
-        check = dg.AssetCheckKey(key, verdicts[0].check)
+    of_check: dict[str, list[tuple[DayResult, Verdict]]] = {}
+    for result in results:  # of one that could not be taken in there are few verdicts
+        for verdict in result.verdicts:
+            of_check.setdefault(verdict.check, []).append((result, verdict))
+    for name, named in of_check.items():
+        check = dg.AssetCheckKey(key, name)
+        verdicts = [verdict for _, verdict in named]
         passed = all(verdict.passed for verdict in verdicts)
         message, figures = _said(verdicts[0]), dict(verdicts[0].figures)
         if results[0].partition.site:
-            named = list(zip(results, verdicts, strict=True))
             failing = [f"{result.partition.site}: {_said(verdict)}" for result, verdict in named if not verdict.passed]
             message = "; ".join(failing) or f"{len(named)} sites: all passed"
             figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
         blocks = verdicts[0].blocks and (passed or any(verdict.refuses for verdict in verdicts))
-        judgements = [_judgement(*each) for each in zip(results, verdicts, strict=True)]
+        judgements = [_judgement(*each) for each in named]
         report_check(context, check, day, passed, blocks, message, figures, judgements)
 
 

@@ -231,7 +231,7 @@ BAD_TIMES = [
     ("-", "10:00:00", "bad_timestamp"),
     (DAY, "24:00:00", "bad_timestamp"),
     (DAY, "10:00", "bad_timestamp"),
-    (DAY, "10:00:60", "bad_timestamp"),
+    (DAY, "10:00:61", "bad_timestamp"),
     (DAY, "-", "bad_timestamp"),
     ("2026-01-14", "00:00:00", "out_of_range"),
     ("2024-12-07", "23:59:59", "out_of_range"),

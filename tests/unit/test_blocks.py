@@ -77,7 +77,7 @@ def test_a_broken_checksum_is_told() -> None:
 
 
 def test_damage_in_the_middle_is_told() -> None:
-    noise = random.Random(1).randbytes(4000)
+    noise = random.Random(1).randbytes(2000).hex().encode()
     data = bytearray(gzip.compress(noise))
     data[2000:2010] = b"\xff" * 10
     assert "corrupt gzip" in str(read(bytes(data))[1])
@@ -100,8 +100,9 @@ def test_a_stream_that_fails_is_told() -> None:
 
 
 @QUICK
-@given(st.binary(max_size=400), st.integers(1, 64), st.integers(1, 64), st.booleans())
-def test_any_content_is_read_whole_in_blocks_of_any_size(body: bytes, block: int, at_once: int, members: bool) -> None:
+@given(st.text("ab{}\t\n\u00e9", max_size=400), st.integers(1, 64), st.integers(1, 64), st.booleans())
+def test_any_text_is_read_whole_in_blocks_of_any_size(text: str, block: int, at_once: int, members: bool) -> None:
+    body = text.encode()
     data = gzip.compress(body[:7]) + gzip.compress(body[7:]) if members else gzip.compress(body)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_BYTES", block)

@@ -385,18 +385,21 @@ def test_an_object_that_changes_while_it_is_read_is_no_verdict_on_the_day(
     assert day.contents() == {}
 
 
-def test_an_error_of_a_worker_reaches_the_caller_and_leaves_no_threads(day: LogDay) -> None:
+def test_an_unexpected_error_of_a_worker_refuses_the_day_and_leaves_no_threads(day: LogDay) -> None:
     import threading
 
     class Failing(FolderSource):
         def open(self, item: Any) -> Any:
             raise RuntimeError("a fault of the program")
 
-    day.add(log(lines(5)))
-    with pytest.raises(RuntimeError, match="a fault of the program"):
-        ingest_day(day.lake, Failing(day.logs), DAY, OPTIONS)
+    key = day.add(log(lines(5)))
+    result = ingest_day(day.lake, Failing(day.logs), DAY, OPTIONS)
+    assert result.reason == f"processed: {key}: RuntimeError: a fault of the program"
+    assert "a fault of the program" in result.traceback
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("ingest-", "fetch"))]
-    assert day.contents() == {}
+    assert set(day.contents()) == {
+        f"{day.quarantine()}/{name}" for name in ("ledger.parquet", "rejects.parquet", "verdict.json")
+    }
 
 
 def test_a_ledger_that_is_damaged_is_explained(day: LogDay) -> None:

@@ -272,7 +272,7 @@ def test_several_gzip_members_are_one_object_and_a_line_may_span_them(day: LogDa
     assert day.ledger()[key]["rows_read"] == 100
 
 
-@pytest.mark.parametrize("cut", [12, 200, 900, -10, -8, -1])
+@pytest.mark.parametrize("cut", [900, -10, -8, -1])
 def test_of_an_object_that_is_cut_off_the_whole_lines_are_kept_and_the_cut_is_recorded(day: LogDay, cut: int) -> None:
     body = log(lines(500))
     data = gzip.compress(body)[:cut]

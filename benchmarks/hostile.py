@@ -1,0 +1,147 @@
+"""Inputs that were made to cost much: small objects that become large, or many things, when they are read.
+
+To add one, write what it is into `CASES`. Each is a whole day of its own, taken in as any other; that it is refused, or
+its rows rejected, is right. docs/limits.md states what each may cost.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.day import DayResult, IngestOptions, ingest_day
+from ingest.lake import Lake
+from ingest.source import FolderSource
+
+DAY = "2026-01-12"
+SITE = "example.com"
+MIB = 1 << 20
+MAX_PEAK_MIB = 1024  # of a process that takes in any of these, with two workers; stated in docs/limits.md
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """One object of a day.
+
+    make: its bytes. becomes: what is expected of the day, as `published` and the reasons of its rejects say.
+    """
+
+    dataset: Dataset
+    make: Callable[[], bytes]
+    seconds: float = 60  # stated in docs/limits.md; twice what two slow cores need
+
+
+def _zstd(chunk: bytes, times: int) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        for _ in range(times):
+            stream.write(chunk)
+    return bytes(sink.getvalue())
+
+
+def _log(fields: str, rest: bytes) -> bytes:
+    return gzip.compress(f"#Version: 1.0\n#Fields: {fields}\n".encode() + rest)
+
+
+def _event(**fields: object) -> bytes:
+    event = {"eventType": "pageview", "siteId": "s", "visitorId": "v", "timestamp": f"{DAY}T10:00:00Z"}
+    return json.dumps(event | fields).encode() + b"\n"
+
+
+def _parquet(columns: dict[str, pa.Array], **options: object) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd", **options)
+    return sink.getvalue()
+
+
+def _long_value(rows: int, bytes_of_value: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * bytes_of_value]))
+
+
+def _usual_columns(rows: int) -> dict[str, pa.Array]:
+    values = {"date": DAY, "time": "10:00:00", "cs-uri-stem": "/c", "sc-status": "200"}
+    return {name: pa.array([value] * rows) for name, value in values.items()}
+
+
+FIELDS = "date time cs-uri-stem sc-status"
+CASES: dict[str, Hostile] = {
+    "log: 30 MiB of newlines": Hostile(ACCESS_LOGS, lambda: gzip.compress(b"\n" * (30 * MIB))),
+    "log: 10 million lines of one field": Hostile(ACCESS_LOGS, lambda: _log(FIELDS, b"x\n" * 10_000_000)),
+    "log: a header of 100,000 fields": Hostile(
+        ACCESS_LOGS, lambda: _log(" ".join(f"f{n}" for n in range(100_000)), b"x\n" * 100_000)
+    ),
+    "log: 300,000 headers": Hostile(
+        ACCESS_LOGS, lambda: gzip.compress(b"#Fields: date\nx\n#Fields: time\ny\n" * 150_000)
+    ),
+    "log: lines of JSON with 100,000 keys": Hostile(
+        ACCESS_LOGS,
+        lambda: gzip.compress((json.dumps({f"k{n}": n for n in range(60_000)}) + "\n").encode() * 20),
+    ),
+    "log: a million empty gzip members": Hostile(ACCESS_LOGS, lambda: gzip.compress(b"", mtime=0) * 1_000_000),
+    "log: zstd of 1 GiB of zeros": Hostile(ACCESS_LOGS, lambda: _zstd(b"\0" * MIB, 1024)),
+    "Parquet: one value of 50 MB, 30 times": Hostile(
+        ACCESS_LOGS, lambda: _parquet(_usual_columns(30) | {"cs(User-Agent)": _long_value(30, 50_000_000)})
+    ),
+    "Parquet: one value of 900 KB, 30,000 times": Hostile(
+        ACCESS_LOGS, lambda: _parquet(_usual_columns(30_000) | {"cs-uri-query": _long_value(30_000, 900_000)})
+    ),
+    "Parquet: 3 million rows of nothing": Hostile(
+        ACCESS_LOGS, lambda: _parquet({name: pa.nulls(3_000_000, pa.string()) for name in FIELDS.split()})
+    ),
+    "events: a batch of 200 kB with 4,000 children": Hostile(
+        EVENTS,
+        lambda: gzip.compress(_event(eventType="batch", eventData={"x": "y" * 200_000}, events=[{}] * 4_000)),
+    ),
+    "events: 500 batches of 12 kB with 1,000 children": Hostile(
+        EVENTS,
+        lambda: gzip.compress(_event(eventType="batch", eventData={"x": "y" * 12_000}, events=[{}] * 1_000) * 500),
+    ),
+    "events: 30 MiB of lines {}": Hostile(EVENTS, lambda: gzip.compress(b"{}\n" * (10 * MIB))),
+    "events: an array of 10 million empty objects": Hostile(
+        EVENTS, lambda: gzip.compress(b"[" + b"{}," * 9_999_999 + b"{}]"), seconds=240
+    ),
+    "events: lines with 60,000 keys": Hostile(
+        EVENTS, lambda: gzip.compress(b"".join(_event(**{f"k{m}-{n}": 1 for n in range(60_000)}) for m in range(20)))
+    ),
+}
+
+
+def run(name: str, folder: str) -> int:
+    """Takes in one of `CASES`. Returns the bytes of its object."""
+    take(name, folder)
+    return sum(path.stat().st_size for path in Path(folder, "source").rglob("*") if path.is_file())
+
+
+def take(name: str, folder: str) -> DayResult:
+    """Writes the object into a folder and takes it in."""
+    case = CASES[name]
+    by_site = case.dataset.by_site
+    year, month, day = DAY.split("-")
+    place = f"domain={SITE}/year={year}/month={month}/day={day}/hour=10" if by_site else "."
+    path = Path(folder, "source", place, f"E.{DAY}-10.a.gz")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(case.make())
+    return ingest_day(
+        Lake(str(Path(folder, "lake"))),
+        FolderSource(Path(folder, "source")),
+        DAY,
+        IngestOptions(hash_key="a key that hashes nothing of worth"),
+        dataset=case.dataset,
+        site=SITE if by_site else None,
+    )
+
+
+def tell(name: str, folder: str) -> None:
+    """Prints one line of JSON: what became of the day, and the peak of this process in MiB."""
+    result = take(name, folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"published": result.published, "reason": result.reason, "read": result.rows_read, "peak": peak}))

@@ -1,0 +1,214 @@
+"""Field cases of bounds: what objects may cost, and that no site and no object ends the others'."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.hostile import CASES, MAX_PEAK_MIB
+from ingest import blocks, events, stage
+from ingest.access_logs import AccessLogParser
+from ingest.datasets import EVENTS
+from ingest.day import ingest_day
+from ingest.lake import site_folder
+from ingest.quarantine import refused_partitions
+from ingest.source import FolderSource
+from tests.event_lines import DAY, OPTIONS, Events, lenient, pixel, reasons
+from tests.log_lines import LogDay, line, lines, log
+
+ROOT = Path(__file__).parents[2]
+TELL = "import sys; from benchmarks.hostile import tell; tell(*sys.argv[1:])"
+# The three of the field case, and what is quick of their neighbours; all others are in the long series.
+QUICK = (
+    "log: 30 MiB of newlines",
+    "log: a header of 100,000 fields",
+    "Parquet: one value of 50 MB, 30 times",
+    "events: a batch of 200 kB with 4,000 children",
+)
+
+
+@pytest.fixture
+def events_day(tmp_path: Path) -> Events:
+    return Events(tmp_path)
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> LogDay:
+    return LogDay(tmp_path / "access")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in CASES])
+def test_f2_memory_is_bounded_for_any_object(name: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", TELL, name, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    told = json.loads(ran.stdout)
+    assert told["peak"] < MAX_PEAK_MIB
+    assert told["published"] == (name == "log: a million empty gzip members")
+
+
+def test_f2_of_many_rejects_the_first_are_kept_and_all_are_counted(
+    events_day: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "MAX_LINES", 7)  # several batches
+    options = lenient()
+    object.__setattr__(options.limits, "rejects_kept", 10)
+    object.__setattr__(options.limits, "unreadable_rows", 1_000)
+    first = events_day.write(pixel(), *([b"no json"] * 30))
+    second = events_day.write(pixel(eventId="x"), *([b"{}"] * 3), hour=11)
+    result = events_day.ingest(options=options)
+    assert result.published, result.reason
+    assert result.rejects_by_reason == {"bad_json": 30, "unknown_shape": 3}
+    kept = [(each["source_object"], each["source_line"]) for each in events_day.rejects()]
+    assert kept == [*((first, n) for n in range(2, 12)), *((second, n) for n in range(2, 5))]
+    later = events_day.write(pixel(eventId="y"), hour=12)
+    again = ingest_day(
+        events_day.lake,
+        FolderSource(events_day.folder),
+        DAY,
+        options,
+        dataset=EVENTS,
+        site="example.com",
+        incremental=True,
+    )
+    assert again.published
+    assert again.why_whole.startswith("not all of its rejects are in their file")
+    assert again.rejects_by_reason == {"bad_json": 30, "unknown_shape": 3}
+    assert later in {row["source_object"] for row in events_day.rows()}
+
+
+def test_f2_batches_that_expand_too_much_are_rejected_and_their_neighbours_are_read(
+    events_day: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_BATCH_BYTES", 10_000)
+    large = pixel(eventType="batch", eventData={"x": "y" * 500}, events=[{"eventType": "click"}] * 20)
+    small = [pixel(eventType="batch", eventId=f"b-{n}", events=[{"eventType": "click"}] * 15) for n in range(9)]
+    rows = events_day.take(pixel(), large, *small, b"no json", pixel(eventId="z"))
+    assert len(rows) == 2 + 9 * 15
+    assert reasons(events_day.rejects()) == [(2, "batch_too_large"), (12, "bad_json")]
+
+
+def test_f2_an_object_without_one_row_that_can_be_used_is_given_up(
+    day: LogDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "MAX_LINES", 100)
+    monkeypatch.setattr("ingest.log_files.MAX_LINES", 100)
+    monkeypatch.setattr(stage, "GIVE_UP_ROWS", 1_000)
+    key = day.add(log([b"x"] * 5_000))
+    reason = day.ingest().reason
+    assert f"{key}: given up after " in reason
+    day.add(log([b"x"] * 500 + lines(9_000) + [b"x"] * 4_500))
+    result = day.allow_rejects().ingest()
+    assert (result.published, result.rows_kept, result.rows_rejected) == (True, 9_000, 5_000)
+
+
+LONG = "x" * 300
+NAMES = {
+    LONG: "the site's name has 300 characters, and a host has 253 at most",
+    "a\nb": "characters that cannot be shown",
+    "a\x1b[31mb": "characters that cannot be shown",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_f3_a_site_whose_name_is_none_is_refused_and_can_be_looked_at(events_day: Events, name: str) -> None:
+    objects = [_object(name)]
+    result = ingest_day(events_day.lake, _Held(pixel()), DAY, OPTIONS, objects, dataset=EVENTS, site=name)
+    assert not result.published
+    assert result.reason.startswith("processed: ")
+    assert NAMES[name] in result.reason
+    (refused,) = refused_partitions(events_day.lake, site=name)
+    assert (refused.site, refused.checks) == (name, ["processed"])
+    again = ingest_day(events_day.lake, _Held(pixel()), DAY, OPTIONS, objects, dataset=EVENTS, site=name)
+    assert again.reason == result.reason
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a%2fb", "a=b", "ä.example", "x" * 250, "é" * 250, "a b", "'; drop"])
+def test_f3_any_other_name_of_a_site_is_taken(events_day: Events, name: str) -> None:
+    assert len(site_folder(name).encode()) <= 255
+    result = ingest_day(events_day.lake, _Held(pixel()), DAY, OPTIONS, [_object(name)], dataset=EVENTS, site=name)
+    assert result.published, result.reason
+    (key,) = [file.key for file in events_day.lake.files("raw")]
+    assert site_folder(name) in key
+    assert [row["site_id"] for row in events_day.lake.read_table(key).to_pylist()] == [name]
+
+
+def test_f3_names_that_are_no_utf_8_links_to_nothing_and_folders(events_day: Events) -> None:
+    events_day.write(pixel())
+    folder = events_day.folder / "domain=example.com/year=2026/month=01/day=12"
+    odd = os.fsencode(folder) + b"/events-2026-01-12-11-\xff.jsonl"
+    Path(os.fsdecode(odd)).write_bytes(json.dumps(pixel(eventId="odd")).encode())
+    (folder / "events-2026-01-12-10.gz").mkdir()
+    assert events_day.ingest().published
+    assert {row["source_object"].rpartition("/")[2] for row in events_day.rows()} == {
+        "events-2026-01-12-10.jsonl",
+        "events-2026-01-12-11-\\xff.jsonl",
+    }
+    (folder / "events-2026-01-12-13.jsonl").symlink_to("nowhere")
+    assert "events-2026-01-12-13.jsonl: it is a link to nothing" in events_day.ingest().reason
+
+
+def test_f3_an_error_that_nobody_foresaw_is_told_with_its_object(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = day.add(log(lines(50)), "a"), day.add(log([line(path="/dreadful ann@example.com")]), "b")
+    parse = AccessLogParser.parse
+
+    def failing(self: AccessLogParser, batch: Any) -> Any:
+        if "/dreadful ann@example.com" in batch.columns["cs-uri-stem"].to_pylist():
+            raise KeyError("dreadful ann@example.com")
+        return parse(self, batch)
+
+    monkeypatch.setattr(AccessLogParser, "parse", failing)
+    result = day.ingest()
+    assert result.reason == f"processed: {bad}: KeyError: 'dreadful [email]'"
+    assert "failing" in result.traceback
+    ledger = {
+        row["source_object"]: row["error"]
+        for row in day.lake.read_table(f"{day.quarantine()}/ledger.parquet").to_pylist()
+    }
+    assert ledger == {good: None, bad: "KeyError: 'dreadful [email]'"}
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread"), OSError(28, "No space left")])
+def test_f3_an_error_of_the_machine_is_no_verdict(
+    day: LogDay, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    day.add(log(lines(5)))
+
+    def failing(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(AccessLogParser, "parse", failing)
+    with pytest.raises(Exception, match=r"full|new thread|^$"):
+        day.ingest()
+    assert day.contents() == {}
+
+
+def _object(site: str) -> Any:
+    from datetime import UTC, datetime
+
+    from ingest.source import SourceObject
+
+    return SourceObject(f"{DAY}-10", f"domain={site}/{DAY}-10.jsonl", 1, "e", datetime(2026, 1, 13, tzinfo=UTC))
+
+
+class _Held:
+    """A source of one object, as S3 would have it under names that no file system takes."""
+
+    url = "s3://held"
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self._body = json.dumps(event).encode()
+
+    def objects(self, days: object = None) -> list[Any]:
+        raise NotImplementedError
+
+    def open(self, item: object) -> Any:
+        import io
+
+        return io.BytesIO(self._body)
