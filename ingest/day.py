@@ -30,6 +30,7 @@ from ingest.lake import (
     rejects_key,
 )
 from ingest.ledger import version_of, versions_taken
+from ingest.privacy import scrub_line
 from ingest.releases import with_releases
 from ingest.source import Source, SourceObject
 from ingest.stage import Progress, StagedDay, not_staged, stage_day
@@ -149,7 +150,7 @@ def ingest_day(
                 verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)
         except PartitionError as error:
             read = time.monotonic()
-            trace = "".join(traceback.format_exception(error.__cause__)) if error.__cause__ else ""
+            trace = _trace(error.__cause__)
             staged = not_staged(partition, found, error, folder)
             verdicts = not_processed(staged, str(error))
         published = not any(verdict.refuses for verdict in verdicts)
@@ -174,6 +175,13 @@ def ingest_day(
         traceback=trace,
         unchanged=staged.unchanged,
     )
+
+
+def _trace(error: BaseException | None) -> str:
+    """Where an unexpected error came from. Its own words may quote the data, so each line is scrubbed."""
+    if error is None:
+        return ""
+    return "\n".join(scrub_line(line) for line in "".join(traceback.format_exception(error)).splitlines())
 
 
 def _ensure_site_name(site: str | None) -> None:
