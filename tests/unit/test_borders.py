@@ -11,7 +11,7 @@ import pytest
 
 from ingest.datasets import ACCESS_LOGS, EVENTS
 from ingest.day import ingest_day
-from ingest.lake import Lake, raw_key, site_folder
+from ingest.lake import Lake, raw_key
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, pixel
 from tests.event_lines import line as event_line
@@ -70,7 +70,7 @@ def taken(folder: Path, found: dict[str, bytes]) -> dict[str, dict[str, bytes]]:
 
 
 def partition_of(key: str) -> str:
-    return "logs" if key.startswith("logs/") else next(site for site in SITES if site_folder(site)[5:] in key)
+    return "logs" if key.startswith("logs/") else next(site for site in SITES if f"domain={site}/" in key)
 
 
 @pytest.mark.parametrize("seed", range(4))
