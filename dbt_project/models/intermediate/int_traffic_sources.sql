@@ -38,6 +38,8 @@ named as (
         case
             when cleaned.referring_host = cleaned.own_host then 'nothing'
             when coalesce(cleaned.tagged_source, cleaned.tagged_medium) is not null then 'tags'
+            -- Behind a passage it is the number of an order, to which the shop's address of return gave the same name.
+            when lower(cleaned.click_id_kind) = 'oid' then 'own_link'
             when click_ids.click_id_kind is not null then 'click_id'
             when
                 cleaned.referring_host not like '%.' || cleaned.own_host
@@ -62,6 +64,7 @@ sourced as (
             when 'tags' then coalesce(tagged_source, '(not set)')
             when 'click_id' then click_source
             when 'referrer' then referring_host
+            when 'own_link' then coalesce(referring_host, '(direct)')
             else '(direct)'
         end as named_source
     from named
@@ -142,7 +145,7 @@ fitting_sites as (
                 spellings.spelling = sites.site
                 or (sites.site like '%.%' and spellings.spelling like '%.' || sites.site)
             )
-            and (spellings.named_by = 'referrer' or not sites.is_passage)
+            and (spellings.named_by in ('referrer', 'own_link') or not sites.is_passage)
 
 ),
 
@@ -152,8 +155,8 @@ known as (
         sourced.*,
         fitting_sites.source as known_source,
         fitting_sites.medium as known_medium,
-        fitting_sites.category as source_category,
-        sourced.named_by = 'referrer' and coalesce(fitting_sites.is_passage, false) as is_passage,
+        case when sourced.named_by <> 'own_link' then fitting_sites.category end as source_category,
+        coalesce(fitting_sites.is_passage, false) as is_passage,
         -- Within the site a campaign is one of its own banners.
         sourced.campaign is not null
         and coalesce(sourced.referring_host <> sourced.own_host, true) as has_campaign
@@ -177,13 +180,14 @@ sources as (
         host,
         case
             when named_by in ('tags', 'click_id') then named_source
+            when named_by = 'own_link' and not is_passage then click_source
             when named_by = 'referrer' and not is_passage then coalesce(known_source, named_source)
             when has_campaign then '(not set)'
             else '(direct)'
         end as session_source,
         case
             when named_by = 'tags' then coalesce(tagged_medium, '(not set)')
-            when named_by = 'click_id' then click_medium
+            when named_by = 'click_id' or (named_by = 'own_link' and not is_passage) then click_medium
             when named_by = 'referrer' and not is_passage then coalesce(known_medium, 'referral')
             when has_campaign then '(not set)'
             else '(none)'
