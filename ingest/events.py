@@ -73,7 +73,7 @@ EVENT_REASONS = {
     "in_future": "The time is more than 24 hours after the hour in which it was received.",
     "too_old": "The time is further before the day it was received than the limit.",
     "empty_batch": "A batch without events.",
-    "batch_too_large": "The events of a batch, each with what it inherits and 200 bytes, would be more than 16 MiB.",
+    "batch_too_large": "The events of a batch, each with what it inherits and 200 bytes, would be more than 4 MiB.",
 }
 DAY = 86_400_000_000  # microseconds
 HOUR = 3_600_000_000
@@ -82,7 +82,8 @@ MIN_LINES = 1_000  # of a structure in a batch, for a query of its own: planning
 SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
 _VERSION_MARK = "#version "  # between the keys of an event and its version
-MAX_BATCH_BYTES = 16 << 20  # of the children of a batch, and of all batches that are read at once
+MAX_BATCH_BYTES = 4 << 20  # of the children of a batch
+MAX_BATCHES_BYTES = 16 << 20  # of all that are read at once
 MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
 MAX_OTHERS = 100  # fields without a schema that are counted, of structures that are read together
 TYPE_NAMES = {  # what JSON knows, of what json_type says
@@ -251,7 +252,7 @@ class EventParser:
         """The batches without those whose children, with what they inherit, are more than `MAX_BATCH_BYTES`."""
         sizes = single(self._run(CHILDREN_BYTES, batches).column("bytes")).to_numpy(zero_copy_only=False)
         is_large = sizes > MAX_BATCH_BYTES
-        if sizes[~is_large].sum() > MAX_BATCH_BYTES:
+        if sizes[~is_large].sum() > MAX_BATCHES_BYTES:
             raise _ExpandsError
         return self._rejected(found, batches, np.flatnonzero(is_large).tolist(), "batch_too_large")
 

@@ -77,10 +77,10 @@ def _canonical(name: str) -> str:
 def header_fields(directive: bytes) -> tuple[str, ...]:
     """Field names of a `#Fields:` line, separated by spaces or tabs; a repeated name counts once, at first."""
     names = directive.decode("utf-8", "replace").partition(":")[2].split()
-    fields: list[str] = []
+    fields: dict[str, None] = {}
     for name in names:
         canonical = canonical_field(name)
-        fields.append(canonical if canonical not in fields else f"{canonical}#{len(fields)}")
+        fields[canonical if canonical not in fields else f"{canonical}#{len(fields)}"] = None
     return tuple(fields)
 
 

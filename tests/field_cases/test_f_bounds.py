@@ -87,6 +87,7 @@ def test_f2_batches_that_expand_too_much_are_rejected_and_their_neighbours_are_r
     events_day: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MAX_BATCH_BYTES", 10_000)
+    monkeypatch.setattr(events, "MAX_BATCHES_BYTES", 10_000)
     large = pixel(eventType="batch", eventData={"x": "y" * 500}, events=[{"eventType": "click"}] * 20)
     small = [pixel(eventType="batch", eventId=f"b-{n}", events=[{"eventType": "click"}] * 15) for n in range(9)]
     rows = events_day.take(pixel(), large, *small, b"no json", pixel(eventId="z"))
