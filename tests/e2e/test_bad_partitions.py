@@ -78,6 +78,7 @@ def test_good_days_are_published_and_the_bad_one_is_named(told: dict[str, Any]) 
     result = told["result"]
     assert list(result.bad) == [BAD]
     assert "raw_access_logs refused (reject_share)" in result.bad[BAD]
+    assert "raw_access_logs refused (objects_readable)" in result.bad[BAD]  # of most of its objects no row can be used
     assert f"limit 5.0%): {BAD_ROWS.truth.broken['space_separated']} bad_timestamp" in result.bad[BAD]
     with _instance() as instance:
         assert instance.get_run_by_id(told["run"]).status == dg.DagsterRunStatus.FAILURE
@@ -143,9 +144,9 @@ def test_rows_and_reasons_of_the_bad_day_can_be_read(told: dict[str, Any], share
     assert rows == [{"day": BAD, "rows": BAD_ROWS.truth.rows_kept}]
     [verdict] = _query(shared_environment, "select * from quarantine.verdicts")
     assert (verdict["table"], verdict["day"][:10]) == ("access_logs", BAD)
-    [reason] = verdict["reasons"]
-    assert reason["check"] == "reject_share"
-    assert "rows rejected" in reason["message"]
+    said = {reason["check"]: reason["message"] for reason in verdict["reasons"]}
+    assert set(said) == {"objects_readable", "reject_share"}
+    assert "rows rejected" in said["reject_share"]
     seen = _query(shared_environment, "select distinct source_date::varchar as day from raw.access_logs order by 1")
     assert [row["day"] for row in seen] == GOOD
     seen = _query(
@@ -157,7 +158,11 @@ def test_rows_and_reasons_of_the_bad_day_can_be_read(told: dict[str, Any], share
 def test_no_sensor_publishes_what_its_run_has_published(told: dict[str, Any]) -> None:
     from orchestration.definitions import defs
 
-    with _instance() as instance, dg.build_sensor_context(instance=instance, definitions=defs) as context:
+    resources = {"lakehouse": defs.resources["lakehouse"]}
+    with (
+        _instance() as instance,
+        dg.build_sensor_context(instance=instance, definitions=defs, resources=resources) as context,
+    ):
         ticked = defs.resolve_sensor_def("published_marts").evaluate_tick(context)
     assert ticked.run_requests == []
     assert int(ticked.cursor) > 0

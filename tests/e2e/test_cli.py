@@ -57,7 +57,7 @@ def test_a_refused_day_gives_status_one_and_is_named(ran: subprocess.CompletedPr
     assert ran.returncode == 1, ran.stderr
     assert re.search(rf"{ONE} .* published", ran.stdout)
     assert re.search(rf"{TWO} .* refused", ran.stdout)
-    assert re.search(rf"^{TWO} raw_access_logs refused \(reject_share\): \d+ of \d+ rows", ran.stdout, re.MULTILINE)
+    assert re.search(rf"^{TWO} .*raw_access_logs refused \(reject_share\): \d+ of \d+ rows", ran.stdout, re.MULTILINE)
     assert "1 of 2 days refused or failed" in ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
 
@@ -147,7 +147,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(
     done = subprocess.run(["bash", "-c", command], env=shared_environment.variables(), capture_output=True, check=False)
     assert len(done.stdout) == 4
     assert done.returncode == 0, done.stderr
-    assert done.stderr == b""
+    assert done.stderr == b"" or (form == "table" and done.stderr.startswith(b"1,000 of 20,000 rows"))
 
 
 # Status, in a lake in which every state occurs.
@@ -201,7 +201,7 @@ def test_status_tells_each_state(ran: subprocess.CompletedProcess[str], shared_e
     assert shown.returncode == 0, shown.stderr
     assert re.search(rf"{ONE} .* refused, last good kept .* out of date .* published", shown.stdout)
     assert re.search(rf"{TWO} .* refused .* missing .* missing", shown.stdout)
-    assert re.search(rf"^{TWO} access_logs: reject_share: ", shown.stdout, re.MULTILINE)
+    assert re.search(rf"^{TWO} access_logs: .*reject_share: ", shown.stdout, re.MULTILINE)
     assert THREE not in shown.stdout
 
 

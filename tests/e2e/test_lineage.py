@@ -98,7 +98,7 @@ def test_the_start_and_end_of_runs_are_told_once(
     assert statistics["size"] > 0
     assert {"request_id", "ip_hash"} <= {column["name"] for column in output["facets"]["schema"]["fields"]}
     assert fail["outputs"] == []
-    assert "raw_access_logs refused (reject_share" in fail["run"]["facets"]["errorMessage"]["message"]
+    assert "raw_access_logs refused (objects_readable" in fail["run"]["facets"]["errorMessage"]["message"]
     assert {header["Authorization"] for header in receiver.headers} == {f"Bearer {SECRET}"}
     assert SECRET not in str(receiver.bodies)
 

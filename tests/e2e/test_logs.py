@@ -56,7 +56,8 @@ def test_a_command_and_its_run_log_one_object_a_line(environment: Environment) -
     messages = [each["message"] for each in logged if each["logger"] == "clicklake"]
     assert "1 of 1 days refused or failed" in messages
     [failed] = [each for each in logged if each.get("event") == "STEP_FAILURE"]
-    assert "raw_access_logs refused (reject_share: 20 of 20" in failed["error"]
+    assert "raw_access_logs refused (objects_readable: " in failed["error"]
+    assert "reject_share: 20 of 20" in failed["error"]
 
 
 def test_an_error_of_a_command_is_one_object(call: Caller) -> None:

@@ -46,5 +46,5 @@ def test_every_table_has_a_view_and_refused_days_stand_apart(tmp_path: Path) -> 
         assert rows("select sum(rows_read) from ledger.access_logs") == [(101,)]
         assert rows("select day::varchar, count(*) from quarantine.access_logs group by all") == [("2026-01-12", 100)]
         assert rows('select "table", day::varchar, reasons[1].check from quarantine.verdicts') == [
-            ("access_logs", "2026-01-12", "reject_share")
+            ("access_logs", "2026-01-12", "objects_readable")
         ]
