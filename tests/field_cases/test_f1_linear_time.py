@@ -116,12 +116,8 @@ def seconds(function: Callable[[str], object], text: str) -> float:
 def too_slow(function: Callable[[str], object], first_size: int = SIZES[0]) -> dict[str, list[float]]:
     """Of the parts that cost most, the times for texts of `SIZES`, if they grow faster than the texts do."""
     first = {part: seconds(function, made_of(part, first_size)) for part in PARTS}
-    worst = max(first.values())
-    closer = [
-        part
-        for part, spent in first.items()
-        if spent == worst or spent > max(FAST * (first_size / SIZES[0]) ** 2, worst / 2)
-    ]
+    dearest = sorted(first, key=lambda part: first[part])[-3:]
+    closer = [part for part in dearest if part == dearest[-1] or first[part] > FAST * (first_size / SIZES[0]) ** 2]
     return {part: times for part in closer if (times := growing(function, part))}
 
 
