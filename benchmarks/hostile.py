@@ -57,6 +57,14 @@ def _event(**fields: object) -> bytes:
     return json.dumps(event | fields).encode() + b"\n"
 
 
+def _repeated_field(kilobytes: int) -> bytes:
+    return gzip.compress(_event(email="x")[:-2] + b',"value":1' * (kilobytes * 100) + b"}\n")
+
+
+def _letters(first: int) -> str:
+    return "".join(map(chr, range(0x4E00 + first, 0x4E00 + first + 10_000)))
+
+
 def _parquet(columns: dict[str, pa.Array], **options: object) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd", **options)
@@ -108,6 +116,27 @@ CASES: dict[str, Hostile] = {
     "events: 30 MiB of lines {}": Hostile(EVENTS, lambda: gzip.compress(b"{}\n" * (10 * MIB))),
     "events: an array of 10 million empty objects": Hostile(
         EVENTS, lambda: gzip.compress(b"[" + b"{}," * 9_999_999 + b"{}]"), seconds=240
+    ),
+    "events: a repeated field of 25 kB": Hostile(EVENTS, lambda: _repeated_field(25), seconds=10),
+    "events: a repeated field of 50 kB": Hostile(EVENTS, lambda: _repeated_field(50), seconds=10),
+    "events: a repeated field of 100 kB": Hostile(EVENTS, lambda: _repeated_field(100), seconds=10),
+    "events: 100 lines of 16,384 backslashes": Hostile(
+        EVENTS, lambda: gzip.compress((b"\\" * 16_384 + b"\n") * 100), seconds=10
+    ),
+    "log: 100 lines of 16,384 backslashes": Hostile(
+        ACCESS_LOGS, lambda: _log(FIELDS, (b"\\" * 16_384 + b"\n") * 100), seconds=10
+    ),
+    "events: 20 hosts of 10,000 different letters": Hostile(
+        EVENTS,
+        lambda: gzip.compress(b"".join(_event(url=f"https://{_letters(n)}.com/") for n in range(20))),
+        seconds=10,
+    ),
+    "events: 100 agents of 10,000 letters": Hostile(
+        EVENTS,
+        lambda: gzip.compress(
+            b"".join(_event(browser={"userAgent": f"{n} " + "Mozilla/5.0 (Linux; " * 500}) for n in range(100))
+        ),
+        seconds=10,
     ),
     "events: lines with 60,000 keys": Hostile(
         EVENTS, lambda: gzip.compress(b"".join(_event(**{f"k{m}-{n}": 1 for n in range(60_000)}) for m in range(20)))

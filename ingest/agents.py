@@ -26,6 +26,9 @@ KINDS = {
 }
 
 
+_LONGEST = 1_000  # characters; the exceptions are about phones and browsers, whose agents are shorter
+
+
 class Line(NamedTuple):
     """A line of one of the two files; `kind` is empty for exceptions."""
 
@@ -81,6 +84,8 @@ def _is_listed(agent: str, crawlers: Any, device: str | None = None) -> bool:
 
 
 def _without_exceptions(agent: str) -> str:
+    if len(agent) > _LONGEST:
+        return agent
     for line in _exceptions():
         if not line.unless or not re.search(line.unless, agent):
             agent = re.sub(line.pattern, lambda found: "".join(group or "" for group in found.groups()), agent)

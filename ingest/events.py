@@ -650,7 +650,8 @@ def _bare_query(values: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(values, r"^\s*\?|#.*$", "")
 
 
-_HOST = re.compile(r"[^\s/?#@:]+[.][^\s/?#@:.]+")
+_HOST = re.compile(r"\A[^\s/?#@:]+[.][^\s/?#@:.]+")
+_MAX_LABEL = 63  # characters (RFC 1035); and Python's punycode takes hours for long texts of many letters
 
 
 def _hosts(hosts: pa.Array) -> pa.Array:
@@ -663,10 +664,16 @@ def _hosts(hosts: pa.Array) -> pa.Array:
 
 
 def _host(host: str) -> str:
-    """RFC 3492 for labels with letters beyond ASCII; no mapping but to small letters of one form (NFKC)."""
+    """RFC 3492 for labels with letters beyond ASCII; no mapping but to small letters of one form (NFKC). What is longer
+    than a label can be is no host's and stays."""
     host = unicodedata.normalize("NFKC", unquote(host)).lower().replace("\u3002", ".").rstrip(".")
-    labels = host.split(".")
-    return ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels)
+    return ".".join(map(_label, host.split(".")))
+
+
+def _label(label: str) -> str:
+    if label.isascii() or len(label) > _MAX_LABEL:
+        return label
+    return f"xn--{label.encode('punycode').decode()}"
 
 
 def _where(condition: pa.Array, values: pa.Array | pa.Scalar) -> pa.Array:

@@ -82,8 +82,8 @@ _NO_ID_AT_ALL = "|".join(
 )
 # In an id no part may be a template: it is the same for everybody.
 NO_ID = rf"{_NO_ID_AT_ALL}|.*(?:{_TEMPLATE}).*"
-_IS_NO_TAG = re.compile(f"(?is:{NO_TAG})")
-_IS_NO_ID = re.compile(f"(?is:{_NO_ID_AT_ALL})")
+_IS_NO_TAG = re.compile(rf"\A(?is:{NO_TAG})\Z")
+_IS_NO_ID = re.compile(rf"\A(?is:{_NO_ID_AT_ALL})\Z")
 _HAS_TEMPLATE = re.compile(f"(?i:{_TEMPLATE})")
 _MARKERS = (EMAIL_MARKER, PHONE_MARKER, ADDRESS_MARKER)  # our own, which look like templates
 # What RE2 looks for on whole columns; only ids with a hit are looked at one by one: placeholders, blanks at an end,
@@ -99,7 +99,7 @@ def is_placeholder(text: str, of_id: bool = False) -> bool:
     """
     if len(text) > _LONGEST or text in _MARKERS:
         return False
-    found = (_IS_NO_ID if of_id else _IS_NO_TAG).fullmatch(text) or (_HAS_TEMPLATE.search(text) if of_id else None)
+    found = (_IS_NO_ID if of_id else _IS_NO_TAG).match(text) or (_HAS_TEMPLATE.search(text) if of_id else None)
     if found is None and "%" in text and (plain := unquote(text).strip()) != text:
         return is_placeholder(plain, of_id)
     return found is not None

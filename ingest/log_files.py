@@ -97,7 +97,7 @@ _PRIVATE_IN_JSON = re.compile(
         "NAMES", "|".join(_plain_name(name).replace("_", r'[^a-z0-9"]+') for name in PRIVATE_FIELDS)
     )
 )
-_COOKIE = re.compile(r"[^=/?&;]{1,256}=[^=&][^&]*")
+_COOKIE = re.compile(r"\A[^=/?&;]{1,256}=[^=&][^&]*")
 _WORD = re.compile(r"[A-Za-z]{1,32}")
 _COOKIES = re.compile(r"\A[^=/?&;]{1,256}=[^;&]*;(?: |%20)?[^=/?&;]{1,256}=.*")
 

@@ -170,8 +170,9 @@ def reason_of(error: duckdb.Error) -> str:
 
 
 _READS = frozenset({"SELECT", "CREATE", "SET"})  # what is created or set ends with the connection
-_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w*)", re.DOTALL)
-_EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b\s*(?:analyze\b\s*)?(?:\([^()]*\))?", re.I | re.DOTALL)
+_COMMENT = r"--[^\n]*+\n|/\*(?:[^*]|\*(?!/))*+\*/"
+_FIRST_WORD = re.compile(rf"\A(?:\s|\(|{_COMMENT})*+(\w*)")
+_EXPLAIN = re.compile(rf"\A(?:\s|{_COMMENT})*+explain\b\s*+(?:analyze\b\s*+)?(?:\([^()]*+\))?", re.I)
 _PIVOTS = frozenset({"pivot", "pivot_wider", "from", "select", "with", "create"})
 
 

@@ -31,6 +31,13 @@ QUICK = (
     "Parquet: one value of 50 MB, 30 times",
     "events: a batch of 200 kB with 4,000 children",
 )
+# Nothing is wrong with these but what they cost.
+PUBLISHED = {
+    "log: a million empty gzip members",
+    *(f"events: a repeated field of {size} kB" for size in (25, 50, 100)),
+    "events: 20 hosts of 10,000 different letters",
+    "events: 100 agents of 10,000 letters",
+}
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def test_f2_memory_is_bounded_for_any_object(name: str, tmp_path: Path) -> None:
     )
     told = json.loads(ran.stdout)
     assert told["peak"] < MAX_PEAK_MIB
-    assert told["published"] == (name == "log: a million empty gzip members")
+    assert told["published"] == (name in PUBLISHED)
 
 
 def test_f2_of_many_rejects_the_first_are_kept_and_all_are_counted(

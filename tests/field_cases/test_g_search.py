@@ -10,21 +10,24 @@ import json
 import random
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ingest.schema import ACCESS_LOG_FIELDS
-from tests.e2e.test_events import Ran, event_key, private_events, rejected_lines
+from tests.alert_fixtures import http_receiver
+from tests.e2e.test_events import event_key, private_events, rejected_lines
 from tests.environment_fixtures import DAYS, Environment, good, new_environment
 from tests.event_lines import line, pixel
 from tests.log_lines import request
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEED = 20260112
 DAY = DAYS[0]
@@ -152,7 +155,7 @@ def log_bodies(hidden: Hidden) -> dict[str, bytes]:
     }
 
 
-Searched = tuple[Environment, list[Ran], Hidden, dict[str, bytes]]
+Searched = tuple[Environment, dict[str, str], Hidden, dict[str, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +183,29 @@ def searched(
             environment.put_event_object(
                 event_key(site, DAY, "a").replace("/events", f"/{name}/events"), b"\n".join(lines)
             )
-        runs = [environment.command(*words) for words in (("run", "--from", DAY), ("status",), ("metrics",))]
-        yield environment, runs, hidden, sent
+        with http_receiver() as alerted, http_receiver() as traced:
+            told = {"alert_webhook_url": alerted.url, "alert_late_hours": "1000000", "openlineage_url": traced.url}
+            commands = (
+                ("run", "--from", DAY), ("status",), ("metrics", "--once"), ("quarantine", "list"), ("alerts", "--send")
+            )  # fmt: skip
+            said = [environment.command(*words, log_format="json", **told) for words in commands]
+            tell_of_runs(traced.url)
+        outputs = {command[0]: done.stdout + done.stderr for command, done in zip(commands, said, strict=True)}
+        outputs |= {"alert": json.dumps(alerted.taken), "OpenLineage": json.dumps(traced.taken)}
+        outputs["documents"] = json.dumps(environment.documents(), default=str)
+        yield environment, outputs, hidden, sent
+
+
+def tell_of_runs(url: str) -> None:
+    """What the daemon does: a tick of the sensor that tells of runs."""
+    from orchestration.definitions import defs
+
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.get() as instance:
+        patch.setenv("CLICKLAKE_OPENLINEAGE_URL", url)
+        resources = {"lakehouse": defs.resources["lakehouse"]}
+        with dg.build_sensor_context(instance=instance, definitions=defs, resources=resources) as context:
+            told = defs.resolve_sensor_def("lineage").evaluate_tick(context)
+    assert told.skip_message == "told of all runs"
 
 
 def forms(text: str) -> tuple[str, str]:
@@ -192,10 +216,8 @@ def forms(text: str) -> tuple[str, str]:
     return plain, plain.translate(dict.fromkeys(map(ord, " ().+/_-\u00a0")))
 
 
-def written(environment: Environment, runs: list[Ran]) -> Iterator[tuple[str, str]]:
-    for number, ran in enumerate(runs):
-        yield f"output {number}", ran.stdout + ran.stderr
-    yield "documents", json.dumps(environment.documents(), default=str, ensure_ascii=False)
+def written(environment: Environment, outputs: dict[str, str]) -> Iterator[tuple[str, str]]:
+    yield from ((name, json_text(text)) for name, text in outputs.items())
     for path in (path for path in environment.folder.rglob("*") if path.is_file()):
         yield str(path), str(path) + path.read_bytes().decode("utf-8", "replace")
         if path.suffix == ".parquet":
@@ -211,24 +233,26 @@ def found_in(text: str, marks: list[tuple[str, str]]) -> list[str]:
 
 
 def test_g_two_hundred_hidden_values_are_nowhere(searched: Searched) -> None:
-    environment, runs, hidden, _ = searched
-    print(f"seed {SEED}, {len(hidden.marks)} values")
-    assert len(hidden.marks) >= 200
-    said = runs[0].stdout + runs[0].stderr
+    environment, outputs, hidden, _ = searched
+    said = outputs["run"]
     assert "raw_events refused (reject_share): refused.example: " in said
     rows = environment.rows()
     for layer in (
-        "raw/access_logs",
-        "raw/events",
-        "rejects/access_logs",
-        "rejects/events",
-        "ledger/events",
-        "marts/sessions",
-    ):
+        "raw/access_logs", "raw/events", "rejects/access_logs", "rejects/events", "ledger/access_logs", "ledger/events",
+        "marts/sessions", "marts/site_daily", "marts/daily_aggregates",
+    ):  # fmt: skip
         assert any(key.startswith(layer) and len(table) for key, table in rows.items()), (layer, said)
-    assert environment.documents()
     assert any(key.startswith("quarantine/events") for key in environment.contents("quarantine"))
-    found = {name: marks for name, text in written(environment, runs) if (marks := found_in(text, hidden.marks))}
+    assert environment.documents()
+    assert any(path.suffix == ".db" for path in environment.home.rglob("*"))
+    for name, mark in (("run", '"event": "STEP_FAILURE"'), ("metrics", "clicklake_runs"), ("quarantine", "refused"),
+                       ("alert", "reject_share"), ("OpenLineage", "eventType")):  # fmt: skip
+        assert mark in outputs[name], (name, outputs[name])
+    texts = dict(written(environment, outputs))
+    found = {name: marks for name, text in texts.items() if (marks := found_in(text, hidden.marks))}
+    kinds = Counter(kind for kind, _ in hidden.marks)
+    print(f"seed {SEED}: {dict(kinds)} hidden, {len(texts)} texts searched, {sum(map(len, texts.values()))} characters")
+    assert len(hidden.marks) >= 200
     assert found == {}
 
 
