@@ -14,6 +14,7 @@ help: ## Show what can be made
 setup: $(READY) ## Install everything into .venv, pinned
 
 $(READY): pyproject.toml requirements.lock
+	@echo "Setting up $(VENV) …"
 	@if command -v uv >/dev/null 2>&1; then \
 	  set -e; uv venv --quiet --allow-existing --python $(PYTHON) $(VENV); \
 	  uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock; \

@@ -32,7 +32,7 @@ def command(folder: Path | None) -> int:
     formats, runs the pipeline over them, lets an object arrive late, and shows what MongoDB holds in the end.
 
     The logs of one day and the events of one site are bad, and are stopped. Needs no account and no server;
-    takes a minute or two.
+    takes two or three minutes.
     """
     from demo.services import check_installed
 
@@ -88,7 +88,7 @@ def _show_entries(first: dt.date, last: dt.date) -> None:
     shown = sorted(entries, key=lambda entry: -entry["metrics"]["impressions"])[:ENTRIES_SHOWN]
     rows = [
         (
-            entry["dateStart"].date().isoformat(),
+            f"{entry['dateStart']:%m-%d}",
             entry["orderId"],
             entry["campaignId"],
             entry["publicationName"],
@@ -108,8 +108,8 @@ def _show_entries(first: dt.date, last: dt.date) -> None:
 
 
 SITE_NUMBERS = """
-select site_id, report_date, visitors, new_visitors, sessions, page_views, bounce_rate, engaged_sessions,
-    average_duration_seconds, wau
+select site_id, report_date, visitors, new_visitors, sessions, page_views, bounce_rate,
+    engaged_sessions as engaged, average_duration_seconds as seconds_a_session, wau
 from marts.site_daily where not is_bot order by site_id, report_date
 """
 CHANNELS = """
@@ -138,7 +138,7 @@ def _shown(value: object) -> object:
 
 
 def _show_next(folder: Path, refused: dict[str, str]) -> None:
-    for day in refused:
+    for day in sorted(refused):
         console.print(f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.")
     lake = folder / "lake"
     console.print(f"The lake stays in {lake}. Look at it:", soft_wrap=True)

@@ -119,10 +119,10 @@ def _show_funnel(connection: DuckDBPyConnection) -> None:
 def _show_campaigns(connection: DuckDBPyConnection) -> None:
     model = "position_based"
     found = connection.execute(CAMPAIGNS, [model, CAMPAIGNS_SHOWN])
-    names = [column[0] for column in found.description or ()]
+    names = [column[0].replace("_", " ") for column in found.description or ()]
     rows: Sequence[tuple[Any, ...]] = found.fetchall()
     if rows:
-        shown = [tuple(_plain(value) for value in row) for row in rows]
+        shown = [tuple(float(value) if isinstance(value, Decimal) else value for value in row) for row in rows]
         table(f"Campaigns, conversions by the model {model.replace('_', ' ')}", tuple(names), shown)
 
 

@@ -69,7 +69,7 @@ class PipelineResult:
 def publishes_to(settings: Settings, no_publish: bool) -> bool:
     """Whether a command publishes. Where there is no place to publish to it says so, unless `--no-publish` has."""
     if not (no_publish or settings.has_target):
-        notes.print("Nothing is published: CLICKLAKE_MONGODB_URL is not set", highlight=False)
+        notes.print("Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set", highlight=False)
     return settings.has_target and not no_publish
 
 

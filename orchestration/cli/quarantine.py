@@ -56,7 +56,7 @@ def list_command(as_json: bool) -> None:
 
 
 @command.command("show", short_help="Show why a partition was refused, and some of its rows.")
-@click.argument("day", type=DAY)
+@click.argument("day", type=DAY, metavar="DAY")
 @click.option("--table", "name", required=True, metavar="TABLE", help="access_logs, events, or a mart.")
 @click.option("--site", metavar="SITE", help="Of events: the site.")
 def show_command(day: dt.datetime, name: str, site: str | None) -> None:

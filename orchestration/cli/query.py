@@ -51,7 +51,7 @@ def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
       clicklake query "select * from marts.daily_aggregates order by impressions desc limit 10"
       clicklake query "select reason, count(*) from rejects.access_logs group by reason"
       clicklake query "from quarantine.verdicts" --format json
-      clicklake query "from marts.sessions" --format csv >> sessions.csv
+      clicklake query "from marts.sessions" --format csv --output sessions.csv
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is no text. Name a file with --output, or redirect it.")

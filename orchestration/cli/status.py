@@ -19,12 +19,14 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     """Shows every day that the source or the lake knows, by table.
 
     \b
-    published    the last good version is what the source and the raw layer hold now
-    refused      a check stopped the day; an earlier good version, if there is one, still stands
-    partly refused   a check stopped some sites of the day; the others are published
-    missing      there are objects, or raw rows, and nothing was built of them yet
-    out of date  objects, or raw rows, are newer than what was built
-    unreadable   a file that tells of the day is broken; which one, and what to do, is said below
+    published       the last good version is what the source and the raw layer hold now
+    refused         a check stopped the day; "last good kept" where an earlier good version still stands
+    partly refused  a check stopped some sites of the day; the others are published
+    missing         there are objects, or raw rows, and nothing was built of them yet
+    out of date     objects, or raw rows, are newer than what was built
+    not published   of entries: CLICKLAKE_MONGODB_URL is not set, and the marts are the result
+    unreadable      a file that tells of the day is broken; which one, and what to do, is said below
+    unknown         MongoDB cannot be reached
     """
     settings = load_settings()
     from orchestration.operations.status import MISSING, REFUSED, status

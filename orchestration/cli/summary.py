@@ -32,7 +32,7 @@ def print_summary(result: PipelineResult) -> None:
         reasons.update({(asset.removeprefix("raw_"), reason): rows for reason, rows in rejects.items()})
     if reasons:
         rows = [(*named, count) for named, count in sorted(reasons.items())]
-        table("Rejected rows, by reason", ("dataset", "reason", "rows"), rows)
+        table("Rejected rows of what was not refused, by reason", ("dataset", "reason", "rows"), rows)
     table("Seconds", ("step", "seconds"), [(name, seconds) for name, seconds in result.seconds.items()])
     for warning in result.warnings[:MAX_WARNINGS_SHOWN]:
         line(("warning ", "yellow"), warning, to=notes)
@@ -97,7 +97,9 @@ def _day_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
 
 def _state(result: PipelineResult, day: str) -> str:
     if day in result.bad:
-        return "refused" if day in result.refused else "failed"
+        if day not in result.refused:
+            return "failed"
+        return "partly refused" if ("daily_aggregates", day) in result.materialized else "refused"
     asset = "performance_entries" if ("performance_entries", day) in result.materialized else "daily_aggregates"
     return "published" if (asset, day) in result.materialized else "missing"
 

@@ -37,7 +37,7 @@ from orchestration.resources import Lakehouse
 
 PERFORMANCE_ENTRIES = dg.AssetKey("performance_entries")
 CAMPAIGN_ENTRIES = dg.AssetKey("campaign_entries")
-NOT_PUBLISHED = "Nothing is published: CLICKLAKE_MONGODB_URL is not set"
+NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"
 # Mart → the asset that publishes its days.
 PUBLISHED_BY = {DAILY_AGGREGATES: PERFORMANCE_ENTRIES, CAMPAIGN_PERFORMANCE: CAMPAIGN_ENTRIES}
 

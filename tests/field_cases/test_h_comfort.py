@@ -26,7 +26,7 @@ from tests.unit.test_docs import DOCS, MAKEFILE, PAGES, blocks, shell_words
 PACKAGES = ("ingest", "orchestration", "demo", "dbt_project")
 BIN = Path(sys.executable).parent
 DAY = "2026-01-12"
-SAID = "Nothing is published: CLICKLAKE_MONGODB_URL is not set"
+SAID = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"
 
 
 def bare(**variables: object) -> dict[str, str]:
