@@ -65,7 +65,9 @@ def test_a_bad_day_of_a_range_is_not_reported_and_ends_the_run(
     assert materialized(instance, result) == {DAYS[0]: 1, DAYS[2]: 1}
     told = failure(result).step_failure_data.user_failure_data
     assert told is not None
-    assert str(told.description).startswith(f"1 day not published. {DAYS[1]}: raw_access_logs refused (objects_readable")
+    assert str(told.description).startswith(
+        f"1 day not published. {DAYS[1]}: raw_access_logs refused (objects_readable"
+    )
     assert instance.get_materialized_partitions(RAW) == {DAYS[0], DAYS[2]}
 
 
