@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from urllib.parse import unquote
 
 import duckdb
@@ -66,6 +67,7 @@ EVENT_REASONS = {
     "cut_off": "The object ends in the middle of this line.",
     "bad_json": "The line is no JSON, or text in it is no Unicode.",
     "too_deep": "Its objects and arrays are nested too deeply.",
+    "too_many_keys": "One of its objects has more than 2,000 keys.",
     "unknown_shape": "It is no object, or its fields are those of no known shape.",
     "unknown_version": "It names a version of its schema that is not known.",
     "schema": "A field breaks the schema of its shape; `detail` says which and how.",
@@ -81,11 +83,14 @@ MAX_FUTURE = 24 * HOUR
 MIN_LINES = 1_000  # of a structure in a batch, for a query of its own: planning one takes as long as reading so many
 SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
+MAX_DEPTH = 900  # of objects and arrays within one another; Python's readers follow so many
 _VERSION_MARK = "#version "  # between the keys of an event and its version
 MAX_BATCH_BYTES = 4 << 20  # of the children of a batch
 MAX_BATCHES_BYTES = 16 << 20  # of all that are read at once
 MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
 MAX_OTHERS = 100  # fields without a schema that are counted, of structures that are read together
+MAX_SIGNATURE_BYTES = 4 << 20  # of the keys of all structures that are remembered
+MAX_KEYS = 2_000  # of an object: what a child inherits is looked up key by key
 TYPE_NAMES = {  # what JSON knows, of what json_type says
     "VARCHAR": "string",
     **dict.fromkeys(("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"), "number"),
@@ -137,6 +142,7 @@ class EventParser:
         self._max_age = max_age_days * DAY
         self._local = threading.local()
         self._structures: dict[str, Structure] = {}
+        self._signature_bytes = 0
         self._problems: dict[tuple[Structure, str], str | None] = {}
 
     # Lines to events
@@ -160,7 +166,7 @@ class EventParser:
 
     def _read(self, found: _Found, lines: pa.Table, is_child: bool = False) -> None:
         """Reads these lines (row, batch_index, origin, line) into `found`."""
-        lines = self._not_too_deep(found, lines)
+        lines = self._followable(found, lines)
         if not len(lines):
             return
         for kind, chosen in self._by_structure(found, lines):
@@ -169,12 +175,14 @@ class EventParser:
             if len(chosen):
                 self._read_alike(found, kind, chosen, is_child)
 
-    def _not_too_deep(self, found: _Found, lines: pa.Table) -> pa.Table:
-        """The lines that are not nested too deeply; the others are rejected."""
+    def _followable(self, found: _Found, lines: pa.Table) -> pa.Table:
+        """The lines that are neither nested too deeply nor have too many keys; the others are rejected."""
         texts = single(lines.column("line"))
         suspects = np.flatnonzero(pc.greater(pc.binary_length(texts), SUSPECT_LENGTH).to_numpy(zero_copy_only=False))
-        deep = [row for row in suspects.tolist() if _is_too_deep(texts[row].as_py())]
-        return self._rejected(found, lines, deep, "too_deep")
+        problems = {row: problem for row in suspects.tolist() if (problem := _excess(texts[row].as_py()))}
+        for reason in sorted(set(problems.values())):
+            found.reject(lines, [row for row, problem in problems.items() if problem == reason], reason)
+        return lines.filter(_without(len(lines), list(problems))) if problems else lines
 
     def _rejected(self, found: _Found, lines: pa.Table, rows: list[int], reason: str) -> pa.Table:
         """The lines without these, which are rejected."""
@@ -220,10 +228,13 @@ class EventParser:
     def _kinds(self, signatures: pa.Array, codes: np.ndarray, lines: pa.Table) -> list[Structure]:
         """The structure of each signature; that of a new one is worked out from the first line that has it."""
         texts = signatures.to_pylist()
-        new = [code for code, text in enumerate(texts) if text not in self._structures]
+        structures = self._structures  # another thread may begin a new one meanwhile
+        new = [code for code, text in enumerate(texts) if text not in structures]
         if new:
-            if len(self._structures) + len(new) > MAX_SIGNATURES:
-                self._structures = {}
+            self._signature_bytes += sum(len(texts[code]) for code in new)
+            if len(structures) + len(new) > MAX_SIGNATURES or self._signature_bytes > MAX_SIGNATURE_BYTES:
+                structures = self._structures = {}
+                self._signature_bytes = sum(map(len, texts))
                 new = list(range(len(texts)))
             _, first = np.unique(codes, return_index=True)
             samples = lines.take(pa.array(first[new]))
@@ -231,8 +242,8 @@ class EventParser:
             for code, found in zip(new, keys.column("keys").to_pylist(), strict=True):
                 known = {path: each for path, each in zip(object_paths(), found, strict=True) if each}
                 version = texts[code].rpartition(_VERSION_MARK)[2] if VERSION_KEY in known.get((), ()) else "1"
-                self._structures[texts[code]] = structure(known, int(version) if version.isdecimal() else 0)
-        return [self._structures[text] for text in texts]
+                structures[texts[code]] = structure(known, int(version) if version.isdecimal() else 0)
+        return [structures[text] for text in texts]
 
     def _expanded(self, found: _Found, lines: pa.Table) -> pa.Table:
         """Reads the children of the batches among these lines; returns the lines that are none."""
@@ -279,11 +290,12 @@ class EventParser:
 
     def _problem(self, kind: Structure, types: str) -> str | None:
         key = (kind, types)
-        if key not in self._problems:
-            if len(self._problems) > MAX_SIGNATURES:
-                self._problems = {}
-            self._problems[key] = type_problem(kind.fields, types_of(types)[: len(kind.fields)])
-        return self._problems[key]
+        problems = self._problems
+        if key not in problems:
+            if len(problems) > MAX_SIGNATURES:
+                problems = self._problems = {}
+            problems[key] = type_problem(kind.fields, types_of(types)[: len(kind.fields)])
+        return problems[key]
 
     # Events to rows
 
@@ -559,8 +571,8 @@ def _typed_names(shape: str, kind: Structure, types: Sequence[str | None]) -> li
 
 def _named_others(kinds: Iterable[Structure]) -> tuple[Field, ...]:
     """Fields that no schema knows, of several structures: those whose names may stand in the lake."""
-    found = {each.path[0]: each for kind in kinds for each in kind.others if _is_name(each.path[0])}
-    return tuple(found[name] for name in sorted(found)[:MAX_OTHERS])
+    found = {each.path[0]: each for kind in kinds for each in kind.others}
+    return tuple(islice((found[name] for name in sorted(found) if _is_name(name)), MAX_OTHERS))
 
 
 @lru_cache(MAX_SIGNATURES)
@@ -593,16 +605,30 @@ def _patch(kind: Structure) -> str | None:
     return json.dumps(columns_taken(kind.shape))
 
 
-def _is_too_deep(text: str) -> bool:
-    if text.count("[") + text.count("{") < SUSPECT_BRACKETS:
-        return False
-    try:
-        json.loads(text)
-    except RecursionError:
-        return True
-    except ValueError:
-        pass  # no JSON; that is found out later
-    return False
+# What says how an event is nested. The engine takes JSON that Python's reader does not, such as a comma at an end.
+_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]:]', re.DOTALL)
+
+
+def _excess(text: str) -> str | None:
+    """Why this line may not be read: `too_deep`, or `too_many_keys` in one object."""
+    if text.count("[") + text.count("{") < SUSPECT_BRACKETS and text.count(":") <= MAX_KEYS:
+        return None
+    above: list[int] = []
+    keys = 0
+    for token in _NESTING.finditer(text):
+        sign = token[0]
+        if sign == ":":
+            keys += 1
+            if keys > MAX_KEYS:
+                return "too_many_keys"
+        elif sign in "{[":
+            above.append(keys)
+            keys = 0
+            if len(above) > MAX_DEPTH:
+                return "too_deep"
+        elif sign in "}]" and above:
+            keys = above.pop()
+    return None
 
 
 def _without(length: int, rows: Sequence[int]) -> pa.Array:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+import duckdb
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import line, table
@@ -29,6 +30,7 @@ def command(as_json: bool) -> int:
       clicklake tables --json
       clicklake describe marts.sessions
     """
+    from ingest.shown import shown_lines
     from ingest.views import opened, tables_of
     from orchestration.catalog import documented
 
@@ -37,9 +39,12 @@ def command(as_json: bool) -> int:
     with opened(lake) as (connection, views):
         records = []
         for name, files in sorted(tables_of(lake).items()):
-            rows = None
-            if name not in views.broken:
-                rows = connection.table(_quoted(name)).count("*").fetchall()[0][0]
+            rows, error = None, views.broken.get(name)
+            if error is None:
+                try:
+                    rows = connection.table(_quoted(name)).count("*").fetchall()[0][0]
+                except duckdb.Error as broken:  # a file that only a look into all of them finds
+                    error = shown_lines(str(broken))
             records.append(
                 {
                     "table": name,
@@ -47,7 +52,7 @@ def command(as_json: bool) -> int:
                     "days": _days(files),
                     "rows": rows,
                     "bytes": sum(file.size for file in files),
-                    "error": views.broken.get(name),
+                    "error": error,
                 }
             )
     if as_json:
@@ -55,7 +60,7 @@ def command(as_json: bool) -> int:
             click.echo(json.dumps(record))
     else:
         _show(lake, records)
-    return FAILED if views.broken else DONE
+    return FAILED if any(each["error"] for each in records) else DONE
 
 
 def _quoted(name: str) -> str:

@@ -20,6 +20,7 @@ from ingest.lake import site_folder
 from ingest.quarantine import refused_partitions
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, Events, lenient, pixel, reasons
+from tests.event_lines import line as line_of_event
 from tests.log_lines import LogDay, line, lines, log
 
 ROOT = Path(__file__).parents[2]
@@ -220,3 +221,34 @@ class _Held:
         import io
 
         return io.BytesIO(self._body)
+
+
+@pytest.mark.parametrize(
+    ("inner", "reason"),
+    [
+        ({f"k{n}": n for n in range(events.MAX_KEYS + 1)}, "too_many_keys"),
+        ({f"k{n}": {"a": 1, "b": 2} for n in range(events.MAX_KEYS)}, None),
+        ({"x": [{"a": ":" * 20}] * 10_000}, None),
+    ],
+    ids="keys inner-keys array".split(),
+)
+def test_f2_an_object_of_too_many_keys_is_rejected(events_day: Events, inner: Any, reason: str | None) -> None:
+    events_day.write(pixel(eventData=inner), pixel(eventType="batch", events=[pixel(eventData=inner)]), pixel())
+    result = events_day.ingest(options=lenient())
+    assert result.rejects_by_reason == ({reason: 2} if reason else {})
+    assert len(events_day.rows()) == (1 if reason else 3)
+
+
+@pytest.mark.parametrize("before", ["[1,]", "1" * 5_000], ids=["comma", "digits"])
+@pytest.mark.parametrize("deep", [b"[" * 5_000 + b"]" * 5_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000], ids="[{")
+def test_f2_deep_nesting_is_found_behind_what_only_the_engine_reads(
+    events_day: Events, before: str, deep: bytes
+) -> None:
+    events_day.write(line_of_event(pixel())[:-1] + b',"a":' + before.encode() + b',"b":' + deep + b"}", pixel())
+    assert events_day.ingest(options=lenient()).rejects_by_reason == {"too_deep": 1}
+
+
+def test_f2_lines_of_ever_new_keys_are_forgotten(events_day: Events, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_SIGNATURE_BYTES", 10_000)
+    monkeypatch.setattr(blocks, "MAX_LINES", 7)  # several batches, several threads
+    assert len(events_day.take(*(pixel(**{f"k{n}": n, f"l{n}": n}) for n in range(200)))) == 200

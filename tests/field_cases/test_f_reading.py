@@ -340,6 +340,9 @@ def test_f4_a_broken_verdict_hides_no_other(day: LogDay, run: Query, printed: io
     assert str(path) in done.output
     done = run("query", "from quarantine.verdicts")
     assert done.exit_code == 0 or str(path) in done.output
+    done = run("tables")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert "ledger.access_logs" in printed.getvalue()
     assert "Traceback" not in done.output
 
 
