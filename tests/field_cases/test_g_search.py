@@ -256,7 +256,7 @@ def test_g_two_hundred_hidden_values_are_nowhere(searched: Searched) -> None:
     assert environment.documents()
     assert any(path.suffix == ".db" for path in environment.home.rglob("*"))
     for name, mark in (("run", '"event": "STEP_FAILURE"'), ("metrics", "clicklake_runs"), ("quarantine", "refused"),
-                       ("alert", "reject_share"), ("OpenLineage", "eventType")):  # fmt: skip
+                       ("alert", "reject_share"), ("OpenLineage", "raw_events refused")):  # fmt: skip
         assert mark in outputs[name], (name, outputs[name])
     texts = dict(written(environment, outputs))
     found = {
