@@ -28,6 +28,12 @@ def line(event: object) -> bytes:
     return json.dumps(event, ensure_ascii=False).encode()
 
 
+def event_key(site: str, day: str, name: str, hour: int = 10) -> str:
+    year, month, number = day.split("-")
+    folder = f"domain={site}/year={year}/month={month}/day={number}/hour={hour:02}"
+    return f"{folder}/events-{day}-{hour:02}.{name}.jsonl"
+
+
 class Events:
     """A folder of event files, and the lake that they are taken into."""
 

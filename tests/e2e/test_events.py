@@ -1,4 +1,4 @@
-"""Events become sessions: one story of three days on four sites, told in order; then the sensors, and privacy.
+"""Events become sessions: one story of three days on four sites, told in order; then the sensors.
 
 The first day is good; on the second the shop is bad, then mended; the third brings late events of the first.
 One site, `mixed.example`, has all four shapes: it gets what the three others get.
@@ -6,7 +6,6 @@ One site, `mixed.example`, has all four shapes: it gets what the three others ge
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import subprocess
@@ -14,12 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import dagster as dg
-import pyarrow.parquet as pq
 import pytest
 
 from demo import event_files
@@ -29,7 +25,7 @@ from ingest.lake import ledger_key
 from ingest.privacy import keyed_hash
 from tests.e2e.test_sensors import days, recent, tick
 from tests.environment_fixtures import DAYS, FIRST, HASH_KEY, Environment, good
-from tests.event_lines import line, pixel
+from tests.event_lines import event_key, line, pixel
 
 pytestmark = pytest.mark.slow
 
@@ -294,12 +290,6 @@ def late(mended: Ran, shared_environment: Environment) -> Ran:
     return shared_environment.command("run", "--from", THREE)
 
 
-def event_key(site: str, day: str, name: str, hour: int = 10) -> str:
-    year, month, number = day.split("-")
-    folder = f"domain={site}/year={year}/month={month}/day={number}/hour={hour:02}"
-    return f"{folder}/events-{day}-{hour:02}.{name}.jsonl"
-
-
 def test_late_events_restate_the_sessions_of_their_day(late: Ran, shared_environment: Environment) -> None:
     assert late.returncode == 0, late.stdout + late.stderr
     assert f"Late rows for {ONE}, {TWO}" in late.stderr
@@ -366,142 +356,3 @@ def test_late_events_request_the_day_that_they_happened_on(
 
     take_in(environment, instance, third)
     assert days(tick("late_rows", instance, ticked.cursor)) == [second]
-
-
-# Privacy
-
-ADDRESSES = ("203.0.113.213", "2001:db8:a11:ce::213", "198.51.100.213")
-MAIL, PHONE, NAME = "priscilla.marked", "3125559471", "Quintessa"
-# What of them must be found nowhere: however it was written, one of these stands in it.
-MARKS = (*ADDRESSES, MAIL, "2001%3Adb8%3Aa11", PHONE, "555-9471", "555 9471", "555.9471", NAME)
-ADDRESS = f"{MAIL}@mail-marked.example"
-ENCODED = quote(ADDRESS, safe="")
-URL = (
-    f"https://x.example/u?email={ENCODED}&phone={PHONE}&tel=%2B1{PHONE}&ip={ADDRESSES[0]}"
-    f"&client_ip={quote(ADDRESSES[1], safe='')}&c=312-555-9471&m={ADDRESS}&first=1"
-)
-PRIVATE: dict[str, Any] = {
-    "headers": {
-        "X-Forwarded-For": ", ".join(ADDRESSES),
-        "X-Real-IP": ADDRESSES[0],
-        "Forwarded": f'for="[{ADDRESSES[1]}]:4711";by={ADDRESSES[2]}',
-    },
-    "message": f"from {ADDRESSES[0]} and {ADDRESSES[1]}, {ADDRESS}, call 312-555-9471",
-    "ips": list(ADDRESSES),
-    "client_ip": ADDRESSES[2],
-    "email": ADDRESS,
-    "note": ENCODED,
-    "phone": PHONE,
-    "tel": int(PHONE),
-    "mobile": f"+1 {PHONE}",
-    "callback": "(312) 555-9471",
-    "phones": [PHONE, "312.555.9471"],
-    "form": {"name": NAME, "email": ADDRESS, "phone": "312 555 9471", "last_name": NAME},
-    "fields": [{"name": "firstName", "value": NAME}, {"name": "phone", "value": PHONE}],
-    "payload": json.dumps({"full_name": NAME, "email": ADDRESS, "phone": PHONE}),
-    "link": URL,
-    ADDRESS: 1,
-}
-
-
-def private_events(number: int) -> list[dict[str, Any]]:
-    """All shapes, and a batch, with something private in every place that takes text."""
-    at = f"{ONE}T10:00:0{number}Z"
-    agent, title = f"Mozilla/5.0 ({ADDRESS})", f"Order of {ADDRESS} from {ADDRESSES[0]}, (312) 555-9471"
-    common = {"timestamp": at, "ip": ADDRESSES[number % 3], "user_agent": agent, "ip_address": ADDRESSES[1]}
-    whole = pixel(
-        timestamp=at,
-        userId=ADDRESS,
-        visitorId=f"+1{PHONE}",
-        sessionId=ADDRESSES[0],
-        url=URL,
-        ip=ADDRESSES[1],
-        page={"title": title, "referrer": URL, "queryParams": f"?utm_source={ENCODED}&phone={PHONE}"},
-        attribution={"firstTouch": {"source": ADDRESS, "utmParams": {"utm_campaign": f"tel:{PHONE}"}}},
-        browser={"userAgent": agent, "ip": ADDRESSES[2], "language": ADDRESS},
-        eventData=PRIVATE,
-        identity=PRIVATE,
-        normalized=PRIVATE,
-        extra=PRIVATE,
-    )
-    return [
-        whole,
-        whole | {"eventType": "batch", "events": [{"eventType": "submit", "eventData": PRIVATE}, {"eventType": "x"}]},
-        common
-        | {"event_type": "submit", "page_url": URL, "event_data": PRIVATE | {"title": title, "referrer": URL}}
-        | {"customer_id": ADDRESS, "visitor_id": ADDRESSES[0], "utm_source": ADDRESS, "custom": PRIVATE},
-        common
-        | {"event_type": "purchase", "device_id": f"d{number}", "custom_user_id": ADDRESS, "event_data": PRIVATE}
-        | {"url": URL, "screen": f"/u/{ADDRESS}", "title": title, "bundle_id": ADDRESS, "campaign_id": ADDRESS},
-        {"user_id": ADDRESS, "created_at": at, "event": f"sign up {ADDRESS}", "page": URL, "ip": ADDRESSES[0]}
-        | {"properties": PRIVATE | {"title": title, "referrer": URL}, "title": title, "user_agent": agent},
-    ]
-
-
-def rejected_lines() -> list[bytes]:
-    """The same, of each kind that is rejected."""
-    good_ones = private_events(1)
-    return [
-        *(line(event | {"timestamp": "soon", "created_at": "soon"}) for event in good_ones),
-        *(line(event)[:-1] for event in good_ones),
-        *(line(event | {"eventType": 5, "event_type": 5, "event": 5}) for event in good_ones),
-        line(good_ones[1] | {"events": [{"eventType": 5, "eventData": PRIVATE}]}),
-        line(PRIVATE),
-        line({ADDRESS: PRIVATE, f"+1{PHONE}": 1}),
-        line([PRIVATE]),
-        line(PRIVATE).replace(b"@", b"\\u0040"),
-        repr(PRIVATE).encode(),
-    ]
-
-
-@pytest.fixture(scope="module")
-def private(
-    tmp_path_factory: pytest.TempPathFactory, s3_client: Any, s3_service: Any, embedded_mongodb_url: str, manifest: None
-) -> Any:
-    """An environment after a run of a site that is published, with rejects, and one that is refused."""
-    from tests.environment_fixtures import new_environment
-
-    folder = tmp_path_factory.mktemp("private")
-    with new_environment(folder, s3_client, s3_service, embedded_mongodb_url, has_events=True) as environment:
-        environment.put(good(ONE))
-        events = [event for number in range(5) for event in private_events(number)]
-        plain = [pixel(eventId=f"plain {n}") for n in range(2_000)]
-        rejects = rejected_lines()
-        for site, more in (("private.example", plain), ("refused.example", [])):
-            body = b"\n".join([*map(line, [*events, *more]), *rejects])
-            environment.put_event_object(event_key(site, ONE, "a") + ".gz", gzip.compress(body))
-        yield environment, environment.command("run", "--from", ONE)
-
-
-def test_nothing_private_is_anywhere(private: tuple[Environment, Ran]) -> None:
-    environment, ran = private
-    assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "raw_events refused (reject_share): refused.example: " in ran.stdout
-    rows = environment.rows()
-    for layer in ("raw/events", "rejects/events", "ledger/events", "marts/sessions", "marts/site_daily"):
-        assert any(key.startswith(layer) and len(table) for key, table in rows.items()), layer
-    assert any(key.startswith("quarantine/events") for key in environment.contents("quarantine"))
-    rejects = rows[f"rejects/events/source_date={ONE}/site=private.example/data.parquet"].to_pylist()
-    assert len({each["source_line"] for each in rejects}) == len(rejected_lines())
-    assert {each["reason"] for each in rejects} == {"bad_timestamp", "bad_json", "schema", "unknown_shape"}
-
-    texts = {"output": ran.stdout + ran.stderr, "documents": str(environment.documents())}
-    databases = 0
-    for path in (path for path in environment.folder.rglob("*") if path.is_file()):
-        texts[str(path)] = path.read_bytes().decode("utf-8", "replace")
-        databases += path.suffix == ".db" and path.is_relative_to(environment.home)
-        if path.suffix == ".parquet":
-            texts[f"{path} (columns)"] = _every_value(path)
-    assert databases
-    found = [(mark, name) for name, text in texts.items() for mark in MARKS if mark.lower() in text.lower()]
-    assert found == []
-
-
-def _every_value(path: Path) -> str:
-    return json.dumps(pq.ParquetFile(path).read().to_pylist(), default=str, ensure_ascii=False)
-
-
-def test_what_was_searched_for_was_there(private: tuple[Environment, Ran]) -> None:
-    """The search would find each value in what was sent."""
-    sent = "".join(line(event).decode() for event in private_events(0)).lower()
-    assert [mark for mark in MARKS if mark.lower() not in sent] == []
