@@ -32,7 +32,7 @@ MAX_PEAK_MIB = 1024  # of a process that takes in any of these, with two workers
 class Hostile:
     """One object of a day.
 
-    make: its bytes. becomes: what is expected of the day, as `published` and the reasons of its rejects say.
+    make: its bytes.
     """
 
     dataset: Dataset

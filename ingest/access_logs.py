@@ -24,7 +24,7 @@ from ingest.columns import DICTIONARY, codes_of, count_of_each, is_null, map_dis
 from ingest.encoding import NEVER_ADDED, decode_once, decode_parameter, decode_user_agent
 from ingest.enrich import Geo, Remembered
 from ingest.log_files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
-from ingest.privacy import scrub, scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
+from ingest.privacy import scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
 from ingest.query_strings import known_value, logged_parameters
 from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
 
@@ -111,7 +111,6 @@ class AccessLogParser:
         day = date.fromisoformat(source_day)
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
         self._decode = Remembered(decode_once)
-        self._agents = Remembered(scrub)
         self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
         self._odd_parameters = Remembered(logged_parameters)
         self._first_us = _microseconds(day - timedelta(days=max_age_days))
@@ -183,8 +182,6 @@ class AccessLogParser:
         columns["request_type"] = map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
         columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
         columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
-        agents = columns["user_agent"]
-        columns["user_agent"] = remapped(agents, pa.array(self._agents(agents.dictionary.to_pylist()), pa.string()))
         columns |= self._clients.address_columns(logged.dictionary("c-ip"), logged.dictionary(COUNTRY_FIELD))
         is_ad = pc.is_in(columns["request_type"].dictionary, pa.array(list(REQUEST_TYPES.values())))
         codes = codes_of(columns["request_type"])

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ingest.columns import codes_of, remapped
 from ingest.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
-from ingest.privacy import HASH_BITS, keyed_hash, normal_address
+from ingest.privacy import HASH_BITS, keyed_hash, normal_address, scrub
 
 HASH_DIGITS = HASH_BITS // 4
 
@@ -73,7 +73,7 @@ class Clients:
 
     def _agent(self, logged: str) -> tuple[str, UserAgent]:
         agent = self._decode_agent(logged)
-        return agent, parse_user_agent(agent)
+        return scrub(agent), parse_user_agent(agent)
 
     def _hashed_address(self, logged: str) -> str:
         """Hash of the address and hash of its network in one text, empty for no address: a day has very many."""

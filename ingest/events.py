@@ -25,8 +25,8 @@ import pyarrow.compute as pc
 
 from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, ParsedBatch, Reject, counted
 from ingest.clients import Clients
-from ingest.columns import DICTIONARY, count_of_each, is_null, remapped, single
-from ingest.enrich import Geo, Remembered
+from ingest.columns import DICTIONARY, count_of_each, is_null, single
+from ingest.enrich import Geo
 from ingest.event_files import EventBatch
 from ingest.event_shapes import (
     VERSION_KEY,
@@ -56,7 +56,7 @@ from ingest.event_sql import (
     types_of,
 )
 from ingest.ids import device_fingerprints, known_ids
-from ingest.privacy import scrub, scrub_column, scrub_json_column, scrub_json_line, scrub_line
+from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scrub_line
 from ingest.query_strings import decode, first_of, known_parameters, known_value
 from ingest.schema import EVENTS, arrow_schema
 from ingest.source import UNKNOWN_SITE
@@ -133,7 +133,6 @@ class EventParser:
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None))
-        self._agents = Remembered(scrub)
         self._key = self._clients.hash(f"event ids of {site}")
         self._site = site
         host = _host((site or "").lower())
@@ -343,8 +342,6 @@ class EventParser:
         columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
         columns["source_line"] = pa.array(batch.line[columns["row"].to_numpy()])
         columns |= self._clients.agent_columns(columns.pop("user_agent").dictionary_encode())
-        agents = columns["user_agent"]
-        columns["user_agent"] = remapped(agents, pa.array(self._agents(agents.dictionary.to_pylist()), pa.string()))
         columns |= self._clients.address_columns(columns.pop("ip").dictionary_encode())
         columns |= self._address_parts(columns)
         for name in ("country", "region", "city"):
