@@ -162,7 +162,7 @@ def _v6_addresses(text: str, longer_than: int) -> Iterator[Place]:
         if (
             len(found) > longer_than
             and not text[end : end + 1].isalnum()
-            and any(map(str.isdigit, found))
+            and (found.count(":") >= 4 or any(map(str.isdigit, found)))  # `dead::beef` is no address
             and normal_address(found)
         ):
             bracket = _PORT.match(text, end) if text[start - 1 : start] == "[" else None
