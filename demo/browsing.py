@@ -471,7 +471,10 @@ class View(NamedTuple):
 def _messages(visit: Visit) -> Iterator[Message]:
     """The visit's messages with their ids and when they were received, which is late where the device was offline."""
     rng = random.Random(f"visit {visit.id}")
-    for n, message in enumerate(VISIT_KINDS[visit.shape](visit, rng, list(_views(visit, rng)))):
+    sent = VISIT_KINDS[visit.shape](visit, rng, list(_views(visit, rng)))
+    if visit.device.agent in visits.ROBOTS:  # they read pages, and neither click nor buy
+        sent = (message for message in sent if message.events[0].kind in ("pageview", "page_view"))
+    for n, message in enumerate(sent):
         ready = max(message.at - visit.device.clock_ahead, visit.offline_until + 40 * n)
         yield replace(message, id=f"{visit.id}{n:02d}", received=ready + rng.randrange(40, 1_500))
 

@@ -327,7 +327,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def dbt_processes_of(pid: int) -> list[int]:
-    """The dbt processes that a process has started."""
+    """The dbt commands that a process runs: children of the loader that it has started."""
+    return [command for loader in _dbt_children(pid) for command in _dbt_children(loader)]
+
+
+def _dbt_children(pid: int) -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -106,8 +106,10 @@ def run_days(
         sites: take in the events of these sites alone; of all without any.
         reads_raw: False begins with the marts, and takes raw as it stands.
     """
+    from orchestration.marts.dbt_process import load_dbt
     from orchestration.partitions import consecutive
 
+    load_dbt()  # beside the definitions and the raw partitions
     result = PipelineResult(days)
     whole = "pipeline" if publishes else "daily_build"
     with dagster_instance() as instance, _quiet():

@@ -1,20 +1,37 @@
-"""One dbt command as a process of its own that never outlives its starter. What it builds is not known here.
+"""dbt's commands, in processes of their own that never outlive their starter. What they build is not known here.
 
 Not dagster-dbt's `DbtCliResource.cli`: it asks for `dbt --version` and makes an adapter before each command, which
 takes as long as the command; and were a run killed, dbt would go on, and publish while the next run already does.
+
+Loading dbt is a fifth of the work of a small day. One process, the loader, does it once and forks for each command:
+
+    this process ── socket ── loader ── socket ── command
+
+Whoever ends, closes its sockets, however it ends, `kill -9` included: the loader then ends its command, a command
+itself, and this process learns the command's exit status from the loader.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
+import importlib
 import json
 import os
+import select
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 from orchestration.places import PROJECT_DIR, dbt_target
 
@@ -24,7 +41,10 @@ _LINES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Finished:
-    """How dbt ended, and what it said: a JSON object a line."""
+    """How dbt ended, and its warnings and errors: a JSON object a line.
+
+    `status` is the exit status; where a signal ended it, the signal's number below zero.
+    """
 
     status: int
     output: str
@@ -48,29 +68,36 @@ def run_dbt(
     parsed = dbt_target() / PARSED
     if parsed.exists() and not (target / PARSED).exists():
         shutil.copy(parsed, target)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLICKLAKE_")}
-    search_path = os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")]))
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, *arguments],
-        cwd=project,
-        env=inherited
-        | {"PYTHONPATH": search_path, "DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)}
-        | {"DBT_LOG_FORMAT": "json", "DBT_LOG_LEVEL_FILE": "none", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-        | dict(environment or {}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,  # Ctrl-C is for the starter, which then ends this
-    ) as process:
-        assert process.stdout is not None
+    variables = (
+        _inherited()
+        | {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target), "DBT_LOG_FORMAT": "json"}
+        | {"DBT_LOG_LEVEL": "warn", "DBT_LOG_LEVEL_FILE": "none", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+        | dict(environment or {})
+    )
+    return run_loaded({"arguments": list(arguments), "folder": str(project), "environment": variables})
+
+
+def load_dbt() -> None:
+    """Begins to load dbt, so that it is there when the first command is run. Does not wait for it."""
+    with _lock:
+        _loader()
+
+
+def run_loaded(command: Mapping[str, Any]) -> Finished:
+    """Runs a command: `arguments` of dbt, the `folder` to run in, and its whole `environment`. One at a time."""
+    with _lock:
+        loader = _loader()
         try:
-            output = process.stdout.read()  # not communicate(), which would close the standard input at once
-            return Finished(process.wait(), output)
+            return loader.run(command)
         except BaseException:
-            process.kill()
+            loader.close()
             raise
+
+
+def _inherited() -> dict[str, str]:
+    search_path = os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")]))
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("CLICKLAKE_")}
+    return mine | {"PYTHONPATH": search_path}
 
 
 def _message(line: str) -> tuple[bool, str]:
@@ -81,15 +108,149 @@ def _message(line: str) -> tuple[bool, str]:
         return False, line
 
 
-def _end_with_starter() -> None:
-    """The starter holds the other end of standard input: however it ends, `kill -9` included, the system closes it."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+# ---- in the process that asks ----
+
+
+class _Loader:
+    """The process that has loaded dbt, as its starter sees it."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                env=_inherited(),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the starter, which then ends this
+            )
+        self._answers = self._socket.makefile("rb")
+        self._of = os.getpid()
+
+    def is_usable(self) -> bool:
+        return self._of == os.getpid() and self._process.poll() is None
+
+    def run(self, command: Mapping[str, Any]) -> Finished:
+        reading, writing = os.pipe()
+        with os.fdopen(reading, encoding="utf-8", errors="replace") as output:
+            try:
+                with suppress(BrokenPipeError, ConnectionResetError):  # it could not load dbt, and says why below
+                    socket.send_fds(self._socket, [b"\n"], [writing])
+                    self._socket.sendall(json.dumps(command).encode() + b"\n")
+            finally:
+                os.close(writing)
+            said = output.read()
+        with suppress(ConnectionResetError):
+            if status := self._answers.readline():
+                return Finished(int(status), said)
+        assert self._process.stderr is not None
+        said += self._process.stderr.read().decode("utf-8", "replace")
+        return Finished(self._process.wait() or 1, said)
+
+    def close(self) -> None:
+        """Ends it, and its command."""
+        if self._of != os.getpid():
+            return
+        self._answers.close()
+        self._socket.close()
+        self._process.terminate()  # while it loads dbt; later it sees that nobody is there, and ends its command first
+        self._process.wait()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+
+_lock = threading.Lock()
+_loaders: list[_Loader] = []
+
+
+def _loader() -> _Loader:
+    if not (_loaders and _loaders[0].is_usable()):
+        _loaders[:] = [_Loader()]
+    return _loaders[0]
+
+
+@atexit.register
+def _close() -> None:
+    for loader in _loaders:
+        loader.close()
+
+
+# ---- in the loader, and in a command ----
+
+
+def _serve(starter: socket.socket) -> Sequence[str]:
+    """Forks for each command that the starter asks for. Returns in the command, with its arguments."""
+    asked = starter.makefile("rb")
+    while True:
+        _, outputs, _, _ = socket.recv_fds(starter, 1, 1)
+        if not outputs:
+            os._exit(0)
+        (output,) = outputs
+        command = json.loads(asked.readline())
+        mine, its = socket.socketpair()
+        child = os.fork()
+        if not child:
+            for each in (mine, asked, starter):
+                each.close()
+            _become(command, output, its)
+            return list(command["arguments"])
+        its.close()
+        os.close(output)
+        ready, _, _ = select.select([starter, mine], [], [])
+        if starter in ready:  # nothing is asked for while a command runs: the starter has ended
+            os.kill(child, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        mine.close()
+        starter.sendall(b"%d\n" % status)
+
+
+def _become(command: Mapping[str, Any], output: int, loader: socket.socket) -> None:
+    """Makes a command of the process that was just forked."""
+    os.dup2(output, sys.stdout.fileno())
+    os.dup2(output, sys.stderr.fileno())
+    os.close(output)
+    os.chdir(command["folder"])
+    os.environ.clear()
+    os.environ.update(command["environment"])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    tempfile.tempdir = None  # which was found by the loader's environment
+    threading.Thread(target=_end_with, args=(loader,), name="loader", daemon=True).start()
+
+
+def _end_with(loader: socket.socket) -> None:
+    loader.recv(1)
     os._exit(1)
 
 
+def _status_of(run: Callable[[], object]) -> int:
+    """The exit status that Python would give."""
+    try:
+        run()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _end(status: int) -> NoReturn:
+    """Ends as Python does, but drops the memory as a whole: taking all of dbt apart takes time, and DuckDB complains of
+    what was shared with the loader."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_starter, name="starter", daemon=True).start()
+    importlib.import_module("dbt.adapters.duckdb")
     from dbt.cli.main import cli
 
-    cli()
+    gc.collect()
+    gc.set_threshold(100_000, 20, 100)  # dbt makes much and drops little: looking for garbage finds none
+    gc.freeze()  # what is loaded is shared with every command
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends when its starter's socket does
+    _end(_status_of(lambda: cli(_serve(socket.socket(fileno=int(sys.argv[1]))))))

@@ -21,7 +21,7 @@ SPAN = ("--from", SIXTY[0], "--to", SIXTY[3])
 ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [pytest.param(12, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.long)])
 def test_many_days_with_three_bad_ones(environment: Environment, number: int) -> None:
     """The others are published, three are named with figures, and one command takes them again once they are mended."""
     days, bad = SIXTY[:number], SIXTY[5:8]
@@ -92,6 +92,7 @@ def _run(reference: Environment) -> Any:
         return reference.run(*SIXTY[:4])
 
 
+@pytest.mark.long
 def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(new: Maker) -> None:
     """By the UI: `kill -9` of the daemon, the code server, the UI and a run at work. Started again, they finish it."""
     reference, disturbed = new(), new()

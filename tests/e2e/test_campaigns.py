@@ -67,6 +67,7 @@ def published(environment: Environment) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: str(tuple(entry.values())[:6]))
 
 
+@pytest.mark.long
 def test_days_and_those_that_they_restate_are_published_in_any_order(new: Maker) -> None:
     backwards = new()
     put(backwards)

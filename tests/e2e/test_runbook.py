@@ -13,7 +13,7 @@ from tests.event_lines import line, pixel
 from tests.log_lines import log
 from tests.unit.test_docs import shell_words
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SITE, GOOD, BAD, LAST = "shop.example.com", "2026-01-12", "2026-01-13", "2026-01-14"
 # Ranges of a month or a year, over the three days that there are.
@@ -34,7 +34,7 @@ def has_events() -> bool:
 
 def commands() -> Iterator[tuple[str, ...]]:
     """Each once, with the dates of this test; in running text commands are named without what they need."""
-    seen = {("clicklake", "run"), ("clicklake", "backfill"), ("clicklake", "services")}
+    seen = {("clicklake", "run"), ("clicklake", "backfill"), ("clicklake", "services"), ("clicklake", "query")}
     seen |= {("clicklake", "dev"), ("clicklake", "dev", "-p", "3001")}  # until Ctrl-C: tests/e2e/test_ui.py starts it
     for words in shell_words(ROOT / "docs" / "operations.md"):
         command = tuple(DATES.get(word, word) for word in words)

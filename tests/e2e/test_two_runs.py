@@ -112,6 +112,7 @@ def _assert_whole(environment: Environment, number: int) -> None:
     assert list(Path(lake.path(".staging")).iterdir()) == []
 
 
+@pytest.mark.long
 def test_commands_at_once_of_two_days(new: Maker) -> None:
     """Marts of the whole history hold both days, whichever run ends first."""
     reference, disturbed = new(), new()

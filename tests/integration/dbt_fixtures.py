@@ -1,4 +1,4 @@
-"""Small raw lakes, and dbt run over them as a process of its own, for the tests of the dbt project."""
+"""Small raw lakes, and dbt run over them in processes of its own, for the tests of the dbt project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ingest.lake import DATA_FILE, Lake, raw_key
 from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
+from orchestration.marts.dbt_process import run_loaded
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "dbt_project"
@@ -65,24 +65,20 @@ def run_dbt(
     if parsed.exists() and not (target / PARSED).exists():
         shutil.copy(parsed, target)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CLICKLAKE_", "DBT_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments],
-        cwd=project,
-        env=inherited
-        | {
-            "CLICKLAKE_LAKE": lake.url,
-            "CLICKLAKE_DUCKDB_MEMORY_LIMIT": "1GB",
-            "DBT_TARGET_PATH": str(target),
-            "DBT_LOG_PATH": str(target),
-            "DBT_LOG_LEVEL_FILE": "none",
-            "PYTHONPATH": str(ROOT),
-        }
-        | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    variables = {
+        "CLICKLAKE_LAKE": lake.url,
+        "CLICKLAKE_DUCKDB_MEMORY_LIMIT": "1GB",
+        "DBT_TARGET_PATH": str(target),
+        "DBT_LOG_PATH": str(target),
+        "DBT_LOG_LEVEL_FILE": "none",
+    }
+    command = {
+        "arguments": ["--no-use-colors", *arguments],
+        "folder": str(project),
+        "environment": inherited | variables | environment,
+    }
+    done = run_loaded(command)
+    return subprocess.CompletedProcess(arguments, done.status, done.output, "")
 
 
 def build(lake: Lake, target: Path, first: str, after_last: str, *arguments: str, **options: Any) -> Any:

@@ -643,6 +643,7 @@ def test_attribution_of_a_day(range_lake: Lake) -> None:
     assert len(rows) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", [tuple(reversed(DAYS))], ids=["reversed"])
 def test_days_in_any_order_give_what_a_range_gives(
     range_lake: Lake, target: Path, tmp_path: Path, order: tuple[str, ...]

@@ -220,6 +220,7 @@ def test_partitions_read_as_a_folder(range_lake: Lake) -> None:
         assert days == [("DATE", 7)]
 
 
+@pytest.mark.long
 def test_days_one_by_one_in_any_order_give_what_a_range_gives(
     range_lake: Lake, project: Path, target: Path, tmp_path: Path
 ) -> None:

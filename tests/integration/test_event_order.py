@@ -141,8 +141,8 @@ def test_the_expected_rows_are_worth_comparing(expected: dict[str, pa.Table]) ->
 def _orders() -> Iterator[Any]:
     """What is built when: each step takes in its days, then builds them."""
     yield pytest.param(1, [[*DAYS]], id="at once")
-    yield pytest.param(2, [[DAYS[0]], [DAYS[1]]], id="day by day")
-    yield pytest.param(3, [[DAYS[1]], [DAYS[0]]], id="backwards")
+    yield pytest.param(2, [[DAYS[0]], [DAYS[1]]], id="day by day", marks=pytest.mark.long)
+    yield pytest.param(3, [[DAYS[1]], [DAYS[0]]], id="backwards", marks=pytest.mark.long)
     yield pytest.param(4, [[DAYS[1]], [DAYS[0]]], id="backwards, other objects")
 
 

@@ -147,6 +147,7 @@ def test_households_are_labels(lakes: dict[str, Lake]) -> None:
     assert ann is not None
 
 
+@pytest.mark.long
 def test_a_range_equals_its_days_in_any_order(
     lakes: dict[str, Lake], tmp_path_factory: pytest.TempPathFactory, target: Path
 ) -> None:

@@ -336,6 +336,7 @@ def test_what_the_made_up_events_hold() -> None:
     assert any(len({each.person for each in of_person}) > 1 for of_person in people)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", [tuple(reversed(WINDOWS))], ids=["reversed"])
 def test_days_in_any_order_give_what_a_range_gives(
     range_lake: Lake, target: Path, tmp_path: Path, order: tuple[tuple[str, str], ...]

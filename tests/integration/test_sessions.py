@@ -112,7 +112,9 @@ def test_site_daily_of_a_day(range_lake: Lake) -> None:
     assert day["revenue"] == Decimal("9.9000")
 
 
-@pytest.mark.parametrize("order", [DAYS, tuple(reversed(DAYS))], ids=["in order", "reversed"])
+@pytest.mark.parametrize(
+    "order", [pytest.param(DAYS, marks=pytest.mark.long), tuple(reversed(DAYS))], ids=["in order", "reversed"]
+)
 def test_days_in_any_order_give_what_a_range_gives(
     range_lake: Lake, target: Path, tmp_path: Path, order: tuple[str, ...]
 ) -> None:

@@ -1,0 +1,115 @@
+"""dbt's commands end with whoever started them, and say how they ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.marts import dbt_process
+from orchestration.marts.dbt_process import Finished, load_dbt, run_loaded
+from tests.environment_fixtures import ROOT, dbt_processes_of
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """One model, whose compilation takes for ever where SLOW is set."""
+    (tmp_path / "models").mkdir()
+    wait = "{% if env_var('SLOW', '') and execute %}{% for n in range(99999) %}{% for m in range(99999) %}"
+    (tmp_path / "models" / "one.sql").write_text(wait + "{% endfor %}{% endfor %}{% endif %}select 1 as n")
+    (tmp_path / "dbt_project.yml").write_text("name: small\nconfig-version: 2\nprofile: small\nversion: 1.0.0\n")
+    outputs = "small: {target: t, outputs: {t: {type: duckdb, path: ':memory:', threads: 1}}}\n"
+    (tmp_path / "profiles.yml").write_text(outputs)
+    return tmp_path
+
+
+def run(project: Path, *arguments: str, **variables: str) -> Finished:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLICKLAKE_")}
+    return run_loaded({"arguments": list(arguments), "folder": str(project), "environment": environment | variables})
+
+
+@pytest.fixture
+def at_work(project: Path) -> Iterator[tuple[int, list[Finished]]]:
+    """A command that does not end by itself, and, once it has been ended, how."""
+    ended: list[Finished] = []
+    thread = threading.Thread(target=lambda: ended.append(run(project, "compile", SLOW="yes")))
+    thread.start()
+    while not (found := dbt_processes_of(os.getpid())):
+        time.sleep(0.02)
+    yield found[0], ended
+    thread.join()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+def test_commands_follow_one_another_in_one_loader(project: Path) -> None:
+    first = run(project, "compile")
+    loader = dbt_process._loaders[0]
+    second = run(project, "compile", "--select", "no_such_model", "--no-such-option")
+    assert (first.status, second.status) == (0, 2), first.output
+    assert "No such option" in second.output
+    assert "Compiled node" not in second.output
+    assert "leaked" not in first.output + second.output
+    assert dbt_process._loaders[0] is loader
+    assert dbt_processes_of(os.getpid()) == []
+
+
+def test_a_command_that_is_killed_tells_its_signal_and_the_next_one_runs(
+    project: Path, at_work: tuple[int, list[Finished]]
+) -> None:
+    command, ended = at_work
+    os.kill(command, signal.SIGKILL)
+    assert run(project, "compile").status == 0
+    assert [finished.status for finished in ended] == [-signal.SIGKILL]
+
+
+def test_a_command_ends_with_its_loader_and_the_next_one_runs(
+    project: Path, at_work: tuple[int, list[Finished]]
+) -> None:
+    command, ended = at_work
+    os.kill(dbt_process._loaders[0]._process.pid, signal.SIGKILL)
+    assert run(project, "compile").status == 0
+    assert [finished.status for finished in ended] == [-signal.SIGKILL]
+    assert not is_alive(command)
+
+
+def test_what_keeps_dbt_from_being_loaded_is_told(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dbt").mkdir()
+    (tmp_path / "dbt" / "__init__.py").write_text("raise ImportError('a broken installation')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for loader in dbt_process._loaders:
+        loader.close()
+    load_dbt()
+    finished = run(project, "compile")
+    assert finished.status != 0
+    assert "a broken installation" in finished.errors()
+
+
+def test_nothing_is_left_of_a_starter_that_is_killed(project: Path) -> None:
+    code = (
+        "import sys, json; from orchestration.marts.dbt_process import run_loaded; run_loaded(json.loads(sys.argv[1]))"
+    )
+    command = {"arguments": ["compile"], "folder": str(project), "environment": dict(os.environ) | {"SLOW": "yes"}}
+    with subprocess.Popen([sys.executable, "-c", code, json.dumps(command)], cwd=ROOT) as starter:
+        while not (found := dbt_processes_of(starter.pid)):
+            time.sleep(0.02)
+        starter.kill()
+    while is_alive(found[0]):
+        time.sleep(0.02)
