@@ -21,7 +21,9 @@ SPAN = ("--from", SIXTY[0], "--to", SIXTY[3])
 ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
 
 
-@pytest.mark.parametrize("number", [pytest.param(12, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "number", [pytest.param(12, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.long(part=False))]
+)
 def test_many_days_with_three_bad_ones(environment: Environment, number: int) -> None:
     """The others are published, three are named with figures, and one command takes them again once they are mended."""
     days, bad = SIXTY[:number], SIXTY[5:8]
@@ -58,6 +60,7 @@ def has_events() -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_killed_backfill_goes_on_where_it_was(new: Maker) -> None:
     """By the command line: two windows of two days; killed when the marts of the first are there."""
     reference, disturbed = new(), new()

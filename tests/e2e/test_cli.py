@@ -254,7 +254,9 @@ def test_ctrl_c_ends_with_a_sentence(environment: Environment, moment: str) -> N
         run.send_signal(signal.SIGINT)
         try:
             output, errors = run.communicate(timeout=10)
+            is_lost = False
         except subprocess.TimeoutExpired:  # Python loses one that comes while it clears away an object
+            is_lost = True
             run.send_signal(signal.SIGINT)
             output, errors = run.communicate()
 
@@ -263,8 +265,9 @@ def test_ctrl_c_ends_with_a_sentence(environment: Environment, moment: str) -> N
     assert "Traceback" not in output + errors
     assert bool(dbt) == (moment == "while dbt works")
     assert not any(Path(f"/proc/{pid}").exists() for pid in dbt)
-    assert environment.contents("marts") == {}
-    assert environment.documents() == []
+    if not is_lost:  # else it had ten seconds more
+        assert environment.contents("marts") == {}
+        assert environment.documents() == []
     owners = {int(folder.name.partition("-")[0]) for folder in (environment.folder / "lake" / ".staging").iterdir()}
     assert owners <= set(dbt)  # which was killed; the next run takes this away
 

@@ -257,6 +257,7 @@ def mended(told: Ran, shared_environment: Environment) -> Ran:
     return shared_environment.command("run", "--from", TWO, "--site", SHOP.domain)
 
 
+@pytest.mark.long
 def test_a_mended_site_is_published_and_changes_the_evening_before(
     mended: Ran, shared_environment: Environment
 ) -> None:
@@ -290,6 +291,7 @@ def late(mended: Ran, shared_environment: Environment) -> Ran:
     return shared_environment.command("run", "--from", THREE)
 
 
+@pytest.mark.long
 def test_late_events_restate_the_sessions_of_their_day(late: Ran, shared_environment: Environment) -> None:
     assert late.returncode == 0, late.stdout + late.stderr
     assert f"Late rows for {ONE}, {TWO}" in late.stderr

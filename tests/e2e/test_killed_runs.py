@@ -29,8 +29,9 @@ State = tuple[dict[str, Any], list[dict[str, Any]]]  # rows of the lake, entries
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.long
-@pytest.mark.parametrize("number", [1, 6])
+@pytest.mark.parametrize(
+    "number", [pytest.param(1, marks=pytest.mark.long), pytest.param(6, marks=pytest.mark.long(part=False))]
+)
 def test_runs_killed_at_random_moments(new: Maker, number: int) -> None:
     """In some lakes, two at once, three kills each. After two, and after one more, a run is let through: before it the
     logs have changed, so that every file is replaced."""

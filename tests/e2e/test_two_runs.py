@@ -61,7 +61,7 @@ def _comes(check: Callable[[], bool], processes: list[subprocess.Popen[str]], se
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.long(part=False))])
 def test_pairs_of_runs_of_one_day(environment: Environment, tmp_path: Path, rounds: int) -> None:
     """Of raw and entries, whose objects change before each pair; what marts do is below."""
     put_small_day(environment, ONE)

@@ -27,7 +27,7 @@ from tests.ui_fixtures import BACKFILL, MARK, UI, answers, free_port, left_over,
 pytestmark = pytest.mark.slow
 
 START_SECONDS, BACKFILL_SECONDS, STOP_SECONDS = 120, 300, 60
-DAYS_OF_LOGS, DAYS_BUILT = 7, 5
+DAYS_OF_LOGS, DAYS_BUILT = 5, 3
 DAGSTER = Path(sys.executable).with_name("dagster")
 CHECKS_OF_RAW = {
     "objects_present": "SUCCEEDED",
