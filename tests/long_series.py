@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--long-seed") is None:  # set here, so that all workers choose the same part
-        config.option.long_seed = secrets.randbelow(1 << 32)
+    if config.getoption("--long-seed") is None:
+        of_all = getattr(config, "workerinput", {})  # what pytest-xdist tells a worker: all choose the same part
+        config.option.long_seed = of_all.get("long_seed", secrets.randbelow(1 << 32))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["long_seed"] = node.config.option.long_seed
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
