@@ -33,7 +33,7 @@ demo: setup ## Run everything on made-up traffic and embedded services, and show
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# LONG=part runs a random twentieth; SEED=… the same again.
+# LONG=part runs a random fiftieth; SEED=… the same again.
 test-long: setup ## Run the long series of tests, which `make test` leaves out
 	@$(BIN)/python -m pytest --long $(or $(LONG),all) $(if $(SEED),--long-seed $(SEED)) -n $(WORKERS) --maxprocesses 4 \
 	  || [ $$? -eq 5 ] # none was chosen

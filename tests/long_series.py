@@ -1,5 +1,5 @@
 """A pytest plugin: tests marked `long` are series that find more the longer they run. They are left out by default;
-`--long=all` runs them alone, `--long=part` a random twentieth of them, by a seed that is printed and can be given
+`--long=all` runs them alone, `--long=part` a random fiftieth of them, by a seed that is printed and can be given
 again. Those that take many minutes each, `long(part=False)`, are in no part."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-PART = 0.05
+PART = 0.02
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

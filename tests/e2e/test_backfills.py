@@ -95,7 +95,7 @@ def _run(reference: Environment) -> Any:
         return reference.run(*SIXTY[:4])
 
 
-@pytest.mark.long
+@pytest.mark.long(part=False)
 def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(new: Maker) -> None:
     """By the UI: `kill -9` of the daemon, the code server, the UI and a run at work. Started again, they finish it."""
     reference, disturbed = new(), new()
