@@ -13,8 +13,6 @@ from tests.environment_fixtures import DAYS, Environment, Maker, good, mart_key,
 
 ONE, TWO = DAYS[:2]
 MAIN_LAYERS = ("raw", "rejects", "ledger", "marts")
-
-
 pytestmark = pytest.mark.slow
 
 
