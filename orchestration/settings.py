@@ -25,6 +25,7 @@ PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
 JSON = "json"  # of log_format
+NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"  # where there is no target
 
 S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
 SECRET_LENGTH = 8  # shorter values in a url are words, such as a retry's `true`, and hide nothing

@@ -15,7 +15,7 @@ import dagster as dg
 from ingest.errors import ClicklakeError, SettingsError
 from orchestration.cli.console import bar, notes, step
 from orchestration.cli.home import dagster_instance
-from orchestration.settings import JSON, Settings, load_partition_settings
+from orchestration.settings import JSON, NOT_PUBLISHED, Settings, load_partition_settings
 
 # The daemon cannot run again what a command ran; the person who called it can.
 NOT_RETRIED = {"dagster/max_retries": "0"}
@@ -69,7 +69,7 @@ class PipelineResult:
 def publishes_to(settings: Settings, no_publish: bool) -> bool:
     """Whether a command publishes. Where there is no place to publish to it says so, unless `--no-publish` has."""
     if not (no_publish or settings.has_target):
-        notes.print("Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set", highlight=False)
+        notes.print(NOT_PUBLISHED, highlight=False)
     return settings.has_target and not no_publish
 
 

@@ -167,6 +167,7 @@ _loaders: list[_Loader] = []
 
 def _loader() -> _Loader:
     if not (_loaders and _loaders[0].is_usable()):
+        _close()
         _loaders[:] = [_Loader()]
     return _loaders[0]
 

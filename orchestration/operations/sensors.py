@@ -24,10 +24,10 @@ from orchestration.operations.runs import days_of_run, is_running
 from orchestration.operations.schedules import BUILD_HOUR
 from orchestration.partition_events import run_lock
 from orchestration.partitions import daily, days_between
-from orchestration.publishing.assets import NOT_PUBLISHED, PUBLISHED_BY
+from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
-from orchestration.settings import Settings
+from orchestration.settings import NOT_PUBLISHED, Settings
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
 EVENTS_AT_ONCE = 500

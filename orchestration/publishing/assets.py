@@ -34,10 +34,10 @@ from orchestration.publishing.mongodb import Document, connect
 from orchestration.quality import recorded
 from orchestration.raw.assets import OWNERS
 from orchestration.resources import Lakehouse
+from orchestration.settings import NOT_PUBLISHED
 
 PERFORMANCE_ENTRIES = dg.AssetKey("performance_entries")
 CAMPAIGN_ENTRIES = dg.AssetKey("campaign_entries")
-NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"
 # Mart → the asset that publishes its days.
 PUBLISHED_BY = {DAILY_AGGREGATES: PERFORMANCE_ENTRIES, CAMPAIGN_PERFORMANCE: CAMPAIGN_ENTRIES}
 
