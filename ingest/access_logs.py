@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.clients import Clients
-from ingest.columns import DICTIONARY, codes_of, count_of_each, is_null, map_distinct, remapped
+from ingest.columns import DICTIONARY, codes_of, count_of_each, is_null, map_distinct, remapped, text_bytes
 from ingest.encoding import NEVER_ADDED, decode_once, decode_parameter, decode_user_agent
 from ingest.enrich import Geo, Remembered
 from ingest.log_files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
@@ -52,6 +52,8 @@ SCHEMA = arrow_schema(ACCESS_LOGS)
 MAX_REJECT_BYTES = 8 << 10
 REJECTS_KEPT = 10_000  # of an object, for people to look at; all are counted
 
+# Fields with a rule of their own below; all others become their column as they are, but scrubbed.
+_WITH_RULES = ("cs-uri-stem", "sc-status", "cs(Referer)", "cs(User-Agent)")
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
 _EPOCH = date(1970, 1, 1)
@@ -170,7 +172,7 @@ class AccessLogParser:
         unreadable = np.zeros(logged.length, dtype=np.int64)  # how many values of each row
         columns: dict[str, pa.Array] = {}
         for column in ACCESS_LOGS:
-            if column.field is None or column.field in ("cs-uri-stem", "sc-status"):
+            if column.field is None or column.field in _WITH_RULES:
                 continue
             if column.type == pa.string():
                 columns[column.name] = _scrubbed(logged.text(column.field), column.field)
@@ -293,34 +295,39 @@ def _parameter(name: str, logged: str) -> str:
     return known_value(decode_parameter(logged), name)
 
 
-_STRANGE_IN_NAME = np.array([byte <= 32 or byte >= 127 or byte in b"%+" for byte in range(256)])
-_AMP = int.from_bytes(b"amp;", "little")
+_STRANGE = np.array([byte <= 32 or byte >= 127 or byte in b"%+;" for byte in range(256)])  # in no name of a parameter
+_STRANGE[0] = False  # fills up what is shorter
+_ODD_PART = r"(?i)&amp;|(?:^|&)[^=&]{0,3}(?:[%+\x01-\x20\x7f]|[^\x00-\x7f])"  # the longest name has three letters
 
 
 def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """Which of these query strings must be read as a whole.
 
     Those with a part that begins with `amp;` or has an encoded name, and those in which an escape anywhere tells how
-    many layers the others have.
+    many layers the others have. A look at the bytes leaves few that patterns must be tried on.
 
     Args:
         names: the first four bytes of all their parts.
         parents: the query string of each part.
     """
-    is_first = np.diff(parents, prepend=-1) != 0
-    is_strange = ~is_first & ((names | 0x00202020) == _AMP)
-    is_in_name = np.ones(len(names), dtype=bool)
-    for place in range(4):  # the longest name has three letters
-        byte = names >> np.uint32(8 * place) & 0xFF
-        is_strange |= is_in_name & _STRANGE_IN_NAME[byte] & (byte > 0)
-        is_in_name &= byte != ord("=")
+    has_strange_byte = _STRANGE[names.view(np.uint8)].view(np.uint32)
+    rows = np.union1d(parents[np.flatnonzero(has_strange_byte)], _with_layers(queries))
+    few = queries.take(pa.array(rows))
+    tells_layers = pc.and_(pc.match_substring(few, "%25"), pc.match_substring_regex(few, NEVER_ADDED))
     is_odd = np.zeros(len(queries), dtype=bool)
-    is_odd[parents[is_strange]] = True
-    layered = np.flatnonzero(pc.match_substring(queries, "%25").to_numpy(zero_copy_only=False))
-    is_odd[layered] |= pc.match_substring_regex(queries.take(pa.array(layered)), NEVER_ADDED).to_numpy(
-        zero_copy_only=False
-    )
+    is_odd[rows] = pc.or_(pc.match_substring_regex(few, _ODD_PART), tells_layers).to_numpy(zero_copy_only=False)
     return is_odd
+
+
+def _with_layers(queries: pa.Array) -> np.ndarray:
+    """Those in which `%25` begins and, now and then, one more."""
+    offsets, data = text_bytes(queries)
+    rows = np.flatnonzero(np.diff(offsets))
+    if len(data) < len("%25"):
+        return rows[:0]
+    begins = np.zeros(len(data), dtype=bool)
+    begins[:-2] = (data[:-2] == ord("%")) & (data[1:-1] == ord("2")) & (data[2:] == ord("5"))
+    return rows[np.logical_or.reduceat(begins, offsets[rows])]
 
 
 def _microseconds(day: date) -> int:
@@ -366,10 +373,9 @@ def _clock_us(text: str) -> int:
 
 def _first_bytes(values: pa.Array) -> np.ndarray:
     """The first four bytes of each text as a little-endian number; zeros where it is shorter."""
-    offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)[values.offset : values.offset + len(values) + 1]
-    data = values.buffers()[2]
-    content = np.zeros((0 if data is None else data.size) + 4, dtype=np.uint8)
-    content[:-4] = [] if data is None else np.frombuffer(data, dtype=np.uint8)
+    offsets, data = text_bytes(values)
+    content = np.zeros(len(data) + 4, dtype=np.uint8)
+    content[:-4] = data
     words = np.ndarray((len(content) - 3,), dtype="<u4", buffer=content, strides=(1,))  # one at every byte
     masks = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
     return words[offsets[:-1]] & masks[np.minimum(np.diff(offsets), 4)]

@@ -228,8 +228,8 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
         end = block.rfind(b"\n") + 1
         if end:
             whole = block if end == len(block) else block[:end]
-            for part in _parted(carry + whole if carry else whole):
-                for lines in _without_long_lines(line, part):
+            for part, count in _parted(carry + whole if carry else whole):
+                for lines in _without_long_lines(line, part, count):
                     yield lines
                     line += lines.count
             carry = block[end:]
@@ -242,10 +242,11 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
         yield Lines(line, carry, 1)
 
 
-def _parted(data: bytes) -> Iterator[bytes]:
-    """Whole lines in parts of `MAX_LINES` at most; nearly always all of them at once."""
-    if count_lines(data) <= MAX_LINES:
-        yield data
+def _parted(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Whole lines in parts of `MAX_LINES` at most, each with their number; nearly always all of them at once."""
+    count = count_lines(data)
+    if count <= MAX_LINES:
+        yield data, count
         return
     middle = len(data) // 2
     end = data.rfind(b"\n", 0, middle) + 1 or data.index(b"\n", middle) + 1
@@ -253,13 +254,13 @@ def _parted(data: bytes) -> Iterator[bytes]:
     yield from _parted(data[end:])
 
 
-def _without_long_lines(line: int, data: bytes) -> Iterator[Lines]:
-    """Cuts whole lines around those that are too long. A stretch of half a line's limit without a newline tells
+def _without_long_lines(line: int, data: bytes, count: int) -> Iterator[Lines]:
+    """Cuts so many whole lines around those that are too long. A stretch of half a line's limit without a newline tells
     that there may be one, so that most data is not looked through."""
     stretch = MAX_LINE_BYTES // 2
     starts = range(0, len(data) - stretch, stretch)
     if all(data.find(b"\n", start, start + stretch) >= 0 for start in starts):
-        yield Lines(line, data, count_lines(data))
+        yield Lines(line, data, count)
         return
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1
     begins = np.concatenate([[0], ends[:-1]])

@@ -24,6 +24,14 @@ def codes_of(values: pa.DictionaryArray) -> np.ndarray:
     return indices.to_numpy(zero_copy_only=False)
 
 
+def text_bytes(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(where each text of a string array begins, and the end of the last; all their bytes), without a copy."""
+    offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)[values.offset : values.offset + len(values) + 1]
+    data = values.buffers()[2]
+    content = np.frombuffer(b"" if data is None else data, dtype=np.uint8)
+    return offsets - offsets[0], content[offsets[0] : offsets[-1]]
+
+
 def remapped(values: pa.DictionaryArray, mapped: pa.Array) -> pa.DictionaryArray:
     """The same rows with each distinct value replaced; equal results share one place in the new dictionary."""
     encoded = mapped.dictionary_encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,9 @@ SUSPECT = (
 
 # Without one of these bytes there is nothing personal in an id of so many characters.
 _MARKS = b"@.%:+&\\ ("
+# So few values, methods and protocols, are the same in batch after batch: RE2 would have to be set up for each.
+FEW = 32
+LONGEST_REMEMBERED = 256  # characters
 MIN_MACHINE_ID = 40
 
 
@@ -45,7 +49,19 @@ def scrub_column(values: pa.Array, addresses: bool = True) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         distinct = scrub_column(values.dictionary, addresses)
         return values if distinct is values.dictionary else remapped(values, distinct)
+    if len(values) <= FEW:
+        scrubbed = pa.array([_scrubbed(text, addresses) for text in values.to_pylist()], values.type)
+        return values if scrubbed.equals(values) else scrubbed
     return _replaced(values, SUSPECT, lambda text: scrub(text, addresses))
+
+
+def _scrubbed(text: str | None, addresses: bool) -> str | None:
+    if text is None or len(text) > LONGEST_REMEMBERED:
+        return text and scrub(text, addresses)
+    return _remembered(text, addresses)
+
+
+_remembered = lru_cache(4096)(scrub)
 
 
 def scrub_machine_ids(values: pa.Array) -> pa.Array:
