@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.columns import single
 from ingest.privacy import (
     ADDRESS_MARKER,
     EMAIL_MARKER,
@@ -89,6 +91,11 @@ _MARKERS = (EMAIL_MARKER, PHONE_MARKER, ADDRESS_MARKER)  # our own, which look l
 # What RE2 looks for on whole columns; only ids with a hit are looked at one by one: placeholders, blanks at an end,
 # and what may be an e-mail, phone or IP address.
 _SUSPECT = rf"(?is)^\s|\s$|^(?:{_NO_ID_AT_ALL})$|[{{%*<]|(?-is:{SUSPECT})"
+# What those with a hit have in common, in few words: RE2 takes 8 ms to be set up for the others, whatever the column.
+_UNUSUAL = (
+    "[^0-9A-Za-z_-]|[0-9]{3}-+[0-9]{3}-+[0-9]{4}|^[A-Za-z_-]*$|^[0_-]*$|(?i:^0x0+$|^9774d56d682e549c$|^lmy47d$)|"
+    + "|".join(f"^[{digit}-]*$" for digit in "123456789")
+)
 
 
 def is_placeholder(text: str, of_id: bool = False) -> bool:
@@ -114,11 +121,20 @@ def known_ids(ids: pa.Array, keyed_hash: Callable[[str], str], of_people: bool =
     Args:
         of_people: of people, their devices and sessions, else of campaigns and sites, whose names may be any word.
     """
-    suspects = pc.match_substring_regex(ids, _SUSPECT).fill_null(False)
-    if not pc.any(suspects).as_py():
+    encoded = single(ids.dictionary_encode())
+    distinct = encoded.dictionary
+    rows = _rows_with(_UNUSUAL, distinct)
+    rows = rows.filter(pc.match_substring_regex(distinct.take(rows), _SUSPECT)) if len(rows) else rows
+    if not len(rows):
         return ids
-    values = [_known(value, keyed_hash, of_people) for value in ids.filter(suspects).to_pylist()]
-    return pc.replace_with_mask(ids, suspects, pa.array(values, pa.string()))
+    values = distinct.to_pylist()
+    for row in rows.to_pylist():
+        values[row] = _known(values[row], keyed_hash, of_people)
+    return pa.array(values, pa.string()).take(encoded.indices)
+
+
+def _rows_with(pattern: str, values: pa.Array) -> pa.Array:
+    return pa.array(np.flatnonzero(pc.match_substring_regex(values, pattern)))
 
 
 def _known(value: str, keyed_hash: Callable[[str], str], of_people: bool) -> str | None:

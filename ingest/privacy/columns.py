@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -9,39 +10,67 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.columns import remapped
+from ingest.columns import remapped, text_bytes
 from ingest.privacy.fields import scrub_json
-from ingest.privacy.normal_form import VARIANTS
+from ingest.privacy.normal_form import VARIANTS, variants
 from ingest.privacy.personal import scrub
 
 _RE2_VARIANTS = "".join(each if each == "-" else f"\\x{{{ord(each):x}}}" for each in VARIANTS)
+_ESCAPE = "%(?:25)*"  # of any number of layers
+
+
+def _escaped(*texts: bytes) -> str:
+    """The percent-encoded texts, which share what they begin with."""
+    rest: dict[int, list[bytes]] = {}
+    for text in filter(None, sorted(set(texts))):
+        rest.setdefault(text[0], []).append(text[1:])
+    each = (re.sub("[A-F]", _either_case, f"{first:02X}") + _escaped(*behind) for first, behind in rest.items())
+    return f"{_ESCAPE}(?:{'|'.join(each)})" if rest else ""
+
+
+def _either_case(letter: re.Match[str]) -> str:
+    return f"[{letter[0]}{letter[0].lower()}]"
+
+
+def _escaped_variants() -> str:
+    """How the variants begin in percent-encoded UTF-8: their first two bytes; three where others begin so as well."""
+    encoded = (character.encode() for character in variants())
+    return _escaped(*(each[:3] if each[0] == 0xE0 else each[:2] for each in encoded))
+
+
+def _entity() -> str:
+    """A reference in HTML, its signs percent-encoded or not: any but a lone `&amp;`, of which query strings are full."""
+    and_sign, number_sign, end = (rf"(?:{sign}|{_escaped(sign.encode())})" for sign in "&#;")
+    name = "(?:[B-Zb-z][A-Za-z]+|[Aa](?:[A-LN-Za-ln-z][A-Za-z]*|[Mm](?:[A-OQ-Za-oq-z][A-Za-z]*|[Pp][A-Za-z]+)))"
+    return rf"{and_sign}(?:[Aa][Mm][Pp]{end})*(?:{number_sign}|{name}{end})"
+
+
+# Latin-1's blank, its hyphen without a width and its superscripts, not behind the escape of a byte: í is `%C3%AD`.
+_LATIN = rf"(?:^[^%]?|[^%][^%])[0-9A-Za-z)]{_ESCAPE}(?:[Aa]0|[Aa][Dd]|[Bb][239])"
 # Of letters, digits and dots no client makes escapes; of signs that stand in numbers and addresses it does.
 _HIDDEN = (
-    r"%(?:25)*(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[Ee]|26%(?:25)*23)"
-    r"|%(?:25)*(?:[Ee][Ff]%(?:25)*[Bb][9CcDd]|[Ee]2%(?:25)*8|[Dd][9Bb]%|[Cc]2%(?:25)*[Aa][0Dd])"
-    r"|&#|&(?:commat|period|plus|hyphen|dash|lpar|rpar|colon|nbsp|num);|&amp;#|\\[ux]|%u00"
-    rf"|[{_RE2_VARIANTS}]"
+    rf"{_ESCAPE}(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[Ee]|5[Cc]|u[0-9A-Fa-f])"
+    rf"|{_escaped_variants()}|{_LATIN}"
+    rf"|{_entity()}|\\[bfnrtvux]|[{_RE2_VARIANTS}]"
 )
-_GAP = r"(?:[ .+)(-]|%(?:25)*2[0DdEeBb89])"
+_GAP = rf"(?:[\s().+/_\x{{b7}}-]|{_ESCAPE}(?:2[0-9A-Fa-f]|0[9A-Da-d]|5[Ff])|{_escaped('·'.encode())})"
+_PHONE_GAP = rf"(?:[ .+)(-]|{_ESCAPE}2[0DdEeBb89])"
 _SIGN_OF_NAME = "(?i:phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp)"
-# What RE2 looks for on whole columns.
+# What RE2 looks for on whole columns: everything that `scrub` may replace, and some more.
 SUSPECT = (
-    "@|%(?:25)*40"
+    f"@|{_ESCAPE}40"
     r"|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
-    r"|(?::|%(?:25)*3[Aa])[0-9A-Fa-f]{0,4}(?::|%(?:25)*3[Aa])"
-    rf"|(?:\+|%(?:25)*2[Bb]){_GAP}*[0-9]"
-    rf"|[0-9]{{3}}{_GAP}+[0-9]{{3}}{_GAP}+[0-9]{{4}}"
-    rf"|{_SIGN_OF_NAME}[A-Za-z0-9_.-]*(?:\]|%(?:25)*5[Dd])?[ +]?(?:=|:|%(?:25)*3[DdAa])"
-    rf"|{_HIDDEN}"
+    rf"|(?::|{_ESCAPE}3[Aa])[0-9A-Fa-f]{{0,4}}(?::|{_ESCAPE}3[Aa])"
+    rf"|(?:\+|{_ESCAPE}2[Bb]){_GAP}*[0-9]"
+    rf"|[0-9]{{3}}{_PHONE_GAP}+[0-9]{{3}}{_PHONE_GAP}+[0-9]{{4}}"
+    rf"|{_SIGN_OF_NAME}(?:[A-Za-z0-9_.-]|{_ESCAPE}(?:2[DdEe]|5[Ff]))*(?:\]|{_ESCAPE}5[Dd])?(?:[ +]|{_ESCAPE}2[0Bb])?"
+    rf"(?:=|:|{_ESCAPE}3[DdAa])|{_HIDDEN}"
 )
 
-
-# Without one of these bytes there is nothing personal in an id of so many characters.
-_MARKS = b"@.%:+&\\ ("
+_MARKS = b"@.%:+&\\ ("  # one of these is in all that is personal, but for numbers joined by `-` or named by `=`
 # So few values, methods and protocols, are the same in batch after batch: RE2 would have to be set up for each.
 FEW = 32
 LONGEST_REMEMBERED = 256  # characters
-MIN_MACHINE_ID = 40
 
 
 def scrub_column(values: pa.Array, addresses: bool = True) -> pa.Array:
@@ -66,15 +95,22 @@ _remembered = lru_cache(4096)(scrub)
 
 def scrub_machine_ids(values: pa.Array) -> pa.Array:
     """The same over ids that machines make, each another: a look at the bytes of all of them is enough for most."""
-    lengths = pc.min_max(pc.binary_length(values)).as_py()
-    if lengths["min"] is None:
+    if pa.types.is_dictionary(values.type):
+        return scrub_column(values)
+    offsets, data = text_bytes(values)
+    text = data.tobytes()
+    if not text.isascii() or any(mark in text for mark in _MARKS):
+        return scrub_column(values)
+    signs = np.flatnonzero((data[:-1] == ord("-")) | (data[:-1] == ord("=")))
+    signs = signs[np.char.isdigit(data[signs + 1].view("S1"))]
+    rows = np.unique(np.searchsorted(offsets, signs, side="right") - 1)
+    few = values.take(pa.array(rows))
+    scrubbed = scrub_column(few)
+    if scrubbed is few:
         return values
-    texts = values.cast(pa.large_string())
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = texts.buffers()[2].slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes()
-    if lengths["min"] >= MIN_MACHINE_ID and data.isascii() and not any(mark in data for mark in _MARKS):
-        return values
-    return scrub_column(values)
+    mask = np.zeros(len(values), dtype=bool)
+    mask[rows] = True
+    return pc.replace_with_mask(values, pa.array(mask), scrubbed)
 
 
 def scrub_json_column(values: pa.Array) -> pa.Array:
@@ -94,14 +130,25 @@ def _replaced(values: pa.Array, suspect: str, function: Callable[[str], str]) ->
     return pc.replace_with_mask(values, pa.array(mask), scrubbed)
 
 
-# A stem that a private name has, somewhere in a key, or a key of what tells of people.
+def _spaced(word: str) -> str:
+    """A short word with anything but letters between its letters: `I.P.`, `d-o-b`."""
+    return r'[^a-z"]*'.join(word)
+
+
+# What the name of a private field holds somewhere (see `names.kind_of`), and what may follow: anything but a quote.
+_STEMS = "|".join(
+    (
+        'mail|phone|mobile|cell|msisdn|telefon|whatsapp|surname|birth|pass[^a-z"]*w|secret|street|addr|postal|forwarded',
+        r'cookie|authorization|c(?:ard|[^a-z"]*c)[^a-z"]*n(?:o|umber)|post[^a-z"]*code',
+        *map(_spaced, "tel fax gsm dob ssn pwd cvv cvc iban zip ip ipv xff".split()),
+    )
+)
+_KEY_ENDS = r'[^"]*"\s*:'
 _JSON_SUSPECT = (
-    r"(?i)(?:mail|phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp|[a-z_. -]name|surname|birth|dob|ssn|passw|pwd|"
-    r"secret|number|cardno|ccno|cvv|cvc|iban|street|address|addr|postal|postcode|zip|ip|ipv[46]|forwarded|xff|cookie|"
-    r'authorization)[a-z0-9_. -]*\\*"\s*:'
-    r'|\\*"(?:form|fields|form.?(?:data|fields|values)|inputs|contact|customer|user|person|people|profile|traits|billing|'
-    r'shipping|recipient|guest|passenger)s?\\*"\s*:\s*[{\[]'
-    r'|\\*"(?:name|id|key|field|label)\\*"\s*:\s*\\*"[a-z0-9_. -]*'
-    r"(?:mail|phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp|name|birth|dob|ssn|passw|pwd|secret|number|cvv|cvc|iban|street|"
-    r"addr|postal|postcode|zip|ip|forwarded|cookie)"
+    rf'(?i)(?:{_STEMS}|[^"\\]name){_KEY_ENDS}'
+    # what tells of people: a plain `name` in there is theirs
+    r"|(?:form|fields|values|inputs|contact|customer|user|person|people|profile|traits|billing|shipping|recipient|guest|"
+    rf"passenger){_KEY_ENDS}\s*[{{\[]"
+    # a pair that says name and value
+    rf'|"(?:name|id|key|field|label)\\*"\s*:\s*\\*"[^"]*(?:{_STEMS}|name)'
 )

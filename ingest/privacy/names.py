@@ -18,7 +18,8 @@ _NOT_A_LETTER = re.compile(r"[^a-z]+")
 # What may follow the word that tells: it says which one of several, or that it is one.
 _AFTER = frozenset(
     "address addresses addr no nr num number numbers value values raw text input field confirm confirmation repeat "
-    "verify primary secondary alternative alt home work office private business main new old normalized s".split()
+    "verify primary secondary alternative alt home work office private business main new old normalized required "
+    "optional s".split()
 )
 # A flag or a count, whatever follows.
 _BEFORE = frozenset("is has was can should allow allows show use uses enable enabled count num optin optout".split())
@@ -54,6 +55,7 @@ _PEOPLE = frozenset(
 _THINGS = frozenset(
     "item items product products cart plan company organization organisation campaign subscription order orders".split()
 )
+_ABOUT = re.compile(r"(?<!form)(?:details?|info|data)\Z")
 
 
 @lru_cache(20_000)
@@ -81,12 +83,12 @@ def _kind(words: list[str]) -> Kind | None:
         return None if joined.endswith(_NO_PHONE) else "phone"
     if last in ("ip", "ips") or _ADDRESS.search(joined):
         return "address"
-    if (last in _PERSON_WORDS or _PERSON.search(joined)) and not _NO_PERSON.search(joined):
+    if (last in _PERSON_WORDS or joined in _PERSON_WORDS or _PERSON.search(joined)) and not _NO_PERSON.search(joined):
         return "person"
     return None
 
 
 def is_of_people(name: str, was: bool) -> bool:
     """Whether a plain `name` in what this field holds is a person's. `was`: of what the field itself stands in."""
-    plain = _NOT_A_LETTER.sub("", name.lower())
+    plain = _ABOUT.sub("", _NOT_A_LETTER.sub("", name.lower()))
     return plain in _PEOPLE or (was and plain not in _THINGS)

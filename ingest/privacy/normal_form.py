@@ -23,6 +23,14 @@ VARIANTS = (
     "\u2000-\u209f\u2100-\u214f\u2212\u2460-\u24ff\u3000-\u3002\ufe00-\ufe0f\ufe50-\ufe6f\ufeff\uff00-\uffef"
     "\U0001d400-\U0001d7ff\U0001f100-\U0001f1ff"
 )
+
+
+def variants() -> Iterator[str]:
+    """Each character of `VARIANTS`."""
+    for first, _, last in re.findall(r"(.)(-(.))?", VARIANTS):
+        yield from map(chr, range(ord(first), ord(last or first) + 1))
+
+
 # No run is tried again at each of its places: a run of backslashes begins where none stands before.
 _TOKEN = re.compile(
     r"(?P<percent>(?:%(?:25)*[0-9A-Fa-f]{2})+)"

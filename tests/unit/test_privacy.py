@@ -6,6 +6,10 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import random
+from collections.abc import Callable
+from itertools import product
+from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
@@ -21,7 +25,11 @@ from ingest.privacy import (
     scrub_json_column,
     scrub_json_line,
     scrub_line,
+    scrub_machine_ids,
 )
+from ingest.privacy.columns import FEW
+from ingest.privacy.fields import scrub_json
+from ingest.privacy.names import kind_of
 from tests.log_lines import QUICK
 
 # What e-mail addresses, phone numbers and escapes are made of: such text meets the expressions far more often.
@@ -162,6 +170,8 @@ def test_text_without_digits_and_at_signs_is_left_as_it_is(text: str) -> None:
 def test_a_column_is_scrubbed_as_its_values_are(values: list[str | None]) -> None:
     expected = [None if value is None else scrub(value) for value in values]
     assert scrub_column(pa.array(values, pa.string())).to_pylist() == expected
+    others = ["something else"] * FEW  # so many that patterns are searched for
+    assert scrub_column(pa.array(values + others, pa.string())).to_pylist() == expected + others
 
 
 @pytest.mark.parametrize(
@@ -257,3 +267,107 @@ def test_addresses_go_from_prose() -> None:
     values = ["Your IP is 203.0.113.77.", "Chrome/120.0.0.0", None, "from 2001:db8::77 at 10:05:03"]
     expected = ["Your IP is [ip].", "Chrome/120.0.0.0", None, "from [ip] at 10:05:03"]
     assert scrub_column(pa.array(values, pa.string())).to_pylist() == expected
+
+
+def _of_signs(write: Callable[[str], str]) -> Callable[[str], str]:
+    """Writes each character that is neither letter nor digit."""
+    return lambda text: "".join(each if each.isalnum() else write(each) for each in text)
+
+
+_ENTITIES = {
+    "@": "commat",
+    ".": "period",
+    "+": "plus",
+    "-": "hyphen",
+    " ": "nbsp",
+    ":": "colon",
+    "(": "lpar",
+    "&": "amp",
+}
+_OTHER_ENTITIES = _ENTITIES | {"-": "ndash", " ": "ensp"}
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "percent": lambda text: quote(text, safe=""),
+    "percent, all": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "entities": lambda text: "".join(f"&{_ENTITIES[each]};" if each in _ENTITIES else each for each in text),
+    "other entities": lambda text: "".join(
+        f"&{_OTHER_ENTITIES[each]};" if each in _OTHER_ENTITIES else each for each in text
+    ),
+    "decimal entities": _of_signs(lambda each: f"&#{ord(each)};"),
+    "hexadecimal entities": lambda text: "".join(f"&#x{ord(each):x};" for each in text),
+    "json": _of_signs(lambda each: f"\\u{ord(each):04x}"),
+    "json, all": lambda text: "".join(f"\\u{ord(each):04x}" for each in text),
+    "javascript": _of_signs(lambda each: f"\\x{ord(each):02x}" if ord(each) < 256 else each),
+    "full width": lambda text: "".join(chr(ord(each) + 0xFEE0) if 33 <= ord(each) < 127 else each for each in text),
+    "soft hyphens": lambda text: "&shy;".join(text),
+    "Latin-1 soft hyphens": lambda text: "%AD".join(text),
+    "and sign": lambda text: text.replace("&", "&amp;"),
+    "AND SIGN": lambda text: text.replace("&", "&AMP;"),
+    "JavaScript's escape()": _of_signs(lambda each: f"%u{ord(each):04X}"),
+}
+WRITTEN = (
+    "ann.lee@example.org",
+    "203.0.113.77",
+    "2001:db8:85a3::8a2e:370:7334",
+    "+13125550199",
+    "+1 312 555 0199",
+    "+1_312/555·0199",
+    "312-555-0199",
+    "(312) 555-0199",
+    "phone=3125550199",
+    "user[phone_number] = 3125550199",
+    '{"phone":"+13125550199"}',
+)
+
+
+@pytest.mark.parametrize("value", WRITTEN)
+def test_no_way_of_writing_passes_the_filter_of_whole_columns(value: str) -> None:
+    """What `scrub` finds in one text is found in a column of them: RE2 only chooses what is looked at."""
+    some = random.Random(value)
+    chains = [*product(ENCODINGS, repeat=1), *product(ENCODINGS, repeat=2)]
+    chains += [tuple(some.choices(list(ENCODINGS), k=3)) for _ in range(400)]
+    texts = []
+    for chain in chains:
+        text = value
+        for name in chain:
+            text = ENCODINGS[name](text)
+        texts.append(f"a={text}"[:20_000])
+    expected = [scrub(text) for text in texts]
+    assert sum(text != was for text, was in zip(expected, texts, strict=True)) > len(texts) / 4
+    assert scrub_column(pa.array(texts)).to_pylist() == expected
+
+
+_PRIVATE_NAMES = (
+    "first_name user[first_name] user[password] card_no card-no cc_no cardNumber email e-mail mail[0] phone I.P. d.o.b "
+    "S-S-N cvv iban zip_code postCode post-code address[street] customer[birthday] telefono faxNo X-Forwarded-For xff "
+    "clientIp Set-Cookie pass-word passwd pwd secret surname whatsapp msisdn gsm mobile"
+).split()
+
+
+@pytest.mark.parametrize(
+    "name", [*_PRIVATE_NAMES, "First name *", "card no", "first\u00a0name", "First name (required)"]
+)
+@pytest.mark.parametrize("behind", ["", "[]", "*", ":", "?", " !", "_2", "[0]"])
+def test_no_private_name_passes_the_filter_of_json_columns(name: str, behind: str) -> None:
+    key, value = name + behind, "7" * 16
+    assert kind_of(key), "the name must be private for the test to say something"
+    events: list[dict[str, object]] = [
+        {key: value},
+        {"a": {key.upper(): value}},
+        {"fields": [{"name": key, "value": value}]},
+        {"fields": [{"label": key.title(), "type": "text", "value": value}]},
+    ]
+    texts = [json.dumps(event, ensure_ascii=False) for event in events]
+    texts += [json.dumps({"inner": text}, ensure_ascii=False) for text in texts]
+    assert len(texts) < FEW < len(texts) * 8
+    texts *= 8
+    assert scrub_json_column(pa.array(texts)).to_pylist() == [scrub(scrub_json(text)) for text in texts]
+    assert not any(value in text for text in map(scrub_json, texts[:3]))
+
+
+def test_a_request_id_is_scrubbed_whatever_stands_beside_it() -> None:
+    numbers = ["A" * 20 + "_312-555-0177_" + "B" * 20, "tel=3125550177" + "C" * 30]
+    others = [f"{number:056d}" for number in range(100)]
+    for beside in ([], others, ["short"], ["a@b"]):
+        found = scrub_machine_ids(pa.array([*numbers, *beside])).to_pylist()
+        assert "5550177" not in "".join(found[:2])
+        assert found[2:] == beside
