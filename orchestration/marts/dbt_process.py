@@ -3,7 +3,8 @@
 Not dagster-dbt's `DbtCliResource.cli`: it asks for `dbt --version` and makes an adapter before each command, which
 takes as long as the command; and were a run killed, dbt would go on, and publish while the next run already does.
 
-Loading dbt is a fifth of the work of a small day. One process, the loader, does it once and forks for each command:
+Loading dbt is a fifth of the work of a small day. One process, the loader, does it once, with what each command would
+make anew (`dbt_ahead.py`), and forks for each:
 
     this process ── socket ── loader ── socket ── command
 
@@ -30,12 +31,16 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any, NoReturn
 
 from orchestration.places import PROJECT_DIR, dbt_target
 
 PARSED = "partial_parse.msgpack"  # what dbt knows of earlier parsing
+TEMPLATES = "clicklake_templates"  # beside it, the compiled templates of that project
 _LINES_SHOWN = 8
 
 
@@ -57,13 +62,18 @@ class Finished:
 
 
 def run_dbt(
-    project: Path, arguments: Sequence[str], target: Path, environment: Mapping[str, str] | None = None
+    project: Path,
+    arguments: Sequence[str],
+    target: Path,
+    environment: Mapping[str, str] | None = None,
+    keeps_templates: bool = False,
 ) -> Finished:
     """Runs `dbt <arguments>` and waits for its end; whatever interrupts the waiting ends dbt too.
 
     Args:
         target: where dbt writes its artifacts; what it knows of the last parsing of the project is used.
         environment: Clicklake's variables for dbt; of this process's own, which hold secrets, it gets none.
+        keeps_templates: whether the project's templates are then compiled, and kept in the target folder.
     """
     parsed = dbt_target() / PARSED
     if parsed.exists() and not (target / PARSED).exists():
@@ -74,7 +84,10 @@ def run_dbt(
         | {"DBT_LOG_LEVEL": "warn", "DBT_LOG_LEVEL_FILE": "none", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
         | dict(environment or {})
     )
-    return run_loaded({"arguments": list(arguments), "folder": str(project), "environment": variables})
+    templates = str(target) if keeps_templates else None
+    return run_loaded(
+        {"arguments": list(arguments), "folder": str(project), "environment": variables, "templates": templates}
+    )
 
 
 def load_dbt() -> None:
@@ -84,7 +97,8 @@ def load_dbt() -> None:
 
 
 def run_loaded(command: Mapping[str, Any]) -> Finished:
-    """Runs a command: `arguments` of dbt, the `folder` to run in, and its whole `environment`. One at a time."""
+    """Runs a command: `arguments` of dbt, the `folder` to run in, its whole `environment`, and, where the project's
+    `templates` are to be kept, the folder for them. One at a time."""
     with _lock:
         loader = _loader()
         try:
@@ -92,6 +106,13 @@ def run_loaded(command: Mapping[str, Any]) -> Finished:
         except BaseException:
             loader.close()
             raise
+
+
+@cache
+def versions() -> str:
+    """Of all that has a part in what dbt keeps."""
+    found = [f"{name} {version(name)}" for name in ("dbt-core", "dbt-common", "dbt-duckdb", "jinja2")]
+    return " ".join([*found, MAGIC_NUMBER.hex()])
 
 
 def _inherited() -> dict[str, str]:
@@ -118,7 +139,7 @@ class _Loader:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(dbt_target())],
                 env=_inherited(),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -181,22 +202,23 @@ def _close() -> None:
 # ---- in the loader, and in a command ----
 
 
-def _serve(starter: socket.socket) -> Sequence[str]:
-    """Forks for each command that the starter asks for. Returns in the command, with its arguments."""
+def _serve(starter: socket.socket, refresh: Callable[[], None]) -> dict[str, Any]:
+    """Forks for each command that the starter asks for. Returns in the command, with what was asked for."""
     asked = starter.makefile("rb")
     while True:
         _, outputs, _, _ = socket.recv_fds(starter, 1, 1)
         if not outputs:
             os._exit(0)
         (output,) = outputs
-        command = json.loads(asked.readline())
+        command: dict[str, Any] = json.loads(asked.readline())
+        refresh()
         mine, its = socket.socketpair()
         child = os.fork()
         if not child:
             for each in (mine, asked, starter):
                 each.close()
             _become(command, output, its)
-            return list(command["arguments"])
+            return command
         its.close()
         os.close(output)
         ready, _, _ = select.select([starter, mine], [], [])
@@ -246,12 +268,22 @@ def _end(status: int) -> NoReturn:
     os._exit(status)
 
 
-if __name__ == "__main__":
+def main() -> NoReturn:
     importlib.import_module("dbt.adapters.duckdb")
     from dbt.cli.main import cli
 
-    gc.collect()
+    from orchestration.marts.dbt_ahead import Ahead, write_templates
+
     gc.set_threshold(100_000, 20, 100)  # dbt makes much and drops little: looking for garbage finds none
-    gc.freeze()  # what is loaded is shared with every command
+    ahead = Ahead(Path(sys.argv[2]))
+    ahead.begin()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends when its starter's socket does
-    _end(_status_of(lambda: cli(_serve(socket.socket(fileno=int(sys.argv[1]))))))
+    command = _serve(socket.socket(fileno=int(sys.argv[1])), ahead.refresh)
+    status = _status_of(lambda: cli(command["arguments"]))
+    if command.get("templates") and not status:
+        status = _status_of(lambda: write_templates(Path(command["templates"])))
+    _end(status)
+
+
+if __name__ == "__main__":
+    main()

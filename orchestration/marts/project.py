@@ -8,13 +8,12 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ingest.errors import ClicklakeError
-from orchestration.marts.dbt_process import PARSED, run_dbt
+from orchestration.marts.dbt_process import PARSED, TEMPLATES, run_dbt, versions
 from orchestration.marts.light_dagster_dbt import DbtCliResource
 from orchestration.places import DBT_DIR, dbt_target
 
@@ -54,11 +53,11 @@ def prepare() -> bool:
     try:
         target.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="parse-", dir=target) as folder:
-            done = run_dbt(DBT_DIR, ["parse"], Path(folder))
+            done = run_dbt(DBT_DIR, ["parse"], Path(folder), keeps_templates=True)
             if done.status:
                 raise ClicklakeError(f"dbt cannot read {DBT_DIR}: {done.errors()}")
             (Path(folder) / _MADE_OF).write_text(made_of, "utf-8")
-            for name in (PARSED, _MANIFEST, _MADE_OF):  # each in one step: others may read meanwhile
+            for name in (PARSED, TEMPLATES, _MANIFEST, _MADE_OF):  # each in one step: others may read meanwhile
                 os.replace(Path(folder) / name, target / name)
     except OSError as error:
         raise ClicklakeError(
@@ -70,9 +69,9 @@ def prepare() -> bool:
 
 
 def fingerprint(project: Path = DBT_DIR) -> str:
-    """Of all that a manifest is made of: names and contents of the project's files, and the versions of dbt. By
+    """Of all that a manifest is made of: names and contents of the project's files, and versions. By
     contents, and not by times, which a deleted file, a checkout or a copied image do not change as one would wish."""
-    made_of = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
+    made_of = hashlib.sha256(versions().encode())
     for path in _files(project):
         content = path.read_bytes()
         made_of.update(f"\n{path.relative_to(project).as_posix()} {len(content)}\n".encode())
