@@ -39,7 +39,7 @@ def _escaped_variants() -> str:
 
 
 def _entity() -> str:
-    """A reference in HTML, its signs percent-encoded or not: any but a lone `&amp;`, of which query strings are full."""
+    """A reference in HTML, its signs percent-encoded or not. A lone `&amp;` is none: query strings are full of it."""
     and_sign, number_sign, end = (rf"(?:{sign}|{_escaped(sign.encode())})" for sign in "&#;")
     name = "(?:[B-Zb-z][A-Za-z]+|[Aa](?:[A-LN-Za-ln-z][A-Za-z]*|[Mm](?:[A-OQ-Za-oq-z][A-Za-z]*|[Pp][A-Za-z]+)))"
     return rf"{and_sign}(?:[Aa][Mm][Pp]{end})*(?:{number_sign}|{name}{end})"
