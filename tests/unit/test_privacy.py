@@ -337,9 +337,9 @@ def test_no_way_of_writing_passes_the_filter_of_whole_columns(value: str) -> Non
 
 
 _PRIVATE_NAMES = [
-    *"first_name user[first_name] user[password] card_no card-no cc_no cardNumber email e-mail mail[0] phone I.P. d.o.b "
-    "S-S-N cvv iban zip_code postCode post-code address[street] customer[birthday] telefono faxNo X-Forwarded-For xff "
-    "clientIp Set-Cookie pass-word passwd pwd secret surname whatsapp msisdn gsm mobile".split(),
+    *"first_name user[first_name] user[password] card_no card-no cc_no cardNumber email e-mail mail[0] phone I.P. "
+    "d.o.b S-S-N cvv iban zip_code postCode post-code address[street] customer[birthday] telefono faxNo "
+    "X-Forwarded-For xff clientIp Set-Cookie pass-word passwd pwd secret surname whatsapp msisdn gsm mobile".split(),
     "First name *",
     "card no",
     "first\u00a0name",
