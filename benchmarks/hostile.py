@@ -138,6 +138,12 @@ CASES: dict[str, Hostile] = {
         ),
         seconds=10,
     ),
+    "events: 100,000 lines of ever new keys": Hostile(
+        EVENTS, lambda: gzip.compress(b"".join(b'{"k%d":1}\n' % n for n in range(100_000)))
+    ),
+    "events: 100,000 versions": Hostile(
+        EVENTS, lambda: gzip.compress(b"".join(_event(schema_version=n + 2) for n in range(100_000)))
+    ),
     "events: lines with 60,000 keys": Hostile(
         EVENTS, lambda: gzip.compress(b"".join(_event(**{f"k{m}-{n}": 1 for n in range(60_000)}) for m in range(20)))
     ),

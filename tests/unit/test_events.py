@@ -366,6 +366,29 @@ def test_thousands_of_structures_take_the_general_way_and_lose_nothing(events: E
         assert json.loads(row["properties"]) == {f"k{n}": n, "page": {f"p{n}": n}}
 
 
+def test_structures_that_cannot_be_used_are_each_told_by_their_line(events: Events) -> None:
+    events.take(
+        {"b": 1},
+        pixel(eventId="1"),
+        pixel(schema_version=9),
+        {"eventType": "a", "siteId": "s"},
+        pixel(eventId="2", url=5),
+        {"ann@example.com": 1},
+        pixel(eventId="3"),
+        pixel(eventType="batch", events=[{"eventType": "a"}, 5, {"eventType": "a", "schema_version": 7}]),
+    )
+    assert [(row["source_line"], row["batch_index"]) for row in events.rows()] == [(2, None), (7, None), (8, 0)]
+    assert [(row["source_line"], row["reason"], row["detail"]) for row in events.rejects()] == [
+        (1, "unknown_shape", "fields: b"),
+        (3, "unknown_version", "pixel has no version 9"),
+        (4, "schema", "timestamp: missing"),
+        (5, "schema", "url: is a number, not string"),
+        (6, "unknown_shape", "fields: [email]"),
+        (8, "unknown_shape", "fields: none"),
+        (8, "unknown_version", "pixel has no version 7"),
+    ]
+
+
 def test_both_ways_give_the_same_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for way in (1, 1_000_000):
