@@ -90,6 +90,16 @@ CASES: dict[str, Hostile] = {
     "log: 300,000 headers": Hostile(
         ACCESS_LOGS, lambda: gzip.compress(b"#Fields: date\nx\n#Fields: time\ny\n" * 150_000)
     ),
+    "log: 1,000 headers of 500 names": Hostile(
+        ACCESS_LOGS,
+        lambda: gzip.compress(
+            b"".join(
+                f"#Fields: {FIELDS} f{n} {' '.join(f'w{m}' for m in range(495))}\n{DAY}\t10:00:00\t/c\t200\n".encode()
+                for n in range(1_000)
+            )
+        ),
+        seconds=10,
+    ),
     "log: lines of JSON with 100,000 keys": Hostile(
         ACCESS_LOGS,
         lambda: gzip.compress((json.dumps({f"k{n}": n for n in range(60_000)}) + "\n").encode() * 20),

@@ -35,6 +35,7 @@ QUICK = (
 # Nothing is wrong with these but what they cost.
 PUBLISHED = {
     "log: a million empty gzip members",
+    "log: 1,000 headers of 500 names",
     *(f"events: a repeated field of {size} kB" for size in (25, 50, 100)),
     "events: 20 hosts of 10,000 different letters",
     "events: 100 agents of 10,000 letters",

@@ -382,7 +382,7 @@ def test_structures_that_cannot_be_used_are_each_told_by_their_line(events: Even
         (1, "unknown_shape", "fields: b"),
         (3, "unknown_version", "pixel has no version 9"),
         (4, "schema", "timestamp: missing"),
-        (5, "schema", "url: is a number, not string"),
+        (5, "schema", "url: is a number, not string or null"),
         (6, "unknown_shape", "fields: [email]"),
         (8, "unknown_shape", "fields: none"),
         (8, "unknown_version", "pixel has no version 7"),
