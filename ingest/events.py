@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, ParsedBatch, Reject, counted
+from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, ParsedBatch, Reject, beginning_of, counted
 from ingest.clients import Clients
 from ingest.columns import DICTIONARY, count_of_each, is_null, single
 from ingest.enrich import Geo
@@ -60,6 +60,7 @@ from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scr
 from ingest.query_strings import decode, first_of, known_parameters, known_value
 from ingest.schema import EVENTS, arrow_schema
 from ingest.source import UNKNOWN_SITE
+from ingest.strict_json import no_json
 
 EVENT_REASONS = {
     "empty_line": "The line holds nothing.",
@@ -190,6 +191,7 @@ class EventParser:
 
     def _signed(self, found: _Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
         """The lines that are JSON, and the keys of each as one text; with the version behind, where any names one."""
+        lines = self._rejected(found, lines, no_json(single(lines.column("line"))), "bad_json")
         sql = f"select {KEYS}::varchar as text from lines"  # noqa: S608 - of our own schemas
         try:
             texts = self._run(sql, lines)
@@ -563,7 +565,7 @@ class _Found:
 
 def _shown(text: pa.StringScalar) -> str:
     """A rejected line as it may be kept."""
-    shown = scrub_line(scrub_json_line(text.as_py()[: 2 * MAX_REJECT_BYTES]))
+    shown = scrub_line(scrub_json_line(beginning_of(text.as_py())))
     return shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
 
 

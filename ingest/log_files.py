@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from ingest.blocks import EXPANDS, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, most_bytes, whole_lines
 from ingest.privacy import FIELD_MARKER, scrub_line
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
+from ingest.strict_json import no_constant
 
 BATCH_BYTES = 24 << 20
 # What the reader of CSV cuts, parses and converts at once: it stays in a core's cache, and holds any line, even one
@@ -501,7 +502,7 @@ def _json_line_by_line(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
         record: Any = {}
         if row not in batch.reasons:
             try:
-                record = json.loads(line) if line.strip() else None
+                record = json.loads(line, parse_constant=no_constant) if line.strip() else None
             except (ValueError, RecursionError):
                 record = None
             if not isinstance(record, dict):

@@ -104,6 +104,13 @@ class LakeSettings(PartitionSettings):
         return Lake(self.lake, self.s3)
 
 
+class PlaceSettings(LakeSettings):
+    """Where the lake and its sources are, as far as that is set."""
+
+    logs: str | None = None
+    events: str | None = None
+
+
 class Settings(LakeSettings):
     """Everything; read when a run, a sensor or a command starts."""
 
@@ -273,6 +280,16 @@ def load_settings() -> Settings:
 def load_lake_settings() -> LakeSettings:
     """Reads only where the lake is. Raises as `load_settings` does."""
     return _load(LakeSettings)
+
+
+def folder_around(path: Path) -> str | None:
+    """Which setting names a folder that this path lies in: what a command writes for its user belongs in none."""
+    places = _load(PlaceSettings)
+    for name in ("lake", "logs", "events"):
+        place = getattr(places, name)
+        if place and "://" not in place and path.resolve().is_relative_to(Path(place).resolve()):
+            return f"{PREFIX}{name}".upper()
+    return None
 
 
 def load_partition_settings() -> PartitionSettings:

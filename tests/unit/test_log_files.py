@@ -361,6 +361,11 @@ def test_values_of_other_kinds_in_json(day: LogDay) -> None:
     assert [row["method"] for row in rows] == ["true", "[1]", '{"a": 1}', "1000.0", None]
 
 
+def test_what_only_pythons_reader_takes_for_json_is_none(day: LogDay) -> None:
+    json_day(day, request(id="1"), *(f'{{"a":{each}}}' for each in ("NaN", "Infinity", "-Infinity")))
+    assert list(day.reasons().values()) == ["bad_json"] * 3
+
+
 BROKEN_JSON = ["{", "}", "[]", "1", "null", '"text"', "{'a': 1}", '{"a":1}{"b":2}', "[" * 100_000, '{"a":' * 100_000,
                '{"a":' + "9" * 10_000 + "}", "{}x", "\0", '{"date":"x"', '{"a":\n']  # fmt: skip
 

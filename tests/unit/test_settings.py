@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import duckdb
 import pytest
+from click.testing import CliRunner
 
 from ingest.errors import SettingsError
+from orchestration.cli import query, views
 from orchestration.settings import Settings, load_settings
 from tests.environment_fixtures import HASH_KEY
 
@@ -56,3 +59,22 @@ def test_a_size_of_memory_is_one_that_duckdb_takes(size: str, monkeypatch: pytes
     monkeypatch.setenv("CLICKLAKE_DUCKDB_MEMORY_LIMIT", size)
     assert load_settings().duckdb_memory_limit == size
     duckdb.connect(config={"memory_limit": size}).close()
+
+
+@pytest.mark.parametrize("name", ["lake", "logs", "events"])
+@pytest.mark.parametrize("command", [(query.command, "select 1", "--output"), (views.command,)], ids=["query", "views"])
+def test_a_command_writes_no_file_of_its_user_among_the_lakes_or_the_sources(
+    name: str, command: tuple[click.Command, *tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("lake", "logs", "events"):
+        (tmp_path / each).mkdir()
+        monkeypatch.setenv(f"CLICKLAKE_{each.upper()}", str(tmp_path / each))
+    kept = tmp_path / name / "E1.2026-01-12-05.a.gz"
+    kept.write_text("a log")
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    asked, *arguments = command
+    for path in (kept, tmp_path / name / "new", tmp_path / "link" / kept.name, Path(name) / ".." / name / "x"):
+        result = CliRunner().invoke(asked, [*arguments, str(path)])
+        assert (result.exit_code, f"lies within CLICKLAKE_{name.upper()}" in result.output) == (2, True)
+    assert kept.read_text() == "a log"
+    assert [path.name for path in (tmp_path / name).iterdir()] == [kept.name]
