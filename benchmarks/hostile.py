@@ -90,6 +90,16 @@ CASES: dict[str, Hostile] = {
     "log: 300,000 headers": Hostile(
         ACCESS_LOGS, lambda: gzip.compress(b"#Fields: date\nx\n#Fields: time\ny\n" * 150_000)
     ),
+    "log: 1,000 headers of 500 names": Hostile(
+        ACCESS_LOGS,
+        lambda: gzip.compress(
+            b"".join(
+                f"#Fields: {FIELDS} f{n} {' '.join(f'w{m}' for m in range(495))}\n{DAY}\t10:00:00\t/c\t200\n".encode()
+                for n in range(1_000)
+            )
+        ),
+        seconds=10,
+    ),
     "log: lines of JSON with 100,000 keys": Hostile(
         ACCESS_LOGS,
         lambda: gzip.compress((json.dumps({f"k{n}": n for n in range(60_000)}) + "\n").encode() * 20),
@@ -137,6 +147,12 @@ CASES: dict[str, Hostile] = {
             b"".join(_event(browser={"userAgent": f"{n} " + "Mozilla/5.0 (Linux; " * 500}) for n in range(100))
         ),
         seconds=10,
+    ),
+    "events: 100,000 lines of ever new keys": Hostile(
+        EVENTS, lambda: gzip.compress(b"".join(b'{"k%d":1}\n' % n for n in range(100_000)))
+    ),
+    "events: 100,000 versions": Hostile(
+        EVENTS, lambda: gzip.compress(b"".join(_event(schema_version=n + 2) for n in range(100_000)))
     ),
     "events: lines with 60,000 keys": Hostile(
         EVENTS, lambda: gzip.compress(b"".join(_event(**{f"k{m}-{n}": 1 for n in range(60_000)}) for m in range(20)))

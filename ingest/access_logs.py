@@ -7,6 +7,7 @@ each distinct value of a batch, through dictionaries.
 from __future__ import annotations
 
 import re
+import string
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -57,6 +58,9 @@ _WITH_RULES = ("cs-uri-stem", "sc-status", "cs(Referer)", "cs(User-Agent)")
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
 _EPOCH = date(1970, 1, 1)
+_OF_A_WORD = string.ascii_letters + string.digits + "_.@:+%~-"
+_OF_A_NUMBER = string.digits + " ().:+%/-"
+_LONGEST_WORD = 512  # that may be somebody's address
 _INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
 _REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
@@ -415,9 +419,20 @@ def _rejects(batch: RawBatch, rows: np.ndarray, reasons: dict[int, str]) -> list
     ]
 
 
+def beginning_of(line: str) -> str:
+    """What of a rejected line is looked at. A long one is cut between words, for what the cut parts, such as an address
+    or a number, would not be known for what it is."""
+    if len(line) <= 2 * MAX_REJECT_BYTES:
+        return line
+    beginning = line[: 2 * MAX_REJECT_BYTES]
+    whole = beginning.rstrip(_OF_A_WORD).rstrip(_OF_A_NUMBER)
+    is_short = len(beginning) - len(whole) <= _LONGEST_WORD
+    return whole if is_short else beginning.rstrip(string.hexdigits + _OF_A_NUMBER)
+
+
 def _shown(text: str) -> str:
     """A rejected line as it may be kept: scrubbed, and cut to `MAX_REJECT_BYTES`."""
-    text = text[: 2 * MAX_REJECT_BYTES]
+    text = beginning_of(text)
     if text.lstrip().startswith("{"):
         text = scrub_json_line(text)
     return scrub_line(text).encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")

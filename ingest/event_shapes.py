@@ -50,7 +50,7 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is there once: to compare and to hash all that it holds would take long
 class Field:
     """One field of a schema."""
 
@@ -76,7 +76,7 @@ class Field:
             yield from each.all()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
     """A shape of events in one version."""
 
@@ -182,7 +182,12 @@ def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure
 
 def everything(shape: Shape, others: tuple[Field, ...] = ()) -> Structure:
     """The general way, for any keys: all fields of a shape are looked for."""
-    return Structure(shape, tuple(shape.root.all()), others=others)
+    return Structure(shape, _all_fields(shape), others=others)
+
+
+@cache
+def _all_fields(shape: Shape) -> tuple[Field, ...]:
+    return tuple(shape.root.all())
 
 
 def _present(parent: Field, keys: Mapping[Path, Sequence[str]]) -> Iterator[Field]:

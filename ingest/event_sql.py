@@ -51,6 +51,8 @@ MACROS = (
         - case p.sign when '-' then -1 else 1 end * 60000000
             * (coalesce(try_cast(p.away as bigint), 0) * 60 + coalesce(try_cast(p.away_minutes as bigint), 0))
         as bigint)""",
+    # A text that may be a number: the engine's cast takes `1_000`, `inf` and `nan` as well.
+    "create macro number_in(x) as case when not regexp_matches(x, '[_a-df-zA-DF-Z]') then x end",
     # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
     """create macro microseconds(x) as case
         when regexp_full_match(x, '\\s*-?[0-9]{1,18}(\\.[0-9]*)?([eE][+]?[0-9]{1,2})?\\s*') then cast(round(case
@@ -115,7 +117,8 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         return f"coalesce({', '.join(found)})" if found else _NOTHING
 
     def number(column: str, kind_of: str) -> str:
-        return f"coalesce({', '.join(f'try_cast({text} as {kind_of})' for text in texts(column)) or 'null'})::{kind_of}"
+        found = [f"try_cast(number_in({text}) as {kind_of})" for text in texts(column)]
+        return f"coalesce({', '.join(found) or 'null'})::{kind_of}"
 
     def source(column: str) -> str:
         found = [
@@ -124,7 +127,8 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         return f"coalesce({', '.join(found)})" if found else _NOTHING
 
     unreadable = [
-        f"({text} is not null and try_cast({text} as {of}) is null and not regexp_full_match({text}, '\\s*'))"
+        f"({text} is not null and try_cast(number_in({text}) as {of}) is null "
+        f"and not regexp_full_match({text}, '\\s*'))"
         for column, of in (("screen_width", "double"), ("screen_height", "double"), ("revenue", "decimal(18, 4)"))
         for text in texts(column)
     ]

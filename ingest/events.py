@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, ParsedBatch, Reject, counted
+from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, ParsedBatch, Reject, beginning_of, counted
 from ingest.clients import Clients
 from ingest.columns import DICTIONARY, count_of_each, is_null, single
 from ingest.enrich import Geo
@@ -60,6 +60,7 @@ from ingest.privacy import scrub_column, scrub_json_column, scrub_json_line, scr
 from ingest.query_strings import decode, first_of, known_parameters, known_value
 from ingest.schema import EVENTS, arrow_schema
 from ingest.source import UNKNOWN_SITE
+from ingest.strict_json import no_json
 
 EVENT_REASONS = {
     "empty_line": "The line holds nothing.",
@@ -190,6 +191,7 @@ class EventParser:
 
     def _signed(self, found: _Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
         """The lines that are JSON, and the keys of each as one text; with the version behind, where any names one."""
+        lines = self._rejected(found, lines, no_json(single(lines.column("line"))), "bad_json")
         sql = f"select {KEYS}::varchar as text from lines"  # noqa: S608 - of our own schemas
         try:
             texts = self._run(sql, lines)
@@ -211,18 +213,19 @@ class EventParser:
         codes = signatures.indices.to_numpy(zero_copy_only=False)
         kinds = self._kinds(signatures.dictionary, codes, lines)
         lines_of = np.bincount(codes, minlength=len(kinds))
-        groups: dict[Structure, list[int]] = {}
+        groups: dict[Structure | None, list[int]] = {None: []}  # None: those that cannot be used
         for code, kind in enumerate(kinds):
-            if kind.shape is not None and kind.reason is None and lines_of[code] < MIN_LINES:
-                kind = everything(kind.shape)
-            groups.setdefault(kind, []).append(code)
-        for kind, members in groups.items():
-            kind = replace(kind, others=_named_others(kinds[code] for code in members))
-            chosen = lines if len(groups) == 1 else lines.filter(pa.array(np.isin(codes, members)))
-            if kind.reason is not None:
-                found.reject(chosen, range(len(chosen)), kind.reason, kind.problem)
+            if kind.reason is not None or kind.shape is None:
+                groups[None].append(code)
             else:
-                yield kind, chosen
+                groups.setdefault(kind if lines_of[code] >= MIN_LINES else everything(kind.shape), []).append(code)
+        for (alike, members), rows in zip(groups.items(), _rows_of(codes, list(groups.values())), strict=True):
+            if alike is None:
+                wrong = [kinds[code] for code in codes[rows].tolist()]
+                found.reject_each(lines, rows, [str(each.reason) for each in wrong], [each.problem for each in wrong])
+            else:
+                others = _named_others(kinds[code] for code in members)
+                yield replace(alike, others=others), lines if len(rows) == len(lines) else lines.take(pa.array(rows))
 
     def _kinds(self, signatures: pa.Array, codes: np.ndarray, lines: pa.Table) -> list[Structure]:
         """The structure of each signature; that of a new one is worked out from the first line that has it."""
@@ -278,12 +281,12 @@ class EventParser:
             suspects |= np.array([each is not None for each in problems])[types.indices.to_numpy(zero_copy_only=False)]
         if is_child:
             suspects |= pc.equal(table.column("event_type"), "batch").fill_null(False).to_numpy(zero_copy_only=False)
-        details: dict[str, list[int]] = {}
-        for row in np.flatnonzero(suspects).tolist():
-            detail = problems[types.indices[row].as_py()] or lengths[row].as_py() or "eventType: a batch within a batch"
-            details.setdefault(detail, []).append(row)
-        for detail, rows in details.items():
-            found.reject(lines, rows, "schema", detail)
+        rows = np.flatnonzero(suspects)
+        details: list[str | None] = [
+            problems[types.indices[row].as_py()] or lengths[row].as_py() or "eventType: a batch within a batch"
+            for row in rows.tolist()
+        ]
+        found.reject_each(lines, rows, ["schema"] * len(rows), details)
         table = table.drop_columns(["types", "too_long"])
         found.tables.append(table.filter(pa.array(~suspects)) if suspects.any() else table)
 
@@ -464,8 +467,8 @@ class _Found:
         self.batch = batch
         self.tables: list[pa.Table] = []
         self.fields: dict[int, Counter[str]] = {}  # object → `shape.name:type` → events
-        # For each reason and detail: lines, places in their batches, texts.
-        self._rejects: list[tuple[str, str | None, np.ndarray, np.ndarray, pa.Array]] = []
+        # Of lines that were rejected together: reasons, details, lines, places in their batches, texts.
+        self._rejects: list[tuple[Sequence[str], Sequence[str | None], np.ndarray, np.ndarray, pa.Array]] = []
         length = len(batch)
         self.lines = pa.table(
             {
@@ -490,18 +493,27 @@ class _Found:
         lines: pa.Table,
         positions: Sequence[int],
         reason: str,
-        detail: str | None = None,
         is_event: bool = False,
     ) -> None:
         """Rejects the lines at these positions; of what is an event already, the line that it stands in is shown."""
-        if not positions:
+        self.reject_each(lines, positions, [reason] * len(positions), [None] * len(positions), is_event)
+
+    def reject_each(
+        self,
+        lines: pa.Table,
+        positions: Sequence[int] | np.ndarray,
+        reasons: Sequence[str],
+        details: Sequence[str | None],
+        is_event: bool = False,
+    ) -> None:
+        """The same, each with its own reason and detail."""
+        if not len(positions):
             return
         chosen = lines.take(pa.array(positions, pa.int64()))
         rows = chosen.column("row").to_numpy().astype(np.int64)
         places = chosen.column("batch_index").fill_null(-1).to_numpy()
         texts = self.batch.texts.take(pa.array(rows)) if is_event else single(chosen.column("line"))
-        said = detail and scrub_line(detail)  # it may name the sender's own keys
-        self._rejects.append((reason, said, rows, places, texts))
+        self._rejects.append((reasons, details, rows, places, texts))
 
     def count_fields(self, kind: Structure, types: pa.DictionaryArray, rows: np.ndarray) -> None:
         """Counts the fields at the top of these events, object by object; once for each combination of types."""
@@ -520,20 +532,24 @@ class _Found:
         """(those that are kept; object → reason → rows, of all)."""
         if not self._rejects:
             return [], {}
-        sizes = [len(rows) for _, _, rows, _, _ in self._rejects]
+        reasons, details = ([value for each in self._rejects for value in each[index]] for index in (0, 1))
         rows, places = (np.concatenate([each[index] for each in self._rejects]) for index in (2, 3))
-        groups = np.repeat(np.arange(len(sizes)), sizes)
-        within = np.concatenate([np.arange(size) for size in sizes])
+        texts = pa.chunked_array([each[4] for each in self._rejects])
         order = np.lexsort([places, rows])
         objects = self.batch.object_index[rows[order]]
-        rejected = counted(objects, (self._rejects[group][0] for group in groups[order].tolist()))
-        found = []
-        for at in order[kept.choose(objects)].tolist():
-            reason, detail, _, _, texts = self._rejects[groups[at]]
-            line = int(self.batch.line[rows[at]])
-            found.append(
-                Reject(int(self.batch.object_index[rows[at]]), line, reason, _shown(texts[within[at]]), detail)
+        rejected = counted(objects, (reasons[at] for at in order.tolist()))
+        shown = lru_cache(1_000)(scrub_line)  # a detail may name the sender's own keys
+        chosen = order[kept.choose(objects)]
+        found = [
+            Reject(
+                int(self.batch.object_index[rows[at]]),
+                int(self.batch.line[rows[at]]),
+                str(reasons[at]),
+                _shown(text),
+                (detail := details[at]) and shown(detail),
             )
+            for at, text in zip(chosen.tolist(), texts.take(pa.array(chosen)), strict=True)
+        ]
         return found, rejected
 
     def table(self) -> pa.Table:
@@ -549,7 +565,7 @@ class _Found:
 
 def _shown(text: pa.StringScalar) -> str:
     """A rejected line as it may be kept."""
-    shown = scrub_line(scrub_json_line(text.as_py()[: 2 * MAX_REJECT_BYTES]))
+    shown = scrub_line(scrub_json_line(beginning_of(text.as_py())))
     return shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
 
 
@@ -564,6 +580,16 @@ def _typed_names(shape: str, kind: Structure, types: Sequence[str | None]) -> li
         for each, of in zip((*kind.fields, *kind.others), types, strict=False)
         if of is not None and len(each.path) == 1
     ]
+
+
+def _rows_of(codes: np.ndarray, groups: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """The rows of each group of codes, in their order; all groups in one pass."""
+    sizes = [len(members) for members in groups]
+    group_of = np.zeros(sum(sizes), dtype=np.int64)
+    group_of[[code for members in groups for code in members]] = np.repeat(np.arange(len(groups)), sizes)
+    group = group_of[codes]
+    ends = np.cumsum(np.bincount(group, minlength=len(groups)))
+    return np.split(np.argsort(group, kind="stable"), ends[:-1])
 
 
 def _named_others(kinds: Iterable[Structure]) -> tuple[Field, ...]:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from ingest.blocks import EXPANDS, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, most_bytes, whole_lines
 from ingest.privacy import FIELD_MARKER, scrub_line
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
+from ingest.strict_json import no_constant
 
 BATCH_BYTES = 24 << 20
 # What the reader of CSV cuts, parses and converts at once: it stays in a core's cache, and holds any line, even one
@@ -36,7 +37,7 @@ MAX_INTEGER = 10**18 - 1
 MAX_JSON_FIELDS = 200
 COOKIE = "cs(Cookie)"
 MAX_HEADER_FIELDS = 500  # AWS documents some 60
-MAX_HEADERS = 1_000  # changes of the header in one object; each change ends what is parsed at once
+MAX_HEADERS = 1_000  # changes of the header in one object; each header is read by itself
 MAX_NAME_LENGTH = 200
 MAX_PARQUET_BYTES = 256 << 20  # it is read whole; CloudFront's own are some MiB
 PARQUET_ROWS = 32_768  # at once
@@ -241,12 +242,13 @@ def _next_directive(data: bytes, start: int) -> int:
 
 
 def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
-    """Joins the pieces of small objects and parses `BATCH_BYTES` at a time: thousands of files cost what one costs."""
+    """Joins the pieces of small objects, whatever their headers, and parses `BATCH_BYTES` at a time: thousands of files
+    cost what one costs."""
     waiting: list[Piece] = []
     size = lines = 0
     for piece in pieces:
         is_full = isinstance(piece, RawBatch) or size >= BATCH_BYTES or lines + piece.count > MAX_LINES
-        if waiting and (is_full or piece.fields != waiting[0].fields):  # type: ignore[union-attr]
+        if waiting and is_full:
             yield _parse(waiting)
             waiting, size, lines = [], 0, 0
         if isinstance(piece, RawBatch):
@@ -260,6 +262,71 @@ def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
 
 
 def _parse(pieces: list[Piece]) -> RawBatch:
+    """One batch, in the order of the pieces; those of one header are read together."""
+    of_header: dict[tuple[str, ...], list[int]] = {}
+    for at, piece in enumerate(pieces):
+        of_header.setdefault(piece.fields, []).append(at)
+    parts = [_parse_alike([pieces[at] for at in members]) for members in of_header.values()]
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.array([piece.count for piece in pieces])
+    starts = np.cumsum(counts) - counts
+    chosen = np.concatenate(list(of_header.values()))
+    counts, starts = counts[chosen], starts[chosen]
+    places = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    return _joined(parts, np.argsort(places))
+
+
+def _joined(parts: list[RawBatch], order: np.ndarray) -> RawBatch:
+    """The rows of all parts in this order, a place in their concatenation for each."""
+    sizes = np.array([len(part) for part in parts])
+    starts = np.cumsum(sizes) - sizes
+    row_at = np.empty(len(order), dtype=np.int64)
+    row_at[order] = np.arange(len(order))
+
+    def text_of(rows: np.ndarray) -> list[str]:
+        places = order[rows]
+        part_of = np.searchsorted(starts, places, "right") - 1
+        texts = [""] * len(rows)
+        by_part = np.argsort(part_of, kind="stable")
+        for chosen in np.split(by_part, np.flatnonzero(np.diff(part_of[by_part])) + 1) if len(rows) else ():
+            part = part_of[chosen[0]]
+            for at, text in zip(chosen.tolist(), parts[part].text_of(places[chosen] - starts[part]), strict=True):
+                texts[at] = text
+        return texts
+
+    return RawBatch(
+        columns=_joined_columns(parts, pa.array(order)),
+        object_index=np.concatenate([part.object_index for part in parts])[order],
+        line=np.concatenate([part.line for part in parts])[order],
+        text_of=text_of,
+        reasons={
+            int(row_at[start + row]): reason
+            for part, start in zip(parts, starts, strict=True)
+            for row, reason in part.reasons.items()
+        },
+    )
+
+
+def _joined_columns(parts: list[RawBatch], order: pa.Array) -> dict[str, pa.Array]:
+    """Null where a header lacks the field. Date and time count together, so neither stands without the other."""
+    for part in parts:
+        if not {"date", "time"} <= part.columns.keys():
+            part.columns = {name: values for name, values in part.columns.items() if name not in ("date", "time")}
+    columns = {}
+    for name in dict.fromkeys(name for part in parts for name in part.columns):
+        found = [part.columns.get(name) for part in parts]
+        kinds = {values.type for values in found if values is not None}
+        kind = kinds.pop() if len(kinds) == 1 else pa.string()  # a number of one, a text of another
+        pieces = [
+            pa.nulls(len(part), kind) if values is None else values.cast(kind)
+            for part, values in zip(parts, found, strict=True)
+        ]
+        columns[name] = pa.concat_arrays(pieces).take(order)
+    return columns
+
+
+def _parse_alike(pieces: list[Piece]) -> RawBatch:
     fields = pieces[0].fields
     data = pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
     counts = np.array([piece.count for piece in pieces])
@@ -435,7 +502,7 @@ def _json_line_by_line(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
         record: Any = {}
         if row not in batch.reasons:
             try:
-                record = json.loads(line) if line.strip() else None
+                record = json.loads(line, parse_constant=no_constant) if line.strip() else None
             except (ValueError, RecursionError):
                 record = None
             if not isinstance(record, dict):

@@ -6,12 +6,14 @@ file names, its folders `year=YYYY/month=MM/day=DD/hour=HH` or `YYYY/MM/DD/HH`.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, BinaryIO, Protocol, cast
 
 from ingest.errors import ObjectChangedError, SourceError, TransientError
@@ -26,6 +28,7 @@ _MAY_BE_PERSONAL = re.compile(
 UNKNOWN_SITE = "unknown"
 _GONE = "the object has gone since it was listed. Run the day again"
 _CHANGED = "the object has changed since it was listed. Run the day again"
+_NO_FILE = "it is no ordinary file"
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500  # the latter and above: what may pass by itself
 _PASSING = {"SlowDown", "Throttling", "RequestTimeout", "InternalError", "ServiceUnavailable"}
 
@@ -115,25 +118,26 @@ class FolderSource:
         return sorted(item for item in self._walk() if wanted is None or item.day in wanted)
 
     def _walk(self) -> Iterator[SourceObject]:
-        for folder, _, names in os.walk(self.folder, onerror=self._cannot_list):
+        unlisted: list[OSError] = []
+        for folder, _, names in os.walk(self.folder, onerror=unlisted.append):
             for name in names:
                 path = Path(folder, name)
                 key = self._key_of(path)
                 hour = hour_of(key)
                 if hour is None or name.startswith("."):
                     continue
-                try:
-                    stat = path.stat()
-                except FileNotFoundError:
-                    if not path.is_symlink():  # gone since it was listed
-                        continue
-                    stat = path.lstat()  # a link to nothing is an object that cannot be read
-                if path.is_file() or path.is_symlink():
-                    yield SourceObject(hour, key, stat.st_size, _etag(stat), datetime.fromtimestamp(stat.st_mtime, UTC))
+                if (found := _object_at(path, key, hour)) is not None:
+                    yield found
+        yield from map(self._unlisted, unlisted)
 
-    def _cannot_list(self, error: OSError) -> None:
-        """A folder that is passed over in silence would be days without rows."""
-        raise SourceError(f"listing {error.filename}: {error.strerror}. Let this user read it") from error
+    def _unlisted(self, error: OSError) -> SourceObject:
+        """A folder that is passed over in silence would be hours without rows: it stands for them, and refuses its day.
+        One that may hold any day ends the listing."""
+        key = self._key_of(Path(error.filename))
+        hour = hour_of(f"{key}/")
+        if hour is None:
+            raise SourceError(f"listing {error.filename}: {error.strerror}. Let this user read it") from error
+        return _unreadable(key, hour)
 
     def _key_of(self, path: Path) -> str:
         """Bytes of a name that are no UTF-8 stand in the key as `\\xNN`, for a key is text everywhere else."""
@@ -148,17 +152,65 @@ class FolderSource:
     def open(self, item: SourceObject) -> BinaryIO:
         path, shown = self._odd_paths.get(item.key, self.folder / item.key), self.folder / item.name
         try:
-            stream = path.open("rb")
+            stream = os.fdopen(_descriptor(path), "rb")
         except FileNotFoundError as error:
             if path.is_symlink():
                 raise SourceError(f"reading {shown}: it is a link to nothing") from error
             raise ObjectChangedError(f"reading {shown}: {_GONE}") from error
         except OSError as error:
             raise SourceError(f"reading {shown}: {error.strerror}") from error
+
+        def otherwise() -> Exception:
+            """A file that other programs make up as it is read, as in /proc, has no size to hold it against."""
+            if _etag(os.fstat(stream.fileno())) != item.etag:
+                return ObjectChangedError(f"reading {shown}: {_CHANGED}")
+            return SourceError(f"reading {shown}: {_NO_FILE}: it holds more or less than its size says")
+
         if _etag(os.fstat(stream.fileno())) != item.etag:
             stream.close()
             raise ObjectChangedError(f"reading {shown}: {_CHANGED}")
-        return cast(BinaryIO, _Whole(stream, item.size, ObjectChangedError(f"reading {shown}: {_CHANGED}")))
+        return cast(BinaryIO, _Whole(stream, item.size, otherwise))
+
+
+def _object_at(path: Path, key: str, hour: str) -> SourceObject | None:
+    """None for what is no object: a pipe, a device, a file that has gone since it was listed. A link that leads to no
+    ordinary file is one that cannot be read, and so is what cannot be looked at: its day is refused, and it is named.
+    """
+    try:
+        stat = path.lstat()
+        if S_ISLNK(stat.st_mode):
+            stat = _target(path) or stat
+        elif not S_ISREG(stat.st_mode):
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return _unreadable(key, hour)
+    return SourceObject(hour, key, stat.st_size, _etag(stat), datetime.fromtimestamp(stat.st_mtime, UTC))
+
+
+def _target(link: Path) -> os.stat_result | None:
+    """Of a link to an ordinary file."""
+    try:
+        stat = link.stat()
+    except OSError:
+        return None
+    return stat if S_ISREG(stat.st_mode) else None
+
+
+def _unreadable(key: str, hour: str) -> SourceObject:
+    """Of what is there, and cannot be looked at."""
+    return SourceObject(hour, key, 0, "unreadable", datetime.fromtimestamp(0, UTC))
+
+
+def _descriptor(path: Path) -> int:
+    """Opens ordinary files alone: a pipe would wait for its writer, and a device may have no end."""
+    mode = path.stat().st_mode
+    if S_ISDIR(mode):
+        os.scandir(path).close()  # tells why it could not be listed
+    if not S_ISREG(mode):
+        raise OSError(errno.EINVAL, _NO_FILE)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _etag(stat: os.stat_result) -> str:
@@ -298,17 +350,19 @@ class _Whole:
     """An object's bytes as they come. Its end may come neither early nor late: what broke on the way must not be taken
     for an object that was cut off when it was written."""
 
-    def __init__(self, stream: Any, size: int, otherwise: Exception) -> None:
+    def __init__(self, stream: Any, size: int, otherwise: Callable[[], Exception]) -> None:
         self._stream = stream
         self._missing = size
         self._otherwise = otherwise
 
     def read(self, size: int | None = None) -> bytes:
-        data = self._read(size)
+        is_rest = size is None or size < 0
+        # One byte more tells what goes on behind its size, and is all that is taken of it.
+        data = self._read(self._missing + 1 if is_rest else size)
         self._missing -= len(data)
-        is_end = size is None or size < 0 or not data
+        is_end = is_rest or not data
         if self._missing < 0 or (is_end and self._missing):
-            raise self._otherwise
+            raise self._otherwise()
         return data
 
     def _read(self, size: int | None) -> bytes:
@@ -325,7 +379,7 @@ class _Body(_Whole):
     """Of S3. A connection that breaks meanwhile is worth another try."""
 
     def __init__(self, stream: Any, size: int, doing: str) -> None:
-        super().__init__(stream, size, TransientError(f"{doing}: fewer or more bytes came than were listed"))
+        super().__init__(stream, size, lambda: TransientError(f"{doing}: fewer or more bytes came than were listed"))
         self._doing = doing
 
     def _read(self, size: int | None) -> bytes:

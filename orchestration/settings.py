@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
+import re
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -28,6 +30,7 @@ JSON = "json"  # of log_format
 NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"  # where there is no target
 
 S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
+_SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|[KMGT](?:i?B)?)", re.IGNORECASE)  # of memory; DuckDB takes more
 SECRET_LENGTH = 8  # shorter values in a url are words, such as a retry's `true`, and hide nothing
 
 
@@ -41,6 +44,13 @@ class PartitionSettings(BaseSettings):
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
     backfill_window_days: int = Field(30, ge=1, le=366, description="Days that one run of a backfill takes")
     log_format: Literal["text", "json"] = Field("text", description="Logs of runs and commands: text, or JSON lines")
+
+    @field_validator("*")
+    @classmethod
+    def _is_finite(cls, value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("must be a number, and no infinite one")
+        return value
 
 
 class LakeSettings(PartitionSettings):
@@ -94,6 +104,13 @@ class LakeSettings(PartitionSettings):
         return Lake(self.lake, self.s3)
 
 
+class PlaceSettings(LakeSettings):
+    """Where the lake and its sources are, as far as that is set."""
+
+    logs: str | None = None
+    events: str | None = None
+
+
 class Settings(LakeSettings):
     """Everything; read when a run, a sensor or a command starts."""
 
@@ -107,7 +124,9 @@ class Settings(LakeSettings):
     mongodb_database: str = Field("clicklake", description="Database of performance_entries")
 
     geoip_database: Path | None = Field(None, description="MaxMind City database (.mmdb); no places without it")
-    max_age_days: int = Field(400, ge=1, description="Rows older than this before their source day are rejected")
+    max_age_days: int = Field(
+        400, ge=1, le=36_500, description="Rows older than this before their source day are rejected"
+    )
     workers: int = Field(2, ge=1, le=64, description="Threads that decompress and parse")
 
     max_reject_share: float = Field(0.05, ge=0, le=1, description="A day with a larger share of rejects is refused")
@@ -118,9 +137,13 @@ class Settings(LakeSettings):
     volume_factor: float = Field(3.0, gt=1, description="Rows outside median/factor … median×factor are suspicious")
     volume_blocks: bool = Field(False, description="Refuse a day of suspicious volume, instead of a warning")
 
-    sensor_lookback_days: int = Field(7, ge=1, description="Days back that the sensor compares with the ledger")
+    sensor_lookback_days: int = Field(
+        7, ge=1, le=3_650, description="Days back that the sensor compares with the ledger"
+    )
 
-    settle_minutes: int = Field(15, ge=0, description="Minutes that a source must be quiet before late objects count")
+    settle_minutes: int = Field(
+        15, ge=0, le=525_600, description="Minutes that a source must be quiet before late objects count"
+    )
     max_late_runs: int = Field(6, ge=1, description="Runs that late objects of a day may cause in 24 hours")
 
     alert_webhook_url: SecretStr | None = Field(
@@ -129,7 +152,7 @@ class Settings(LakeSettings):
     alert_email_to: str | None = Field(None, description="Who gets alerts by mail; addresses separated by commas")
     alert_email_from: str | None = Field(None, description="Whom these mails are from")
     smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port, or smtps://, for these mails")
-    alert_late_hours: float = Field(12.0, gt=0, description="A source with nothing new for longer is late")
+    alert_late_hours: float = Field(12.0, gt=0, le=87_600, description="A source with nothing new for longer is late")
     alert_min_impressions: int = Field(1000, ge=1, description="Campaigns with fewer a day are not judged")
     alert_ctr_drop: float = Field(0.5, gt=0, lt=1, description="A CTR lower by this share than usual is an alert")
     alert_delivery_share: float = Field(0.5, gt=0, lt=1, description="Fewer impressions than this share are an alert")
@@ -145,8 +168,18 @@ class Settings(LakeSettings):
     @field_validator("hash_key")
     @classmethod
     def _is_long(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value().encode()) < MIN_KEY_BYTES:
+        if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends are no secret
             raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. Make a long random one")
+        return value
+
+    @field_validator("duckdb_memory_limit")
+    @classmethod
+    def _is_size(cls, value: str | None) -> str | None:
+        if not value:
+            return value
+        found = _SIZE.fullmatch(value.strip())
+        if not found or not 0 < float(found[1]) <= (100 if found[2] == "%" else math.inf):
+            raise ValueError("must be a size such as 4GB or 512MiB, or a share of the memory such as 70%")
         return value
 
     @field_validator("mongodb_url")
@@ -247,6 +280,16 @@ def load_settings() -> Settings:
 def load_lake_settings() -> LakeSettings:
     """Reads only where the lake is. Raises as `load_settings` does."""
     return _load(LakeSettings)
+
+
+def folder_around(path: Path) -> str | None:
+    """Which setting names a folder that this path lies in: what a command writes for its user belongs in none."""
+    places = _load(PlaceSettings)
+    for name in ("lake", "logs", "events"):
+        place = getattr(places, name)
+        if place and "://" not in place and path.resolve().is_relative_to(Path(place).resolve()):
+            return f"{PREFIX}{name}".upper()
+    return None
 
 
 def load_partition_settings() -> PartitionSettings:

@@ -18,7 +18,7 @@ from ingest.shown import shown_lines
 from ingest.views import Views, only_reads, opened, reason_of
 from orchestration.cli.console import console, notes
 from orchestration.cli.grid import grid
-from orchestration.settings import load_lake_settings
+from orchestration.settings import folder_around, load_lake_settings
 
 MAX_ROWS_SHOWN = 1000
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), their full-width forms as well.
@@ -55,6 +55,8 @@ def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
     """
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is no text. Name a file with --output, or redirect it.")
+    if output is not None and (name := folder_around(output)):
+        raise click.UsageError(f"{output} lies within {name}. A query writes nothing there: name a file elsewhere")
     rows = _rows(sys.stdin.read() if sql == "-" else sql)
     if rows is None:
         return

@@ -11,7 +11,7 @@ import duckdb
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import line, notes
-from orchestration.settings import load_lake_settings
+from orchestration.settings import folder_around, load_lake_settings
 
 
 @click.command("views", short_help="Write a DuckDB file with a view of each table, for other tools.")
@@ -30,6 +30,8 @@ def command(file: Path) -> int:
     """
     from ingest.views import write_database
 
+    if name := folder_around(file):
+        raise click.UsageError(f"{file} lies within {name}. Name a file elsewhere")
     if file.exists() and not _holds_only_views(file):
         raise click.UsageError(f"{file} is there, and no database of views. Name another file")
     lake = load_lake_settings().open_lake()

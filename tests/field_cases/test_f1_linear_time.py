@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -24,7 +25,7 @@ from ingest import agents
 from ingest.access_logs import MAX_REJECT_BYTES
 from ingest.encoding import decode_user_agent
 from ingest.event_files import EventPiece, event_batches
-from ingest.events import EventParser, _campaign, _host
+from ingest.events import EventParser, _campaign, _Found, _host
 from ingest.ids import known_ids
 from ingest.log_files import _without_private_values
 from ingest.privacy import scrub_json, scrub_json_column, scrub_json_line, scrub_line
@@ -183,6 +184,54 @@ def test_f1_an_event_of_repeated_fields_is_scrubbed_in_time_that_grows_with_it()
         assert len(parsed.table) + len(parsed.rejects) == 1
 
     assert not growing(read, '"value":1,')
+
+
+# Lines of which no two are alike; what the number of one makes of it.
+DISTINCT: dict[str, Callable[[int], dict[str, object]]] = {
+    "unknown keys": lambda n: {f"k{n}": 1},
+    "versions": lambda n: pixel(schema_version=n + 2),
+    "missing fields": lambda n: {"eventType": "a", "siteId": "s", f"k{n}": 1},
+    "types": lambda n: pixel(url=5, **{f"k{n}": 1}),
+    "known keys": lambda n: pixel(**{f"k{n}": 1}),
+}
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_f1_lines_of_ever_new_keys_take_time_that_grows_with_their_number(name: str) -> None:
+    def read(text: str) -> None:
+        lines = [json.dumps(DISTINCT[name](n)).encode() + b"\n" for n in range(len(text) // 40)]
+        [batch] = event_batches([EventPiece(0, 1, b"".join(lines), len(lines))])
+        parsed = EventParser(HASH_KEY, "a.example", ["2026-01-12-10"]).parse(batch)
+        assert len(parsed.table) + len(parsed.rejects) == len(lines)
+
+    assert not growing(read, "x")
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_f1_lines_of_ever_new_keys_are_told_apart_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are: what takes a pass over all lines of a batch is done as often for ten as for a thousand."""
+
+    def passes(lines: int) -> int:
+        text = b"".join(json.dumps(DISTINCT[name](n)).encode() + b"\n" for n in range(lines))
+        [batch] = event_batches([EventPiece(0, 1, text, lines)])
+        done: list[str] = []
+
+        def counting(name: str) -> Callable[..., None]:
+            function: Callable[..., None] = getattr(_Found, name)
+
+            def call(*given: Any, **more: Any) -> None:
+                done.append(name)
+                function(*given, **more)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for each in ("reject_each", "count_fields"):
+                patch.setattr(_Found, each, counting(each))
+            EventParser(HASH_KEY, "a.example", ["2026-01-12-10"]).parse(batch)
+        return len(done)
+
+    assert passes(1_000) == passes(10) > 0
 
 
 def test_f1_a_rejected_line_of_backslashes_is_shown_in_time_that_grows_with_it() -> None:

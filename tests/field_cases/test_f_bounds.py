@@ -35,6 +35,7 @@ QUICK = (
 # Nothing is wrong with these but what they cost.
 PUBLISHED = {
     "log: a million empty gzip members",
+    "log: 1,000 headers of 500 names",
     *(f"events: a repeated field of {size} kB" for size in (25, 50, 100)),
     "events: 20 hosts of 10,000 different letters",
     "events: 100 agents of 10,000 letters",
@@ -161,6 +162,18 @@ def test_f3_names_that_are_no_utf_8_links_to_nothing_and_folders(events_day: Eve
     }
     (folder / "events-2026-01-12-13.jsonl").symlink_to("nowhere")
     assert "events-2026-01-12-13.jsonl: it is a link to nothing" in events_day.ingest().reason
+
+
+def test_f3_odd_links_refuse_their_day_alone_and_are_named(day: LogDay) -> None:
+    day.add(log(lines(5)))
+    folder = day.logs
+    os.mkfifo(folder / "pipe")
+    odd = {"l": f"E.{DAY}-11.l.gz", "p": str(folder / "pipe"), "z": "/dev/zero", "f": "/etc/passwd/x"}
+    for name, target in odd.items():
+        (folder / f"E.{DAY}-11.{name}.gz").symlink_to(target)
+    reason = day.ingest().reason
+    assert all(f"E.{DAY}-11.{name}.gz: " in reason for name in odd)
+    assert [len(FolderSource(folder).objects([each])) for each in (DAY, "2026-01-13")] == [5, 0]
 
 
 def test_f3_an_error_that_nobody_foresaw_is_told_with_its_object(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import log_files
-from ingest.access_logs import PARAMETERS, REASONS
+from ingest import events, log_files
+from ingest.access_logs import MAX_REJECT_BYTES, PARAMETERS, REASONS, _shown, beginning_of
 from ingest.privacy import keyed_hash
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, LEDGER, REJECTS, arrow_schema
 from tests.log_lines import DAY, FIELDS, HASH_KEY, LogDay, assert_accounted, header, line, lines, log
@@ -366,3 +367,23 @@ def test_the_hash_key_is_nowhere(day: LogDay) -> None:
     assert not result.published
     assert HASH_KEY not in repr(day.options) + repr(result)
     assert all(HASH_KEY.encode() not in content for content in day.contents().values())
+
+
+ADDRESS = "203.0.113.94"
+
+
+@pytest.mark.parametrize("personal", [ADDRESS, "ann@example.com", "(312) 555-0147", "2001:db8::7334"])
+def test_what_the_cut_of_a_long_line_parts_is_not_shown(personal: str) -> None:
+    """Scrubbing makes the line shorter, so that what stands at the first cut would be shown."""
+    filled = "x ann.of.a.long.name@mail.example.com " * 1_000
+    for cut in range(1, len(personal) + 1):
+        text = f"{filled[: 2 * MAX_REJECT_BYTES - cut - 3]} x {personal} and more"
+        assert beginning_of(text).endswith("x")
+        for shown in (_shown(text), events._shown(pa.scalar(text))):
+            assert shown.endswith("x")
+            assert len(shown) < MAX_REJECT_BYTES
+
+
+def test_a_line_that_is_not_cut_is_shown_whole() -> None:
+    assert beginning_of(f"{ADDRESS} 12") == f"{ADDRESS} 12"
+    assert beginning_of("x" * 3 * MAX_REJECT_BYTES) == "x" * 2 * MAX_REJECT_BYTES

@@ -366,6 +366,29 @@ def test_thousands_of_structures_take_the_general_way_and_lose_nothing(events: E
         assert json.loads(row["properties"]) == {f"k{n}": n, "page": {f"p{n}": n}}
 
 
+def test_structures_that_cannot_be_used_are_each_told_by_their_line(events: Events) -> None:
+    events.take(
+        {"b": 1},
+        pixel(eventId="1"),
+        pixel(schema_version=9),
+        {"eventType": "a", "siteId": "s"},
+        pixel(eventId="2", url=5),
+        {"ann@example.com": 1},
+        pixel(eventId="3"),
+        pixel(eventType="batch", events=[{"eventType": "a"}, 5, {"eventType": "a", "schema_version": 7}]),
+    )
+    assert [(row["source_line"], row["batch_index"]) for row in events.rows()] == [(2, None), (7, None), (8, 0)]
+    assert [(row["source_line"], row["reason"], row["detail"]) for row in events.rejects()] == [
+        (1, "unknown_shape", "fields: b"),
+        (3, "unknown_version", "pixel has no version 9"),
+        (4, "schema", "timestamp: missing"),
+        (5, "schema", "url: is a number, not string or null"),
+        (6, "unknown_shape", "fields: [email]"),
+        (8, "unknown_shape", "fields: none"),
+        (8, "unknown_version", "pixel has no version 7"),
+    ]
+
+
 def test_both_ways_give_the_same_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for way in (1, 1_000_000):
@@ -438,6 +461,47 @@ def test_numbers_as_text_and_numbers_that_are_none(events: Events) -> None:
     assert [(row["revenue"], row["screen_width"]) for row in events.rows()] == [(None, None), (Decimal(-3), None)]
     ledger = events.lake.read_table(events.lake.files("ledger/events")[0].key).to_pylist()
     assert ledger[0]["unreadable_numbers"] == 2
+
+
+@pytest.mark.parametrize("text", ["1_000", "1_0.5", "inf", "-Infinity", "nan", "0x10", "1 000", "１２"])
+def test_a_text_that_only_the_engine_takes_for_a_number_is_none(events: Events, text: str) -> None:
+    events.write(pixel(eventData={"value": text}, browser={"screenWidth": text, "screenHeight": " 7 "}))
+    events.ingest()
+    assert [(row["revenue"], row["screen_width"], row["screen_height"]) for row in events.rows()] == [(None, None, 7)]
+    ledger = events.lake.read_table(events.lake.files("ledger/events")[0].key).to_pylist()
+    assert ledger[0]["unreadable_numbers"] == 1
+
+
+@pytest.mark.parametrize("text", ["5", "5.0", "+5", " 5 ", "5.", "0.5e1", "50E-1"])
+def test_a_number_may_be_written_as_text(events: Events, text: str) -> None:
+    (row,) = events.take(pixel(eventData={"value": text}))
+    assert row["revenue"] == 5
+
+
+NO_JSON = [
+    b'"v":NaN',
+    b'"v":nan',
+    b'"v": -Infinity',
+    b'"v":inf',
+    b'"v":[1,2,]',
+    b'"v":{"a":1,}',
+    b'"v":1 , ',
+    b'"v":[NaN]',
+]
+
+
+def test_what_only_the_engine_takes_for_json_is_rejected(events: Events) -> None:
+    good = [
+        b'"v":"NaN, inf, [1,]"',
+        b'"v":"a,}"',
+        b'"v":1e400',
+        b'"v":' + b"9" * 5_000 + b',"w":"x,]"',
+        b'"v":", nan, "',
+    ]
+    lines = [line(pixel())[:-1] + b"," + each + b"}" for each in (*NO_JSON, *good)]
+    rows = events.take(b"NaN", *lines)
+    assert [row["source_line"] for row in rows] == [*range(len(NO_JSON) + 2, len(NO_JSON) + len(good) + 2)]
+    assert reasons(events.rejects()) == [(n, "bad_json") for n in range(1, len(NO_JSON) + 2)]
 
 
 CLICKS = {

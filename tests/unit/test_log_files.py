@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import blocks, log_files
+from ingest.access_logs import AccessLogParser
 from ingest.log_files import canonical_field
-from tests.log_lines import FIELDS, LogDay, assert_accounted, header, line, lines, log, request
+from tests.environment_fixtures import HASH_KEY
+from tests.log_lines import DAY, FIELDS, LogDay, assert_accounted, header, line, lines, log, request
 
 V2_NAMES = [name.replace("(", "_").replace(")", "").replace("-", "_").lower() for name in FIELDS]
 
@@ -357,6 +361,11 @@ def test_values_of_other_kinds_in_json(day: LogDay) -> None:
     assert [row["method"] for row in rows] == ["true", "[1]", '{"a": 1}', "1000.0", None]
 
 
+def test_what_only_pythons_reader_takes_for_json_is_none(day: LogDay) -> None:
+    json_day(day, request(id="1"), *(f'{{"a":{each}}}' for each in ("NaN", "Infinity", "-Infinity")))
+    assert list(day.reasons().values()) == ["bad_json"] * 3
+
+
 BROKEN_JSON = ["{", "}", "[]", "1", "null", '"text"', "{'a': 1}", '{"a":1}{"b":2}', "[" * 100_000, '{"a":' * 100_000,
                '{"a":' + "9" * 10_000 + "}", "{}x", "\0", '{"date":"x"', '{"a":\n']  # fmt: skip
 
@@ -536,3 +545,77 @@ def test_all_formats_make_one_day(day: LogDay, monkeypatch: pytest.MonkeyPatch) 
         )
     assert len({row["request_id"] for row in day.publish()}) == 126
     assert_accounted(day)
+
+
+HEADERS: dict[str, tuple[str, ...]] = {
+    "usual": tuple(FIELDS),
+    "other order": tuple(reversed(FIELDS)),
+    "without a date": tuple(name for name in FIELDS if name != "date"),
+    "without a time": tuple(name for name in FIELDS if name != "time"),
+    "milliseconds": (*FIELDS, "timestamp(ms)"),
+    "time and milliseconds": (*(name for name in FIELDS if name != "date"), "timestamp(ms)"),
+    "few": ("sc-status", "cs-uri-stem"),
+    "unknown names": ("a", "b"),
+    "JSON": log_files.JSON_LINES,
+}
+
+
+def _pieces(chosen: random.Random) -> Iterator[log_files.Piece]:
+    """Lines under ever changing headers, some of which are none, and some of which come twice."""
+    for number in range(300):
+        name = chosen.choice(list(HEADERS))
+        fields = HEADERS[name]
+        values = {"sc-bytes": chosen.choice(["7", "x", "0x1f"]), "timestamp(ms)": "1768212000123"}
+        rows = [line(fields, id=f"id-{chosen.randrange(50)}", **values) for _ in range(chosen.randrange(1, 4))]
+        if name == "JSON":
+            rows = [json.dumps(request(id=f"id-{chosen.randrange(50)}")).encode(), b"{"]
+        if chosen.random() < 0.2:
+            rows[0] = chosen.choice([b"", b"x", b"a\tb\r", b"sid=4711; x=1\t" * 40])
+        data = b"".join(row + b"\n" for row in rows)
+        reason = "line_too_long" if chosen.random() < 0.1 else None
+        yield log_files.Piece(number // 30, number % 30 * 10, fields, data, len(rows), b"\r" not in data, reason)
+
+
+def _parsed(batches: Iterable[log_files.RawBatch]) -> list[Any]:
+    parser = AccessLogParser(HASH_KEY, DAY)
+    parts = [parser.parse(batch) for batch in batches]
+    counts = [
+        sum((Counter({index: each}) for part in parts for index, each in getattr(part, name).items()), Counter())
+        for name in ("rows_read", "unreadable_numbers")
+    ]
+    reasons = sum(
+        (Counter({(i, r): n}) for p in parts for i, of in p.rejected.items() for r, n in of.items()), Counter()
+    )
+    rows = [row for part in parts for row in part.table.to_pylist()]
+    ids = [each for part in parts for each in zip(part.object_index, part.day, part.id_hash, part.has_id, strict=True)]
+    return [rows, ids, [reject for part in parts for reject in part.rejects], counts, reasons]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lines_under_many_headers_are_read_together_as_they_are_one_by_one(seed: int) -> None:
+    pieces = list(_pieces(random.Random(seed)))
+    together = list(log_files.batches(pieces))
+    assert len(together) == 1
+    alone = [batch for piece in pieces for batch in log_files.batches([piece])]
+    assert len(alone) == len(pieces)
+    assert _parsed(together) == _parsed(alone)
+
+
+def test_a_header_that_changes_at_each_line_is_read_once_for_all_its_lines(
+    day: LogDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = (*FIELDS, "x")
+    day.add(b"".join(log([line(id=f"a{n}")]) + log([line(other, id=f"b{n}")], other) for n in range(50)))
+    read: list[str] = []
+    monkeypatch.setattr(AccessLogParser, "parse", _told(AccessLogParser.parse, read))
+    monkeypatch.setattr(log_files, "_parse_alike", _told(log_files._parse_alike, read))
+    assert [row["source_line"] for row in day.publish()] == [3 * n for n in range(1, 101)]
+    assert read == ["_parse_alike", "_parse_alike", "parse"]
+
+
+def _told(function: Callable[..., Any], called: list[str]) -> Callable[..., Any]:
+    def call(*given: Any) -> Any:
+        called.append(function.__name__)
+        return function(*given)
+
+    return call
