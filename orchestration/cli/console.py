@@ -87,7 +87,7 @@ notes = _notes()
 
 STATE_STYLES = {
     "published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red",
-    "unreadable": "red", "partly refused": "red",
+    "unreadable": "red", "partly refused": "red", "partly missing": "yellow",
 }  # fmt: skip
 
 

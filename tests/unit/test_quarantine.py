@@ -86,8 +86,12 @@ def test_what_is_not_there_is_neither_shown_nor_released(
 
 def test_a_release_needs_a_reason_and_something_that_can_be_released(day: LogDay, call: Call) -> None:
     assert "--reason says nothing" in call("release", DAY, "--table", "access_logs", "--reason", "  ").output
+    assert "--reason says nothing" in call("release", DAY, "--table", "access_logs", "--reason", "'…'").output
     assert "Missing option '--reason'" in call("release", DAY, "--table", "access_logs").output
     empty = "2026-01-13"
+    key = day.add(log(lines(10, date=empty)), day=empty)
+    assert day.ingest(day=empty).published
+    (day.logs / key).unlink()
     assert not day.ingest(day=empty).published
     done = call("release", DAY, empty, "--table", "access_logs", "--reason", "why")
     assert "objects_present cannot be released: there is nothing to publish" in done.output
