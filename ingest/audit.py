@@ -183,7 +183,7 @@ def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
     read, rejected = staged.total("read"), staged.total("rejected")
     share = rejected / read if read else 0.0
     by_reason = _reasons(staged.rejects_by_reason)
-    message = f"{rejected} of {read} rows rejected ({share:.1%}, limit {limits.max_reject_share:.1%})"
+    message = f"{rejected} of {counted(read, 'row')} rejected ({share:.1%}, limit {limits.max_reject_share:.1%})"
     useless = [counts.item.name for counts in staged.objects if counts.read and counts.rejected == counts.read]
     figures = {"rows_read": read, "rows_rejected": rejected, "share": round(share, 6), "limit": limits.max_reject_share}
     return Verdict(

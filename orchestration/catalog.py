@@ -42,7 +42,7 @@ _RECORDS = {
 _RECORD_COLUMNS = {
     "table": "Table, without its layer",
     "day": "Day that was refused",
-    "site": "Its site, where each site is judged on its own; else null",
+    "site": "Site, where each site is judged on its own; else null",
     "reasons": "Checks that refused it: check, message, failing rows of a mart's test, figures of a raw check as JSON",
     "checks": "Checks that were accepted, with what the person saw; as in quarantine.verdicts",
     "reason": "Why, as the person said",

@@ -50,7 +50,7 @@ def list_command(as_json: bool) -> None:
         for each in found:
             click.echo(json.dumps(_record(each)))
     elif found:
-        table(None, ("day", "table", "site", "checks", "rows", "since (UTC)"), [_row(each) for each in found])
+        table(None, ("day", "table", "site", "checks", "rows read", "since (UTC)"), [_row(each) for each in found])
     else:
         console.print("Nothing is in quarantine.")
 
@@ -88,11 +88,15 @@ def show_command(day: dt.datetime, name: str, site: str | None) -> None:
 def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
     """The one partition in quarantine that is meant.
 
+    Args:
+        name: of the table, with or without its layer.
+
     Raises:
-        UsageError: there is none, or there are those of several sites.
+        UsageError: there is no such table, nothing of it is refused, or there are those of several sites.
     """
     from ingest.quarantine import refused_partitions
 
+    name = _table_named(lake, name)
     found = refused_partitions(lake, [day], name, site and site.lower())
     if not found:
         of = f" of site {site}" if site else ""
@@ -101,6 +105,20 @@ def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
         sites = ", ".join(str(each.site) for each in found)
         raise click.UsageError(f"{name} {day} is refused for several sites: {sites}. Name one with --site")
     return found[0]
+
+
+def _table_named(lake: Lake, name: str) -> str:
+    """As quarantine knows it: access_logs for raw_access_logs and raw.access_logs, sessions for marts.sessions."""
+    from orchestration.catalog import documented
+
+    known = {each.removeprefix("quarantine.") for each in documented() if each.startswith("quarantine.")}
+    known -= {"verdicts", "releases"}
+    wanted = name.lower()
+    for layer in ("raw_", "raw.", "marts.", "quarantine."):
+        wanted = wanted.removeprefix(layer)
+    if wanted in known or lake.files(f"quarantine/{wanted}"):  # a model may be gone, and its refusal still there
+        return wanted
+    raise click.UsageError(f"There is no table {name}. One of: {', '.join(sorted(known))}.")
 
 
 def _show_rejects(lake: Lake, refused: Refused) -> None:

@@ -18,6 +18,7 @@ from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
 from ingest.source import Source, SourceObject
+from ingest.words import counted
 from orchestration import progress
 from orchestration.partition_events import (
     at_work,
@@ -261,7 +262,7 @@ def _report_verdicts(
         message, figures = _said(verdicts[0]), dict(verdicts[0].figures)
         if results[0].partition.site:
             failing = [f"{result.partition.site}: {_said(verdict)}" for result, verdict in named if not verdict.passed]
-            message = "; ".join(failing) or f"{len(named)} sites: all passed"
+            message = "; ".join(failing) or f"{counted(len(named), 'site')}: all passed"
             figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
         blocks = verdicts[0].blocks and (passed or any(verdict.refuses for verdict in verdicts))
         judgements = [_judgement(*each) for each in named]

@@ -64,6 +64,11 @@ def test_an_empty_quarantine_says_so(tmp_path: Path, call: Call, monkeypatch: py
     assert call("quarantine", "list").exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["access_logs", "raw_access_logs", "raw.access_logs", "quarantine.ACCESS_LOGS"])
+def test_a_table_may_be_named_with_its_layer(call: Call, name: str) -> None:
+    assert call("quarantine", "show", DAY, "--table", name).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -72,6 +77,8 @@ def test_an_empty_quarantine_says_so(tmp_path: Path, call: Call, monkeypatch: py
         ([DAY, "--table", "access_logs", "--site", "a.example"], "of site a.example is in quarantine"),
         ([DAY, "--table", "events"], f"events {DAY} is refused for several sites: a.example, {SITE}. Name one"),
         (["yesterday", "--table", "events"], "yesterday"),
+        ([DAY, "--table", "nonsense"], "There is no table nonsense. One of: access_logs, ad_click_sessions"),
+        ([DAY, "--table", "marts.sessions"], f"Nothing of sessions {DAY} is in quarantine"),
     ],
 )
 def test_what_is_not_there_is_neither_shown_nor_released(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from io import StringIO
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 
 from ingest.lake import Lake
 from orchestration.cli import cli
-from orchestration.cli.console import notes
+from orchestration.cli.console import console, notes
+from orchestration.cli.demo import _show_next
 from orchestration.cli.pipeline import PipelineResult
 from orchestration.cli.summary import _in_quarantine, _print_warnings, _state, days_by_state
 
@@ -73,6 +75,22 @@ def test_an_older_refusal_of_raw_is_not_shown_as_if_the_run_had_found_it(
         lake.put_text(json.dumps(verdict), f"quarantine/{table}/day={DAY}/verdict.json")
     result = PipelineResult([DAY], refused={DAY: {("access_logs", "reject_share")}})
     assert [each.table for each in _in_quarantine(result)] == ["access_logs", "sessions"]
+
+
+def test_the_demo_ends_with_commands_that_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = StringIO()
+    monkeypatch.setattr(console, "_file", buffer)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "activate").touch()
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    _show_next(tmp_path, {DAY: "why"})
+    commands = [text.strip() for text in buffer.getvalue().splitlines() if text.startswith("  ")]
+    assert commands[:2] == [f". {tmp_path}/bin/activate", f"export CLICKLAKE_LAKE={tmp_path}/lake"]
+    monkeypatch.setenv("CLICKLAKE_LAKE", str(tmp_path / "lake"))
+    Lake(str(tmp_path / "lake")).put_text("", "raw/nothing")
+    for command in (shlex.split(text)[1:] for text in commands[2:] if " query " not in text):
+        assert CliRunner().invoke(cli, command).exit_code == 0, command
 
 
 def test_no_usage_shows_the_format_of_a_date() -> None:
