@@ -184,7 +184,11 @@ def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
     share = rejected / read if read else 0.0
     by_reason = _reasons(staged.rejects_by_reason)
     message = f"{rejected} of {counted(read, 'row')} rejected ({share:.1%}, limit {limits.max_reject_share:.1%})"
-    useless = [counts.item.name for counts in staged.objects if counts.read and counts.rejected == counts.read]
+    useless = [
+        counts.item.name
+        for counts in staged.objects
+        if counts.read and counts.rejected == counts.read and not _unreadable(counts, limits)  # which names those
+    ]
     figures = {"rows_read": read, "rows_rejected": rejected, "share": round(share, 6), "limit": limits.max_reject_share}
     return Verdict(
         "reject_share",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ingest.quarantine import Refused
 
 DAY = click.DateTime(["%Y-%m-%d"])
-SHOWN = 5  # objects, lines and rows
-COLUMNS_SHOWN = 12
+SHOWN = 5  # objects and lines
+ROWS_SHOWN = 3  # side by side, of 40 characters each, they fit a line of a log
 
 
 @click.group("quarantine", short_help="List the refused partitions, and show what is in one.")
@@ -142,12 +142,14 @@ def _show_rejects(lake: Lake, refused: Refused) -> None:
 def _show_rows(lake: Lake, refused: Refused) -> None:
     from ingest.quarantine import refused_rows
 
-    rows = refused_rows(lake, refused, SHOWN)
+    rows = refused_rows(lake, refused, ROWS_SHOWN)
     if rows is None:
         return
-    known = [name for name in rows.column_names if rows.column(name).null_count < len(rows)][:COLUMNS_SHOWN]
-    values = [tuple(_short(row[name]) for name in known) for row in rows.to_pylist()]
-    table("Some refused rows, first columns", tuple(known), values)
+    known = [name for name in rows.column_names if rows.column(name).null_count < len(rows)]
+    found = rows.to_pylist()
+    numbers = [f"row {at}" for at in range(1, len(found) + 1)]
+    values = [(name, *(_short(row[name]) for row in found)) for name in known]
+    table("Some refused rows, column by column", ("column", *numbers), values)
 
 
 def _row(refused: Refused) -> tuple[Any, ...]:

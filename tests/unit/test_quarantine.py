@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from ingest.lake import Lake
 from orchestration.cli import cli
-from orchestration.cli.console import console
+from orchestration.cli.console import WIDTH_IN_A_LOG, console
 from tests.environment_fixtures import HASH_KEY
 from tests.event_lines import SITE, Events, pixel
 from tests.log_lines import DAY, LogDay, lines, log
@@ -123,6 +123,23 @@ def test_a_day_is_shown_with_what_is_wrong_with_it(day: LogDay, call: Call, show
     assert "10.1.2.3" not in text
     assert f"clicklake release {DAY} --table access_logs --reason '…'" in text
     assert "event_ts" in text
+
+
+def test_refused_rows_are_whole_in_a_log(call: Call, shown: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", WIDTH_IN_A_LOG)
+    assert call("quarantine", "show", DAY, "--table", "access_logs").exit_code == 0
+    rows = shown().partition("column by column")[2].splitlines()
+    cells = {row.split("│")[1].strip(): [cell.strip() for cell in row.split("│")[2:-1]] for row in rows if "│" in row}
+    assert cells["event_ts"] == [f"{DAY} 00:00:{second:02}" for second in range(3)]
+    assert {"request_id", "path", "source_object", "source_line"} <= set(cells)
+
+
+def test_an_object_is_named_by_one_check_alone(day: LogDay) -> None:
+    """Of one that cannot be read every row is rejected, which need not be said a second time."""
+    day.add(log([b"broken"] * 40), "bad")
+    reasons = {verdict.check: verdict.message for verdict in day.ingest().refusals}
+    assert "E1TEST.2026-01-12-10.bad.gz" in reasons["objects_readable"]
+    assert "every row of" not in reasons["reject_share"]
 
 
 @pytest.fixture
