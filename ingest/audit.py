@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
@@ -16,6 +16,7 @@ from ingest.datasets import ACCESS_LOGS, Dataset, Partition
 from ingest.drift import Profile, drift, profile_of
 from ingest.lake import Lake, ledger_key
 from ingest.stage import ObjectCounts, StagedDay
+from ingest.words import counted
 
 SAME_WEEKDAYS = 4  # weeks that the volume is compared with
 SHOWN = 5  # objects that a message names
@@ -105,7 +106,7 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
     """All verdicts on a staged partition, in the order of `CHECKS`."""
     past = _same_weekdays(lake, staged.partition)
     verdicts = [
-        _objects_present(staged.objects),
+        _objects_present(staged),
         Verdict("processed", True, "nothing unexpected happened"),
         _objects_readable(staged, limits),
         _objects_whole(staged),
@@ -122,12 +123,17 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
 
 def not_processed(staged: StagedDay, reason: str) -> list[Verdict]:
     """The verdicts on a partition that could not be taken in: of the others nobody can tell."""
-    return [_objects_present(staged.objects), Verdict("processed", False, reason)]
+    return [_objects_present(staged), Verdict("processed", False, reason)]
 
 
-def _objects_present(objects: Sequence[ObjectCounts]) -> Verdict:
-    count = len(objects)
-    message = f"{count} objects" if count else "no objects at all: were the logs delivered, is the prefix right?"
+def _objects_present(staged: StagedDay) -> Verdict:
+    count = len(staged.objects)
+    what = "logs" if staged.partition.dataset is ACCESS_LOGS else "events"
+    lacking = (
+        f"the source has no object of this day. Check that the {what} were delivered and that the prefix is right; "
+        "a day that really had none need not be run"
+    )
+    message = counted(count, "object") if count else lacking
     return Verdict("objects_present", count > 0, message, figures={"objects": count})
 
 
@@ -177,8 +183,12 @@ def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
     read, rejected = staged.total("read"), staged.total("rejected")
     share = rejected / read if read else 0.0
     by_reason = _reasons(staged.rejects_by_reason)
-    message = f"{rejected} of {read} rows rejected ({share:.1%}, limit {limits.max_reject_share:.1%})"
-    useless = [counts.item.name for counts in staged.objects if counts.read and counts.rejected == counts.read]
+    message = f"{rejected} of {counted(read, 'row')} rejected ({share:.1%}, limit {limits.max_reject_share:.1%})"
+    useless = [
+        counts.item.name
+        for counts in staged.objects
+        if counts.read and counts.rejected == counts.read and not _unreadable(counts, limits)  # which names those
+    ]
     figures = {"rows_read": read, "rows_rejected": rejected, "share": round(share, 6), "limit": limits.max_reject_share}
     return Verdict(
         "reject_share",
@@ -216,9 +226,13 @@ def _volume(staged: StagedDay, past: list[_PastDay], limits: Limits) -> Verdict:
     usual = median(before)
     least = usual / limits.volume_factor if _is_over(staged.partition.day) else 0
     passed = least <= rows <= usual * limits.volume_factor
-    message = f"{rows} rows; the median of the last {len(before)} same weekdays is {usual:.0f}"
+    message = f"{counted(rows, 'row')}; the median of {_weekdays(len(before))} is {usual:.0f}"
     figures = {"rows": rows, "median": usual, "days": len(before), "factor": limits.volume_factor}
     return Verdict("volume", passed, message, limits.volume_blocks, figures)
+
+
+def _weekdays(count: int) -> str:
+    return f"the last {count} same weekdays" if count > 1 else "the one earlier day of this weekday"
 
 
 def _is_over(day: str) -> bool:
@@ -233,7 +247,7 @@ def _reject_rate(staged: StagedDay, past: list[_PastDay]) -> Verdict:
         return Verdict("reject_rate", True, "no earlier day to compare with", False, figures)
     share, usual = rejected / read, median(shares)
     passed = share <= usual * REJECT_FACTOR or share <= usual + REJECT_FLOOR or rejected < usual * read + REJECT_ROWS
-    message = f"{share:.2%} of rows rejected; the median of the last {len(shares)} same weekdays is {usual:.2%}"
+    message = f"{share:.2%} of rows rejected; the median of {_weekdays(len(shares))} is {usual:.2%}"
     figures |= {"share": round(share, 6), "median": round(usual, 6), "days": len(shares), "factor": REJECT_FACTOR}
     return Verdict("reject_rate", passed, message, False, figures)
 

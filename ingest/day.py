@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -28,6 +28,7 @@ from ingest.lake import (
     quarantine_prefix,
     raw_key,
     rejects_key,
+    site_folder,
 )
 from ingest.ledger import version_of, versions_taken
 from ingest.privacy import scrub_line
@@ -154,7 +155,7 @@ def ingest_day(
             staged = not_staged(partition, found, error, folder)
             verdicts = not_processed(staged, str(error))
         published = not any(verdict.refuses for verdict in verdicts)
-        size = _publish(lake, staged, raw_files) if published else _quarantine(lake, staged, verdicts)
+        size = _publish(lake, staged, raw_files) if published else _refuse(lake, staged, verdicts)
     ended = time.monotonic()
     return DayResult(
         partition=partition,
@@ -270,11 +271,16 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     return size
 
 
-def _quarantine(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
-    """Puts what was refused where people can look at it; the verdict, which announces it, comes last."""
+def _refuse(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
+    """Puts what was refused where people can look at it; the verdict, which announces it, comes last.
+
+    A partition without objects that was never published has nothing to look at, and leaves nothing in quarantine.
+    """
     partition = staged.partition
     prefix = quarantine_prefix(partition.dataset.name, partition.day, partition.site)
     lake.delete(prefix)
+    if not staged.objects and not has_ledger(lake, partition):
+        return 0
     size = sum(
         lake.put(path, f"{prefix}/rows/event_date={event_date}/{DATA_FILE}")
         for event_date, path in staged.files.items()
@@ -283,6 +289,18 @@ def _quarantine(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
     lake.put_table(staged.ledger(), f"{prefix}/ledger.parquet")
     lake.put_text(json.dumps(verdict_record(partition, verdicts), indent=1), f"{prefix}/{VERDICT_FILE}")
     return size
+
+
+def moot_refusals(lake: Lake, dataset: Dataset, day: str, sites: Collection[str]) -> list[str]:
+    """What lies in quarantine of a day of which the source lists objects of these sites, and of no other, and has lost
+    its meaning: refusals of other sites that were never published, and of the day as one without any object."""
+    if not sites:
+        return []
+    ledgers = lake.files(f"ledger/{dataset.name}/source_date={day}")
+    known = {site_folder(site) for site in sites} | {file.key.split("/")[-2] for file in ledgers}
+    folder = quarantine_prefix(dataset.name, day)
+    within = {file.key.removeprefix(f"{folder}/").partition("/")[0] for file in lake.files(folder)}
+    return [f"{folder}/{name}" for name in sorted(within - known)]
 
 
 def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -297,6 +315,12 @@ def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[st
             if verdict.refuses
         ],
     }
+
+
+def has_ledger(lake: Lake, partition: Partition) -> bool:
+    """Whether a good version stands; of a day of events without a site, whether one of any site does."""
+    name, day, site = partition.dataset.name, partition.day, partition.site
+    return lake.exists(ledger_key(name, day, site)) if site else bool(lake.files(f"ledger/{name}/source_date={day}"))
 
 
 def is_published(lake: Lake, day: str, dataset: Dataset = ACCESS_LOGS) -> bool:

@@ -42,7 +42,7 @@ _RECORDS = {
 _RECORD_COLUMNS = {
     "table": "Table, without its layer",
     "day": "Day that was refused",
-    "site": "Its site, where each site is judged on its own; else null",
+    "site": "Site, where each site is judged on its own; else null",
     "reasons": "Checks that refused it: check, message, failing rows of a mart's test, figures of a raw check as JSON",
     "checks": "Checks that were accepted, with what the person saw; as in quarantine.verdicts",
     "reason": "Why, as the person said",
@@ -72,7 +72,7 @@ def documented() -> dict[str, Documented]:
         found[name] = Documented(description, ", ".join(grain), columns)
     found["marts.data_quality"] = _of_columns(
         "What every check found: of raw days, of marts (dbt tests), and of what was read back from MongoDB.",
-        "a check's verdict on a day, or on a site's, in a step of a run",
+        "check's verdict on a day, or on a site's, in a step of a run",
         (*DATA_QUALITY, *DATA_QUALITY_PARTITIONS),
     )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times as fast
@@ -88,7 +88,7 @@ def documented() -> dict[str, Documented]:
 
 
 def _raw() -> Iterator[tuple[str, Documented]]:
-    requests = "a request; a request id is there once in a source day"
+    requests = "request; a request id is there once in a source day"
     for name, rows, columns in (("access_logs", requests, ACCESS_LOGS), ("events", "site, event_id", EVENTS)):
         by_site = (_SITE,) if name == "events" else ()
         what = "Requests of the access logs" if name == "access_logs" else "Events of sites and apps"

@@ -23,6 +23,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from ingest.errors import ClicklakeError, TransientError
 from ingest.lake import Lake
+from ingest.words import counted
 from orchestration.observability.logs import FIGURES
 from orchestration.partitions import daily
 from orchestration.quality import Judgement, record, what_to_do
@@ -88,7 +89,8 @@ def _log_end(context: dg.AssetExecutionContext, bad: Mapping[str, str]) -> None:
     if done is not None:
         seconds = round(time.monotonic() - done.started, 3)
         figures = {"partitions_done": done.partitions, "rows": done.rows, "seconds": seconds, "days_bad": len(bad)}
-        text = f"{done.partitions} partitions with {done.rows} rows put in place, {len(bad)} days bad, {seconds:.1f} s"
+        done_rows = f"{counted(done.partitions, 'partition')} with {counted(done.rows, 'row')}"
+        text = f"{done_rows} put in place, {counted(len(bad), 'day')} bad, {seconds:.1f} s"
         context.log.info(text, extra={FIGURES: figures})
 
 
@@ -201,8 +203,7 @@ def failed(bad: Mapping[str, str], advice: str = "") -> dg.Failure:
     """A failure that no retry can mend."""
     lines = [f"{day}: {reason}" for day, reason in sorted(bad.items())]
     return dg.Failure(
-        f"{len(bad)} day{'s' if len(bad) > 1 else ''} not published. "
-        + " | ".join([*lines, advice] if advice else lines),
+        f"{counted(len(bad), 'day')} not published. " + " | ".join([*lines, advice] if advice else lines),
         metadata={"days": dg.MetadataValue.json(dict(bad))},
         allow_retries=False,
     )

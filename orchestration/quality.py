@@ -150,16 +150,19 @@ def why_never_released(refused: Refused) -> str | None:
 
 def look_at(refused: Refused) -> str:
     """The command that shows a refused partition."""
-    return f"clicklake quarantine show {_named(refused)}"
+    return f"clicklake quarantine show {named(refused.table, refused.day, refused.site)}"
 
 
 def accept(refused: Refused) -> str | None:
     """The command that accepts it as it is; None where that cannot be done."""
-    return None if why_never_released(refused) else f"clicklake release {_named(refused)} --reason '…'"
+    if why_never_released(refused):
+        return None
+    return f"clicklake release {named(refused.table, refused.day, refused.site)} --reason '…'"
 
 
-def _named(refused: Refused) -> str:
-    return f"{refused.day} --table {refused.table}" + (f" --site {shlex.quote(refused.site)}" if refused.site else "")
+def named(table: str, day: str, site: str | None) -> str:
+    """A refused partition, as the commands about it take it."""
+    return f"{day} --table {table}" + (f" --site {shlex.quote(site)}" if site else "")
 
 
 def what_to_do(lake: Lake, days: Collection[str]) -> str:

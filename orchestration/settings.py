@@ -22,10 +22,12 @@ from ingest.errors import SettingsError
 from ingest.lake import Lake
 from ingest.privacy import MIN_KEY_BYTES
 from ingest.s3 import S3Options
+from ingest.words import sentence
 
 PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
+MAKE_A_KEY = "Make one: openssl rand -base64 48"
 JSON = "json"  # of log_format
 NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"  # where there is no target
 
@@ -118,7 +120,9 @@ class Settings(LakeSettings):
     events: str | None = Field(
         None, description="Where the event files are: s3://bucket/prefix or a folder; none without"
     )
-    hash_key: SecretStr = Field(description="Secret of the keyed hashes of addresses; long, random, never changed")
+    hash_key: SecretStr = Field(
+        description=f"Secret of the keyed hashes of addresses; long, random, never changed. {MAKE_A_KEY}"
+    )
 
     mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to; none without")
     mongodb_database: str = Field("clicklake", description="Database of performance_entries")
@@ -169,7 +173,7 @@ class Settings(LakeSettings):
     @classmethod
     def _is_long(cls, value: SecretStr) -> SecretStr:
         if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends are no secret
-            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. Make a long random one")
+            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. {MAKE_A_KEY}")
         return value
 
     @field_validator("duckdb_memory_limit")
@@ -300,11 +304,11 @@ def load_partition_settings() -> PartitionSettings:
 def _load(kind: type[Kind]) -> Kind:
     unknown = _unknown_settings()
     if unknown:
-        raise SettingsError("; ".join(unknown))
+        raise SettingsError("\n".join(unknown))
     try:
         return kind()
     except ValidationError as error:
-        raise SettingsError("; ".join(_explained(problem) for problem in error.errors())) from None
+        raise SettingsError("\n".join(_explained(problem) for problem in error.errors())) from None
 
 
 def _unknown_settings() -> list[str]:
@@ -321,12 +325,12 @@ def _unknown_settings() -> list[str]:
 
 def _explained(problem: Any) -> str:
     if not problem["loc"]:  # about several settings, which it names
-        return str(problem["msg"]).removeprefix("Value error, ")
+        return sentence(str(problem["msg"]).removeprefix("Value error, "))
     name = f"{PREFIX}{problem['loc'][0]}".upper()
     if problem["type"] == "missing":
         description = Settings.model_fields[str(problem["loc"][0])].description
-        return f"{name} is not set. {description}"
-    return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+        return sentence(f"{name} is not set. {description}")
+    return sentence(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
 
 
 def _scheme_of(url: SecretStr) -> str:

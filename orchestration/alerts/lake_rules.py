@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from statistics import median
 from urllib.parse import unquote
 
-from ingest.datasets import DATASETS, Dataset
-from ingest.lake import DATA_FILE, Lake, LakeFile, ledger_key
+from ingest.datasets import DATASETS, Dataset, Partition
+from ingest.day import has_ledger
+from ingest.lake import DATA_FILE, Lake, LakeFile
 from ingest.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
+from ingest.words import sentence
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name, plain
+from orchestration.quality import named
 from orchestration.settings import Settings
 
 REFUSED, SOURCE_MISSING, SOURCE_LATE = "refused", "source_missing", "source_late"
@@ -46,7 +49,7 @@ def _refused(lake: Lake, file: LakeFile, marts: Mapping[str, list[LakeFile]]) ->
     verdict = read_verdict(lake, file)
     table, day, site = _table(file), file.partition("day"), verdict.get("site")
     if table in DATASETS:
-        stands = day is not None and lake.exists(ledger_key(table, day, site))
+        stands = day is not None and has_ledger(lake, Partition(DATASETS[table], day, site))
     else:
         whole = f"marts/{table}/{DATA_FILE}"  # a mart of the whole history
         stands = any(f"={day}/" in each.key or each.key == whole for each in marts[table])
@@ -59,9 +62,9 @@ def _refused(lake: Lake, file: LakeFile, marts: Mapping[str, list[LakeFile]]) ->
         subject=subject,
         day=day,
         title=" ".join(filter(None, (subject, day, "refused"))),
-        text=f"{plain(reasons)}. {what_stands}",
+        text=f"{sentence(plain(reasons))} {what_stands}",
         severity=WARNING if stands else ERROR,
-        command=f"clicklake status --from {day} --to {day}" if day else "clicklake status",
+        command=f"clicklake quarantine show {named(table, day, site)}" if day else "clicklake quarantine list",
     )
 
 

@@ -6,7 +6,6 @@ between the two sends that message again, and loses none.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ingest.errors import LakeError
 from ingest.lake import Lake
+from ingest.words import counted
 from orchestration.alerts.alert import OPENED, RESOLVED, Alert, Notice
 from orchestration.alerts.receivers import DeliveryError, Receiver
 
@@ -55,14 +55,14 @@ def write_state(lake: Lake, state: State) -> None:
     lake.put_text(json.dumps(fields, indent=1), STATE_KEY)
 
 
-def remembered(state: State, found: Iterable[Alert], unjudged: frozenset[str], now: dt.datetime) -> list[Alert]:
+def remembered(state: State, found: Iterable[Alert], unjudged: frozenset[str], seen: str) -> list[Alert]:
     """The alerts that are open now, each with when it was first seen.
 
     Args:
         unjudged: kinds that nobody could look at; what was open of them stays so.
+        seen: when those are first seen that were not open before; empty where nothing is remembered of it.
     """
     stay = {key: alert for key, alert in state.open.items() if alert.kind in unjudged}
-    seen = now.isoformat(timespec="seconds")
     for alert in found:
         before = state.open.get(alert.key)
         stay[alert.key] = replace(alert, first_seen=before.first_seen if before else seen)
@@ -101,7 +101,8 @@ def deliver(lake: Lake, state: State, receivers: Sequence[Receiver], log: loggin
                 receiver.send(waiting[:AT_ONCE])
             except DeliveryError as error:
                 failed[receiver.name] = str(error)
-                log.warning(f"{error}; {len(waiting)} notices wait for the next try")
+                wait = "waits" if len(waiting) == 1 else "wait"
+                log.warning(f"{error}; {counted(len(waiting), 'notice')} {wait} for the next try")
                 break
             state.waiting[receiver.name] = waiting[AT_ONCE:]
             write_state(lake, state)

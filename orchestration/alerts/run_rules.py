@@ -23,8 +23,9 @@ LOOKED_AT = dt.timedelta(days=7)  # what nobody has mended for so long, nobody w
 RUNS_AT_MOST = 500
 VERDICTS_AT_MOST = 500
 CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
-# Days that a check refused have an alert of their own, and those above them that could not be built follow from it.
-_REFUSED = re.compile(r" (refused|skipped) \((?!reconciled\b)|has no published partition")
+# Days that a check refused have an alert of their own. What could not be built, since what it is made of was refused or
+# not delivered, follows from that.
+_REFUSED = re.compile(r" (refused|skipped|absent) \((?!reconciled\b)|has no published partition")
 LONGEST_REASON = 300
 _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("alerts", short_help="Show what is wrong now; --send tells the receivers.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array, with all fields of each alert.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with all fields of each alert.")
 @click.option("--send", is_flag=True, help="Also send what is news, as the sensor does; for cron.")
 def command(as_json: bool, send: bool) -> int:
     """Shows the alerts that are open now: failed runs, refused partitions, late sources, unmapped publications,
@@ -40,7 +40,8 @@ def command(as_json: bool, send: bool) -> int:
         else:
             found = open_alerts(settings, instance)
     if as_json:
-        click.echo(json.dumps([alert.fields() for alert in found], indent=1))
+        for alert in found:
+            click.echo(json.dumps(alert.fields()))
     else:
         _show(found)
     return FAILED if failed else DONE
@@ -50,7 +51,7 @@ def _show(found: Sequence[Alert]) -> None:
     if not found:
         console.print("No alert is open.")
         return
-    rows = [(alert.severity, alert.kind, alert.title, alert.first_seen) for alert in found]
+    rows = [(alert.severity, alert.kind, alert.title, alert.first_seen or None) for alert in found]
     table(None, ("severity", "kind", "what", "first seen"), rows)
     for alert in found:
         line(f"{alert.title}: {alert.text}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest.errors import ClicklakeError
+from ingest.words import counted
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes
 from orchestration.cli.run import DAY, checked_days
@@ -64,7 +65,7 @@ def command(
     window = window or settings.backfill_window_days
     from orchestration.cli.home import dagster_instance
     from orchestration.cli.pipeline import check_reachable, marts_job, publishes_to
-    from orchestration.cli.summary import print_summary
+    from orchestration.cli.summary import days_by_state, print_summary
     from orchestration.operations.backfills import begin
 
     publishes = publishes_to(settings, no_publish)
@@ -85,8 +86,10 @@ def command(
     print_summary(result)
     if not result.bad:
         return DONE
-    notes.print(f"{len(result.bad)} of {len(days)} days refused or failed", style="red")
-    notes.print(f"The same days again: clicklake backfill --from {first.date()} --to {last.date()} --refused")
+    notes.print(days_by_state(result), style="red")
+    if left := _refused_days(settings, result.bad):
+        again = f"clicklake backfill --from {first.date()} --to {last.date()} --refused"
+        notes.print(f"{counted(len(left), 'day')} in quarantine. Once mended, again: {again}")
     return FAILED
 
 
@@ -162,7 +165,7 @@ class _Progress:
             for (asset, _), metadata in part.materialized.items()
             if asset.startswith(_COUNTED[self._names[job]])
         )
-        bad = f", {len(part.bad)} refused or failed" if part.bad else ""
+        bad = f", {counted(len(part.bad), 'day')} with an error or a refusal" if part.bad else ""
         notes.print(
             f"{self._names[job]} {_span(part.days)}: {rows:,} rows{bad}, {self._seconds[job][-1]:.0f} s; "
             f"{self._all - self._left[job]} of {self._all} windows{self._remaining()}",

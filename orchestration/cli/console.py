@@ -87,7 +87,7 @@ notes = _notes()
 
 STATE_STYLES = {
     "published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red",
-    "unreadable": "red", "partly refused": "red",
+    "unreadable": "red", "partly refused": "red", "partly missing": "yellow",
 }  # fmt: skip
 
 
@@ -100,11 +100,13 @@ def line(*parts: str | tuple[str, str], to: Console = console) -> None:
 def table(
     title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]], wrapped: Sequence[str] = ()
 ) -> None:
-    """A table: numbers to the right, states in colour.
+    """A table: numbers to the right, states in colour, a blank line before its title.
 
     Args:
         wrapped: columns whose texts take several lines; those of others are cut off where the terminal ends.
     """
+    if title:
+        console.print()
     made = Table(title=Text(shown(title)) if title else None, title_justify="left", title_style="bold")
     made.header_style = "bold"
     for position, name in enumerate(columns):

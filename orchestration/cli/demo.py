@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -141,7 +143,22 @@ def _show_next(folder: Path, refused: dict[str, str]) -> None:
     for day in sorted(refused):
         console.print(f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.")
     lake = folder / "lake"
-    console.print(f"The lake stays in {lake}. Look at it:", soft_wrap=True)
-    program = ".venv/bin/clicklake" if is_checkout() else "clicklake"
-    query = f'CLICKLAKE_LAKE={lake} {program} query "from marts.daily_aggregates limit 5"'
-    console.print(f"  {query}", soft_wrap=True)
+    commands = [
+        f"export CLICKLAKE_LAKE={shlex.quote(str(lake))}",
+        "clicklake tables",
+        "clicklake describe marts.sessions",
+        'clicklake query "from marts.daily_aggregates limit 5"',
+        "clicklake quarantine list",
+    ]
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("clicklake") is None and activate.exists():
+        commands.insert(0, f". {shlex.quote(str(activate))}")
+    console.print(f"The lake stays in {lake}. Look at it, and at what was refused:", soft_wrap=True)
+    for each in commands:
+        console.print(f"  {each}", soft_wrap=True)
+    services = "make dev or clicklake services" if is_checkout() else "clicklake services"
+    console.print(
+        f"clicklake release, status and alerts also read the logs and MongoDB, and the demo's have ended: {services} "
+        "starts others.",
+        soft_wrap=True,
+    )

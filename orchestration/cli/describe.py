@@ -46,7 +46,7 @@ def command(name: str, as_json: bool) -> None:
         return
     line((full, "bold"), f": {about.description}" if about else "")
     if about:
-        line(f"A row is: {about.grain}")
+        line(f"One row for each {about.grain}")
     table(None, ("column", "type", "description"), rows, wrapped=("type", "description"))
     if full not in held:
         notes.print(f"{lake.url} does not hold it yet.")

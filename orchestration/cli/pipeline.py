@@ -36,10 +36,10 @@ class PipelineResult:
 
     materialized: (asset, day) → its metadata.
     bad: day → why it was refused or failed.
-    refused: those of the bad days that a check stopped.
+    refused: of those that a check stopped, day → the (table, check) that did.
     is_broken: whether some step ended before it had judged all its days, as without S3.
     raw_figures: day → what the checks of its raw partition counted, of refused days too.
-    warnings: lines about checks that did not pass and do not block.
+    warnings: what checks said that did not pass and do not block → the days that they said it of.
     restated: days of other dates that late rows made necessary.
     seconds: step → seconds.
     """
@@ -47,10 +47,10 @@ class PipelineResult:
     days: list[str]
     materialized: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
+    refused: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     is_broken: bool = False
     raw_figures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
     restated: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -58,10 +58,12 @@ class PipelineResult:
         """What a later run of the same days, or of others, did."""
         self.materialized |= other.materialized
         self.bad = other.bad | self.bad  # the first reason is the cause
-        self.refused |= other.refused
+        for day, checks in other.refused.items():
+            self.refused[day] = self.refused.get(day, set()) | checks
         self.is_broken |= other.is_broken
         self.raw_figures |= other.raw_figures
-        self.warnings += other.warnings
+        for text, days in other.warnings.items():
+            self.warnings[text] = [*self.warnings.get(text, ()), *days]
         for name, seconds in other.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
@@ -262,13 +264,14 @@ def _collect_check(check: Any, result: PipelineResult) -> None:
     if check.passed:
         return
     if not check.blocking:
-        result.warnings.append(f"{name} {check.partition}: {check.check_name}: {check.description}")
+        text = f"{name}: {check.check_name}: {check.description}"
+        result.warnings.setdefault(text, []).append(check.partition)
         return
     reason = f"{name} refused ({check.check_name}): {check.description}"
     result.bad[check.partition] = (
         f"{result.bad[check.partition]}; {reason}" if check.partition in result.bad else reason
     )
-    result.refused.add(check.partition)
+    result.refused.setdefault(check.partition, set()).add((name.removeprefix("raw_"), check.check_name))
 
 
 def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ingest.quarantine import Refused
 
 DAY = click.DateTime(["%Y-%m-%d"])
-SHOWN = 5  # objects, lines and rows
-COLUMNS_SHOWN = 12
+SHOWN = 5  # objects and lines
+ROWS_SHOWN = 3  # side by side, of 40 characters each, they fit a line of a log
 
 
 @click.group("quarantine", short_help="List the refused partitions, and show what is in one.")
@@ -50,7 +50,7 @@ def list_command(as_json: bool) -> None:
         for each in found:
             click.echo(json.dumps(_record(each)))
     elif found:
-        table(None, ("day", "table", "site", "checks", "rows", "since (UTC)"), [_row(each) for each in found])
+        table(None, ("day", "table", "site", "checks", "rows read", "since (UTC)"), [_row(each) for each in found])
     else:
         console.print("Nothing is in quarantine.")
 
@@ -88,11 +88,15 @@ def show_command(day: dt.datetime, name: str, site: str | None) -> None:
 def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
     """The one partition in quarantine that is meant.
 
+    Args:
+        name: of the table, with or without its layer.
+
     Raises:
-        UsageError: there is none, or there are those of several sites.
+        UsageError: there is no such table, nothing of it is refused, or there are those of several sites.
     """
     from ingest.quarantine import refused_partitions
 
+    name = _table_named(lake, name)
     found = refused_partitions(lake, [day], name, site and site.lower())
     if not found:
         of = f" of site {site}" if site else ""
@@ -101,6 +105,20 @@ def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
         sites = ", ".join(str(each.site) for each in found)
         raise click.UsageError(f"{name} {day} is refused for several sites: {sites}. Name one with --site")
     return found[0]
+
+
+def _table_named(lake: Lake, name: str) -> str:
+    """As quarantine knows it: access_logs for raw_access_logs and raw.access_logs, sessions for marts.sessions."""
+    from orchestration.catalog import documented
+
+    known = {each.removeprefix("quarantine.") for each in documented() if each.startswith("quarantine.")}
+    known -= {"verdicts", "releases"}
+    wanted = name.lower()
+    for layer in ("raw_", "raw.", "marts.", "quarantine."):
+        wanted = wanted.removeprefix(layer)
+    if wanted in known or lake.files(f"quarantine/{wanted}"):  # a model may be gone, and its refusal still there
+        return wanted
+    raise click.UsageError(f"There is no table {name}. One of: {', '.join(sorted(known))}.")
 
 
 def _show_rejects(lake: Lake, refused: Refused) -> None:
@@ -124,12 +142,14 @@ def _show_rejects(lake: Lake, refused: Refused) -> None:
 def _show_rows(lake: Lake, refused: Refused) -> None:
     from ingest.quarantine import refused_rows
 
-    rows = refused_rows(lake, refused, SHOWN)
+    rows = refused_rows(lake, refused, ROWS_SHOWN)
     if rows is None:
         return
-    known = [name for name in rows.column_names if rows.column(name).null_count < len(rows)][:COLUMNS_SHOWN]
-    values = [tuple(_short(row[name]) for name in known) for row in rows.to_pylist()]
-    table("Some refused rows, first columns", tuple(known), values)
+    known = [name for name in rows.column_names if rows.column(name).null_count < len(rows)]
+    found = rows.to_pylist()
+    numbers = [f"row {at}" for at in range(1, len(found) + 1)]
+    values = [(name, *(_short(row[name]) for row in found)) for name in known]
+    table("Some refused rows, column by column", ("column", *numbers), values)
 
 
 def _row(refused: Refused) -> tuple[Any, ...]:

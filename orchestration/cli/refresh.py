@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from ingest.words import counted
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import console, notes, step, table
 from orchestration.cli.run import DAY, checked_days
@@ -46,7 +47,7 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
     _print_news(found, [each for each in behind if each not in {news.day for news in found}])
 
     from orchestration.cli.pipeline import check_reachable, publishes_to, refresh_days
-    from orchestration.cli.summary import print_readings, print_summary
+    from orchestration.cli.summary import days_by_state, print_readings, print_summary
 
     publishes = publishes_to(settings, no_publish)
     check_reachable(settings, publishes)
@@ -57,7 +58,7 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
         # Its objects are taken now: neither a schedule nor a sensor will find it again.
         notes.print(f"{old} is over, and its other marts are as they were: clicklake run --from {old}")
     if result.bad:
-        notes.print(f"{len(result.bad)} of {len(todo)} days refused or failed", style="red")
+        notes.print(days_by_state(result), style="red")
         return FAILED
     return DONE
 
@@ -67,6 +68,6 @@ def _print_news(found: Sequence[NewObjects], behind: Sequence[str]) -> None:
     if shown:
         table("Since it was last read", ("day", "dataset", "site", "new objects", "changed or gone"), shown)
     if len(found) > MAX_LINES_SHOWN:
-        console.print(f"… and {len(found) - MAX_LINES_SHOWN} more sites")
+        console.print(f"… and {counted(len(found) - MAX_LINES_SHOWN, 'more site')}")
     for day in behind:
         console.print(f"{day}: no new object, but daily_aggregates is older than its raw rows")

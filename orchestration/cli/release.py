@@ -44,14 +44,18 @@ def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: 
     lake = settings.open_lake()
     wanted = sorted({day.date().isoformat() for day in days})
     refused = [find_refused(lake, day, name, site) for day in wanted]
-    if not reason.strip():
+    if not any(map(str.isalnum, reason)):
         raise click.UsageError("--reason says nothing. Whoever asks about this day later will read it.")
     for each in refused:
         _check_releasable(each)
     from orchestration.cli.pipeline import check_reachable, publishes_to
+    from orchestration.cli.run import check_sites
 
     publishes = publishes_to(settings, no_publish)
     check_reachable(settings, publishes)
+    for each in refused:
+        if each.is_raw and each.site:
+            check_sites(settings, [each.day], [each.site])
     for each in refused:
         key = _write(lake, each, reason.strip())
         line(f"Released {each}: {', '.join(each.checks)}. Kept as {key}", to=notes)
@@ -95,16 +99,15 @@ def _user() -> str:
 def _run(refused: Sequence[Refused], publishes: bool) -> int:
     """A mart is judged on raw as it stands: reading raw again could give it another day than the one released."""
     from orchestration.cli.pipeline import run_days
-    from orchestration.cli.summary import print_summary
+    from orchestration.cli.summary import days_by_state, print_summary
     from orchestration.partitions import consecutive
 
     sites = sorted({each.site for each in refused if each.site})  # of each day the one that is refused
-    bad = 0
+    code = DONE
     for window in consecutive([each.day for each in refused]):
         result = run_days(window, publishes, sites, reads_raw=refused[0].is_raw)
         print_summary(result)
-        bad += len(result.bad)
-    if bad:
-        notes.print(f"{bad} days refused or failed all the same", style="red")
-        return FAILED
-    return DONE
+        if result.bad:
+            notes.print(days_by_state(result), style="red")
+            code = FAILED
+    return code

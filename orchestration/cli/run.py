@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import click
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes
-from orchestration.settings import load_partition_settings, load_settings
+from orchestration.settings import Settings, load_partition_settings, load_settings
 
 DAY = click.DateTime(["%Y-%m-%d"])
+MAX_SITES_NAMED = 20
 
 
 @click.command("run", short_help="Build and publish the days D1 to D2.")
@@ -40,16 +42,40 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, site
     if sites and settings.events is None:
         raise click.UsageError("--site names a site of events, and CLICKLAKE_EVENTS is not set.")
     from orchestration.cli.pipeline import check_reachable, publishes_to, run_days
-    from orchestration.cli.summary import print_summary
+    from orchestration.cli.summary import days_by_state, print_summary
 
     publishes = publishes_to(settings, no_publish)
     check_reachable(settings, publishes)
-    result = run_days(days, publishes, sites=[site.lower() for site in sites])
+    chosen = sorted({site.lower() for site in sites})
+    check_sites(settings, days, chosen)
+    result = run_days(days, publishes, sites=chosen)
     print_summary(result)
     if result.bad:
-        notes.print(f"{len(result.bad)} of {len(days)} days refused or failed", style="red")
+        notes.print(days_by_state(result), style="red")
         return FAILED
     return DONE
+
+
+def check_sites(settings: Settings, days: Sequence[str], sites: Sequence[str]) -> None:
+    """A usage error where the source has no object of some site on any of these days; a note for each day without.
+
+    Of a site without objects nothing can be judged, and a name may be mistyped.
+    """
+    from orchestration.resources import sources_of
+
+    if not sites:
+        return
+    delivered = {(item.day, item.site) for item in sources_of(settings)["events"].objects(days)}
+    for site in sites:
+        lacking = [day for day in days if (day, site) not in delivered]
+        if len(lacking) == len(days):
+            others = sorted({str(each) for _, each in delivered})
+            there = ", ".join(others[:MAX_SITES_NAMED]) + (" …" if len(others) > MAX_SITES_NAMED else "")
+            span = days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
+            has = f"There are objects of {there}" if others else "There are no events at all"
+            raise click.UsageError(f"{span}: the source has no object of site {site}. {has}.")
+        for day in lacking:
+            notes.print(f"{day}: the source has no object of site {site}; its events stay as they are")
 
 
 def checked_days(first: dt.date, last: dt.date) -> list[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from ingest.quarantine import Refused, refused_partitions
+from ingest.words import counted
 from orchestration.cli.console import line, notes, table
 from orchestration.cli.pipeline import PipelineResult
 from orchestration.quality import accept, look_at
-from orchestration.settings import load_settings
+from orchestration.settings import load_lake_settings
 
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
@@ -34,13 +35,34 @@ def print_summary(result: PipelineResult) -> None:
         rows = [(*named, count) for named, count in sorted(reasons.items())]
         table("Rejected rows of what was not refused, by reason", ("dataset", "reason", "rows"), rows)
     table("Seconds", ("step", "seconds"), [(name, seconds) for name, seconds in result.seconds.items()])
-    for warning in result.warnings[:MAX_WARNINGS_SHOWN]:
-        line(("warning ", "yellow"), warning, to=notes)
-    if len(result.warnings) > MAX_WARNINGS_SHOWN:
-        notes.print(f"… and {len(result.warnings) - MAX_WARNINGS_SHOWN} more warnings")
+    _print_warnings(result)
     for day, reason in sorted(result.bad.items()):
         line((day, "red"), f" {reason}")
-    _print_advice(_in_quarantine(result.refused))
+    _print_advice(_in_quarantine(result))
+
+
+def days_by_state(result: PipelineResult) -> str:
+    """Such as `3 days: 2 published, 1 refused`; what a run that did not do all its days ends with."""
+    days = {*result.days, *result.bad}  # late rows may have brought others
+    states = Counter(_state(result, day) for day in days)
+    named = [f"{count} {state}{_MEANT.get(state, '')}" for state, count in sorted(states.items())]
+    return f"{counted(len(days), 'day')}: {', '.join(named)}"
+
+
+_MEANT = {"partly refused": " (the rest is published)", "partly missing": " (the rest is published)"}
+
+
+def _print_warnings(result: PipelineResult) -> None:
+    shown = sorted(result.warnings.items(), key=lambda each: (min(each[1]), each[0]))[:MAX_WARNINGS_SHOWN]
+    for text, days in shown:
+        line(("warning ", "yellow"), f"{_some_days(days)}: {text}", to=notes)
+    if more := len(result.warnings) - len(shown):
+        notes.print(f"… and {counted(more, 'more warning')}")
+
+
+def _some_days(days: Sequence[str]) -> str:
+    some = sorted(set(days))
+    return ", ".join(some) if len(some) <= MAX_WARNINGS_SHOWN else f"{some[0]} … {some[-1]}, {len(some)} days"
 
 
 def _print_advice(found: list[Refused]) -> None:
@@ -54,8 +76,13 @@ def _print_advice(found: list[Refused]) -> None:
             line(("accept  ", "dim"), command)
 
 
-def _in_quarantine(days: Collection[str]) -> list[Refused]:
-    return refused_partitions(load_settings().open_lake(), days) if days else []
+def _in_quarantine(result: PipelineResult) -> list[Refused]:
+    """What this run has put there: of raw, older refusals of these days were not judged anew."""
+    if not result.refused:
+        return []
+    found = refused_partitions(load_lake_settings().open_lake(), result.refused)
+    judged = {(table, day) for day, checks in result.refused.items() for table, _ in checks}
+    return [each for each in found if not each.is_raw or (each.table, each.day) in judged]
 
 
 def print_readings(result: PipelineResult) -> None:
@@ -96,12 +123,16 @@ def _day_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
 
 
 def _state(result: PipelineResult, day: str) -> str:
-    if day in result.bad:
-        if day not in result.refused:
-            return "failed"
-        return "partly refused" if ("daily_aggregates", day) in result.materialized else "refused"
-    asset = "performance_entries" if ("performance_entries", day) in result.materialized else "daily_aggregates"
-    return "published" if (asset, day) in result.materialized else "missing"
+    has_mart = ("daily_aggregates", day) in result.materialized
+    if day not in result.bad:
+        asset = "performance_entries" if ("performance_entries", day) in result.materialized else "daily_aggregates"
+        return "published" if (asset, day) in result.materialized else "missing"
+    checks = {check for _, check in result.refused.get(day, ())}
+    if checks == {"objects_present"}:
+        return "partly missing" if has_mart or ("sessions", day) in result.materialized else "missing"
+    if checks:
+        return "partly refused" if has_mart else "refused"
+    return "failed"
 
 
 def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("tables", short_help="List the tables of the lake: grain, days, rows, size.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(as_json: bool) -> int:
-    """Lists every table of the lake, as `clicklake query` names it, with what a row of it is.
+    """Lists every table of the lake, as `clicklake query` names it, with what it has one row for.
 
     The status is 1 where a table cannot be read; which file it is, and what helps, is said below.
 
@@ -48,7 +48,7 @@ def command(as_json: bool) -> int:
             records.append(
                 {
                     "table": name,
-                    "a row is": known[name].grain if name in known else None,
+                    "grain": known[name].grain if name in known else None,
                     "days": _days(files),
                     "rows": rows,
                     "bytes": sum(file.size for file in files),
@@ -86,11 +86,11 @@ def _show(lake: Lake, records: Sequence[dict[str, Any]]) -> None:
             "unreadable" if each["error"] else each["rows"],
             each["days"],
             _size(each["bytes"]),
-            each["a row is"],
+            each["grain"],
         )
         for each in records
     ]
-    table(None, ("table", "rows", "days", "size", "a row is"), rows, wrapped=("a row is",))
+    table(None, ("table", "rows", "days", "size", "one row for each"), rows, wrapped=("one row for each",))
     for each in records:
         if each["error"]:
             line((each["table"], "red"), f": {each['error']}")

@@ -10,6 +10,7 @@ from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import is_published
 from ingest.lake import Lake
 from ingest.releases import release_of
+from ingest.words import counted
 from orchestration import progress
 from orchestration.event_log import at_once
 from orchestration.marts.light_dagster_dbt import (
@@ -225,7 +226,11 @@ def _report_test(
         record(context, spec.key, day, Judgement(False, spec.blocking, test["message"] or "", has_run=False))
         return
     passed, seconds = test["status"] in ("pass", "success"), round(test["seconds"], 3)
-    message = f"{test['failures']} failing rows. {test['message']}" if test["failures"] else test["message"] or "passed"
+    message = (
+        f"{counted(test['failures'], 'failing row')}. {test['message']}"
+        if test["failures"]
+        else test["message"] or "passed"
+    )
     figures = {"failures": test["failures"] or 0, "status": test["status"]}
     released = None
     if spec.blocking and test["status"] == "warn":

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from ingest.errors import ClicklakeError
+from ingest.words import counted
 from orchestration.alerts import lake_rules, run_rules
 from orchestration.alerts.alert import OPENED, Alert, plain
 from orchestration.alerts.outbox import LOCK, deliver, note, read_state, remembered, write_state
@@ -74,7 +75,7 @@ def open_alerts(settings: Settings, instance: dg.DagsterInstance, now: dt.dateti
         ClicklakeError: the state in the lake cannot be read.
     """
     now = now or dt.datetime.now(dt.UTC)
-    return remembered(read_state(settings.open_lake()), *_judged(settings, _rules(settings, instance, now)), now)
+    return remembered(read_state(settings.open_lake()), *_judged(settings, _rules(settings, instance, now)), seen="")
 
 
 def _judged(settings: Settings, rules: Iterable[Rule]) -> tuple[list[Alert], frozenset[str]]:
@@ -101,7 +102,7 @@ class Sent:
     failed: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        said = f"{len(self.open)} alerts open, {self.news} notices new"
+        said = f"{counted(len(self.open), 'alert')} open, {counted(self.news, 'notice')} new"
         return "; ".join([said, *(f"{reason}; tried again at the next tick" for reason in self.failed.values())])
 
 
@@ -118,7 +119,8 @@ def send_alerts(
     with lake.lock(LOCK):
         state = read_state(lake)
         before = (dict(state.open), dict(state.waiting))
-        alerts = remembered(state, *_judged(settings, _rules(settings, instance, now)), now)
+        seen = now.isoformat(timespec="seconds")
+        alerts = remembered(state, *_judged(settings, _rules(settings, instance, now)), seen)
         news = note(state, alerts, [receiver.name for receiver in receivers])
         for notice in news:
             level = logging.WARNING if notice.event == OPENED else logging.INFO

@@ -51,7 +51,8 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
             if file.partition("event_date") == file.partition("source_date")
         }
         refused = {day for table, day in quarantined if table == name}
-        known = {day for day in {*listed, *own, *refused} if day}
+        of_other_days = {file.partition("event_date") for file in raw}  # rows that came with their files
+        known = {day for day in {*listed, *own, *refused, *of_other_days} if day}
         states = tables[f"raw.{name}"] = {}
         for day in known:
             try:

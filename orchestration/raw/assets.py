@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ingest.audit import Verdict, checks_of
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.day import DayResult, ingest_day
+from ingest.day import DayResult, ingest_day, moot_refusals
 from ingest.errors import ObjectChangedError
 from ingest.lake import Lake, LakeFile
 from ingest.ledger import is_judged, objects_by_day, version_of, versions_taken_of_day
@@ -18,6 +18,7 @@ from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
 from ingest.source import Source, SourceObject
+from ingest.words import counted
 from orchestration import progress
 from orchestration.partition_events import (
     at_work,
@@ -164,7 +165,7 @@ def _ingest(
                 for day in days:
                     results = _ingest_day(context, work, day)
                     if not results:
-                        context.log.info(f"{dataset.name} {day}: nothing new")
+                        context.log.info(f"{dataset.name} {day}: nothing to take in")
                         continue
                     _report(context, RAW_ASSETS[dataset.name], day, results)
                     refused = [_refusal(result) for result in results if not result.published]
@@ -195,13 +196,29 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> lis
 
 
 def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
+    _forget_moot(context, work, day)
     of_day = work.objects.get(day, [])
     if work.incremental and is_judged(work.lake, work.dataset, day, of_day):
         return []
     sites: list[str | None] = [None]
-    if work.dataset.by_site and of_day:
+    if work.dataset.by_site and (of_day or work.sites):  # of no object of the chosen sites nothing is judged
         sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
     return [_ingest_partition(context, work, day, site) for site in sites]
+
+
+def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: str) -> None:
+    """Empties the quarantine of sites whose objects have all been taken away, where a step takes in all sites."""
+
+    def moot() -> list[str]:
+        sites = {str(item.site) for item in work.objects.get(day, ())}
+        return moot_refusals(work.lake, work.dataset, day, sites)
+
+    if work.sites or not work.dataset.by_site or not moot():
+        return
+    work.list()  # another run may have refused a site whose objects came after the listing
+    for prefix in moot():
+        context.log.info(f"{prefix} is emptied: the source has no object of it any more")
+        work.lake.delete(prefix)
 
 
 def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, day: str, site: str | None) -> DayResult:
@@ -245,7 +262,7 @@ def _report_verdicts(
         message, figures = _said(verdicts[0]), dict(verdicts[0].figures)
         if results[0].partition.site:
             failing = [f"{result.partition.site}: {_said(verdict)}" for result, verdict in named if not verdict.passed]
-            message = "; ".join(failing) or f"{len(named)} sites: all passed"
+            message = "; ".join(failing) or f"{counted(len(named), 'site')}: all passed"
             figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
         blocks = verdicts[0].blocks and (passed or any(verdict.refuses for verdict in verdicts))
         judgements = [_judgement(*each) for each in named]

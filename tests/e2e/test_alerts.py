@@ -65,15 +65,15 @@ def test_a_refused_day_is_one_message_and_its_mending_another(
     assert not ingest(environment, instance, day)
 
     webhook.status = 500
-    assert tick(instance) == "1 alerts open, 1 notices new; the webhook answered 500; tried again at the next tick"
+    assert tick(instance) == "1 alert open, 1 notice new; the webhook answered 500; tried again at the next tick"
     webhook.status = 200
-    assert [tick(instance) for _ in range(3)] == ["1 alerts open, 0 notices new"] * 3
+    assert [tick(instance) for _ in range(3)] == ["1 alert open, 0 notices new"] * 3
     assert told(webhook) == [[("opened", key)]]
     assert "reject_share: 20 of 20 rows rejected" in webhook.taken[0]["text"]
 
     put(environment, day)
     assert ingest(environment, instance, day)
-    assert tick(instance) == "0 alerts open, 1 notices new"
+    assert tick(instance) == "0 alerts open, 1 notice new"
     assert told(webhook) == [[("opened", key)], [("resolved", key)]]
 
 
@@ -178,10 +178,10 @@ def test_the_command_shows_and_sends(
     webhook.status = 500
     done = call("alerts", "--send")
     assert done.returncode == 1
-    assert "the webhook answered 500; 1 notices wait for the next try" in done.stderr
+    assert "the webhook answered 500; 1 notice waits for the next try" in done.stderr
     webhook.status = 200
     for _ in range(2):
         done = call("alerts", "--send", "--json")
         assert done.returncode == 0
-        assert [alert["key"] for alert in json.loads(done.stdout)] == ["refused:sessions:2026-01-12"]
+        assert [json.loads(row)["key"] for row in done.stdout.splitlines()] == ["refused:sessions:2026-01-12"]
     assert told(webhook) == [[("opened", "refused:sessions:2026-01-12")]]

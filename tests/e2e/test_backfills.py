@@ -36,11 +36,12 @@ def test_many_days_with_three_bad_ones(environment: Environment, number: int) ->
 
     done = environment.command("backfill", *span)
     assert done.returncode == 1, done.stdout + done.stderr
+    assert f"3 days in quarantine. Once mended, again: clicklake backfill --from {days[0]}" in done.stderr
     assert _published(environment) == [day for day in days if day not in bad]
     assert {entry["dateStart"].date().isoformat() for entry in environment.entries()} == set(_published(environment))
     for day in bad:
         assert re.search(rf"{day} .*raw_access_logs refused \(reject_share\): 40 of 90 rows rejected \(44", done.stdout)
-    assert f"3 of {number} days refused or failed" in done.stderr
+    assert f"{number} days: {number - 3} published, 3 refused" in done.stderr
 
     environment.remove(*broken.values())
     again = environment.command("backfill", *span, "--refused")

@@ -58,7 +58,7 @@ def test_a_refused_day_gives_status_one_and_is_named(ran: subprocess.CompletedPr
     assert re.search(rf"{ONE} .* published", ran.stdout)
     assert re.search(rf"{TWO} .* refused", ran.stdout)
     assert re.search(rf"^{TWO} .*raw_access_logs refused \(reject_share\): \d+ of \d+ rows", ran.stdout, re.MULTILINE)
-    assert "1 of 2 days refused or failed" in ran.stderr
+    assert "2 days: 1 published, 1 refused" in ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
 
 

@@ -32,10 +32,11 @@ CASES = {
     ),
     "setting like no other": Case(r"CLICKLAKE_QQQQQ is no setting\. See docs/settings\.md", settings={"qqqqq": "1"}),
     "short hash key": Case(
-        r"CLICKLAKE_HASH_KEY: is shorter than 16 bytes, .* Make a long random one", settings={"hash_key": SECRET[:9]}
+        r"CLICKLAKE_HASH_KEY: is shorter than 16 bytes, .* Make one: openssl rand", settings={"hash_key": SECRET[:9]}
     ),
     "missing settings": Case(
-        r"CLICKLAKE_LAKE is not set\. .*folder; CLICKLAKE_LOGS is not set\. .*folder; CLICKLAKE_HASH_KEY is not set",
+        r"CLICKLAKE_LAKE is not set\. .*folder\.\nCLICKLAKE_LOGS is not set\. .*folder\.\n"
+        r"CLICKLAKE_HASH_KEY is not set\. .*openssl rand -base64 48\.$",
         settings={"lake": None, "logs": None, "hash_key": None},
     ),
     "no number": Case(r"CLICKLAKE_WORKERS: Input should be a valid integer", settings={"workers": "many"}),

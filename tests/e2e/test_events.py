@@ -229,7 +229,7 @@ def test_the_bad_site_is_named_and_its_rows_are_in_quarantine(told: Ran, shared_
     said = rf"^{TWO} raw_events refused \(reject_share\): {re.escape(SHOP.domain)}: {figures}"
     assert re.search(said, told.stdout, re.MULTILINE), told.stdout
     assert not re.search(rf"^{ONE} raw_events", told.stdout, re.MULTILINE)
-    assert "1 of 2 days refused or failed" in told.stderr
+    assert "2 days: 1 partly refused (the rest is published), 1 published" in told.stderr
     assert "Traceback" not in told.stdout + told.stderr
 
     rows = query(

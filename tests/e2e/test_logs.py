@@ -54,7 +54,7 @@ def test_a_command_and_its_run_log_one_object_a_line(environment: Environment) -
     assert done.returncode == 1
     logged = [json.loads(line) for line in done.stderr.splitlines()]
     messages = [each["message"] for each in logged if each["logger"] == "clicklake"]
-    assert "1 of 1 days refused or failed" in messages
+    assert "1 day: 1 refused" in messages
     [failed] = [each for each in logged if each.get("event") == "STEP_FAILURE"]
     assert "raw_access_logs refused (objects_readable: " in failed["error"]
     assert "reject_share: 20 of 20" in failed["error"]

@@ -52,7 +52,7 @@ def test_h7_tables_lists_grain_days_and_rows(run: Run) -> None:
     raw = found["raw.access_logs"]
     assert (raw["rows"], raw["days"], raw["error"]) == (100, 1, None)
     assert raw["bytes"] > 0
-    assert found["marts.sessions"]["a row is"] == "session_id"
+    assert found["marts.sessions"]["grain"] == "session_id"
     assert found["quarantine.releases"]["rows"] == 0
 
 
@@ -174,20 +174,26 @@ def test_h8_a_release_is_advised_only_where_it_can_be_done(tmp_path: Path, monke
         monkeypatch.setenv(f"CLICKLAKE_{name}", value)
     buffer = io.StringIO()
     monkeypatch.setattr(console.console, "_file", buffer)
+    key = day.add(log(lines(3)))
+    assert day.ingest().published
+    (day.logs / key).unlink()
     assert not day.ingest().published  # no object: nothing to release
     assert "clicklake release" not in what_to_do(day.lake, ["2026-01-12"])
     day.add(log([b"broken"] * 200), day="2026-01-13")
     assert not day.ingest(day="2026-01-13").published
     assert "clicklake release 2026-01-13 --table access_logs" in what_to_do(day.lake, ["2026-01-13"])
     days = ["2026-01-12", "2026-01-13"]
-    summary.print_summary(PipelineResult(days, bad=dict.fromkeys(days, "why"), refused=set(days)))
+    refused = {each: {("access_logs", "reject_share")} for each in days}
+    summary.print_summary(PipelineResult(days, bad=dict.fromkeys(days, "why"), refused=refused))
     said = [each.strip() for each in buffer.getvalue().splitlines() if each.strip().startswith(("look", "accept"))]
     assert [each.split()[0] for each in said] == ["look", "look", "accept"]
     for number in range(14, 24):  # of many, one line
         each = f"2026-01-{number}"
+        day.add(log([b"broken"] * 200), day=each)
         day.ingest(day=each)
         days.append(each)
+        refused[each] = {("access_logs", "reject_share")}
     buffer.truncate(0)
-    summary.print_summary(PipelineResult(days, bad=dict.fromkeys(days, "why"), refused=set(days)))
+    summary.print_summary(PipelineResult(days, bad=dict.fromkeys(days, "why"), refused=refused))
     assert "clicklake quarantine list (12 partitions)" in buffer.getvalue()
     assert "quarantine show" not in buffer.getvalue()

@@ -178,7 +178,7 @@ def test_a_day_without_events_stops_no_other_mart_and_no_other_day(
     for model in MODELS:
         assert [status[model, day] for day in DAYS] == ["published", "absent", "published"]
         (reason,) = entries[model, DAYS[1]]["reasons"]
-        assert reason["message"] == f"raw events has no file of source date {DAYS[1]}: ingest it first"
+        assert reason["message"] == f"raw events has nothing published of source date {DAYS[1]}"
         assert not lake.exists(f"marts/{model}/{MODELS[model]}={DAYS[1]}/data.parquet")
     assert [status["daily_aggregates", day] for day in DAYS] == ["published", "published", "absent"]
     # Nothing of the missing day is counted in another: the third day knows as many visitors as the second would.

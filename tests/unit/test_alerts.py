@@ -177,6 +177,22 @@ def test_a_day_refused_for_having_no_objects_is_one_alert(place: Place, instance
     assert keys(place, instance) == ["refused:raw_access_logs:2026-02-17"]
 
 
+def test_a_refusal_is_told_in_whole_sentences_and_with_what_shows_it(
+    place: Place, instance: dg.DagsterInstance
+) -> None:
+    """Of a day of events whose objects have all gone, sites still stand. Nobody has sent it, so no time is known."""
+    place.refuse("events", "2026-02-10", message="were they delivered?")
+    place.refuse("events", "2026-02-11", "shop.example.com", "some")
+    place.taken("events", "2026-02-10", "shop.example.com")
+
+    first, second = [each for each in open_alerts(place.settings, instance, NOW) if each.kind == "refused"]
+
+    assert first.text == "reject_share: were they delivered? An earlier good version still stands."
+    assert (first.severity, first.first_seen) == ("warning", "")
+    assert second.text == "reject_share: some. Nothing of it is published."
+    assert second.command == "clicklake quarantine show 2026-02-11 --table events --site shop.example.com"
+
+
 def test_a_site_is_missing_where_it_usually_delivers(place: Place, instance: dg.DagsterInstance) -> None:
     """One site daily, one on working days alone, one that came once: on a Sunday only the first is missed."""
     sunday = dt.date(2026, 2, 15)
@@ -315,7 +331,7 @@ def test_an_alert_is_sent_once_and_once_more_when_it_is_resolved(
     assert [alert["event"] for alert in opened["alerts"]] == [OPENED]
     assert opened["alerts"][0]["first_seen"] == "2026-02-18T09:00:00+00:00"
     assert opened["text"].startswith("Clicklake: opened: daily_aggregates 2026-02-10 refused\n")
-    assert "clicklake status --from 2026-02-10 --to 2026-02-10" in opened["text"]
+    assert "clicklake quarantine show 2026-02-10 --table daily_aggregates" in opened["text"]
 
     place.lake.delete(prefix)
     for _ in range(3):

@@ -38,7 +38,7 @@ def test_a_day_without_objects_is_refused(day: LogDay) -> None:
     day.add(log(lines(1)), day="2026-01-11")
     result = day.ingest()
     assert failed(result) == ["objects_present"]
-    assert "were the logs delivered, is the prefix right?" in result.reason
+    assert "the source has no object of this day. Check that the logs were delivered" in result.reason
 
 
 def test_a_day_of_empty_objects_is_published_empty(day: LogDay) -> None:

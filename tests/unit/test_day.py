@@ -232,6 +232,17 @@ def test_a_day_without_objects_is_refused_and_leaves_the_last_good_one(day: LogD
     assert day.lake.files(f"{day.quarantine()}/rows")
 
 
+def test_a_day_without_objects_that_was_never_published_is_refused_and_leaves_nothing(day: LogDay) -> None:
+    """Nor does a refusal stand for ever whose objects have been taken away."""
+    key = day.add(log([b"broken", *neighbours(2)]))
+    assert not day.ingest().published
+    assert day.lake.files("quarantine")
+    (day.logs / key).unlink()
+    result = day.ingest()
+    assert (result.published, [verdict.check for verdict in result.refusals]) == (False, ["objects_present"])
+    assert day.contents() == {}
+
+
 def test_a_second_refusal_replaces_the_first(day: LogDay) -> None:
     day.add(log([b"broken", *neighbours(2)]))
     day.ingest()

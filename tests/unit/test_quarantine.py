@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from ingest.lake import Lake
 from orchestration.cli import cli
-from orchestration.cli.console import console
+from orchestration.cli.console import WIDTH_IN_A_LOG, console
 from tests.environment_fixtures import HASH_KEY
 from tests.event_lines import SITE, Events, pixel
 from tests.log_lines import DAY, LogDay, lines, log
@@ -64,6 +64,11 @@ def test_an_empty_quarantine_says_so(tmp_path: Path, call: Call, monkeypatch: py
     assert call("quarantine", "list").exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["access_logs", "raw_access_logs", "raw.access_logs", "quarantine.ACCESS_LOGS"])
+def test_a_table_may_be_named_with_its_layer(call: Call, name: str) -> None:
+    assert call("quarantine", "show", DAY, "--table", name).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -72,6 +77,8 @@ def test_an_empty_quarantine_says_so(tmp_path: Path, call: Call, monkeypatch: py
         ([DAY, "--table", "access_logs", "--site", "a.example"], "of site a.example is in quarantine"),
         ([DAY, "--table", "events"], f"events {DAY} is refused for several sites: a.example, {SITE}. Name one"),
         (["yesterday", "--table", "events"], "yesterday"),
+        ([DAY, "--table", "nonsense"], "There is no table nonsense. One of: access_logs, ad_click_sessions"),
+        ([DAY, "--table", "marts.sessions"], f"Nothing of sessions {DAY} is in quarantine"),
     ],
 )
 def test_what_is_not_there_is_neither_shown_nor_released(
@@ -86,8 +93,12 @@ def test_what_is_not_there_is_neither_shown_nor_released(
 
 def test_a_release_needs_a_reason_and_something_that_can_be_released(day: LogDay, call: Call) -> None:
     assert "--reason says nothing" in call("release", DAY, "--table", "access_logs", "--reason", "  ").output
+    assert "--reason says nothing" in call("release", DAY, "--table", "access_logs", "--reason", "'…'").output
     assert "Missing option '--reason'" in call("release", DAY, "--table", "access_logs").output
     empty = "2026-01-13"
+    key = day.add(log(lines(10, date=empty)), day=empty)
+    assert day.ingest(day=empty).published
+    (day.logs / key).unlink()
     assert not day.ingest(day=empty).published
     done = call("release", DAY, empty, "--table", "access_logs", "--reason", "why")
     assert "objects_present cannot be released: there is nothing to publish" in done.output
@@ -112,6 +123,23 @@ def test_a_day_is_shown_with_what_is_wrong_with_it(day: LogDay, call: Call, show
     assert "10.1.2.3" not in text
     assert f"clicklake release {DAY} --table access_logs --reason '…'" in text
     assert "event_ts" in text
+
+
+def test_refused_rows_are_whole_in_a_log(call: Call, shown: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", WIDTH_IN_A_LOG)
+    assert call("quarantine", "show", DAY, "--table", "access_logs").exit_code == 0
+    rows = shown().partition("column by column")[2].splitlines()
+    cells = {row.split("│")[1].strip(): [cell.strip() for cell in row.split("│")[2:-1]] for row in rows if "│" in row}
+    assert cells["event_ts"] == [f"{DAY} 00:00:{second:02}" for second in range(3)]
+    assert {"request_id", "path", "source_object", "source_line"} <= set(cells)
+
+
+def test_an_object_is_named_by_one_check_alone(day: LogDay) -> None:
+    """Of one that cannot be read every row is rejected, which need not be said a second time."""
+    day.add(log([b"broken"] * 40), "bad")
+    reasons = {verdict.check: verdict.message for verdict in day.ingest().refusals}
+    assert "E1TEST.2026-01-12-10.bad.gz" in reasons["objects_readable"]
+    assert "every row of" not in reasons["reject_share"]
 
 
 @pytest.fixture

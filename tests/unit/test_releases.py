@@ -87,6 +87,9 @@ def test_a_release_is_of_the_checks_that_refused_and_of_no_other(day: LogDay) ->
 
 def test_lost_rows_and_missing_objects_cannot_be_released(tmp_path: Path) -> None:
     day = LogDay(tmp_path)
+    key = day.add(log(lines(10)))
+    assert day.ingest().published
+    (day.logs / key).unlink()
     assert refusing(day.ingest()) == ["objects_present"]
     release(day.lake)
     assert refusing(day.ingest()) == ["objects_present"]

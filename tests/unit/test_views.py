@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
 from ingest.views import create_views
+from orchestration.catalog import documented
+from orchestration.cli import cli
 from tests.log_lines import LogDay, line, lines, log
 
 
@@ -15,6 +21,16 @@ def test_an_empty_lake_has_the_views_that_are_always_there_without_rows(tmp_path
         assert views.names == ["marts.data_quality", "quarantine.releases", "quarantine.verdicts"]
         assert not views.holds_any
         assert [connection.execute(f"from {name}").fetchall() for name in views.names] == [[], [], []]
+
+
+def test_sql_that_begins_with_a_comment_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICKLAKE_LAKE", str(tmp_path))
+    target = str(tmp_path / "rows.csv")
+    for sql in ("-- What has failed, f=1.\nselect 1 as one", "--none\nselect 1 as one;\n"):
+        for words in ([sql, "--format", "csv", "-o", target], ["--format=csv", "-o", target, "--", sql]):
+            done = CliRunner().invoke(cli, ["query", *words])
+            assert (done.exit_code, Path(target).read_text()) == (0, "one\n1\n"), done.output
+    assert "No such option" in CliRunner().invoke(cli, ["query", "select 1", "--fromat=csv"]).output
 
 
 def test_every_table_has_a_view_and_refused_days_stand_apart(tmp_path: Path) -> None:
@@ -48,3 +64,17 @@ def test_every_table_has_a_view_and_refused_days_stand_apart(tmp_path: Path) -> 
         assert rows('select "table", day::varchar, reasons[1].check from quarantine.verdicts') == [
             ("access_logs", "2026-01-12", "objects_readable")
         ]
+
+
+def test_a_column_is_described_without_the_column_before_it() -> None:
+    """`describe` shows one table, and tools of analysts one column."""
+    leans = re.compile(
+        r"(Its?|Their|Of (the same|it|them)|Likewise|Last such|Such|The (other|same)|That) |.*\blikewise\b"
+    )
+    found = [
+        f"{table}.{column}: {description}"
+        for table, about in documented().items()
+        for column, (_, description) in about.columns.items()
+        if leans.match(f"{description} ")
+    ]
+    assert found == []

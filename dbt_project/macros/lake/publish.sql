@@ -89,7 +89,7 @@
   {% for id in above if id in graph.sources %}
     {% for day in run_state('absent_days').get(id, []) %}
       {% set dataset = graph.sources[id].identifier %}
-      {% set message = 'raw ' ~ dataset ~ ' has no file of source date ' ~ day ~ ': ingest it first' %}
+      {% set message = 'raw ' ~ dataset ~ ' has nothing published of source date ' ~ day %}
       {% do exceptions.warn(node.name ~ ' ' ~ day ~ ' is not published: ' ~ message) if day not in days %}
       {% do days.update({day: verdict('absent', [reason(dataset, message, none)])}) %}
     {% endfor %}
