@@ -122,32 +122,30 @@ class BlockReader:
             yield block
 
     def _gunzipped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        data = memoryview(b"")
+        chunk, at = memoryview(b""), 0  # where the next byte stands that no member has taken
         fed: bytes | memoryview = b""
-        member, window = isal_zlib.decompressobj(wbits=31), WINDOW_BYTES
+        member, window = isal_zlib.decompressobj(wbits=31), READ_BYTES  # nearly always there is one member
         while True:
             block = member.decompress(fed, BLOCK_BYTES)  # what it holds back comes even without more data
             fed = member.unconsumed_tail
             if block:
                 yield block
             if member.eof:
-                behind = bytes(fed or member.unused_data).lstrip(b"\0")  # tapes and some tools pad with zeros
-                while not behind:
-                    data = data or memoryview(next(chunks, b""))
-                    if not data:
-                        return
-                    behind, data = bytes(data[:WINDOW_BYTES]).lstrip(b"\0"), data[WINDOW_BYTES:]
-                if behind[:2] != GZIP_MAGIC[: len(behind)]:
+                chunk, at = _behind_zeros(chunk, at - len(fed or member.unused_data), chunks)
+                if not chunk:
+                    return
+                if bytes(chunk[at : at + 2]) != GZIP_MAGIC[: len(chunk) - at]:
                     self._fail("corrupt gzip: other data behind it")
                     return
-                member, window, fed = isal_zlib.decompressobj(wbits=31), WINDOW_BYTES, behind
+                member, window, fed = isal_zlib.decompressobj(wbits=31), WINDOW_BYTES, b""
             elif not block and not fed:
-                data = data or memoryview(next(chunks, b""))
-                if not data:
+                if at == len(chunk):
+                    chunk, at = memoryview(next(chunks, b"")), 0
+                if not chunk:
                     self._fail("cut off: gzip ends in the middle")
                     return
-                fed, data = data[:window], data[window:]
-                window = min(2 * window, READ_BYTES)
+                fed = chunk[at : at + window]
+                at, window = at + len(fed), min(2 * window, READ_BYTES)
 
     def _unzstd(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """By Arrow's reader, which knows several frames and refuses one that asks for more than 128 MiB of memory."""
@@ -171,6 +169,20 @@ class BlockReader:
             raise stored.error
         is_cut = "Truncated" in str(error)
         self._fail("cut off: zstd ends in the middle" if is_cut else f"corrupt zstd: {str(error).splitlines()[0]}")
+
+
+def _behind_zeros(chunk: memoryview, at: int, chunks: Iterator[bytes]) -> tuple[memoryview, int]:
+    """Where the next byte stands that is none: in this chunk or a later one; an empty chunk at the end. Tapes and some
+    tools pad with zeros."""
+    while chunk:
+        part = bytes(chunk[at : at + WINDOW_BYTES])
+        found = part.lstrip(b"\0")
+        at += len(part) - len(found)
+        if found:
+            return chunk, at
+        if at == len(chunk):
+            chunk, at = memoryview(next(chunks, b"")), 0
+    return chunk, 0
 
 
 class _Chunks:
