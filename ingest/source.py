@@ -357,13 +357,22 @@ class _Whole:
 
     def read(self, size: int | None = None) -> bytes:
         is_rest = size is None or size < 0
-        # One byte more tells what goes on behind its size, and is all that is taken of it.
-        data = self._read(self._missing + 1 if is_rest else size)
+        data = self._rest() if is_rest else self._read(size)
         self._missing -= len(data)
         is_end = is_rest or not data
         if self._missing < 0 or (is_end and self._missing):
             raise self._otherwise()
         return data
+
+    def _rest(self) -> bytes:
+        """To its end, which may tell what went wrong on the way. One byte more tells what goes on behind its size: no
+        more is taken of it."""
+        parts: list[bytes] = []
+        missing = self._missing + 1
+        while missing and (part := self._read(missing)):
+            parts.append(part)
+            missing -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _read(self, size: int | None) -> bytes:
         return cast(bytes, self._stream.read(size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from _thread import interrupt_main
 
 import click
 
@@ -50,6 +51,7 @@ def cli() -> None:
 
 def main() -> None:
     """Runs a command; whatever is expected to go wrong ends in one sentence and an exit status."""
+    sys.unraisablehook = _hear_again
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -67,6 +69,14 @@ def main() -> None:
     except ClicklakeError as error:
         code = _say(str(error), FAILED)
     sys.exit(code or DONE)
+
+
+def _hear_again(lost: sys.UnraisableHookArgs) -> None:
+    """Python drops an exception that comes while it clears an object away. A Ctrl-C that was dropped so comes again."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        interrupt_main()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _say(message: str, code: int) -> int:

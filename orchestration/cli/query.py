@@ -21,7 +21,6 @@ from orchestration.cli.grid import grid
 from orchestration.settings import folder_around, load_lake_settings
 
 MAX_ROWS_SHOWN = 1000
-_COMMENT = re.compile(r"--(\s|[^=]*\n)")  # no option has blanks in its name
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), their full-width forms as well.
 _FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 
@@ -30,7 +29,13 @@ class _OfSql(click.Command):
     """SQL may begin with a comment, which click would take for an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [f" {each}" if _COMMENT.match(each) else each for each in args])
+        return super().parse_args(ctx, [f" {each}" if _is_comment(each) else each for each in args])
+
+
+def _is_comment(text: str) -> bool:
+    """No option has blanks or ends of lines in its name."""
+    first, end, _ = text.partition("\n")
+    return text.startswith("--") and (text[2:3].isspace() or (bool(end) and "=" not in first))
 
 
 @click.command("query", cls=_OfSql, short_help="Run SQL over views of all lake tables.")

@@ -184,7 +184,7 @@ def searched(
                 event_key(site, DAY, "a").replace("/events", f"/{name}/events"), b"\n".join(lines)
             )
         with http_receiver() as alerted, http_receiver() as traced:
-            told = {"alert_webhook_url": alerted.url, "alert_late_hours": "1000000", "openlineage_url": traced.url}
+            told = {"alert_webhook_url": alerted.url, "alert_late_hours": "87600", "openlineage_url": traced.url}
             commands = (
                 ("run", "--from", DAY), ("status",), ("metrics", "--once"), ("quarantine", "list"), ("alerts", "--send")
             )  # fmt: skip

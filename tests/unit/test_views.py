@@ -24,7 +24,7 @@ def test_an_empty_lake_has_the_views_that_are_always_there_without_rows(tmp_path
 
 
 def test_sql_that_begins_with_a_comment_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLICKLAKE_LAKE", str(tmp_path))
+    monkeypatch.setenv("CLICKLAKE_LAKE", str(tmp_path / "lake"))
     target = str(tmp_path / "rows.csv")
     for sql in ("-- What has failed, f=1.\nselect 1 as one", "--none\nselect 1 as one;\n"):
         for words in ([sql, "--format", "csv", "-o", target], ["--format=csv", "-o", target, "--", sql]):
