@@ -161,9 +161,9 @@ CASES: dict[str, Hostile] = {
 
 
 def run(name: str, folder: str) -> int:
-    """Takes in one of `CASES`. Returns the bytes of its object."""
+    """Takes in one of `CASES`. Returns how many objects that were: one."""
     take(name, folder)
-    return sum(path.stat().st_size for path in Path(folder, "source").rglob("*") if path.is_file())
+    return 1
 
 
 def take(name: str, folder: str) -> DayResult:

@@ -208,7 +208,7 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
     if "hostile" in options.only:
         yield Section(
             "hostile: one small object that was made to cost much",
-            "bytes",
+            "objects",
             1,
             tuple(Case(name, "benchmarks.hostile:run", (name, SCRATCH)) for name in CASES),
             limits=HOSTILE_LIMITS,
