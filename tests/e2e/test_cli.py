@@ -34,7 +34,7 @@ from orchestration.operations.status import (
 )
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.performance_entries import COLLECTION
-from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Caller, Environment, Maker, bad, dbt_processes_of, good
+from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Caller, Environment, bad, dbt_processes_of, good
 from tests.log_lines import lines, log
 
 pytestmark = pytest.mark.slow
@@ -239,12 +239,22 @@ def test_a_day_that_failed_is_not_called_refused_and_can_be_run_again(environmen
     assert len(environment.entries()) > 0
 
 
-def interrupted(environment: Environment, moment: str) -> tuple[subprocess.CompletedProcess[str], list[int], bool]:
-    """A run that Ctrl-C has ended, the dbt processes that it had at that moment, and whether it took two."""
+def _takes_ctrl_c() -> None:
+    """A command that a script starts in the background ignores it, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def interrupted(environment: Environment, moment: str) -> tuple[subprocess.CompletedProcess[str], list[int]]:
+    """A run that Ctrl-C has ended, and the dbt processes that it had at that moment."""
     environment.put(good(ONE))
     command = [CLICKLAKE, "run", "--from", ONE]
     with subprocess.Popen(
-        command, env=environment.variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_takes_ctrl_c,
     ) as run:
         assert run.stderr is not None
         assert any(RUNNING in line for line in run.stderr)
@@ -252,24 +262,14 @@ def interrupted(environment: Environment, moment: str) -> tuple[subprocess.Compl
             time.sleep(0.02)
         dbt = dbt_processes_of(run.pid)
         run.send_signal(signal.SIGINT)
-        try:
-            output, errors = run.communicate(timeout=10)
-            is_lost = False
-        except subprocess.TimeoutExpired:  # Python loses one that comes while it clears away an object
-            is_lost = True
-            run.send_signal(signal.SIGINT)
-            output, errors = run.communicate()
-    return subprocess.CompletedProcess(command, run.returncode, output, errors), dbt, is_lost
+        output, errors = run.communicate()
+    return subprocess.CompletedProcess(command, run.returncode, output, errors), dbt
 
 
 @pytest.mark.parametrize("moment", ["as it begins", "while dbt works"])
-def test_ctrl_c_ends_with_a_sentence(new: Maker, moment: str) -> None:
-    for _ in range(3):
-        environment = new()
-        run, dbt, is_lost = interrupted(environment, moment)
-        assert run.returncode == 130, run.stdout + run.stderr
-        if not is_lost:  # else the run went on for ten seconds, and may have published
-            break
+def test_ctrl_c_ends_with_a_sentence(environment: Environment, moment: str) -> None:
+    run, dbt = interrupted(environment, moment)
+    assert run.returncode == 130, run.stdout + run.stderr
 
     output, errors = run.stdout, run.stderr
     assert "clicklake: interrupted. What was published is whole; run the same command again to go on." in errors
