@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from _thread import interrupt_main
+from threading import Timer
 
 import click
 
@@ -72,9 +74,10 @@ def main() -> None:
 
 
 def _hear_again(lost: sys.UnraisableHookArgs) -> None:
-    """Python drops an exception that comes while it clears an object away. A Ctrl-C that was dropped so comes again."""
+    """Python drops an exception that comes while it clears an object away. A Ctrl-C that was dropped so comes again, a
+    moment later: here it would be dropped as well."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
-        interrupt_main()
+        Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(lost)
 
