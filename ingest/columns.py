@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
@@ -36,6 +37,13 @@ def remapped(values: pa.DictionaryArray, mapped: pa.Array) -> pa.DictionaryArray
     """The same rows with each distinct value replaced; equal results share one place in the new dictionary."""
     encoded = mapped.dictionary_encode()
     return pa.DictionaryArray.from_arrays(encoded.indices.take(values.indices), encoded.dictionary)
+
+
+def replaced_at(values: pa.Array, rows: np.ndarray, new: pa.Array) -> pa.Array:
+    """The values, those at these rows, which ascend, replaced by new ones."""
+    mask = np.zeros(len(values), dtype=bool)
+    mask[rows] = True
+    return pc.replace_with_mask(values, pa.array(mask), new)
 
 
 def map_distinct(values: pa.DictionaryArray, function: Callable[[str], str]) -> pa.DictionaryArray:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.columns import single
+from ingest.columns import replaced_at, single
 from ingest.privacy import (
     ADDRESS_MARKER,
     EMAIL_MARKER,
@@ -123,18 +123,13 @@ def known_ids(ids: pa.Array, keyed_hash: Callable[[str], str], of_people: bool =
     """
     encoded = single(ids.dictionary_encode())
     distinct = encoded.dictionary
-    rows = _rows_with(_UNUSUAL, distinct)
-    rows = rows.filter(pc.match_substring_regex(distinct.take(rows), _SUSPECT)) if len(rows) else rows
+    rows = np.flatnonzero(pc.match_substring_regex(distinct, _UNUSUAL))
+    if len(rows):
+        rows = rows[np.asarray(pc.match_substring_regex(distinct.take(pa.array(rows)), _SUSPECT), dtype=bool)]
     if not len(rows):
         return ids
-    values = distinct.to_pylist()
-    for row in rows.to_pylist():
-        values[row] = _known(values[row], keyed_hash, of_people)
-    return pa.array(values, pa.string()).take(encoded.indices)
-
-
-def _rows_with(pattern: str, values: pa.Array) -> pa.Array:
-    return pa.array(np.flatnonzero(pc.match_substring_regex(values, pattern)))
+    values = [_known(value, keyed_hash, of_people) for value in distinct.take(pa.array(rows)).to_pylist()]
+    return replaced_at(distinct, rows, pa.array(values, pa.string())).take(encoded.indices)
 
 
 def _known(value: str, keyed_hash: Callable[[str], str], of_people: bool) -> str | None:

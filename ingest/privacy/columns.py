@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.columns import remapped, text_bytes
+from ingest.columns import remapped, replaced_at, text_bytes
 from ingest.privacy.fields import scrub_json
 from ingest.privacy.normal_form import VARIANTS, variants
 from ingest.privacy.personal import scrub
@@ -106,11 +106,7 @@ def scrub_machine_ids(values: pa.Array) -> pa.Array:
     rows = np.unique(np.searchsorted(offsets, signs, side="right") - 1)
     few = values.take(pa.array(rows))
     scrubbed = scrub_column(few)
-    if scrubbed is few:
-        return values
-    mask = np.zeros(len(values), dtype=bool)
-    mask[rows] = True
-    return pc.replace_with_mask(values, pa.array(mask), scrubbed)
+    return values if scrubbed is few else replaced_at(values, rows, scrubbed)
 
 
 def scrub_json_column(values: pa.Array) -> pa.Array:
@@ -124,10 +120,8 @@ def _replaced(values: pa.Array, suspect: str, function: Callable[[str], str]) ->
     rows = np.flatnonzero(suspects.fill_null(False).to_numpy(zero_copy_only=False))
     if not len(rows):
         return values
-    mask = np.zeros(len(values), dtype=bool)
-    mask[rows] = True
     scrubbed = pa.array([function(value) for value in values.take(pa.array(rows)).to_pylist()], values.type)
-    return pc.replace_with_mask(values, pa.array(mask), scrubbed)
+    return replaced_at(values, rows, scrubbed)
 
 
 def _spaced(word: str) -> str:
@@ -138,9 +132,9 @@ def _spaced(word: str) -> str:
 # What the name of a private field holds somewhere (see `names.kind_of`), and what may follow: anything but a quote.
 _STEMS = "|".join(
     (
-        'mail|phone|mobile|cell|msisdn|telefon|whatsapp|surname|birth|pass[^a-z"]*w|secret|street|addr|postal|forwarded',
+        'mail|phone|mobile|cell|msisdn|whatsapp|surname|birth|pass[^a-z"]*w|secret|street|addr|postal|forwarded',
         r'cookie|authorization|c(?:ard|[^a-z"]*c)[^a-z"]*n(?:o|umber)|post[^a-z"]*code',
-        *map(_spaced, "tel fax gsm dob ssn pwd cvv cvc iban zip ip ipv xff".split()),
+        *map(_spaced, "tel fax gsm dob ssn pwd cvv cvc iban zip ip xff".split()),
     )
 )
 _KEY_ENDS = r'[^"]*"\s*:'
