@@ -66,7 +66,7 @@ def kind_of(agent: str, device: str | None = None) -> str | None:
             if matches(line, agent):
                 return line.kind
     if _is_listed(agent, crawlers, device):
-        innocent = _without_exceptions(agent)
+        innocent = without_exceptions(agent)
         if innocent == agent or _is_listed(innocent, crawlers):
             return "bot"
     return None
@@ -83,7 +83,8 @@ def _is_listed(agent: str, crawlers: Any, device: str | None = None) -> bool:
     return device == "Spider"
 
 
-def _without_exceptions(agent: str) -> str:
+def without_exceptions(agent: str) -> str:
+    """An agent without the words of people that the lists take for a robot's."""
     if len(agent) > _LONGEST:
         return agent
     for line in _exceptions():

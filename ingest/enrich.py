@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from ingest.agents import kind_of
+from ingest.agents import kind_of, without_exceptions
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,9 @@ def parse_user_agent(user_agent: str) -> UserAgent:
     browser = found.user_agent.family if found.user_agent else None
     system = found.os.family if found.os else None
     kind = kind_of(agent, found.device.family if found.device else "")
+    if kind is None and browser and browser.lower().endswith("bot"):  # a phone is called so
+        innocent = parse(without_exceptions(agent)).user_agent
+        browser = innocent.family if innocent else None
     category = _category(agent.lower(), system) if kind is None or kind == "app" else kind
     return UserAgent(category, browser, system, kind is not None)
 
