@@ -188,7 +188,8 @@ class AccessLogParser:
         columns["request_type"] = map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
         columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
         columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
-        columns |= self._clients.address_columns(logged.dictionary("c-ip"), logged.dictionary(COUNTRY_FIELD))
+        countries = logged.dictionary(COUNTRY_FIELD) if COUNTRY_FIELD in logged.columns else None
+        columns |= self._clients.address_columns(logged.dictionary("c-ip"), countries)
         is_ad = pc.is_in(columns["request_type"].dictionary, pa.array(list(REQUEST_TYPES.values())))
         codes = codes_of(columns["request_type"])
         is_ad_row = np.append(is_ad.to_numpy(zero_copy_only=False), False)[codes]
@@ -220,12 +221,13 @@ class AccessLogParser:
         is_odd = _are_odd(texts, names, parents)
         odd = np.flatnonzero(is_odd)
         odd_parameters = self._odd_parameters(texts.take(pa.array(odd)).to_pylist())
-        is_plain_part = ~is_odd[parents]
+        names |= 0x20202020  # small letters; of what it makes others alike, `=` and 0x1D, the latter is odd in a name
+        if len(odd):
+            names[is_odd[parents]] = 0
         for parameter, column in PARAMETERS.items():
             width = len(parameter) + 1
             mark = int.from_bytes(f"{parameter}=".encode(), "little")
-            capitals = int.from_bytes(b" " * (width - 1), "little")  # the bit that tells them from small letters
-            found = np.flatnonzero(is_plain_part & ((names | capitals) & ((1 << 8 * width) - 1) == mark))
+            found = np.flatnonzero(names & ((1 << 8 * width) - 1) == mark)
             encoded = parts.take(pa.array(found)).dictionary_encode()
             values = self._parameters[parameter](part[width:] for part in encoded.dictionary.to_pylist())
             indices = encoded.indices.to_numpy(zero_copy_only=False)
@@ -326,12 +328,9 @@ def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.nd
 def _with_layers(queries: pa.Array) -> np.ndarray:
     """Those in which `%25` begins and, now and then, one more."""
     offsets, data = text_bytes(queries)
-    rows = np.flatnonzero(np.diff(offsets))
-    if len(data) < len("%25"):
-        return rows[:0]
-    begins = np.zeros(len(data), dtype=bool)
-    begins[:-2] = (data[:-2] == ord("%")) & (data[1:-1] == ord("2")) & (data[2:] == ord("5"))
-    return rows[np.logical_or.reduceat(begins, offsets[rows])]
+    begins = np.flatnonzero(data[:-2] == ord("%"))
+    begins = begins[(data[begins + 1] == ord("2")) & (data[begins + 2] == ord("5"))]
+    return np.searchsorted(offsets, begins, side="right") - 1
 
 
 def _microseconds(day: date) -> int:

@@ -101,12 +101,33 @@ def scrub_machine_ids(values: pa.Array) -> pa.Array:
     text = data.tobytes()
     if not text.isascii() or any(mark in text for mark in _MARKS):
         return scrub_column(values)
-    signs = np.flatnonzero((data[:-1] == ord("-")) | (data[:-1] == ord("=")))
-    signs = signs[np.char.isdigit(data[signs + 1].view("S1"))]
+    signs = _behind_digits(data, "-")
+    if text.count(b"=") != _closing(offsets, data, "="):
+        signs = np.concatenate((signs, np.flatnonzero(data == ord("="))))
+    if not len(signs):
+        return values
     rows = np.unique(np.searchsorted(offsets, signs, side="right") - 1)
     few = values.take(pa.array(rows))
     scrubbed = scrub_column(few)
     return values if scrubbed is few else replaced_at(values, rows, scrubbed)
+
+
+def _behind_digits(data: np.ndarray, sign: str) -> np.ndarray:
+    """Where this sign stands behind three digits, as in all numbers that it joins."""
+    found = np.flatnonzero(data[3:] == ord(sign)) + 3
+    for before in (1, 2, 3):
+        found = found[data[found - before] - np.uint8(ord("0")) < 10]  # what is less than a digit wraps around
+    return found
+
+
+def _closing(offsets: np.ndarray, data: np.ndarray, sign: str) -> int:
+    """How many of the last two bytes of the texts are this sign that closes the text, and so name nothing."""
+    lengths = np.diff(offsets)
+    last = offsets[1:][lengths > 0] - 1
+    closed = last[data[last] == ord(sign)]
+    before = offsets[1:][lengths > 1] - 2
+    twice = before[(data[before] == ord(sign)) & (data[before + 1] == ord(sign))]
+    return len(closed) + len(twice)
 
 
 def scrub_json_column(values: pa.Array) -> pa.Array:

@@ -375,6 +375,16 @@ def test_a_request_id_is_scrubbed_whatever_stands_beside_it() -> None:
         assert found[2:] == beside
 
 
+_PIECES = ["tel", "fax", "Phone", "=", "==", "-", "--", "_", "312", "555", "0177", "3125550177", "a", "Zz", "7"]
+
+
+@example(["312-555-0177=", "=", None, "", "tel=3125550177=="])
+@example(["a" * 20 + "==", "3125550177", *["b--312--555-0177"] * 40])
+@given(st.lists(st.none() | st.lists(st.sampled_from(_PIECES), max_size=12).map("".join), max_size=40))
+def test_ids_are_scrubbed_as_any_text(ids: list[str | None]) -> None:
+    assert scrub_machine_ids(pa.array(ids, pa.string())).to_pylist() == [each and scrub(each) for each in ids]
+
+
 @pytest.mark.parametrize(
     "field", ["customer", "billing_details", "customerInfo", "user[0]", "form_data", "Shipping data"]
 )
