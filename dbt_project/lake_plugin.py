@@ -1,6 +1,7 @@
-"""What dbt's DuckDB can do with the lake: list it, stage a file, put it in place.
+"""What dbt's DuckDB can ask and do: which days and files a run is about, and putting what it has made in place.
 
-Only the bridge between `ingest.lake` and SQL. Which files are read or published is decided in the macros.
+Only the bridge between SQL, `ingest.lake` and `planning/`, where it is decided what is read and published. Arguments
+and answers are JSON texts, since SQL functions have no others.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,16 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
-from reference_files import read_csv
 
+from dbt_project.planning.graph import Graph, node_of
+from dbt_project.planning.plan import BUILDS, Plan, SelectionError, require_window
+from dbt_project.planning.variables import problems
+from dbt_project.planning.verdicts import Result, judge, publication, quarantine
+from dbt_project.planning.window import Around, around, iso, window
+from dbt_project.reference_files import read_csv
 from ingest.errors import SettingsError
-from ingest.lake import DATA_FILE, Lake
+from ingest.lake import Lake
+from ingest.layout import DATA_FILE, VERDICT_FILE
 from ingest.s3 import S3Options
 
 PREFIX = "CLICKLAKE_"
@@ -34,6 +41,9 @@ class Plugin(BasePlugin):
         self._lake: Lake | None = None
         self._stage: str | None = None
         self._scratch: str | None = None
+        self._run = ""  # dbt's invocation_id; a process may have several
+        self._plan: Plan | None = None
+        self._report_path: Path | None = None
         self._has_reported = False
         self._at_exit = ExitStack()
         atexit.register(self._at_exit.close)
@@ -48,16 +58,12 @@ class Plugin(BasePlugin):
         if self._lake is not None:
             self._lake.attach(conn)
         functions: dict[Callable[..., Any], tuple[list[str], str]] = {
-            self.lake_keys: (["VARCHAR"], "VARCHAR"),
-            self.lake_files: (["VARCHAR"], "VARCHAR"),
+            self.lake_plan: (["VARCHAR"], "VARCHAR"),
+            self.lake_days: (["VARCHAR"], "VARCHAR"),
+            self.lake_judge: (["VARCHAR"], "VARCHAR"),
+            self.lake_publish: (["VARCHAR"], "VARCHAR"),
+            self.lake_quarantine: (["VARCHAR"], "BOOLEAN"),
             self.lake_reference: (["VARCHAR", "VARCHAR"], "VARCHAR"),
-            self.lake_lock: (["VARCHAR"], "BOOLEAN"),
-            self.lake_stage: ([], "VARCHAR"),
-            self.lake_publish: (["VARCHAR", "VARCHAR"], "VARCHAR"),
-            self.lake_put: (["VARCHAR", "VARCHAR"], "VARCHAR"),
-            self.lake_put_text: (["VARCHAR", "VARCHAR"], "BIGINT"),
-            self.lake_delete: (["VARCHAR"], "BOOLEAN"),
-            self.lake_report: (["VARCHAR", "VARCHAR"], "BOOLEAN"),
             self.lake_accepted: (["VARCHAR", "VARCHAR", "VARCHAR"], "BIGINT"),
         }
         for function, (parameters, returns) in functions.items():
@@ -93,26 +99,117 @@ class Plugin(BasePlugin):
             self._scratch = self._at_exit.enter_context(folder)
         return self._scratch
 
-    def lake_keys(self, prefixes: str) -> str:
-        """Folder → keys of the Parquet files below it, as JSON, of a JSON list. Lists, and fetches nothing."""
-        return json.dumps({prefix: self._keys(prefix) for prefix in json.loads(prefixes)})
+    def lake_plan(self, request: str) -> str:
+        """Plans the run, and makes ready what it needs: holds the lock of the marts where it builds some, until this
+        process ends, and lists what it reads.
 
-    def _keys(self, prefix: str) -> list[str]:
-        return [file.key for file in self.lake.files(prefix) if file.key.endswith("/" + DATA_FILE)]
+        Args:
+            request: {run, command, start, end, selected, nodes, variables, report, prepares}; without `prepares`
+                nothing is checked or locked, and the plan of this run stays, if there is one.
 
-    def lake_files(self, keys: str) -> str:
-        """Local paths of files of the lake, which stay as they are now for all of this run; both are JSON lists.
+        Returns:
+            {window, built: {model: days}, sources: {id: paths}, published: {id: paths}, judged: {test: [[table,
+            days]]}}, or {error}.
+        """
+        asked = json.loads(request)
+        if self._run != asked["run"] or asked["prepares"]:
+            self._run = asked["run"]
+            graph = Graph.of(map(node_of, asked["nodes"]), asked["selected"])
+            self._plan = Plan(graph, asked["command"], window(asked["start"], asked["end"]), self._keys_below)
+            self._report_path = Path(_setting("PUBLISH_REPORT") or asked["report"])
+        assert self._plan is not None
+        if not asked["prepares"]:
+            return json.dumps(self._answer(self._plan, looks=False))
+        try:
+            return json.dumps(self._prepared(self._plan, asked["variables"]))
+        except SelectionError as error:
+            return json.dumps({"error": str(error)})
+
+    def _prepared(self, plan: Plan, variables: dict[str, Any]) -> dict[str, Any]:
+        if plan.command in BUILDS:
+            self._report([])
+        plan.check()
+        if plan.is_building and (wrong := problems(variables, plan.graph)):
+            raise SelectionError("; ".join(wrong) + ". dbt_project.yml explains each, and --vars sets one")
+        if plan.is_building:
+            self._at_exit.enter_context(self.lake.lock("marts"))
+        plan.look()
+        return self._answer(plan, looks=True)
+
+    def _answer(self, plan: Plan, looks: bool) -> dict[str, Any]:
+        inputs = plan.inputs
+        of_one_day = len(plan.window) == 1
+        tests = [node for node in plan.graph.nodes.values() if node.kind == "test" and node.id in plan.graph.selected]
+        return {
+            "window": iso(plan.window),
+            "built": {node.name: iso(plan.built_days(node)) for node in inputs.lake_tables} if looks else {},
+            "sources": {node.id: self._files(plan.source_keys(node)) for node in inputs.sources} if looks else {},
+            "published": {node.id: self._files(plan.view_keys(node)) for node in inputs.published} if looks else {},
+            # Of several days nobody could tell whether the failing rows are those that were released. Whoever runs
+            # windows halves what was refused.
+            "judged": {
+                test.id: [
+                    [node.name, " ".join(iso(plan.built_days(node))) if of_one_day else ""]
+                    for node in plan.graph.judged_by(test)
+                ]
+                for test in tests
+            },
+        }
+
+    def _keys_below(self, folders: Sequence[str]) -> dict[str, list[str]]:
+        return {
+            folder: [file.key for file in self.lake.files(folder) if file.key.endswith("/" + DATA_FILE)]
+            for folder in folders
+        }
+
+    def lake_days(self, request: str) -> str:
+        """What a model asks of the plan while it is compiled.
+
+        Args:
+            request: {ask: built, of: model, before, after}, {ask: marts, of: [model]}, {ask: before, of: model, days},
+                {ask: neighbours, of: model} or {ask: window, of: whoever needs one}.
+
+        Returns:
+            {days} of the first two, {files} of the next two, {error} where there is none.
+        """
+        asked, plan = json.loads(request), self._plan
+        assert plan is not None  # `lake_plan` comes first
+        try:
+            return json.dumps(self._days(plan, asked))
+        except SelectionError as error:
+            return json.dumps({"error": str(error)})
+
+    def _days(self, plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
+        match asked["ask"]:
+            case "window":
+                require_window(plan.window, asked["of"])
+                return {}
+            case "built":
+                node = plan.graph.model(asked["of"])
+                built = plan.built_days(node) if node else []
+                return {"days": iso(around(built, Around(asked["before"], asked["after"]))) if node else None}
+            case "marts":
+                return {"days": iso(plan.days_of_marts([plan.known_model(name) for name in asked["of"]]))}
+            case "before":
+                node = plan.known_model(asked["of"])
+                return {"files": self._files(plan.keys_before(node, asked["days"])), "partition_by": node.partition_by}
+            case "neighbours":
+                return {"files": self._files(plan.neighbour_keys(plan.known_model(asked["of"])))}
+        raise ValueError(asked["ask"])
+
+    def _files(self, keys: Iterable[str]) -> list[str]:
+        """Local paths of files of the lake, which stay as they are now for all of this run.
 
         A file on S3 is fetched whole: a run reads it a dozen times, and DuckDB would ask S3 some five times for
         each of them, from Python and one after the other. Of raw files, which another run may replace meanwhile, a
         folder gives a second name; marts are this run's, which holds their lock.
         """
-        return json.dumps([self._file(key) for key in json.loads(keys)])
+        return sorted(map(self._file, keys))
 
     def _file(self, key: str) -> str:
         if not (self.lake.is_s3 or key.startswith("raw/")):
             return self.lake.path(key)
-        local = Path(self.scratch if self.lake.is_s3 else self.lake_stage()) / "lake" / key
+        local = Path(self.scratch if self.lake.is_s3 else self._staging) / "lake" / key
         if not local.exists():
             local.parent.mkdir(parents=True, exist_ok=True)
             self.lake.fetch(key, local)
@@ -132,23 +229,58 @@ class Plugin(BasePlugin):
         pq.write_table(table, local)
         return str(local)
 
-    def lake_lock(self, name: str) -> bool:
-        """Holds a lock of the lake until this process ends; waits while another run holds it."""
-        self._at_exit.enter_context(self.lake.lock(name))
-        return True
-
-    def lake_stage(self) -> str:
+    @property
+    def _staging(self) -> str:
         """This run's private folder, from which `lake_publish` is one rename or one upload."""
         if self._stage is None:
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
-    def lake_publish(self, files: str, default_report: str) -> str:
-        """Puts finished files in their places one by one, and deletes what each settles; gives {rows, bytes} of all.
+    def lake_judge(self, request: str) -> str:
+        """Reports what dbt did, and judges each lake_table that it has run.
 
         Args:
-            files: [{staged, key, settles, entries}] as JSON. The entries go into the report, with rows, bytes and
-                seconds, as soon as their file is in place.
+            request: {results: [{id, name, status, message, failures, seconds}], empty}.
+
+        Returns:
+            [{id, warnings, others, publish, quarantine}]: `others` are entries of the report that need no file, the
+            last two {paths, files} as in `planning/verdicts.py`.
+        """
+        asked, plan = json.loads(request), self._plan
+        assert plan is not None  # `lake_plan` comes first
+        self._report([self._of_node(plan, result) for result in asked["results"]])
+        results = [
+            Result(each["id"], each["name"], each["status"], each["message"], each["failures"])
+            for each in asked["results"]
+        ]
+        return json.dumps(
+            [
+                {
+                    "id": judged.node.id,
+                    "warnings": judged.warnings,
+                    "others": judged.entries("skipped", "absent"),
+                    "publish": publication(judged, self._staging),
+                    "quarantine": quarantine(judged, self._staging),
+                }
+                for judged in judge(plan, results, asked["empty"])
+            ]
+        )
+
+    @staticmethod
+    def _of_node(plan: Plan, result: dict[str, Any]) -> dict[str, Any]:
+        """What became of a node, which dbt itself would write only with its whole manifest, in a second and a half."""
+        node = plan.graph.nodes.get(result["id"])
+        named = {name: result[name] for name in ("name", "status", "failures", "message", "seconds")}
+        return {"node": result["id"], "is_lake_table": bool(node and node.is_lake_table)} | named
+
+    def lake_publish(self, files: str) -> str:
+        """Puts finished files in their places one by one, and deletes what each settles; gives {rows, bytes} of all.
+        Each is one atomic put, and reported at once: if the next one cannot be written, whoever reads the report still
+        learns what is published.
+
+        Args:
+            files: [{staged, key, settles, entries}]. The entries go into the report, with rows, bytes and seconds, as
+                soon as their file is in place.
         """
         sums = {"rows": 0, "bytes": 0}
         for file in json.loads(files):
@@ -158,23 +290,31 @@ class Plugin(BasePlugin):
             for name in sums:
                 sums[name] += figures[name]
             figures["seconds"] = time.monotonic() - started
-            self._report([entry | figures for entry in file["entries"]], default_report)
+            self._report([entry | figures for entry in file["entries"]])
         return json.dumps(sums)
 
-    def lake_put(self, staged: str, key: str) -> str:
-        """Puts a finished file in place of a key; gives {rows, bytes}."""
-        return json.dumps(self._put(staged, key))
+    def lake_quarantine(self, request: str) -> bool:
+        """Puts the rows of refused days, and why, where people look at them. Old rows go first: the verdict never names
+        others.
+
+        Args:
+            request: {run, files: [{staged, folder, entry}], others}; `others` are entries that are reported after them.
+        """
+        asked = json.loads(request)
+        for file in asked["files"]:
+            started, entry, folder = time.monotonic(), file["entry"], file["folder"]
+            self.lake.delete(folder)
+            if file["staged"]:
+                entry |= self._put(file["staged"], f"{folder}/rows/{DATA_FILE}")
+            verdict = {"table": entry["model"], "day": entry["day"], "reasons": entry["reasons"], "run": asked["run"]}
+            self.lake.put_text(json.dumps(verdict), f"{folder}/{VERDICT_FILE}")
+            self._report([entry | {"seconds": time.monotonic() - started}])
+        self._report(asked["others"])
+        return True
 
     def _put(self, staged: str, key: str) -> dict[str, Any]:
         rows = pq.read_metadata(staged).num_rows
         return {"rows": rows, "bytes": self.lake.put(Path(staged), key)}
-
-    def lake_put_text(self, text: str, key: str) -> int:
-        return self.lake.put_text(text, key)
-
-    def lake_delete(self, prefix: str) -> bool:
-        self.lake.delete(prefix)
-        return True
 
     def lake_accepted(self, test: str, table: str, days: str) -> int:
         """So many failing rows of a test people have released on any of these days; -1 where nobody has."""
@@ -182,15 +322,12 @@ class Plugin(BasePlugin):
 
         return accepted_failures(self.lake, table, test, days.split())
 
-    def lake_report(self, entries: str, default_path: str) -> bool:
-        """Adds entries, a JSON list, to the report of the run, for whoever started it: a JSON object a line."""
-        self._report(json.loads(entries), default_path)
-        return True
-
-    def _report(self, entries: list[dict[str, Any]], default_path: str) -> None:
-        path = Path(_setting("PUBLISH_REPORT") or default_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a" if self._has_reported else "w", encoding="utf-8") as report:
+    def _report(self, entries: list[dict[str, Any]]) -> None:
+        """Adds entries to the report of the run, for whoever started it: a JSON object a line. The first call of a run
+        begins it anew."""
+        assert self._report_path is not None
+        self._report_path.parent.mkdir(parents=True, exist_ok=True)
+        with self._report_path.open("a" if self._has_reported else "w", encoding="utf-8") as report:
             report.writelines(json.dumps(entry) + "\n" for entry in entries)
         self._has_reported = True
 

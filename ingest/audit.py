@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from ingest.access_logs import REJECTS_KEPT
 from ingest.datasets import ACCESS_LOGS, Dataset, Partition
 from ingest.drift import Profile, drift, profile_of
-from ingest.lake import Lake, ledger_key
+from ingest.lake import Lake
+from ingest.layout import ledger_key
 from ingest.stage import ObjectCounts, StagedDay
 from ingest.words import counted
 

@@ -19,17 +19,8 @@ from ingest.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
 from ingest.enrich import Geo
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.joined_files import NotJoinableError
-from ingest.lake import (
-    DATA_FILE,
-    VERDICT_FILE,
-    Lake,
-    LakeFile,
-    ledger_key,
-    quarantine_prefix,
-    raw_key,
-    rejects_key,
-    site_folder,
-)
+from ingest.lake import Lake, LakeFile
+from ingest.layout import DATA_FILE, VERDICT_FILE, ledger_key, quarantine_prefix, raw_key, rejects_key, site_folder
 from ingest.ledger import version_of, versions_taken
 from ingest.privacy import scrub_line
 from ingest.releases import with_releases

@@ -8,7 +8,6 @@ rename (folder) or one completed upload (S3); a reader never sees half of one.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import platform
 import re
@@ -22,7 +21,6 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import duckdb
 import pyarrow as pa
@@ -31,13 +29,11 @@ from pyarrow import fs
 
 from ingest import locks, s3
 from ingest.errors import LakeError, TransientLakeError
+from ingest.layout import DATA_FILE
 from ingest.s3 import S3Options
 
 STAGING = ".staging"
 HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # a container's name is its own, as its process ids are
-DATA_FILE = "data.parquet"
-MAX_FOLDER_NAME = 200  # bytes; file systems take 255
-VERDICT_FILE = "verdict.json"  # of a refused partition
 FETCH_BYTES = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
 
 # Errors that may pass by themselves, as the AWS SDK names them. Status -1 is an answer that broke off.
@@ -59,41 +55,6 @@ class LakeFile:
             if part.startswith(name + "="):
                 return part[len(name) + 1 :]
         return None
-
-
-def raw_key(dataset: str, event_date: str, source_date: str, site: str | None = None) -> str:
-    return f"raw/{dataset}/event_date={event_date}/{_source(source_date, site)}/{DATA_FILE}"
-
-
-def rejects_key(dataset: str, source_date: str, site: str | None = None) -> str:
-    return f"rejects/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
-
-
-def ledger_key(dataset: str, source_date: str, site: str | None = None) -> str:
-    return f"ledger/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
-
-
-def quarantine_prefix(table: str, day: str, site: str | None = None) -> str:
-    """Where the rows, rejects and verdict of a refused partition lie."""
-    return f"quarantine/{table}/day={day}" + (f"/{site_folder(site)}" if site else "")
-
-
-def quality_key(judged_date: str, run_id: str, step: str) -> str:
-    """The verdicts of one step of a run. No two steps share a file, so that none can lose another's."""
-    return f"quality/data_quality/judged_date={judged_date}/run_id={run_id}/step={step}/{DATA_FILE}"
-
-
-def _source(source_date: str, site: str | None) -> str:
-    return f"source_date={source_date}" + (f"/{site_folder(site)}" if site else "")
-
-
-def site_folder(site: str) -> str:
-    """A site's name comes with the objects, from outside: whatever it is, it makes one folder, of a length that every
-    file system takes."""
-    name = quote(site, safe="", errors="surrogateescape")
-    if len(name) > MAX_FOLDER_NAME:
-        name = f"{name[: MAX_FOLDER_NAME // 2]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return f"site={name}"
 
 
 class Lake:

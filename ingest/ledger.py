@@ -7,7 +7,8 @@ import json
 from collections.abc import Collection, Iterable
 
 from ingest.datasets import Dataset
-from ingest.lake import Lake, ledger_key, quarantine_prefix, site_folder
+from ingest.lake import Lake
+from ingest.layout import ledger_key, quarantine_prefix, site_folder
 from ingest.source import SourceObject
 
 Version = tuple[str, str, int]  # object, etag, size

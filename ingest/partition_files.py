@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.joined_files import begin_with, join_footers
-from ingest.lake import DATA_FILE
+from ingest.layout import DATA_FILE
 
 ROW_GROUP_ROWS = 100_000
 WAITING_ROWS = 400_000  # over all buffers, before the fullest is written

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from ingest.datasets import DATASETS
 from ingest.errors import LakeError
-from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile, quarantine_prefix, site_folder
+from ingest.lake import Lake, LakeFile
+from ingest.layout import DATA_FILE, VERDICT_FILE, quarantine_prefix, site_folder
 from ingest.ledger import Version, versions_refused
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from ingest.audit import NEVER_RELEASED, Verdict
 from ingest.datasets import Partition
-from ingest.lake import Lake, site_folder
+from ingest.lake import Lake
+from ingest.layout import site_folder
 from ingest.ledger import fingerprint, version_of
 from ingest.source import SourceObject
 

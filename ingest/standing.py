@@ -18,7 +18,8 @@ from ingest.access_logs import REJECTS_KEPT
 from ingest.datasets import Partition
 from ingest.dedup import HOUR
 from ingest.errors import LakeError, ReadWholeError
-from ingest.lake import Lake, LakeFile, ledger_key, raw_key, rejects_key
+from ingest.lake import Lake, LakeFile
+from ingest.layout import ledger_key, raw_key, rejects_key
 from ingest.ledger import version_of
 from ingest.schema import LEDGER, arrow_schema
 from ingest.source import SourceObject

@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from ingest.errors import LakeError
-from ingest.lake import DATA_FILE, VERDICT_FILE, Lake, LakeFile
+from ingest.lake import Lake, LakeFile
+from ingest.layout import DATA_FILE, VERDICT_FILE
 from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, Column
 
 LAYERS = ("raw", "rejects", "ledger", "marts")

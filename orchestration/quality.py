@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from ingest.audit import NEVER_RELEASED
 from ingest.errors import ClicklakeError
-from ingest.lake import Lake, quality_key
+from ingest.lake import Lake
+from ingest.layout import quality_key
 from ingest.quarantine import VERDICT_READABLE, Refused, refused_partitions
 from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, arrow_schema
 from orchestration.resources import Lakehouse

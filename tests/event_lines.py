@@ -9,7 +9,8 @@ from typing import Any
 
 from ingest.datasets import EVENTS
 from ingest.day import DayResult, IngestOptions, ingest_day
-from ingest.lake import Lake, quarantine_prefix, rejects_key
+from ingest.lake import Lake
+from ingest.layout import quarantine_prefix, rejects_key
 from ingest.source import FolderSource
 
 DAY = "2026-01-12"

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 
 from ingest.day import DayResult, IngestOptions, ingest_day
-from ingest.lake import Lake, ledger_key, quarantine_prefix, raw_key, rejects_key
+from ingest.lake import Lake
+from ingest.layout import ledger_key, quarantine_prefix, raw_key, rejects_key
 from ingest.source import FolderSource
 
 # Of examples that cost milliseconds, and of those that ingest a day each.

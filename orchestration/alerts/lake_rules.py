@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 from ingest.datasets import DATASETS, Dataset, Partition
 from ingest.day import has_ledger
-from ingest.lake import DATA_FILE, Lake, LakeFile
+from ingest.lake import Lake, LakeFile
+from ingest.layout import DATA_FILE
 from ingest.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 from ingest.words import sentence

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.datasets import ACCESS_LOGS, DATASETS, Partition
-from ingest.lake import VERDICT_FILE, Lake, ledger_key, quarantine_prefix
+from ingest.lake import Lake
+from ingest.layout import VERDICT_FILE, ledger_key, quarantine_prefix
 from ingest.ledger import is_judged, version_of, versions_taken
 from ingest.source import Source, SourceObject
 

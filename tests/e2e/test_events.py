@@ -21,7 +21,7 @@ import pytest
 from demo import event_files
 from demo.browsing import SHOP, SITES
 from demo.event_files import EventDay, Kept, Session, Truth, expected_sessions
-from ingest.lake import ledger_key
+from ingest.layout import ledger_key
 from ingest.privacy import keyed_hash
 from tests.e2e.test_sensors import days, recent, tick
 from tests.environment_fixtures import DAYS, FIRST, HASH_KEY, Environment, good

@@ -7,7 +7,7 @@ import json
 import dagster as dg
 import pytest
 
-from ingest.lake import quarantine_prefix
+from ingest.layout import quarantine_prefix
 from ingest.quarantine import refused_partitions
 from tests.environment_fixtures import DAYS, EVENTS_PREFIX, Caller, Environment, put_small_day
 from tests.event_lines import event_key, line, pixel

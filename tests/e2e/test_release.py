@@ -20,7 +20,7 @@ from demo.browsing import SHOP
 from demo.services import S3Service
 from demo.traffic import expected_aggregates
 from ingest.audit import CHECKS
-from ingest.lake import raw_key
+from ingest.layout import raw_key
 from orchestration.cli import cli
 from tests.environment_fixtures import DAYS, FIRST, Caller, Environment, bad, mart_key, new_environment
 from tests.integration.dbt_fixtures import request, spoil, write_raw

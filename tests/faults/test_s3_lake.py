@@ -16,7 +16,8 @@ import pytest
 from demo.services import S3Service
 from ingest.day import ingest_day
 from ingest.errors import TransientLakeError
-from ingest.lake import Lake, ledger_key
+from ingest.lake import Lake
+from ingest.layout import ledger_key
 from ingest.s3 import S3Options
 from ingest.source import S3Source
 from tests.environment_fixtures import Environment, mart_key, new_environment

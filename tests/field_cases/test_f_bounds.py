@@ -16,7 +16,7 @@ from ingest import blocks, events, stage
 from ingest.access_logs import AccessLogParser
 from ingest.datasets import EVENTS
 from ingest.day import ingest_day
-from ingest.lake import site_folder
+from ingest.layout import site_folder
 from ingest.quarantine import refused_partitions
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, Events, lenient, pixel, reasons

@@ -24,7 +24,8 @@ from demo.services import S3Service, embedded_s3
 from ingest import stage
 from ingest.day import DayResult, ingest_day
 from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientError
-from ingest.lake import Lake, quarantine_prefix
+from ingest.lake import Lake
+from ingest.layout import quarantine_prefix
 from ingest.s3 import S3Options
 from ingest.source import FolderSource, S3Source
 from ingest.views import create_views

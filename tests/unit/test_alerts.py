@@ -16,7 +16,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from ingest.lake import Lake, ledger_key, quarantine_prefix
+from ingest.lake import Lake
+from ingest.layout import ledger_key, quarantine_prefix
 from orchestration.alerts import outbox
 from orchestration.alerts.alert import IN_FULL, LISTED, OPENED, RESOLVED, Alert, Notice, message, plain
 from orchestration.alerts.outbox import STATE_KEY, note, read_state

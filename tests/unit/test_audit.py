@@ -12,7 +12,7 @@ import pytest
 from ingest import audit
 from ingest.audit import CHECKS, Verdict
 from ingest.day import DayResult, ingest_day
-from ingest.lake import ledger_key
+from ingest.layout import ledger_key
 from ingest.source import FolderSource
 from tests.log_lines import DAY, FIELDS, LogDay, line, lines, log, request
 

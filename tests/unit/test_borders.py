@@ -11,7 +11,8 @@ import pytest
 
 from ingest.datasets import ACCESS_LOGS, EVENTS
 from ingest.day import ingest_day
-from ingest.lake import Lake, raw_key
+from ingest.lake import Lake
+from ingest.layout import raw_key
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, pixel
 from tests.event_lines import line as event_line

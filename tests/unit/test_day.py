@@ -16,7 +16,8 @@ import pytest
 from ingest import stage
 from ingest.day import ingest_day, is_published
 from ingest.errors import LakeError, ObjectChangedError, SourceError
-from ingest.lake import STAGING, Lake, quarantine_prefix
+from ingest.lake import STAGING, Lake
+from ingest.layout import quarantine_prefix
 from ingest.source import FolderSource
 from tests.log_lines import DAY, OPTIONS, LogDay, assert_accounted, line, lines, log
 

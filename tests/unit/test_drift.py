@@ -12,7 +12,7 @@ from ingest.datasets import EVENTS
 from ingest.day import ingest_day
 from ingest.drift import Profile, drift, profile_of
 from ingest.events import MAX_OTHERS
-from ingest.lake import ledger_key
+from ingest.layout import ledger_key
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, SITE, Events, pixel
 

@@ -17,7 +17,8 @@ from ingest import standing
 from ingest.audit import Limits
 from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.day import DayResult, IngestOptions, ingest_day
-from ingest.lake import Lake, ledger_key, raw_key, rejects_key
+from ingest.lake import Lake
+from ingest.layout import ledger_key, raw_key, rejects_key
 from ingest.ledger import is_judged
 from ingest.source import FolderSource
 from tests import event_lines

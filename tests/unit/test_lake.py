@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from ingest.errors import LakeError
-from ingest.lake import HOST, STAGING, Lake, LakeFile, raw_key
+from ingest.lake import HOST, STAGING, Lake, LakeFile
+from ingest.layout import raw_key
 from ingest.s3 import S3Options
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", None]})

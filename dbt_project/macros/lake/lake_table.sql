@@ -11,10 +11,10 @@
      neighbour_days   published days before and after the window that the view shows as well, or 'all';
                       0 unless models below need them, because each costs an open file in every query
      restates         {before: 1, after: 30}: the published days around the window that are built again with it,
-                      because their rows depend on the window's (built_days in window.sql) #}
+                      because their rows depend on the window's (planning/plan.py) #}
 
 {% materialization lake_table, adapter='duckdb' %}
-  {% do require_window('Model ' ~ model.name) %}
+  {% do lake_days({'ask': 'window', 'of': 'Model ' ~ model.name}) %}
   {% set partition_by = config.get('partition_by') %}
   {% set view_relation = this.incorporate(type='view') %}
   {% set table_relation = audit_relation(model) %}
@@ -24,7 +24,7 @@
   {% if standing is not none and standing.is_table %}
     {% do adapter.drop_relation(standing) %}
   {% endif %}
-  {% set neighbours = neighbour_files(model) %}
+  {% set neighbours = lake_days({'ask': 'neighbours', 'of': model.name}).files if config.get('neighbour_days') else [] %}
   {# One question and not three: each costs dbt some ten milliseconds. #}
   {% call statement('main') %}
     drop table if exists {{ table_relation }} cascade;
@@ -62,23 +62,4 @@
       'A lake_table yields rows of these days only'
     ) }}
   {% endif %}
-{% endmacro %}
-
-{% macro neighbour_files(node) %}
-  {# Published files of the days around those that are built. #}
-  {% set neighbour_days = node.config.get('neighbour_days', 0) %}
-  {% if neighbour_days == 0 or is_snapshot(node) %}
-    {{ return([]) }}
-  {% endif %}
-  {% set span = neighbouring_span(neighbour_days) %}
-  {{ return(published_files(node, span.first, span.last, built_days(node))) }}
-{% endmacro %}
-
-{% macro neighbouring_span(neighbour_days) %}
-  {# First and last day of the window and the days around it; none and none for all days. #}
-  {% set days = window_days() %}
-  {% if neighbour_days == 'all' or not days %}
-    {{ return({'first': none, 'last': none}) }}
-  {% endif %}
-  {{ return({'first': day_after(days[0], -neighbour_days), 'last': day_after(days[-1], neighbour_days)}) }}
 {% endmacro %}

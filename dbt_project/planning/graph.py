@@ -1,0 +1,111 @@
+"""The nodes of a dbt project and what is made from what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dbt_project.planning.window import NOTHING_AROUND, Around
+
+LAKE_TABLE = "lake_table"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A model, seed, source or test.
+
+    Args:
+        id: dbt's unique id.
+        name: the model's or test's name; a source's table.
+        kind: dbt's resource type.
+        parents: ids that it reads.
+        partition_by: date column of a lake_table; None makes it a snapshot, one file of the whole history.
+        restates: the published days around the window that are built again with it.
+        neighbour_days: published days around the window that its view shows as well.
+        scope_of, scope: of a source: it is read of the days that this model builds, and of those around them.
+        severity: of a test.
+    """
+
+    id: str
+    name: str
+    kind: str
+    parents: tuple[str, ...] = ()
+    materialized: str = ""
+    partition_by: str | None = None
+    restates: Around | None = None
+    neighbour_days: int | Literal["all"] = 0
+    scope_of: str | None = None
+    scope: Around = NOTHING_AROUND
+    severity: str = "error"
+
+    @property
+    def is_lake_table(self) -> bool:
+        return self.kind == "model" and self.materialized == LAKE_TABLE
+
+    @property
+    def is_snapshot(self) -> bool:
+        return not self.partition_by
+
+
+def node_of(described: Mapping[str, Any]) -> Node:
+    """A node as the macro `planned_nodes` describes it."""
+    restates, scope = described.get("restates"), described.get("scope") or {}
+    return Node(
+        id=described["id"],
+        name=described["name"],
+        kind=described["kind"],
+        parents=tuple(described.get("parents", ())),
+        materialized=described.get("materialized") or "",
+        partition_by=described.get("partition_by"),
+        restates=Around(restates["before"], restates["after"]) if restates else None,
+        neighbour_days=described.get("neighbour_days") or 0,
+        scope_of=scope.get("scope_of"),
+        scope=Around(scope.get("before", 0), scope.get("after", 0)),
+        severity=(described.get("severity") or "error").lower(),
+    )
+
+
+@dataclass
+class Graph:
+    """All nodes, in dbt's order, and which of them a command has selected."""
+
+    nodes: Mapping[str, Node]
+    selected: frozenset[str]
+    _ancestors: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node], selected: Iterable[str]) -> Graph:
+        return cls({node.id: node for node in nodes}, frozenset(selected))
+
+    def model(self, name: str) -> Node | None:
+        return next((node for node in self.nodes.values() if node.kind == "model" and node.name == name), None)
+
+    def ancestors(self, id_: str) -> list[str]:
+        """Everything that a node is made from, nearest first."""
+        if id_ not in self._ancestors:
+            found = dict.fromkeys(self.nodes[id_].parents)
+            queue = list(found)
+            for above in queue:  # which grows meanwhile
+                for parent in self.nodes[above].parents if above in self.nodes else ():
+                    if parent not in found:
+                        found[parent] = None
+                        queue.append(parent)
+            self._ancestors[id_] = queue
+        return self._ancestors[id_]
+
+    def sources_above(self, node: Node) -> list[Node]:
+        above = (self.nodes.get(each) for each in self.ancestors(node.id))
+        return [each for each in above if each and each.kind == "source"]
+
+    def judged_by(self, test: Node) -> list[Node]:
+        """The lake_tables that a test may stop: of those that it reads, the ones that no other of them is made from.
+        A test that compares a mart with one that it is made from judges the lower of them."""
+        read = [self.nodes[each] for each in test.parents if each in self.nodes and self.nodes[each].is_lake_table]
+        above = {ancestor for node in read for ancestor in self.ancestors(node.id)}
+        return [node for node in read if node.id not in above]
+
+    def blocking_tests(self, node: Node) -> list[Node]:
+        """The data tests that stop a lake_table's publication: all that judge it but those of severity warn."""
+        tests = (each for each in self.nodes.values() if each.kind == "test" and node.id in each.parents)
+        return [test for test in tests if test.severity == "error" and node in self.judged_by(test)]

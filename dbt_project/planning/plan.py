@@ -1,0 +1,233 @@
+"""What a run builds, and from which files: days of the window, days around it, inputs that lie in the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+
+from dbt_project.planning.graph import Graph, Node
+from dbt_project.planning.window import Around, around, shifted
+from ingest.layout import mart_folder, mart_key, partition_of, raw_folder
+
+BUILDS = ("build", "run")  # dbt's commands that make tables
+ListKeys = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
+
+
+class SelectionError(ValueError):
+    """A command cannot work as it was given; the text says what to give instead."""
+
+
+@dataclass
+class Inputs:
+    """What the selected nodes are and read: nodes in the order of their ids.
+
+    sources, published: of the lake, and not built by this run.
+    missing: exist only in the memory of a run that builds them.
+    """
+
+    lake_tables: list[Node] = field(default_factory=list)
+    sources: list[Node] = field(default_factory=list)
+    published: list[Node] = field(default_factory=list)
+    missing: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """Of one run. Whatever is listed is listed once: what the run publishes meanwhile changes nothing here.
+
+    Args:
+        command: dbt's: build, run, test, compile …
+        window: the days that the run is about; none for commands that take no window, which means all days.
+        list_keys: folders of the lake → keys of the data files below each.
+    """
+
+    graph: Graph
+    command: str
+    window: Sequence[date]
+    list_keys: ListKeys
+    _listings: dict[str, Sequence[str]] = field(default_factory=dict)
+    _built: dict[str, list[date]] = field(default_factory=dict)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        found = Inputs()
+        read: dict[str, Node] = {}
+        for id_ in sorted(self.graph.selected & self.graph.nodes.keys()):
+            node = self.graph.nodes[id_]
+            if node.is_lake_table:
+                found.lake_tables.append(node)
+            for parent in map(self.graph.nodes.get, node.parents):
+                if parent and (parent.id not in self.graph.selected or parent.kind == "source"):
+                    read.setdefault(parent.id, parent)
+        for node in read.values():
+            kind = found.sources if node.kind == "source" else found.published if node.is_lake_table else found.missing
+            kind.append(node)
+        if self.command == "test":
+            found.published += [node for node in found.lake_tables if node.id not in read]
+        return found
+
+    def check(self) -> None:
+        """
+        Raises:
+            SelectionError: for what is selected, nothing can be built, or nothing would judge it.
+        """
+        if self.inputs.missing:
+            names = ", ".join(node.name for node in self.inputs.missing)
+            raise SelectionError(
+                f"This selection reads {names}, which exist only in the memory of a run that builds them. Select them "
+                "too: dbt build --select +<model>. To test published days alone: dbt test --select <model> "
+                "--indirect-selection cautious. For unit tests: dbt test --select test_type:unit"
+            )
+        if self.is_building:
+            require_window(self.window, self.inputs.lake_tables[0].name)
+        unaudited = [node.name for node in self.inputs.lake_tables if not self.graph.blocking_tests(node)]
+        if self.command == "build" and unaudited:
+            raise SelectionError(
+                f"{', '.join(unaudited)}: a lake_table is published when its tests pass, and this one has none. Give "
+                "it at least one data test of severity error"
+            )
+
+    @property
+    def is_building(self) -> bool:
+        """Whether this run makes marts. Marts are made from the days around them and from the whole history: two runs
+        at once would each miss what the other publishes."""
+        return self.command in BUILDS and bool(self.inputs.lake_tables)
+
+    def look(self) -> None:
+        """Lists what the run needs, before any of it is changed, in few questions."""
+        self.listed([mart_folder(node.name) for node in (*self.inputs.lake_tables, *self.inputs.published)])
+        for source in self.inputs.sources:
+            self.source_keys(source)
+        for node in self.inputs.lake_tables:
+            self.built_days(node)
+
+    def listed(self, folders: Iterable[str]) -> list[str]:
+        """Keys of the files below folders, as they were when the run first asked."""
+        wanted = list(dict.fromkeys(folders))
+        if unknown := [folder for folder in wanted if folder not in self._listings]:
+            self._listings.update(self.list_keys(unknown))
+        return [key for folder in wanted for key in self._listings[folder]]
+
+    def published_days(self, node: Node) -> list[date]:
+        """Days of a model that have a file."""
+        if node.partition_by is None:
+            return []
+        keys = self.listed([mart_folder(node.name)])
+        return [date.fromisoformat(partition_of(key, node.partition_by)) for key in keys]
+
+    def built_days(self, node: Node) -> list[date]:
+        """The days of a lake_table that the run builds: those of the window. A model that restates also builds its
+        published days around the window, as far as there is what they are made from; and of the window itself it leaves
+        out what has no raw file, so that the rest is as it would be alone."""
+        if node.restates is None or not self.window:
+            return list(self.window)
+        if node.name not in self._built:
+            days = [*self.window, *self._restated_days(node, node.restates)]
+            self._built[node.name] = sorted(self.makeable_days(node, days))
+        return self._built[node.name]
+
+    def _restated_days(self, node: Node, restates: Around) -> list[date]:
+        first, last = shifted(self.window[0], -restates.before), shifted(self.window[-1], restates.after)
+        return [day for day in self.published_days(node) if first <= day <= last and day not in self.window]
+
+    def makeable_days(self, node: Node, days: Sequence[date]) -> list[date]:
+        """Of some days those that can be made: raw has its own file of them, and the marts above that restate build
+        them as well, or, of a day around the window, have it published."""
+        absent: set[date] = set()
+        for above in map(self.graph.nodes.get, self.graph.ancestors(node.id)):
+            if above is None:
+                continue
+            if above.kind == "source":
+                absent |= set(self.days_without_file(above, days))
+            elif above.is_lake_table and above.restates and above.id in self.graph.selected:
+                built, published = set(self.built_days(above)), set(self.published_days(above))
+                absent |= {day for day in days if day not in built and (day in self.window or day not in published)}
+        return [day for day in days if day not in absent]
+
+    def days_without_file(self, source: Node, days: Sequence[date]) -> list[date]:
+        """Ingest writes a file for its own source date even when it is empty. Where there is none, the day was never
+        ingested, or its raw files are gone."""
+        self.listed([raw_folder(source.name, day) for day in days])  # all at once
+        return [
+            day
+            for day in days
+            if not any(f"/source_date={day}/" in key for key in self.listed([raw_folder(source.name, day)]))
+        ]
+
+    def source_days(self, source: Node) -> list[date]:
+        """The event dates of a source that the run reads: the window's, or those around what a model builds."""
+        if source.scope_of is None:
+            return list(self.window)
+        return around(self.built_days(self.known_model(source.scope_of)), source.scope)
+
+    def source_keys(self, source: Node) -> list[str]:
+        wanted = self.source_days(source)
+        self.listed([raw_folder(source.name, day) for day in (*self.window, *wanted)])
+        return self.listed([raw_folder(source.name, day) for day in wanted])
+
+    def published_keys(
+        self, node: Node, first: date | None = None, last: date | None = None, without: Iterable[date] = ()
+    ) -> list[str]:
+        """Files of a model's published days: all, or those from `first` to `last`, both included; some left out."""
+        if node.is_snapshot:
+            return self.listed([mart_folder(node.name)])
+        left_out = set(without)
+        return [
+            mart_key(node.name, node.partition_by, day)
+            for day in self.published_days(node)
+            if day not in left_out and (first is None or day >= first) and (last is None or day <= last)
+        ]
+
+    def view_keys(self, node: Node) -> list[str]:
+        """Files of a lake_table that the run reads and does not build."""
+        return self.published_keys(node, *self._neighbourhood(node))
+
+    def neighbour_keys(self, node: Node) -> list[str]:
+        """Files of the days around those that are built, which the view of a model shows as well."""
+        if node.neighbour_days == 0 or node.is_snapshot:
+            return []
+        return self.published_keys(node, *self._neighbourhood(node), without=self.built_days(node))
+
+    def _neighbourhood(self, node: Node) -> tuple[date | None, date | None]:
+        """First and last day of the window and the days around it; none and none for all days."""
+        if node.neighbour_days == "all" or not self.window:
+            return None, None
+        return shifted(self.window[0], -node.neighbour_days), shifted(self.window[-1], node.neighbour_days)
+
+    def keys_before(self, node: Node, days: int) -> list[str]:
+        """Files of a model's published days that the run does not build, from so many days before the first that it
+        builds on; for a model that is made from its own past."""
+        built = self.built_days(node)
+        return self.published_keys(node, shifted(built[0], -days), built[-1], built) if built else []
+
+    def days_of_marts(self, nodes: Iterable[Node]) -> list[date]:
+        """The days that any of these models has published, or is built for in this run, in order."""
+        found = {day for node in nodes for day in self.published_days(node)}
+        found |= {day for node in nodes for day in self.makeable_days(node, self.built_days(node))}
+        return sorted(found)
+
+    def known_model(self, name: str) -> Node:
+        """
+        Raises:
+            SelectionError: there is no such model.
+        """
+        node = self.graph.model(name)
+        if node is None:
+            raise SelectionError(
+                f"There is no model {name}. Correct the name in the macro or property that asks for it"
+            )
+        return node
+
+
+def require_window(window: Sequence[date], wanted_by: str) -> None:
+    """
+    Raises:
+        SelectionError: there is no window.
+    """
+    if not window:
+        raise SelectionError(
+            f"{wanted_by} is built for a window of days, and none was given. Name it, the end not included: dbt build "
+            "--event-time-start 2026-01-12 --event-time-end 2026-01-13"
+        )

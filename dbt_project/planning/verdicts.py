@@ -1,0 +1,208 @@
+"""What of a run is published: a verdict on each lake_table, and on each of its days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+from dbt_project.planning.graph import Graph, Node
+from dbt_project.planning.plan import Plan
+from ingest.layout import mart_key, quarantine_folder, quarantine_prefix
+
+# published: built, every blocking test passed, and all it was made from is published.
+# refused: it could not be built, or a test failed.
+# skipped: nobody can tell, because something above it failed or a test did not run.
+# absent: of a day that raw has nothing of.
+Status = Literal["published", "refused", "skipped", "absent"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What dbt says of a node that it has run: success, error or skipped of a model; pass, warn, fail, error or skipped
+    of a test."""
+
+    id: str
+    name: str
+    status: str
+    message: str | None = None
+    failures: int | None = None
+
+
+@dataclass(frozen=True)
+class Reason:
+    check: str
+    message: str
+    failures: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    status: Status
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def why(self) -> str:
+        return "; ".join(reason.message for reason in self.reasons)
+
+
+@dataclass
+class Judged:
+    """A lake_table, its verdict, and its days in order; `is_built` where there are rows to look at."""
+
+    node: Node
+    verdict: Verdict
+    is_built: bool
+    days: dict[date, Verdict] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        if self.verdict.status != "published":
+            return [f"{self.node.name} is not published: {self.verdict.why}"]
+        absent = [(day, verdict) for day, verdict in self.days.items() if verdict.status == "absent"]
+        return [f"{self.node.name} {day} is not published: {verdict.why}" for day, verdict in absent]
+
+    def entries(self, *statuses: Status) -> list[dict[str, Any]]:
+        """The days with one of these verdicts, as the report of the run has them."""
+        return [
+            {
+                "model": self.node.name,
+                "day": day.isoformat(),
+                "status": verdict.status,
+                "rows": None,
+                "bytes": None,
+                "seconds": 0,
+                "reasons": [asdict(reason) for reason in verdict.reasons],
+            }
+            for day, verdict in self.days.items()
+            if verdict.status in statuses
+        ]
+
+
+def publication(judged: Judged, folder: str) -> dict[str, Any]:
+    """What is to be written of the good days of a lake_table: `paths`, day → where it is staged in a folder, and
+    `files`, with what `lake_publish` takes. A snapshot has one file for all days, and what it refused on any day is
+    settled by a good one."""
+    node, entries = judged.node, judged.entries("published")
+    paths: dict[str, str] = {}
+    files: list[dict[str, Any]] = []
+    for entry in entries:
+        day = entry["day"]
+        if not (node.is_snapshot and files):
+            paths[day] = staged_path(folder, node, day)
+            settles = quarantine_folder(node.name) if node.is_snapshot else quarantine_prefix(node.name, day)
+            key = mart_key(node.name, node.partition_by, day)
+            files.append({"staged": paths[day], "key": key, "settles": settles, "entries": []})
+        files[-1]["entries"].append(entry)
+    return {"paths": paths, "files": files}
+
+
+def quarantine(judged: Judged, folder: str) -> dict[str, Any]:
+    """Likewise of the refused days: their rows, where there are any, lie in the quarantine for people to look at."""
+    entries = judged.entries("refused")
+    paths = {entry["day"]: staged_path(folder, judged.node, entry["day"]) for entry in entries if judged.is_built}
+    files = [
+        {
+            "staged": paths.get(entry["day"]),
+            "folder": quarantine_prefix(judged.node.name, entry["day"]),
+            "entry": entry,
+        }
+        for entry in entries
+    ]
+    return {"paths": paths, "files": files}
+
+
+def staged_path(folder: str, node: Node, day: str) -> str:
+    return f"{folder}/{node.name}-{day}.parquet"
+
+
+def judge(plan: Plan, results: Iterable[Result], is_empty: bool = False) -> list[Judged]:
+    """Every lake_table that dbt has run, in the order in which it was: a model comes after those that it reads.
+
+    Args:
+        is_empty: dbt built with `--empty`.
+    """
+    by_id = {result.id: result for result in results}
+    verdicts: dict[str, Verdict] = {}
+    found = []
+    for id_, result in by_id.items():
+        node = plan.graph.nodes.get(id_)
+        if node is None or not node.is_lake_table:
+            continue
+        verdict = verdicts[id_] = verdict_on(plan.graph, node, by_id, verdicts, is_empty)
+        absent = absent_days(plan, node) if verdict.status == "published" else {}
+        days = sorted({*plan.built_days(node), *plan.window})
+        found.append(Judged(node, verdict, result.status == "success", {day: absent.get(day, verdict) for day in days}))
+    return found
+
+
+def verdict_on(
+    graph: Graph, node: Node, results: Mapping[str, Result], verdicts: Mapping[str, Verdict], is_empty: bool = False
+) -> Verdict:
+    """
+    Args:
+        verdicts: of the lake_tables that this one is made from, as far as the run builds them.
+    """
+    result = results[node.id]
+    if result.status == "error":
+        return Verdict("refused", (Reason(node.name, str(result.message)),))
+    if result.status != "success":
+        return Verdict("skipped", tuple(failures_above(graph, node, results.values())))
+    tests = graph.blocking_tests(node)
+    failed, missing = _of_tests(tests, results)
+    if failed:
+        return Verdict("refused", tuple(failed))
+    if missing and len(missing) == len(tests):
+        return _skipped(node, "none of its tests ran. Use dbt build, which tests what it builds")
+    if missing:
+        return Verdict("skipped", tuple(missing))
+    if is_empty:
+        return _skipped(node, "it was built with --empty")
+    for id_ in graph.ancestors(node.id):
+        if id_ in verdicts and verdicts[id_].status != "published":
+            name = graph.nodes[id_].name
+            return Verdict("skipped", (Reason(name, f"{name}, which it is made from, is not published"),))
+    return Verdict("published")
+
+
+def _skipped(node: Node, message: str) -> Verdict:
+    return Verdict("skipped", (Reason(node.name, message),))
+
+
+def _of_tests(tests: Sequence[Node], results: Mapping[str, Result]) -> tuple[list[Reason], list[Reason]]:
+    """(those that failed, those that did not run)."""
+    failed, missing = [], []
+    for test in tests:
+        result = results.get(test.id)
+        if result is None or result.status == "skipped":
+            missing.append(Reason(test.name, f"test {test.name} did not run"))
+        elif result.status in ("fail", "error"):
+            failed.append(Reason(test.name, f"{test.name}: {result.message}", result.failures))
+    return failed, missing
+
+
+def failures_above(graph: Graph, node: Node, results: Iterable[Result]) -> list[Reason]:
+    """What failed among all that a skipped model is made from, and among the tests of that."""
+    above = set(graph.ancestors(node.id))
+    found = []
+    for result in results:
+        if result.status not in ("fail", "error"):
+            continue
+        failed = graph.nodes.get(result.id)
+        tested = failed.parents if failed and failed.kind == "test" else ()
+        if result.id in above or above & set(tested):
+            found.append(Reason(result.name, f"{result.name}: {result.message}", result.failures))
+    return found or [Reason(node.name, "dbt did not build it")]
+
+
+def absent_days(plan: Plan, node: Node) -> dict[date, Verdict]:
+    """The days of the window that a source above has no raw file of: such a day must not replace a published one by an
+    empty one."""
+    read = {source.id for source in plan.inputs.sources}
+    found = {}
+    for source in plan.graph.sources_above(node):
+        for day in plan.days_without_file(source, plan.window) if source.id in read else ():
+            message = f"raw {source.name} has nothing published of source date {day}"
+            found[day] = Verdict("absent", (Reason(source.name, message),))
+    return found
