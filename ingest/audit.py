@@ -15,6 +15,7 @@ from ingest.access_logs import REJECTS_KEPT
 from ingest.datasets import ACCESS_LOGS, Dataset, Partition
 from ingest.drift import Profile, drift, profile_of
 from ingest.lake import Lake, ledger_key
+from ingest.source import not_looked_at
 from ingest.stage import ObjectCounts, StagedDay
 from ingest.words import counted
 
@@ -133,6 +134,8 @@ def _objects_present(staged: StagedDay) -> Verdict:
         f"the source has no object of this day. Check that the {what} were delivered and that the prefix is right; "
         "a day that really had none need not be run"
     )
+    if staged.undated:
+        lacking = f"the source has no object of this day. {not_looked_at(staged.undated)}"
     message = counted(count, "object") if count else lacking
     return Verdict("objects_present", count > 0, message, figures={"objects": count})
 
