@@ -113,8 +113,21 @@ def _explained(error: duckdb.Error, sql: str, views: Views, lake: str) -> str:
     if isinstance(error, duckdb.PermissionException):
         return f"{text}\nA query reads the lake, {lake}, and nothing else."
     if isinstance(error, duckdb.CatalogException):
+        if lacking := _not_there_yet(sql, views):
+            return f"{lake} does not hold {lacking} yet: no run has made it. What there is: clicklake tables"
+        text = re.sub(
+            r"\n?Did you mean \"(?:pg_catalog|information_schema)\.[^\n]*", "", text
+        )  # no table of the lake's
         return f"{text} " + (f"Tables: {', '.join(views.names)}." if views.holds_any else f"{lake} holds no table yet.")
     return text
+
+
+def _not_there_yet(sql: str, views: Views) -> str:
+    """The tables that are named in a query and documented, and that the lake does not hold."""
+    from orchestration.catalog import documented
+
+    absent = sorted({*documented()} - {*views.names, *views.broken})
+    return ", ".join(table for table in absent if re.search(rf"\b{re.escape(table)}\b", sql, re.I))
 
 
 def _write(rows: pa.Table, form: str, target: Path, raw: bool) -> None:
