@@ -24,6 +24,8 @@ MAX_ROWS_SHOWN = 1000
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), their full-width forms as well.
 _FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 
+_NO_TABLE_OF_OURS = r"\n?Did you mean \"(?:pg_catalog|information_schema)\.[^\n]*"
+
 
 class _OfSql(click.Command):
     """SQL may begin with a comment, which click would take for an option."""
@@ -115,9 +117,7 @@ def _explained(error: duckdb.Error, sql: str, views: Views, lake: str) -> str:
     if isinstance(error, duckdb.CatalogException):
         if lacking := _not_there_yet(sql, views):
             return f"{lake} does not hold {lacking} yet: no run has made it. What there is: clicklake tables"
-        text = re.sub(
-            r"\n?Did you mean \"(?:pg_catalog|information_schema)\.[^\n]*", "", text
-        )  # no table of the lake's
+        text = re.sub(_NO_TABLE_OF_OURS, "", text)
         return f"{text} " + (f"Tables: {', '.join(views.names)}." if views.holds_any else f"{lake} holds no table yet.")
     return text
 
