@@ -144,6 +144,9 @@ def _is_cut_off(counts: ObjectCounts) -> bool:
     return (counts.facts.error or "").startswith("cut off")
 
 
+_GUESSED = "it has no #Fields header, so its fields were taken for CloudFront's usual ones"
+
+
 def _unreadable(counts: ObjectCounts, limits: Limits) -> str | None:
     """Why nothing of an object, or not all, could be read. Of one that is cut off, something whole must be there."""
     if _is_cut_off(counts):
@@ -151,7 +154,9 @@ def _unreadable(counts: ObjectCounts, limits: Limits) -> str | None:
     if counts.facts.error:
         return counts.facts.error
     if counts.read >= limits.unreadable_rows and counts.rejected == counts.read:
-        return f"not one of its {counts.read} rows can be used ({_reasons(counts.reasons)})"
+        is_guessed = counts.facts.format == "text" and counts.reasons and not counts.facts.has_header
+        guessed = f"; {_GUESSED}" if is_guessed else ""
+        return f"not one of its {counts.read} rows can be used ({_reasons(counts.reasons)}){guessed}"
     return None
 
 
