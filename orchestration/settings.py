@@ -85,6 +85,15 @@ class LakeSettings(PartitionSettings):
         # Below the folder that this process was started in; dbt is started in another.
         return str(Path(value.removeprefix("file://")).expanduser().absolute())
 
+    @field_validator("events", check_fields=False)
+    @classmethod
+    def _holds_sites(cls, value: str | None) -> str | None:
+        """Below a site's own folder its events would be those of a site called unknown."""
+        sites = [part for part in (value or "").split("/") if part.startswith("domain=")]
+        if sites:
+            raise ValueError(f"lies within {sites[0]}, a site's own folder. Name the folder that holds {sites[0]}")
+        return value
+
     @field_validator("s3_endpoint_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:

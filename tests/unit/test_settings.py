@@ -91,6 +91,11 @@ def test_a_command_writes_no_file_of_its_user_among_the_lakes_or_the_sources(
         ("volume_blocks", "maybe", "must be true or false."),
         ("log_format", "xml", "must be 'text' or 'json'."),
         ("logs", "s3://", "names no bucket: must be s3://bucket/prefix."),
+        (
+            "events",
+            "s3://bucket/events/domain=a.example/year=2026",
+            "lies within domain=a.example, a site's own folder. Name the folder that holds domain=a.example.",
+        ),
         ("lake", "s3:///prefix", "names no bucket: must be s3://bucket/prefix."),
     ],
 )
