@@ -126,7 +126,8 @@ class FolderSource:
 
     def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
         if not self.folder.is_dir():
-            raise SourceError(f"{self.folder}: no such folder. Set {self._setting} to the folder that they are in")
+            what = "is no folder" if self.folder.exists() else "no such folder"
+            raise SourceError(f"{self.folder}: {what}. Set {self._setting} to the folder that they are in")
         wanted = None if days is None else set(days)
         return sorted(item for item in self._walk() if wanted is None or item.day in wanted)
 

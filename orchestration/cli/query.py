@@ -83,7 +83,8 @@ def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
             with written.open("rb") as found:
                 _copy(found, output)
     except (OSError, duckdb.IOException) as error:
-        raise click.ClickException(f"Writing {output or 'to the standard output'}: {error}") from None
+        reason = getattr(error, "strerror", None) or error  # the rest names the file once more
+        raise click.ClickException(f"Writing {output or 'to the standard output'}: {reason}") from None
     if form == "table" and len(rows) > MAX_ROWS_SHOWN:
         notes.print(f"{MAX_ROWS_SHOWN:,} of {len(rows):,} rows; use --format csv for all")
 
