@@ -16,6 +16,7 @@ from ingest.datasets import ACCESS_LOGS, Dataset, Partition
 from ingest.drift import Profile, drift, profile_of
 from ingest.lake import Lake
 from ingest.layout import ledger_key
+from ingest.source import not_looked_at
 from ingest.stage import ObjectCounts, StagedDay
 from ingest.words import counted
 
@@ -134,12 +135,17 @@ def _objects_present(staged: StagedDay) -> Verdict:
         f"the source has no object of this day. Check that the {what} were delivered and that the prefix is right; "
         "a day that really had none need not be run"
     )
+    if staged.undated:
+        lacking = f"the source has no object of this day. {not_looked_at(staged.undated)}"
     message = counted(count, "object") if count else lacking
     return Verdict("objects_present", count > 0, message, figures={"objects": count})
 
 
 def _is_cut_off(counts: ObjectCounts) -> bool:
     return (counts.facts.error or "").startswith("cut off")
+
+
+_GUESSED = "it has no #Fields header, so its fields were taken for CloudFront's usual ones"
 
 
 def _unreadable(counts: ObjectCounts, limits: Limits) -> str | None:
@@ -149,7 +155,9 @@ def _unreadable(counts: ObjectCounts, limits: Limits) -> str | None:
     if counts.facts.error:
         return counts.facts.error
     if counts.read >= limits.unreadable_rows and counts.rejected == counts.read:
-        return f"not one of its {counts.read} rows can be used ({_reasons(counts.reasons)})"
+        is_guessed = counts.facts.format == "text" and counts.reasons and not counts.facts.has_header
+        guessed = f"; {_GUESSED}" if is_guessed else ""
+        return f"not one of its {counts.read} rows can be used ({_reasons(counts.reasons)}){guessed}"
     return None
 
 

@@ -137,6 +137,8 @@ def ingest_day(
             staged, why_whole = _stage(
                 lake, source, found, partition, options, raw_files, progress, incremental, folder
             )
+            if not staged.objects:
+                staged.undated = source.undated()
             read = time.monotonic()
             with border(lambda: f"{partition} while it was judged"):
                 verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)

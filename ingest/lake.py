@@ -43,6 +43,9 @@ _PASSING = re.compile(
 )
 
 
+_ONLY_READS = ("listing ", "looking ", "reading ")  # what was being done, as messages begin
+
+
 @dataclass(frozen=True)
 class LakeFile:
     key: str
@@ -336,14 +339,19 @@ def _explained(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         kind = TransientLakeError if _PASSING.search(str(error)) else LakeError
-        raise kind(f"{doing}: {_reason(error)}") from error
+        raise kind(f"{doing}: {_reason(error, doing.startswith(_ONLY_READS))}") from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, only_reads: bool) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full. Free some space and run again; the lake is as it was"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "no permission. Give this user write access to the lake and run again"
+    if error.errno == errno.EROFS:
+        return "the disk is read-only. Mount it for writing and run again, or correct CLICKLAKE_LAKE"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        needed = (
+            "Let this user read the lake" if only_reads else "Give this user write access to the lake and run again"
+        )
+        return f"no permission. {needed}"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "a file is in the way of a folder. Correct CLICKLAKE_LAKE"
     text = str(error)

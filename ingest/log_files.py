@@ -139,6 +139,7 @@ class ObjectFacts:
     fields: set[str] = field(default_factory=set)
     missing_fields: set[str] = field(default_factory=set)
     headers: int = 0  # how often it has changed
+    has_header: bool = False
 
     def add_header(self, fields: Iterable[str]) -> None:
         names = {shown_field(name) for name in fields}
@@ -212,6 +213,7 @@ def _cut_at_directives(
             if data.startswith(b"#Fields:", start) and reason is None:
                 before, header = header, header_fields(data[start:end])
                 facts.headers += header != before
+                facts.has_header = True
                 _check_header(header, facts)
             line += 1
         else:

@@ -26,6 +26,7 @@ _MAY_BE_PERSONAL = re.compile(
     r"[@%&+\\:( ]|[^\x00-\x7f]|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9]{3}[-.][0-9]{3}[-.][0-9]{4}"
 )
 UNKNOWN_SITE = "unknown"
+FIRST_KEYS = 1000  # one answer of S3
 _GONE = "the object has gone since it was listed. Run the day again"
 _CHANGED = "the object has changed since it was listed. Run the day again"
 _NO_FILE = "it is no ordinary file"
@@ -68,6 +69,14 @@ def _without_personal(text: str) -> str:
     return scrub(text) if _MAY_BE_PERSONAL.search(text) else text
 
 
+def not_looked_at(name: str) -> str:
+    """What to say of an object whose key names no day, where nothing else was found."""
+    return (
+        f"{name} is there and is not looked at, since its name tells no day: "
+        "call it …2026-01-12-10… or put it into year=2026/month=01/day=12/"
+    )
+
+
 def hour_of(key: str) -> str | None:
     """`YYYY-MM-DD-HH` of a key, None where it names no day."""
     name = key.rpartition("/")[2]
@@ -92,6 +101,10 @@ class Source(Protocol):
     def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
         """The objects of these days, or of all; sorted. Keys that name no day are left out."""
 
+    def undated(self) -> str | None:
+        """The name of an object whose key names no day, so that it is not looked at. Of S3 the first keys alone are
+        asked for: it tells why nothing was found, and not that nothing is left out."""
+
     def open(self, item: SourceObject) -> BinaryIO:
         """The object's bytes as they were listed: all of them, or reading raises.
 
@@ -113,9 +126,18 @@ class FolderSource:
 
     def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
         if not self.folder.is_dir():
-            raise SourceError(f"{self.folder}: no such folder. Set {self._setting} to the folder that they are in")
+            what = "is no folder" if self.folder.exists() else "no such folder"
+            raise SourceError(f"{self.folder}: {what}. Set {self._setting} to the folder that they are in")
         wanted = None if days is None else set(days)
         return sorted(item for item in self._walk() if wanted is None or item.day in wanted)
+
+    def undated(self) -> str | None:
+        for folder, _, names in os.walk(self.folder):
+            for name in sorted(names):
+                key = self._key_of(Path(folder, name))
+                if hour_of(key) is None and not name.startswith("."):
+                    return _without_personal(key)
+        return None
 
     def _walk(self) -> Iterator[SourceObject]:
         unlisted: list[OSError] = []
@@ -246,6 +268,13 @@ class S3Source:
             for prefix in [stem] if is_dated else [stem + day for day in sorted(wanted)]:
                 found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
+
+    def undated(self) -> str | None:
+        for page in self._pages(Prefix=self.prefix, PaginationConfig={"MaxItems": FIRST_KEYS}):
+            for entry in page.get("Contents", ()):
+                if self._hour_of(entry["Key"]) is None and not entry["Key"].endswith("/"):
+                    return _without_personal(entry["Key"][len(self.prefix) :])
+        return None
 
     def _sites(self) -> list[str]:
         """The `domain=<site>/` folders below the prefix: few, and below each the folders name the day."""

@@ -64,6 +64,7 @@ class StagedDay:
 
     objects_read: those of the objects that were read for it.
     unchanged: event dates whose file is the one that stands in the lake.
+    undated: of a day without objects: one that is there and names no day.
     """
 
     partition: Partition
@@ -74,6 +75,7 @@ class StagedDay:
     rejects_by_reason: dict[str, int]
     objects_read: int
     unchanged: frozenset[str] = frozenset()
+    undated: str | None = None
 
     def total(self, name: str) -> int:
         return sum(getattr(counts, name) for counts in self.objects)

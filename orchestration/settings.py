@@ -77,11 +77,22 @@ class LakeSettings(PartitionSettings):
         if scheme == "file" and "://" in value and not value.startswith("file:///"):
             raise ValueError("must have no host, as in file:///data/lake")
         if scheme == "s3":
+            if not value.removeprefix("s3://").strip("/ ") or value.startswith("s3:///"):
+                raise ValueError("names no bucket: must be s3://bucket/prefix")
             if _names_more_than_a_host(value):
                 raise ValueError(f"must name bucket and prefix alone. {S3_KEYS}")
             return value
         # Below the folder that this process was started in; dbt is started in another.
         return str(Path(value.removeprefix("file://")).expanduser().absolute())
+
+    @field_validator("events", check_fields=False)
+    @classmethod
+    def _holds_sites(cls, value: str | None) -> str | None:
+        """Below a site's own folder its events would be those of a site called unknown."""
+        sites = [part for part in (value or "").split("/") if part.startswith("domain=")]
+        if sites:
+            raise ValueError(f"lies within {sites[0]}, a site's own folder. Name the folder that holds {sites[0]}")
+        return value
 
     @field_validator("s3_endpoint_url")
     @classmethod
@@ -323,6 +334,15 @@ def _unknown_settings() -> list[str]:
     return found
 
 
+# What is expected where a text cannot be read, by the beginning of pydantic's name for it.
+_EXPECTED = {
+    "date": "must be a day such as 2026-01-12",
+    "int": "must be a whole number, such as 7",
+    "float": "must be a number, such as 0.05",
+    "bool": "must be true or false",
+}
+
+
 def _explained(problem: Any) -> str:
     if not problem["loc"]:  # about several settings, which it names
         return sentence(str(problem["msg"]).removeprefix("Value error, "))
@@ -330,7 +350,8 @@ def _explained(problem: Any) -> str:
     if problem["type"] == "missing":
         description = Settings.model_fields[str(problem["loc"][0])].description
         return sentence(f"{name} is not set. {description}")
-    return sentence(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+    said = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    return sentence(f"{name}: {_EXPECTED.get(problem['type'].partition('_')[0], said)}")
 
 
 def _scheme_of(url: SecretStr) -> str:

@@ -27,6 +27,7 @@ CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
 # not delivered, follows from that.
 _REFUSED = re.compile(r" (refused|skipped|absent) \((?!reconciled\b)|has no published partition")
 LONGEST_REASON = 300
+_INTERRUPTED = "it was interrupted, by Ctrl-C or by whoever ended its process; what it had published is whole"
 _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
 
 
@@ -113,6 +114,8 @@ def _told_days(event: dg.DagsterEvent) -> tuple[dict[str, str] | None, str]:
     if data.user_failure_data and data.user_failure_data.description:
         return None, data.user_failure_data.description
     error = data.error.cause or data.error if data.error else None
+    if error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return None, _INTERRUPTED
     return None, error.message if error else "failed"
 
 

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestration.cli import DONE, FAILED
-from orchestration.cli.console import console, line, table
+from orchestration.cli.console import console, line, notes, table
 from orchestration.cli.home import dagster_instance
 from orchestration.settings import load_settings
 
 if TYPE_CHECKING:
     from orchestration.alerts.alert import Alert
+
+
+NO_RECEIVER = (
+    "Nothing was sent: no receiver is set. Set CLICKLAKE_ALERT_WEBHOOK_URL or CLICKLAKE_ALERT_EMAIL_TO; "
+    "a new receiver hears of all that is open"
+)
 
 
 @click.command("alerts", short_help="Show what is wrong now; --send tells the receivers.")
@@ -30,6 +36,7 @@ def command(as_json: bool, send: bool) -> int:
     1 where one of them could not be reached. The sensor `alerts` and this share what was sent.
     """
     settings = load_settings()
+    from orchestration.alerts.receivers import receivers_of
     from orchestration.operations.alerts import open_alerts, send_alerts
 
     failed: dict[str, str] = {}
@@ -37,6 +44,8 @@ def command(as_json: bool, send: bool) -> int:
         if send:
             sent = send_alerts(settings, instance, _to_standard_error())
             found, failed = sent.open, sent.failed
+            if not receivers_of(settings):
+                notes.print(NO_RECEIVER)
         else:
             found = open_alerts(settings, instance)
     if as_json:

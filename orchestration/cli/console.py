@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from io import StringIO
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod, OverflowMethod
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.style import Style
@@ -27,6 +29,8 @@ from orchestration.settings import JSON, load_partition_settings
 
 WIDTH_IN_A_LOG = 160
 NEVER_WRAPPED = 100_000
+NARROWEST_WRAPPED = 16  # characters of a column whose texts take several lines
+NARROWEST_HEADER = 6
 
 
 def logs_are_json() -> bool:
@@ -103,10 +107,21 @@ def table(
     """A table: numbers to the right, states in colour, a blank line before its title.
 
     Args:
-        wrapped: columns whose texts take several lines; those of others are cut off where the terminal ends.
+        wrapped: columns whose texts take several lines. Where the terminal is too narrow for the others, headers take
+            several lines too, and if that does not do, each row is shown as a block of lines.
     """
     if title:
         console.print()
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max((cell_len(row[at].plain) for row in cells), default=0) for at in range(len(columns))]
+    at_most = [NARROWEST_WRAPPED if name in wrapped else NEVER_WRAPPED for name in columns]
+    needed = list(map(min, widths, at_most))
+    names = [shown(name) for name in columns]
+    if rows and not _fits(names, needed):
+        names = [_in_lines(name, max(width, NARROWEST_HEADER)) for name, width in zip(names, needed, strict=True)]
+        if not _fits(names, needed):
+            _records(title, columns, cells)
+            return
     made = Table(title=Text(shown(title)) if title else None, title_justify="left", title_style="bold")
     made.header_style = "bold"
     for position, name in enumerate(columns):
@@ -114,14 +129,43 @@ def table(
         is_number = bool(values) and all(isinstance(value, int | float) or value is None for value in values)
         is_wrapped = name in wrapped
         made.add_column(
-            Text(shown(name)),
+            Text(names[position]),
             justify="right" if is_number else "left",
             overflow="fold" if is_wrapped else "ellipsis",
             no_wrap=not is_wrapped,
         )
-    for row in rows:
-        made.add_row(*(_cell(value) for value in row))
+    for row in cells:
+        made.add_row(*row)
     console.print(made)
+
+
+def _fits(names: Sequence[str], widths: Sequence[int]) -> bool:
+    """Whether columns with these headers and values fit the terminal. What goes elsewhere has no width."""
+    headers = [max(map(cell_len, name.split("\n"))) for name in names]
+    room = sum(map(max, headers, widths)) + 3 * len(names) + 1
+    return room <= console.width or not console.is_terminal
+
+
+def _in_lines(name: str, width: int) -> str:
+    """A header in lines of this width, as far as its words allow it."""
+    lines = [""]
+    for word in re.findall(r"[^ ._]+[ ._]*", name):
+        if lines[-1] and cell_len(lines[-1] + word.rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(each.rstrip() for each in lines)
+
+
+def _records(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    """Each row as a block, a line for each value: days that are cut off all look the same."""
+    if title:
+        line((title, "bold"))
+    widest = max(cell_len(shown(name)) for name in columns)
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for name, cell in zip(columns, row, strict=True):
+            console.print(Text.assemble((f"{shown(name):{widest}}  ", "bold"), cell), soft_wrap=True)
 
 
 def _cell(value: Any) -> Text:

@@ -24,6 +24,8 @@ MAX_ROWS_SHOWN = 1000
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), their full-width forms as well.
 _FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 
+_NO_TABLE_OF_OURS = r"\n?Did you mean \"(?:pg_catalog|information_schema)\.[^\n]*"
+
 
 class _OfSql(click.Command):
     """SQL may begin with a comment, which click would take for an option."""
@@ -81,7 +83,8 @@ def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
             with written.open("rb") as found:
                 _copy(found, output)
     except (OSError, duckdb.IOException) as error:
-        raise click.ClickException(f"Writing {output or 'to the standard output'}: {error}") from None
+        reason = getattr(error, "strerror", None) or error  # the rest names the file once more
+        raise click.ClickException(f"Writing {output or 'to the standard output'}: {reason}") from None
     if form == "table" and len(rows) > MAX_ROWS_SHOWN:
         notes.print(f"{MAX_ROWS_SHOWN:,} of {len(rows):,} rows; use --format csv for all")
 
@@ -113,8 +116,19 @@ def _explained(error: duckdb.Error, sql: str, views: Views, lake: str) -> str:
     if isinstance(error, duckdb.PermissionException):
         return f"{text}\nA query reads the lake, {lake}, and nothing else."
     if isinstance(error, duckdb.CatalogException):
+        if lacking := _not_there_yet(sql, views):
+            return f"{lake} does not hold {lacking} yet: no run has made it. What there is: clicklake tables"
+        text = re.sub(_NO_TABLE_OF_OURS, "", text)
         return f"{text} " + (f"Tables: {', '.join(views.names)}." if views.holds_any else f"{lake} holds no table yet.")
     return text
+
+
+def _not_there_yet(sql: str, views: Views) -> str:
+    """The tables that are named in a query and documented, and that the lake does not hold."""
+    from orchestration.catalog import documented
+
+    absent = sorted({*documented()} - {*views.names, *views.broken})
+    return ", ".join(table for table in absent if re.search(rf"\b{re.escape(table)}\b", sql, re.I))
 
 
 def _write(rows: pa.Table, form: str, target: Path, raw: bool) -> None:

@@ -29,12 +29,21 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     unknown         MongoDB cannot be reached
     """
     settings = load_settings()
+    from ingest.source import not_looked_at
     from orchestration.operations.status import MISSING, REFUSED, status
     from orchestration.resources import sources_of
 
-    found = status(settings.open_lake(), sources_of(settings), first and first.date(), last and last.date())
+    if first and last and last < first:
+        raise click.UsageError(f"--to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}.")
+    sources = sources_of(settings)
+    found = status(settings.open_lake(), sources, first and first.date(), last and last.date())
+    if not any(day.objects for day in found):
+        for source in sources.values():
+            if name := source.undated():
+                line((f"{source.url}: {not_looked_at(name)}", "yellow"), to=notes)
     if not found:
-        console.print("No day is known: the source holds no objects, and the lake no files.")
+        days = _days(first, last)
+        console.print(f"No day{days} is known: the source holds no objects{days}, and the lake no files.")
         return
     mart = "marts.daily_aggregates"
     entries = _entry_states(settings, [day.day for day in found if day.tables[mart] not in (MISSING, REFUSED)])
@@ -46,6 +55,12 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     for day in found:
         if day.reason:
             line((day.day, "red"), f" {day.reason}")
+
+
+def _days(first: dt.datetime | None, last: dt.datetime | None) -> str:
+    """The days that were asked for, as a sentence goes on; nothing where it was all of them."""
+    start = f" from {first:%Y-%m-%d}" if first else ""
+    return start + (f" to {last:%Y-%m-%d}" if last else " on" if first else "")
 
 
 def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:

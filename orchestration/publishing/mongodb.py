@@ -55,6 +55,13 @@ def connect(url: str) -> MongoClient[Document]:
     except PublishError:
         client.close()
         raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # The driver stumbles over an answer that MongoDB's own server never gives, such as one without a login.
+        client.close()
+        raise PublishError(
+            f"MongoDB at {_hosts(client)}, connecting: the driver does not understand its answer "
+            f"({type(error).__name__}). Is it a MongoDB, and does it know the user in CLICKLAKE_MONGODB_URL?"
+        ) from error
     return client
 
 
@@ -89,9 +96,12 @@ def explained(client: MongoClient[Document], doing: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        servers = client.topology_description.server_descriptions()
-        hosts = ", ".join(str(host) if port is None else f"{host}:{port}" for host, port in servers)
-        raise as_publish_error(error, f"MongoDB at {hosts}, {doing}") from error
+        raise as_publish_error(error, f"MongoDB at {_hosts(client)}, {doing}") from error
+
+
+def _hosts(client: MongoClient[Document]) -> str:
+    servers = client.topology_description.server_descriptions()
+    return ", ".join(str(host) if port is None else f"{host}:{port}" for host, port in servers)
 
 
 def as_publish_error(error: PyMongoError, where: str) -> PublishError:

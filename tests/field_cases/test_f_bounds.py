@@ -230,6 +230,9 @@ class _Held:
     def objects(self, days: object = None) -> list[Any]:
         raise NotImplementedError
 
+    def undated(self) -> str | None:
+        raise NotImplementedError
+
     def open(self, item: object) -> Any:
         import io
 

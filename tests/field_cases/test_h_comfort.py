@@ -17,10 +17,12 @@ import dagster as dg
 import pytest
 
 from ingest.errors import SettingsError
+from ingest.lake import raw_key
 from orchestration.cli.home import dagster_home
 from orchestration.marts.project import fingerprint
 from orchestration.settings import load_settings
 from tests.environment_fixtures import ROOT
+from tests.log_lines import FIELDS, LogDay, line, log
 from tests.unit.test_docs import DOCS, MAKEFILE, PAGES, blocks, shell_words
 
 PACKAGES = ("ingest", "orchestration", "demo", "dbt_project")
@@ -327,6 +329,17 @@ def settings(tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_h6_the_page_shows_what_its_commands_say(tried: Tried) -> None:
     (shown,) = re.findall(r"The two queries say:\n\n```\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert tried.stdout.endswith(shown)
+
+
+def test_h6_the_page_says_what_a_log_without_user_agents_becomes(tmp_path: Path) -> None:
+    day = LogDay(tmp_path)
+    fields = [name for name in FIELDS if name != "cs(User-Agent)"]
+    day.add(log([line(fields, path="/pxl.png", id="a")], fields))
+    assert day.ingest().published
+    (is_robot,) = day.lake.read_table(raw_key("access_logs", DAY, DAY))["is_bot"].to_pylist()
+    (shown,) = re.findall(r"^\| `cs\(User-Agent\)` \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    said = {True: "every request is taken for a robot's", False: "no robot can be told: its requests count as valid"}
+    assert shown == said[is_robot]
 
 
 def test_h6_the_redirect_leads_to_listed_hosts_alone() -> None:

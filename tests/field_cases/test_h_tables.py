@@ -99,6 +99,14 @@ def test_h7_names_of_tables_are_legible(run: Run, width: int) -> None:
         assert f" {row['name']} " in text
 
 
+def test_h7_a_table_that_will_be_there_is_no_unknown_one(run: Run, day: LogDay) -> None:
+    said = run("query", "select * from marts.identities join marts.sessions using (session_date)").output
+    assert f"{day.lake.url} does not hold marts.identities yet" in said
+    said = run("query", "from nothing_like_that").output
+    assert "Table with name nothing_like_that does not exist" in said
+    assert "pg_catalog" not in said + run("query", "from sessionz").output
+
+
 @pytest.mark.parametrize("name", ["releases", "verdicts"])
 def test_h7_records_have_the_same_columns_before_the_first(run: Run, day: LogDay, name: str) -> None:
     sql = f"describe quarantine.{name}"

@@ -138,6 +138,14 @@ def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
     assert len(source.objects()) == 60
 
 
+def test_an_object_that_names_no_day_is_found(bucket: Bucket) -> None:
+    bucket.put(f"logs/E1.{DAY}-10.a.gz")
+    assert bucket.source().undated() is None
+    bucket.put("logs/folder/")
+    bucket.put("logs/old/ann@example.org/access")
+    assert bucket.source().undated() == "old/[email]/access"
+
+
 def test_an_object_is_described_as_s3_does(bucket: Bucket) -> None:
     bucket.put("logs/" + name(), b"12345")
     (item,) = bucket.source().objects([DAY])

@@ -545,11 +545,11 @@ def test_a_server_that_is_not_there_is_a_passing_error_without_the_password() ->
 
 
 def test_a_wrong_password_is_an_error_without_the_password(mongodb_server: str, mongodb_url: str) -> None:
-    if mongodb_server == "embedded":
-        pytest.skip("the embedded server knows no users")
     host = mongodb_url.partition("://")[2].rpartition("@")[2].partition("/")[0]
+    knows_no_users = mongodb_server == "embedded"  # its answer to a login is none that the driver expects
+    says = "does it know the user in CLICKLAKE_MONGODB_URL" if knows_no_users else "the login was refused"
 
-    with pytest.raises(PublishError, match="the login was refused") as caught:
+    with pytest.raises(PublishError, match=says) as caught:
         connect(f"mongodb://user:s3cret@{host}/")
 
     assert not isinstance(caught.value, TransientError)

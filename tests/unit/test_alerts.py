@@ -6,7 +6,9 @@ import datetime as dt
 import json
 import logging
 import os
+import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from email import message_from_string
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
 from ingest.lake import Lake
 from ingest.layout import ledger_key, quarantine_prefix
@@ -22,6 +25,7 @@ from orchestration.alerts import outbox
 from orchestration.alerts.alert import IN_FULL, LISTED, OPENED, RESOLVED, Alert, Notice, message, plain
 from orchestration.alerts.outbox import STATE_KEY, note, read_state
 from orchestration.alerts.receivers import DeliveryError, receivers_of
+from orchestration.alerts.run_rules import failed_runs
 from orchestration.operations.alerts import Sent, open_alerts, send_alerts
 from orchestration.settings import Settings, load_settings
 from tests.alert_fixtures import HttpReceiver, MailServer, certificate, http_receiver, mail_server
@@ -521,3 +525,36 @@ def test_half_a_setting_is_an_error_at_start(place: Place, changes: dict[str, An
     with pytest.raises(Exception, match=told) as raised:
         load_settings()
     assert SECRET not in str(raised.value)
+
+
+def test_an_interrupted_run_is_called_so() -> None:
+    @dg.op
+    def builds() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(1)  # Dagster raises it at the next line
+
+    @dg.job
+    def build() -> None:
+        builds()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"dagster/partition": "2026-02-17"}
+        build.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+        (alert,) = failed_runs(instance, dt.datetime.now(dt.UTC))
+    assert alert.text.endswith(
+        "it was interrupted, by Ctrl-C or by whoever ended its process; what it had published is whole"
+    )
+    assert alert.command == "clicklake run --from 2026-02-17 --to 2026-02-17"
+
+
+@pytest.mark.parametrize("is_set", [False, True])
+def test_whoever_sends_to_nobody_is_told(place: Place, webhook: HttpReceiver, is_set: bool) -> None:
+    from orchestration.cli import cli
+
+    place.set("alert_late_hours", "80000")
+    place.patch.setenv("DAGSTER_HOME", str(place.folder / "dagster"))
+    if is_set:
+        place.set("alert_webhook_url", webhook.url)
+    done = CliRunner().invoke(cli, ["alerts", "--send"])
+    assert done.exit_code == 0
+    assert ("Nothing was sent: no receiver is set" in done.output) is not is_set

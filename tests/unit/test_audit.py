@@ -195,3 +195,13 @@ def test_a_ledger_from_before_fields_were_kept_is_no_reason_to_warn(day: LogDay)
     day.lake.put_table(day.lake.read_table(key).drop_columns(["fields"]), key)
     day.add(log(lines(50)))
     assert verdict_of(day.ingest(), "schema_drift").message == "no earlier day to compare with"
+
+
+@pytest.mark.parametrize("has_header", [False, True])
+def test_rows_without_a_header_say_what_their_fields_were_taken_for(day: LogDay, has_header: bool) -> None:
+    fields = ["date", "time", "cs-uri-stem", "sc-status"]
+    rows = [line(fields, date="-" if has_header else DAY) for _ in range(30)]
+    day.add(log(rows, fields) if has_header else b"".join(row + b"\n" for row in rows))
+    reason = day.ingest().reason
+    assert "not one of its 30 rows can be used" in reason
+    assert ("it has no #Fields header, so its fields were taken for CloudFront's" in reason) is not has_header

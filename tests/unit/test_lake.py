@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +23,29 @@ TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"))
+
+
+@contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """With the rights of a user that owns nothing here."""
+    own = os.geteuid()
+    if own != 0:
+        pytest.skip("only root can become another user")
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(own)
+
+
+def test_who_only_reads_is_not_told_to_ask_for_write_access(lake: Lake) -> None:
+    lake.put_text("a", "quarantine/t/day=1/verdict.json")
+    Path(lake.root).chmod(0o700)
+    with as_somebody_else():
+        with pytest.raises(LakeError, match=r"no permission\. Let this user read the lake$"):
+            lake.files("quarantine")
+        with pytest.raises(LakeError, match=r"no permission\. Give this user write access to the lake and run again$"):
+            lake.put_text("b", "quarantine/t/day=1/verdict.json")
 
 
 def test_a_file_is_put_listed_read_and_deleted(lake: Lake, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_no_number_is_infinite(name: str, value: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", ["max_age_days", "sensor_lookback_days", "settle_minutes", "alert_late_hours"])
 def test_no_time_is_longer_than_a_calendar(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"CLICKLAKE_{name.upper()}", "1000000000")
-    with pytest.raises(SettingsError, match=f"^CLICKLAKE_{name.upper()}: Input should be less than or equal to"):
+    with pytest.raises(SettingsError, match=f"^CLICKLAKE_{name.upper()}: must be less than or equal to"):
         load_settings()
 
 
@@ -78,3 +78,31 @@ def test_a_command_writes_no_file_of_its_user_among_the_lakes_or_the_sources(
         assert (result.exit_code, f"lies within CLICKLAKE_{name.upper()}" in result.output) == (2, True)
     assert kept.read_text() == "a log"
     assert [path.name for path in (tmp_path / name).iterdir()] == [kept.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("first_day", "12.1.2026", "must be a day such as 2026-01-12."),
+        ("first_day", "2026-1-1", "must be a day such as 2026-01-12."),
+        ("workers", "many", "must be a whole number, such as 7."),
+        ("workers", "0", "must be greater than or equal to 1."),
+        ("max_reject_share", "5%", "must be a number, such as 0.05."),
+        ("volume_blocks", "maybe", "must be true or false."),
+        ("log_format", "xml", "must be 'text' or 'json'."),
+        ("logs", "s3://", "names no bucket: must be s3://bucket/prefix."),
+        (
+            "events",
+            "s3://bucket/events/domain=a.example/year=2026",
+            "lies within domain=a.example, a site's own folder. Name the folder that holds domain=a.example.",
+        ),
+        ("lake", "s3:///prefix", "names no bucket: must be s3://bucket/prefix."),
+    ],
+)
+def test_a_wrong_value_is_told_what_a_right_one_looks_like(
+    name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CLICKLAKE_{name.upper()}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert f"CLICKLAKE_{name.upper()}: {says}" in str(caught.value).splitlines()

@@ -96,6 +96,9 @@ def test_changing_an_object_changes_its_etag(tmp_path: Path) -> None:
 def test_a_missing_folder_and_another_scheme_are_explained(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no such folder. Set CLICKLAKE_LOGS"):
         FolderSource(tmp_path / "none").objects(["2026-01-12"])
+    (tmp_path / "access.log").touch()
+    with pytest.raises(SourceError, match=r"access\.log: is no folder\. Set CLICKLAKE_LOGS"):
+        FolderSource(tmp_path / "access.log").objects()
     with pytest.raises(SourceError, match="CLICKLAKE_LOGS"):
         open_source("gs://bucket/logs")
     assert open_source(f"file://{tmp_path}").url == str(tmp_path)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner, Result
+
 from ingest.source import FolderSource
 from orchestration.operations.status import MISSING, OUT_OF_DATE, PUBLISHED, status
-from tests.log_lines import DAY, LogDay, line, lines, log
+from tests.log_lines import DAY, HASH_KEY, LogDay, line, lines, log
 
 
 def test_a_day_of_which_another_days_files_brought_rows_is_missing(tmp_path: Path) -> None:
@@ -21,3 +24,41 @@ def test_a_day_of_which_another_days_files_brought_rows_is_missing(tmp_path: Pat
     day.add(log(lines(5)), "late")
     found = status(day.lake, {"access_logs": FolderSource(day.logs)}, None, None)
     assert [each.tables["raw.access_logs"] for each in found] == [MISSING, OUT_OF_DATE]
+
+
+@pytest.fixture
+def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogDay:
+    day = LogDay(tmp_path)
+    settings = {"LAKE": day.lake.url, "LOGS": str(day.logs), "HASH_KEY": HASH_KEY}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"CLICKLAKE_{name}", value)
+    return day
+
+
+def said(*arguments: str) -> Result:
+    from orchestration.cli import cli
+
+    return CliRunner().invoke(cli, ["status", *arguments])
+
+
+def test_days_outside_a_range_are_not_said_to_be_unknown(day: LogDay) -> None:
+    day.add(log(lines(3)))
+    outside = said("--from", "2026-02-01", "--to", "2026-02-28")
+    assert "No day from 2026-02-01 to 2026-02-28 is known" in outside.output
+    turned = said("--from", "2026-02-28", "--to", "2026-02-01")
+    assert (turned.exit_code, "--to 2026-02-01 lies before --from 2026-02-28." in turned.output) == (2, True)
+
+
+def test_an_object_that_names_no_day_is_named_where_nothing_else_is_found(day: LogDay) -> None:
+    (day.logs / "access.log").write_bytes(log(lines(3)))
+    assert "access.log is there and is not looked at, since its name tells no day" in said().output
+    assert "access.log is there and is not looked at" in day.ingest().reason
+    day.add(log(lines(3)))
+    assert "access.log" not in said().output
+    assert day.ingest().published
+
+
+def test_a_name_that_is_shown_holds_no_address(day: LogDay) -> None:
+    (day.logs / "ann@example.org.log").write_bytes(log(lines(3)))
+    assert "[email]" in said().output
+    assert "ann@" not in said().output + day.ingest().reason
