@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 
 from ingest.errors import SettingsError
-from ingest.lake import raw_key
+from ingest.layout import raw_key
 from orchestration.cli.home import dagster_home
 from orchestration.marts.project import fingerprint
 from orchestration.settings import load_settings
