@@ -337,6 +337,34 @@ def test_a_broken_array_loses_only_what_is_broken(events: Events) -> None:
     assert (result.rows_read, result.rows_kept, result.rows_rejected) == (5, 2, 3)
 
 
+def test_what_is_nested_without_end_in_an_array_is_few_rejects(events: Events) -> None:
+    """However often the next element seems to begin in it; and what stands behind it is not lost."""
+    deep, broken = b'{"a":[{},' * 20_000, (b'{"a":[{},' * 500 + b"x") * 40
+    ends = b"x}, ", b"}, "
+    for number, body in enumerate((deep, broken)):
+        site = f"{number}.example"
+        good = [line(pixel(eventId=f"e{n}")) for n in range(2)]
+        events.write_bytes(b"[" + good[0] + b"," + body + ends[number] + good[1] + b"]", site=site)
+        result = events.ingest(site, lenient())
+        assert [row["event_id"] for row in events.rows(site)] == ["e0", "e1"]
+        assert result.rows_read == 2 + result.rows_rejected
+    assert len(reasons(events.rejects("0.example"))) < 5_000
+
+
+def test_a_number_of_thousands_of_digits_is_one_in_an_array_too(events: Events) -> None:
+    text = line(pixel(eventId="e1"))[:-1] + b',"n":' + b"1" * 5_000 + b"}"
+    events.write_bytes(b"[" + text + b"]")
+    assert events.ingest().published
+    assert [row["event_id"] for row in events.rows()] == ["e1"]
+
+
+@pytest.mark.parametrize("version", [b"1" * 5_000, b'"' + b"1" * 5_000 + b'"', b"1" * 400, b"-1", b"1e3", b"[1]"])
+def test_whatever_an_event_names_as_its_version_it_is_rejected_alone(events: Events, version: bytes) -> None:
+    rows = events.take(pixel(eventId="e1"), line(pixel())[:-1] + b',"schema_version":' + version + b"}")
+    assert [row["event_id"] for row in rows] == ["e1"]
+    assert len(events.rejects()) == 1
+
+
 def test_a_file_that_is_cut_off_keeps_its_whole_lines(events: Events) -> None:
     whole = gzip.compress(b"\n".join(line(pixel(eventId=f"e{n}", n=n)) for n in range(1000)), compresslevel=1)
     events.write_bytes(whole[: len(whole) // 2])
