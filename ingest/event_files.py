@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.blocks import MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, count_lines, whole_lines
+from ingest.blocks import BYTE_ORDER_MARK, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, count_lines, whole_lines
 from ingest.log_files import ObjectFacts
 
 BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
@@ -89,7 +89,7 @@ def _first_text(blocks: Iterator[bytes]) -> tuple[bytes, int]:
     """The first block that holds more than blanks, without a byte order mark, and how many lines lie before it."""
     lines_before = 0
     for block in blocks:
-        block = block.removeprefix(b"\xef\xbb\xbf")
+        block = block.removeprefix(BYTE_ORDER_MARK)
         if block.strip():
             return block, lines_before
         lines_before += count_lines(block)

@@ -314,6 +314,7 @@ def test_files_as_they_really_come(events: Events) -> None:
     bodies = {
         "open": b"\n".join(map(line, three)),
         "windows": b"\r\n".join(map(line, three)) + b"\r\n",
+        "each marked": b"".join(b"\xef\xbb\xbf" + line(event) + b"\n" for event in three),
         "marked": b"\xef\xbb\xbf" + b"\n".join(map(line, three)),
         "members": b"".join(gzip.compress(line(each) + b"\n") for each in three),
         "array": line(three),
