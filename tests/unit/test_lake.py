@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from ingest.errors import LakeError
 from ingest.lake import HOST, STAGING, Lake, LakeFile, raw_key
 from ingest.s3 import S3Options
+from ingest.views import opened
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 
@@ -20,6 +22,15 @@ TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"))
+
+
+def test_a_name_that_is_no_utf8_is_none_of_the_lake(lake: Lake) -> None:
+    lake.put_table(TABLE, "raw/t/day=1/data.parquet")
+    (Path(os.fsdecode(os.fsencode(lake.root) + b"/raw/t/caf\xe9.parquet"))).touch()
+    assert [file.key for file in lake.files("raw")] == ["raw/t/day=1/data.parquet"]
+    with opened(lake) as (connection, views):
+        assert "raw.t" in views.names
+        assert connection.execute("select count(*) from raw.t").fetchall() == [(2,)]
 
 
 def test_a_file_is_put_listed_read_and_deleted(lake: Lake, tmp_path: Path) -> None:
