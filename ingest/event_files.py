@@ -21,8 +21,8 @@ from ingest.log_files import ObjectFacts
 BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
 _NEWLINE = ord("\n")
 _BLANKS = pa.array([b" ", b"\t", b"\r", b"\n", b""], pa.binary())
-_SPACE = re.compile(r"[\s,]*")
-_NEXT_ELEMENT = re.compile(r"\}\s*,\s*(?=\{)")
+_SPACE = re.compile(r"[\s,\ufeff]*")
+_NEXT_ELEMENT = re.compile(r"\}\s*(?:,|\][\s\ufeff]*\[)\s*(?=\{)")  # of this array or the next
 _NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Python makes no number of thousands of digits
 MAX_DEPTH = 900  # of objects and arrays within one another; Python's readers follow so many
@@ -131,23 +131,23 @@ class _Text(str):
 
 
 def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece]:
-    """The elements of a JSON array, read as it comes; the line is the number of the element.
+    """The elements of a JSON array, read as it comes; the line is the number of the element. Of arrays one behind the
+    other, as of files that are joined, the elements of all.
 
     What is no JSON is one reject, up to the next object.
     """
     text, number = _Text(), 1
     rest = iter(blocks)
     pending = b""
-    is_open = True
+    is_open = is_between = True
     position = in_vain = passed = 0
     while True:
-        position = _behind(text, position, "[" if number == 1 else "")
-        end, read = -1, position
-        if position < len(text) and text[position] != "]":
-            end, read = _element_end(text, position)
-        elif position < len(text):
-            position += 1
+        position = _behind_blanks(text, position)
+        sign = text[position : position + 1]
+        if sign == "]" or (sign == "[" and is_between):
+            position, is_between = position + 1, sign == "]"
             continue
+        end, read = _element_end(text, position) if sign else (-1, position)
         if end >= 0 and (end < len(text) or not is_open):
             yield _element(object_index, number, text[position:end])
             number, position = number + 1, end
@@ -195,12 +195,9 @@ def _end_of_nesting(text: str, position: int) -> int:
     return len(text)
 
 
-def _behind(text: str, position: int, opening: str) -> int:
+def _behind_blanks(text: str, position: int) -> int:
     match = _SPACE.match(text, position)
-    position = match.end() if match else position
-    if opening and text[position : position + 1] == opening:
-        return _behind(text, position + 1, "")
-    return position
+    return match.end() if match else position
 
 
 def _whole_characters(data: bytes, is_last: bool) -> tuple[str, bytes]:

@@ -323,6 +323,11 @@ def test_files_as_they_really_come(events: Events) -> None:
         "array": line(three),
         "array of lines": b"\n\n[\n" + b",\n".join(map(line, three)) + b"\n]\n",
         "pretty": json.dumps(three, indent=2).encode(),
+        "arrays": line(three[:1]) + b"\n[]" + line(three[1:]),
+        "arrays, marked": b"\n".join(b"\xef\xbb\xbf" + line(each) for each in (three[:2], three[2:])),
+        "members of an array each": b"".join(gzip.compress(line([each])) for each in three),
+        "an array a line": b"\n".join(line([each]) for each in three),
+        "an array, then lines": line(three[:1]) + b"\n" + b"\n".join(map(line, three[1:])),
     }
     for number, (name, body) in enumerate(bodies.items()):
         site = f"site{number}"
@@ -339,6 +344,20 @@ def test_a_broken_array_loses_only_what_is_broken(events: Events) -> None:
     assert [row["event_id"] for row in events.rows()] == ["e2", "e4"]
     assert reasons(events.rejects()) == [(1, "bad_json"), (3, "unknown_shape"), (5, "bad_json")]
     assert (result.rows_read, result.rows_kept, result.rows_rejected) == (5, 2, 3)
+
+
+def test_a_broken_end_of_an_array_loses_nothing_of_the_next(events: Events) -> None:
+    events.write_bytes(b'[{"a": 1, "b": }]\n' + line([pixel(eventId="e1"), pixel(eventId="e2")]) + b'[{"c": "cut')
+    events.ingest(options=lenient())
+    assert [row["event_id"] for row in events.rows()] == ["e1", "e2"]
+    assert reasons(events.rejects()) == [(1, "bad_json"), (4, "bad_json")]
+
+
+def test_an_array_within_an_array_is_one_element(events: Events) -> None:
+    events.write_bytes(b"[" + line([pixel()]) + b"," + line(pixel(eventId="e2")) + b",[],[[]]]")
+    events.ingest(options=lenient())
+    assert [row["event_id"] for row in events.rows()] == ["e2"]
+    assert reasons(events.rejects()) == [(number, "unknown_shape") for number in (1, 3, 4)]
 
 
 def test_what_is_nested_without_end_in_an_array_is_few_rejects(events: Events) -> None:
