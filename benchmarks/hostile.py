@@ -127,6 +127,9 @@ CASES: dict[str, Hostile] = {
     "events: an array of 10 million empty objects": Hostile(
         EVENTS, lambda: gzip.compress(b"[" + b"{}," * 9_999_999 + b"{}]"), seconds=240
     ),
+    "events: an array of 3 million broken elements": Hostile(
+        EVENTS, lambda: gzip.compress(b"[" + _event().rstrip() + b"," + b'{"a":"x},{' * 3_000_000)
+    ),
     "events: a repeated field of 25 kB": Hostile(EVENTS, lambda: _repeated_field(25), seconds=10),
     "events: a repeated field of 50 kB": Hostile(EVENTS, lambda: _repeated_field(50), seconds=10),
     "events: a repeated field of 100 kB": Hostile(EVENTS, lambda: _repeated_field(100), seconds=10),

@@ -83,13 +83,12 @@ def _typed(value: str, kind: str, where: str) -> Any:
     digits, scale = _precision(kind)
     if not _NUMBER.fullmatch(value):
         raise ReferenceFileError(f"{where}: {value!r} is no number, such as 1234.5")
-    number = Decimal(value)
-    exact = number.normalize().as_tuple()
-    if not isinstance(exact.exponent, int) or -exact.exponent > scale:
+    if len(value.partition(".")[2].rstrip("0")) > scale:
         raise ReferenceFileError(f"{where}: {value!r} has more than {scale} decimals")
-    if number.adjusted() >= digits - scale:
+    number = Decimal(value)
+    if number and number.adjusted() >= digits - scale:
         raise ReferenceFileError(f"{where}: {value!r} is too large")
-    return number
+    return number.quantize(Decimal(1).scaleb(-scale))  # of many zeros at the end none is left
 
 
 def _date(value: str, where: str) -> date:

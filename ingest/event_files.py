@@ -9,20 +9,26 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.blocks import MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, count_lines, whole_lines
+from ingest.blocks import BYTE_ORDER_MARK, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, count_lines, whole_lines
 from ingest.log_files import ObjectFacts
 
 BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
 _NEWLINE = ord("\n")
 _BLANKS = pa.array([b" ", b"\t", b"\r", b"\n", b""], pa.binary())
-_SPACE = re.compile(r"[\s,]*")
-_NEXT_ELEMENT = re.compile(r"\}\s*,\s*(?=\{)")
+_SPACE = re.compile(r"[\s,\ufeff]*")
+_NEXT_ELEMENT = re.compile(r"\}\s*(?:,|\][\s\ufeff]*\[)\s*(?=\{)")  # of this array or the next
+_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Python makes no number of thousands of digits
+MAX_DEPTH = 900  # of objects and arrays within one another; Python's readers follow so many
+# What is broken may be read so many times its length: each object within it may begin the next element. Beyond that the
+# next one is looked for where reading ended.
+MOST_IN_VAIN = 8
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def _first_text(blocks: Iterator[bytes]) -> tuple[bytes, int]:
     """The first block that holds more than blanks, without a byte order mark, and how many lines lie before it."""
     lines_before = 0
     for block in blocks:
-        block = block.removeprefix(b"\xef\xbb\xbf")
+        block = block.removeprefix(BYTE_ORDER_MARK)
         if block.strip():
             return block, lines_before
         lines_before += count_lines(block)
@@ -113,57 +119,85 @@ def _cut(lines: Lines, object_index: int) -> Iterator[EventPiece]:
     yield EventPiece(object_index, line, data, left)
 
 
+class _Text(str):
+    """Text whose lines nobody counts: an error of the JSON reader counts those before it, and an array of broken
+    elements has an error at each."""
+
+    def count(self, *_: Any) -> int:
+        return 0
+
+    def rfind(self, *_: Any) -> int:
+        return -1
+
+
 def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece]:
-    """The elements of a JSON array, read as it comes; the line is the number of the element.
+    """The elements of a JSON array, read as it comes; the line is the number of the element. Of arrays one behind the
+    other, as of files that are joined, the elements of all.
 
     What is no JSON is one reject, up to the next object.
     """
-    decoder = json.JSONDecoder()
-    text, number = "", 1
+    text, number = _Text(), 1
     rest = iter(blocks)
     pending = b""
-    is_open = True
-    position = 0
+    is_open = is_between = True
+    position = in_vain = passed = 0
     while True:
-        position = _behind(text, position, "[" if number == 1 else "")
-        found = None
-        if position < len(text) and text[position] != "]":
-            try:
-                _, end = decoder.raw_decode(text, position)
-                found = text[position:end]
-            except (ValueError, RecursionError):
-                end = -1
-        elif position < len(text):
-            position += 1
+        position = _behind_blanks(text, position)
+        sign = text[position : position + 1]
+        if sign == "]" or (sign == "[" and is_between):
+            position, is_between = position + 1, sign == "]"
             continue
-        if found is not None and (end < len(text) or not is_open):
-            yield _element(object_index, number, found)
+        end, read = _element_end(text, position) if sign else (-1, position)
+        if end >= 0 and (end < len(text) or not is_open):
+            yield _element(object_index, number, text[position:end])
             number, position = number + 1, end
             continue
-        waiting = len(text) - position
-        if is_open and waiting <= 4 * MAX_LINE_BYTES:
+        if is_open and len(text) - position <= 4 * MAX_LINE_BYTES:
             block = next(rest, None)
             is_open = block is not None
             more, pending = _whole_characters(pending + (block or b""), is_last=not is_open)
-            text, position = text[position:] + more, 0
+            passed += position
+            text, position = _Text(text[position:] + more), 0
             continue
         if position >= len(text):
             return
-        gap = _NEXT_ELEMENT.search(text, position)
+        in_vain += read - position
+        is_costly = in_vain > MOST_IN_VAIN * (passed + position + MAX_LINE_BYTES)
+        gap = _NEXT_ELEMENT.search(text, read if is_costly else position)
         end = gap.end() if gap else len(text)
         is_long = end - position > MAX_LINE_BYTES
-        yield _element(
-            object_index, number, text[position:end].rstrip().rstrip(",]"), "line_too_long" if is_long else "bad_json"
-        )
+        broken = text[position : min(end, position + 4 * MAX_LINE_BYTES)].rstrip().rstrip(",]")
+        yield _element(object_index, number, broken, "line_too_long" if is_long else "bad_json")
         number, position = number + 1, end
 
 
-def _behind(text: str, position: int, opening: str) -> int:
+def _element_end(text: str, position: int) -> tuple[int, int]:
+    """Where the element ends that begins here, -1 where it is no JSON or not whole; and how far it was read."""
+    try:
+        end = _DECODER.raw_decode(text, position)[1]
+    except json.JSONDecodeError as error:
+        return -1, error.pos
+    except RecursionError:
+        return -1, _end_of_nesting(text, position)
+    return end, end
+
+
+def _end_of_nesting(text: str, position: int) -> int:
+    """How far an element has to be read to know that it is nested too deeply, or to its end."""
+    depth = 0
+    for token in _NESTING.finditer(text, position):
+        if token[0] in "{[":
+            depth += 1
+        elif token[0] in "}]":
+            depth -= 1
+        if depth > MAX_DEPTH or not depth:
+            return token.start()
+    return len(text)
+
+
+def _behind_blanks(text: str, position: int) -> int:
     match = _SPACE.match(text, position)
-    position = match.end() if match else position
-    if opening and text[position : position + 1] == opening:
-        return _behind(text, position + 1, "")
-    return position
+    return match.end() if match else position
 
 
 def _whole_characters(data: bytes, is_last: bool) -> tuple[str, bytes]:

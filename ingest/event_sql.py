@@ -34,6 +34,11 @@ _ISO = (
     r"^\s*([0-9]{4})-?([0-9]{2})-?([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]+))?)?"
     r"\s*(?:[Zz]|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?\s*$"
 )
+# What the engine's own cast takes; it takes offsets of 99 hours and minutes too.
+_ENGINES_ISO = (
+    r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9:.]*"
+    r"\s*(?:[A-Za-z][A-Za-z0-9_/+-]*|[+-](?:[01][0-9]|2[0-3])(?::[0-5][0-9])?)?\s*$"
+)
 MACROS = (
     f"create macro known_id(x) as case when not regexp_full_match(trim(x), '(?is){_quoted(NO_ID)}') then trim(x) end",
     "create macro known_name(x) as "
@@ -54,14 +59,14 @@ MACROS = (
     # A text that may be a number: the engine's cast takes `1_000`, `inf` and `nan` as well.
     "create macro number_in(x) as case when not regexp_matches(x, '[_a-df-zA-DF-Z]') then x end",
     # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
-    """create macro microseconds(x) as case
-        when regexp_full_match(x, '\\s*-?[0-9]{1,18}(\\.[0-9]*)?([eE][+]?[0-9]{1,2})?\\s*') then cast(round(case
+    rf"""create macro microseconds(x) as case
+        when regexp_full_match(x, '\s*-?[0-9]{{1,18}}(\.[0-9]*)?([eE][+]?[0-9]{{1,2}})?\s*') then cast(round(case
             when abs(cast(x as double)) < 1e11 then cast(x as double) * 1e6
             when abs(cast(x as double)) < 1e14 then cast(x as double) * 1e3
             when abs(cast(x as double)) < 4e17 then cast(x as double) end) as bigint)
-        when regexp_matches(x, '^\\s*[0-9]{4}-?[0-9]{2}-?[0-9]{2}[Tt ][0-9]{2}')
+        when regexp_matches(x, '^\s*[0-9]{{4}}-?[0-9]{{2}}-?[0-9]{{2}}[Tt ][0-9]{{2}}')
             then coalesce(
-                case when regexp_matches(x, '^\\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:')
+                case when regexp_matches(x, '{_quoted(_ENGINES_ISO)}')
                     then try_cast(epoch_us(try_cast(x as timestamptz)) as bigint) end,
                 iso_microseconds(iso_parts(x))) end""",
     """create macro flag(x) as case

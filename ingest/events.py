@@ -27,7 +27,7 @@ from ingest.access_logs import MAX_REJECT_BYTES, REJECTS_KEPT, KeptRejects, Pars
 from ingest.clients import Clients
 from ingest.columns import DICTIONARY, count_of_each, is_null, single
 from ingest.enrich import Geo
-from ingest.event_files import EventBatch
+from ingest.event_files import MAX_DEPTH, EventBatch
 from ingest.event_shapes import (
     VERSION_KEY,
     Field,
@@ -84,7 +84,7 @@ MAX_FUTURE = 24 * HOUR
 MIN_LINES = 1_000  # of a structure in a batch, for a query of its own: planning one takes as long as reading so many
 SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
-MAX_DEPTH = 900  # of objects and arrays within one another; Python's readers follow so many
+MAX_VERSION_DIGITS = 9
 _VERSION_MARK = "#version "  # between the keys of an event and its version
 MAX_BATCH_BYTES = 4 << 20  # of the children of a batch
 MAX_BATCHES_BYTES = 16 << 20  # of all that are read at once
@@ -244,7 +244,7 @@ class EventParser:
             for code, found in zip(new, keys.column("keys").to_pylist(), strict=True):
                 known = {path: each for path, each in zip(object_paths(), found, strict=True) if each}
                 version = texts[code].rpartition(_VERSION_MARK)[2] if VERSION_KEY in known.get((), ()) else "1"
-                structures[texts[code]] = structure(known, int(version) if version.isdecimal() else 0)
+                structures[texts[code]] = structure(known, _version(version))
         return [structures[text] for text in texts]
 
     def _expanded(self, found: _Found, lines: pa.Table) -> pa.Table:
@@ -619,6 +619,11 @@ def _without_events(found: _Found, kept: KeptRejects) -> ParsedBatch:
         unreadable_numbers={},
         fields=found.fields,
     )
+
+
+def _version(text: str) -> int:
+    """0, which no schema has, for what is no number, and for one that nobody counts up to."""
+    return int(text) if text.isdecimal() and len(text) <= MAX_VERSION_DIGITS else 0
 
 
 def _patch(kind: Structure) -> str | None:

@@ -104,15 +104,17 @@ class Lake:
         return f"{self.url}/{key}"
 
     def files(self, prefix: str) -> list[LakeFile]:
-        """Every file below a folder, by key; empty where there is none. One listing on S3."""
+        """Every file below a folder, by key; empty where there is none. One listing on S3.
+
+        A name that is no UTF-8 is none of the lake's own."""
         selector = fs.FileSelector(self.path(prefix), recursive=True, allow_not_found=True)
         with _explained(f"listing {self.uri(prefix)}"):
             infos = self.filesystem.get_file_info(selector)
         start = len(self.root) + 1
         found = [
-            LakeFile(info.path[start:], info.size, info.mtime or datetime.fromtimestamp(0, UTC))
+            LakeFile(path[start:], info.size, info.mtime or datetime.fromtimestamp(0, UTC))
             for info in infos
-            if info.type == fs.FileType.File
+            if info.type == fs.FileType.File and (path := _path_of(info)) is not None
         ]
         return sorted(found, key=lambda file: file.key)
 
@@ -330,6 +332,14 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _path_of(info: fs.FileInfo) -> str | None:
+    """None where its bytes are no UTF-8."""
+    try:
+        return str(info.path)
+    except UnicodeDecodeError:
+        return None
 
 
 @contextmanager

@@ -18,7 +18,16 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from ingest.blocks import EXPANDS, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, most_bytes, whole_lines
+from ingest.blocks import (
+    BYTE_ORDER_MARK,
+    EXPANDS,
+    MAX_LINE_BYTES,
+    MAX_LINES,
+    BlockReader,
+    Lines,
+    most_bytes,
+    whole_lines,
+)
 from ingest.privacy import FIELD_MARKER, scrub_line
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
 from ingest.strict_json import no_constant
@@ -168,7 +177,7 @@ def read_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iter
             facts.format = "parquet"
             yield from _read_parquet(first, blocks, object_index, facts)
         else:
-            yield from _read_lines(first.removeprefix(b"\xef\xbb\xbf"), blocks, reader, object_index, facts)
+            yield from _read_lines(first.removeprefix(BYTE_ORDER_MARK), blocks, reader, object_index, facts)
     except HeaderError as error:
         facts.error = str(error)
     facts.error = facts.error or reader.error
@@ -208,7 +217,7 @@ def _cut_at_directives(
     data, line, start = lines.data, lines.first_line, 0
     is_plain = b"\r" not in data
     while start < len(data):
-        if data.startswith(DIRECTIVES, start):
+        if _is_directive(data, start):
             end = data.index(b"\n", start) + 1
             if data.startswith(b"#Fields:", start) and reason is None:
                 before, header = header, header_fields(data[start:end])
@@ -225,6 +234,11 @@ def _cut_at_directives(
             line += count
         start = end
     return header
+
+
+def _is_directive(data: bytes, start: int) -> bool:
+    """Whether a line is one. Of a file whose lines end in carriage returns alone the first would be all of it."""
+    return data.startswith(DIRECTIVES, start) and b"\r" not in data[start : data.index(b"\n", start)].rstrip(b"\r")
 
 
 def _check_header(header: tuple[str, ...], facts: ObjectFacts) -> None:

@@ -56,6 +56,7 @@ _HIDDEN = (
 _GAP = rf"(?:[\s().+/_\x{{b7}}-]|{_ESCAPE}(?:2[0-9A-Fa-f]|0[9A-Da-d]|5[Ff])|{_escaped('·'.encode())})"
 _PHONE_GAP = rf"(?:[ .+)(-]|{_ESCAPE}2[0DdEeBb89])"
 _SIGN_OF_NAME = "(?i:phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp)"
+_INDICES = rf"(?:(?:\[|{_ESCAPE}5[Bb])[A-Za-z0-9_]{{0,12}}(?:\]|{_ESCAPE}5[Dd])){{0,2}}"
 # What RE2 looks for on whole columns: everything that `scrub` may replace, and some more.
 SUSPECT = (
     f"@|{_ESCAPE}40"
@@ -63,7 +64,8 @@ SUSPECT = (
     rf"|(?::|{_ESCAPE}3[Aa])[0-9A-Fa-f]{{0,4}}(?::|{_ESCAPE}3[Aa])"
     rf"|(?:\+|{_ESCAPE}2[Bb]){_GAP}*[0-9]"
     rf"|[0-9]{{3}}{_PHONE_GAP}+[0-9]{{3}}{_PHONE_GAP}+[0-9]{{4}}"
-    rf"|{_SIGN_OF_NAME}(?:[A-Za-z0-9_.-]|{_ESCAPE}(?:2[DdEe]|5[Ff]))*(?:\]|{_ESCAPE}5[Dd])?(?:[ +]|{_ESCAPE}2[0Bb])?"
+    rf"|{_SIGN_OF_NAME}(?:[A-Za-z0-9_.-]|{_ESCAPE}(?:2[DdEe]|5[Ff]))*(?:\]|{_ESCAPE}5[Dd])?{_INDICES}"
+    rf"(?:[ +]|{_ESCAPE}2[0Bb])?"
     rf"(?:=|:|{_ESCAPE}3[DdAa])|{_HIDDEN}"
 )
 

@@ -17,11 +17,12 @@ MAX_ROUNDS = 8  # each takes off every layer of one kind; kinds within kinds are
 
 # Characters beyond ASCII that have, or may have, another normal form that matters: soft hyphen, superscripts, digits of
 # Arabic, Persian, Devanagari, Bengali and Thai, punctuation and signs without a width, letter-like signs, minus, digits
-# in circles, CJK full stop, small and full-width forms, mathematical letters and digits, squared letters.
+# in circles, CJK full stop, small and full-width forms, mathematical letters and digits, squared letters,
+# tags and further selectors of variants.
 VARIANTS = (
     "\u00a0\u00ad\u00b2\u00b3\u00b9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0e59\u180e"
     "\u2000-\u209f\u2100-\u214f\u2212\u2460-\u24ff\u3000-\u3002\ufe00-\ufe0f\ufe50-\ufe6f\ufeff\uff00-\uffef"
-    "\U0001d400-\U0001d7ff\U0001f100-\U0001f1ff"
+    "\U0001d400-\U0001d7ff\U0001f100-\U0001f1ff\U000e0000-\U000e01ef"
 )
 
 
@@ -34,7 +35,7 @@ def variants() -> Iterator[str]:
 # No run is tried again at each of its places: a run of backslashes begins where none stands before.
 _TOKEN = re.compile(
     r"(?P<percent>(?:%(?:25)*[0-9A-Fa-f]{2})+)"
-    r"|(?P<code>(?:(?<!\\)\\++(?:u(?P<u>[0-9A-Fa-f]{4})|x(?P<x>[0-9A-Fa-f]{2}))|%u(?P<pu>[0-9A-Fa-f]{4})))"
+    r"|(?P<code>(?:(?<!\\)\\++(?:u(?P<u>[0-9A-Fa-f]{4})|u\{(?P<ub>[0-9A-Fa-f]{1,12})\}|x(?P<x>[0-9A-Fa-f]{2}))|%u(?P<pu>[0-9A-Fa-f]{4})))"
     r"|(?P<escape>(?<!\\)\\++(?P<of>[bfnrtv\"'/]))"
     r"|(?P<entity>&(?:#(?P<decimal>[0-9]{1,12});?|#[xX](?P<hex>[0-9A-Fa-f]{1,12});|(?P<name>[A-Za-z]{2,31};)))"
     rf"|(?P<variant>[{VARIANTS}])"
@@ -104,7 +105,7 @@ def _pieces(token: re.Match[str]) -> Iterator[tuple[str, int]]:
 
 
 def _character(token: re.Match[str]) -> str:
-    code = token["u"] or token["x"] or token["pu"] or token["hex"]
+    code = token["u"] or token["ub"] or token["x"] or token["pu"] or token["hex"]
     if code or token["decimal"]:
         number = int(code, 16) if code else int(token["decimal"])
         return chr(number) if number <= _MAX_CODE else " "
@@ -121,7 +122,8 @@ def _plain(character: str) -> str:
         return "."
     if character in _DASHES:
         return "-"
-    if unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f":
+    is_selector = "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+    if unicodedata.category(character) == "Cf" or is_selector:
         return ""
     digit = unicodedata.decimal(character, None)
     return unicodedata.normalize("NFKC", character) if digit is None else str(digit)

@@ -56,7 +56,11 @@ _GROUPED_PHONE = re.compile(
     r"(?<![0-9A-Za-z.])(?<![0-9]-)(?:1[ .+-]{1,3})?(?:\([2-9][0-9]{2}\)[ .+-]{0,3}|[2-9][0-9]{2}[ .+-]{1,3})"
     r"[2-9][0-9]{2}[ .+-]{1,3}[0-9]{4}(?![0-9A-Za-z])"
 )
-_NAMED = re.compile(r"(?<![A-Za-z0-9_.-])(?P<name>[A-Za-z][A-Za-z0-9_.-]{1,63}+)\]?[ +]?[=:][ +]?(?=[+(0-9])")
+_INDICES = r"(?:\[[A-Za-z0-9_]{0,12}\]){0,2}"  # `phone[]=`, `phone[0]=`; `user[phone]=` is found at its second name
+_NAMED = re.compile(
+    r"(?<![A-Za-z0-9_.-])(?P<name>[A-Za-z][A-Za-z0-9_.-]{1,63}+)"
+    rf"(?=(?P<sign>\]?{_INDICES}[ +]?[=:][ +]?)[+(0-9])"
+)
 _NUMBER = re.compile(rf"(?:{_GAP}{{0,3}}[0-9]){{6,15}}(?![0-9])")
 
 
@@ -176,7 +180,7 @@ def _phones(text: str) -> Iterator[Place]:
     for match in _GROUPED_PHONE.finditer(text):
         yield *match.span(), PHONE_MARKER
     for name in _NAMED.finditer(text):
-        if kind_of(name["name"]) == "phone" and (number := _NUMBER.match(text, name.end())):
+        if kind_of(name["name"]) == "phone" and (number := _NUMBER.match(text, name.end("sign"))):
             yield *number.span(), PHONE_MARKER
 
 

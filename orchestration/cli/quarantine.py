@@ -102,7 +102,7 @@ def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
         of = f" of site {site}" if site else ""
         raise click.UsageError(f"Nothing of {name} {day}{of} is in quarantine. See: clicklake quarantine list")
     if len(found) > 1:
-        sites = ", ".join(str(each.site) for each in found)
+        sites = ", ".join(shown(each.site) for each in found)
         raise click.UsageError(f"{name} {day} is refused for several sites: {sites}. Name one with --site")
     return found[0]
 
@@ -116,7 +116,8 @@ def _table_named(lake: Lake, name: str) -> str:
     wanted = name.lower()
     for layer in ("raw_", "raw.", "marts.", "quarantine."):
         wanted = wanted.removeprefix(layer)
-    if wanted in known or lake.files(f"quarantine/{wanted}"):  # a model may be gone, and its refusal still there
+    # A model may be gone, and its refusal still there.
+    if wanted in known or (wanted.isidentifier() and lake.files(f"quarantine/{wanted}")):
         return wanted
     raise click.UsageError(f"There is no table {name}. One of: {', '.join(sorted(known))}.")
 

@@ -237,6 +237,9 @@ def test_every_line_that_cannot_be_used_is_a_reject_with_its_reason(events: Even
         (line(pixel(timestamp=f"{DAY}")), "bad_timestamp"),
         (line(pixel(timestamp="2026-02-30T10:00:00Z")), "bad_timestamp"),
         (line(pixel(timestamp="infinity")), "bad_timestamp"),
+        (line(pixel(timestamp=f"{DAY}T10:00:00+99:99")), "bad_timestamp"),
+        (line(pixel(timestamp=f"{DAY} 10:00:00 -24")), "bad_timestamp"),
+        (line(pixel(timestamp=f"{DAY}T10:00:00+01:60")), "bad_timestamp"),
         (line(pixel(timestamp=f"{DAY}T10:00:00Z".replace("2026", "2030"))), "in_future"),
         (line(pixel(timestamp="2020-01-12T10:00:00Z")), "too_old"),
         (b'{"eventType":"c","siteId":"s","timestamp":1768212000,"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "too_deep"),
@@ -314,11 +317,17 @@ def test_files_as_they_really_come(events: Events) -> None:
     bodies = {
         "open": b"\n".join(map(line, three)),
         "windows": b"\r\n".join(map(line, three)) + b"\r\n",
+        "each marked": b"".join(b"\xef\xbb\xbf" + line(event) + b"\n" for event in three),
         "marked": b"\xef\xbb\xbf" + b"\n".join(map(line, three)),
         "members": b"".join(gzip.compress(line(each) + b"\n") for each in three),
         "array": line(three),
         "array of lines": b"\n\n[\n" + b",\n".join(map(line, three)) + b"\n]\n",
         "pretty": json.dumps(three, indent=2).encode(),
+        "arrays": line(three[:1]) + b"\n[]" + line(three[1:]),
+        "arrays, marked": b"\n".join(b"\xef\xbb\xbf" + line(each) for each in (three[:2], three[2:])),
+        "members of an array each": b"".join(gzip.compress(line([each])) for each in three),
+        "an array a line": b"\n".join(line([each]) for each in three),
+        "an array, then lines": line(three[:1]) + b"\n" + b"\n".join(map(line, three[1:])),
     }
     for number, (name, body) in enumerate(bodies.items()):
         site = f"site{number}"
@@ -335,6 +344,48 @@ def test_a_broken_array_loses_only_what_is_broken(events: Events) -> None:
     assert [row["event_id"] for row in events.rows()] == ["e2", "e4"]
     assert reasons(events.rejects()) == [(1, "bad_json"), (3, "unknown_shape"), (5, "bad_json")]
     assert (result.rows_read, result.rows_kept, result.rows_rejected) == (5, 2, 3)
+
+
+def test_a_broken_end_of_an_array_loses_nothing_of_the_next(events: Events) -> None:
+    events.write_bytes(b'[{"a": 1, "b": }]\n' + line([pixel(eventId="e1"), pixel(eventId="e2")]) + b'[{"c": "cut')
+    events.ingest(options=lenient())
+    assert [row["event_id"] for row in events.rows()] == ["e1", "e2"]
+    assert reasons(events.rejects()) == [(1, "bad_json"), (4, "bad_json")]
+
+
+def test_an_array_within_an_array_is_one_element(events: Events) -> None:
+    events.write_bytes(b"[" + line([pixel()]) + b"," + line(pixel(eventId="e2")) + b",[],[[]]]")
+    events.ingest(options=lenient())
+    assert [row["event_id"] for row in events.rows()] == ["e2"]
+    assert reasons(events.rejects()) == [(number, "unknown_shape") for number in (1, 3, 4)]
+
+
+def test_what_is_nested_without_end_in_an_array_is_few_rejects(events: Events) -> None:
+    """However often the next element seems to begin in it; and what stands behind it is not lost."""
+    deep, broken = b'{"a":[{},' * 20_000, (b'{"a":[{},' * 500 + b"x") * 40
+    ends = b"x}, ", b"}, "
+    for number, body in enumerate((deep, broken)):
+        site = f"{number}.example"
+        good = [line(pixel(eventId=f"e{n}")) for n in range(2)]
+        events.write_bytes(b"[" + good[0] + b"," + body + ends[number] + good[1] + b"]", site=site)
+        result = events.ingest(site, lenient())
+        assert [row["event_id"] for row in events.rows(site)] == ["e0", "e1"]
+        assert result.rows_read == 2 + result.rows_rejected
+    assert len(reasons(events.rejects("0.example"))) < 5_000
+
+
+def test_a_number_of_thousands_of_digits_is_one_in_an_array_too(events: Events) -> None:
+    text = line(pixel(eventId="e1"))[:-1] + b',"n":' + b"1" * 5_000 + b"}"
+    events.write_bytes(b"[" + text + b"]")
+    assert events.ingest().published
+    assert [row["event_id"] for row in events.rows()] == ["e1"]
+
+
+@pytest.mark.parametrize("version", [b"1" * 5_000, b'"' + b"1" * 5_000 + b'"', b"1" * 400, b"-1", b"1e3", b"[1]"])
+def test_whatever_an_event_names_as_its_version_it_is_rejected_alone(events: Events, version: bytes) -> None:
+    rows = events.take(pixel(eventId="e1"), line(pixel())[:-1] + b',"schema_version":' + version + b"}")
+    assert [row["event_id"] for row in rows] == ["e1"]
+    assert len(events.rejects()) == 1
 
 
 def test_a_file_that_is_cut_off_keeps_its_whole_lines(events: Events) -> None:

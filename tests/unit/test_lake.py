@@ -16,6 +16,7 @@ from ingest.errors import LakeError
 from ingest.lake import HOST, STAGING, Lake, LakeFile
 from ingest.layout import raw_key
 from ingest.s3 import S3Options
+from ingest.views import opened
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 
@@ -46,6 +47,15 @@ def test_who_only_reads_is_not_told_to_ask_for_write_access(lake: Lake) -> None:
             lake.files("quarantine")
         with pytest.raises(LakeError, match=r"no permission\. Give this user write access to the lake and run again$"):
             lake.put_text("b", "quarantine/t/day=1/verdict.json")
+
+
+def test_a_name_that_is_no_utf8_is_none_of_the_lake(lake: Lake) -> None:
+    lake.put_table(TABLE, "raw/t/day=1/data.parquet")
+    (Path(os.fsdecode(os.fsencode(lake.root) + b"/raw/t/caf\xe9.parquet"))).touch()
+    assert [file.key for file in lake.files("raw")] == ["raw/t/day=1/data.parquet"]
+    with opened(lake) as (connection, views):
+        assert "raw.t" in views.names
+        assert connection.execute("select count(*) from raw.t").fetchall() == [(2,)]
 
 
 def test_a_file_is_put_listed_read_and_deleted(lake: Lake, tmp_path: Path) -> None:

@@ -219,6 +219,33 @@ def test_a_byte_order_mark_is_no_data(day: LogDay) -> None:
     assert without(day.publish()[0]) == without(usual_row(day))
 
 
+@pytest.mark.parametrize("is_joined_compressed", [False, True])
+def test_files_that_are_joined_may_each_begin_with_a_byte_order_mark(day: LogDay, is_joined_compressed: bool) -> None:
+    """Else the second header would be no header, and its lines would be read by the first."""
+    swapped = ["cs-uri-stem", "date", "time", "sc-status", "cs(Referer)", "x-edge-request-id"]
+    bodies = [
+        b"\xef\xbb\xbf" + log([line(fields, id=id_, path=f"/{id_}", referrer="https://a.example/")], fields)[14:]
+        for id_, fields in (("1", FIELDS), ("2", swapped))
+    ]
+    data = b"".join(map(gzip.compress, bodies)) if is_joined_compressed else b"".join(bodies)
+    day.add(data, compress=not is_joined_compressed)
+    rows = [(row["request_id"], row["path"], row["referrer"]) for row in day.publish()]
+    assert rows == [("1", "/1", "https://a.example/"), ("2", "/2", "https://a.example/")]
+    assert_accounted(day)
+
+
+def test_joined_lines_of_json_may_each_begin_with_a_byte_order_mark(day: LogDay) -> None:
+    day.add(b"".join(b"\xef\xbb\xbf" + json.dumps(request(id=id_)).encode() + b"\n" for id_ in "12"))
+    assert [row["request_id"] for row in day.publish()] == ["1", "2"]
+
+
+@pytest.mark.parametrize("before", [b"", log([line(id="1")])])
+def test_lines_that_end_in_carriage_returns_alone_are_not_lost_in_a_header(day: LogDay, before: bytes) -> None:
+    day.allow_rejects().add(before + log([line(id="2"), line(id="3")]).replace(b"\n", b"\r"))
+    result = day.ingest()
+    assert (result.rows_kept, result.rejects_by_reason) == (len(before) and 1, {"bad_timestamp": 1})
+
+
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_line_of_ten_megabytes_is_rejected_and_the_rows_behind_it_are_whole(

@@ -122,6 +122,13 @@ def test_no_text_makes_an_address_fail(text: str) -> None:
         ("%28312%29%20555-0199", "[phone]"),
         ("phone=3125550199&x=1", "phone=[phone]&x=1"),
         ("msisdn%3D3125550199", "msisdn%3D[phone]"),
+        ("phone[0]=3125550199", "phone[0]=[phone]"),
+        ("phone[]=3125550199&x[]=1", "phone[]=[phone]&x[]=1"),
+        ("mobile%5B%5D=3125550199", "mobile%5B%5D=[phone]"),
+        ("tel%255B0%255D=3125550199", "tel%255B0%255D=[phone]"),
+        ("user[phone]=3125550199", "user[phone]=[phone]"),
+        ("user[phone][0]=3125550199", "user[phone][0]=[phone]"),
+        ("phones[home][0]=3125550199", "phones[home][0]=[phone]"),
         ("Tel:312 555 0199", "Tel:[phone]"),
         (
             "r=https%3A%2F%2Fx.com%3Fphone%3D3125550199%26tel%3D3125550199",
@@ -395,3 +402,15 @@ def test_a_plain_name_is_private_in_what_tells_of_people(field: str) -> None:
 @pytest.mark.parametrize("field", ["product_details", "campaign", "item", "page_info", "metadata", "formation"])
 def test_a_plain_name_of_a_thing_stays(field: str) -> None:
     assert "Ann" in scrub_json(json.dumps({field: {"name": "Ann", "n": 1}}))
+
+
+@pytest.mark.parametrize("name", ["phone[0]", "phone[]", "mobile%5B%5D", "tel%255B0%255D", "user[phone][0]", "a[tel]"])
+def test_columns_find_numbers_with_an_index(name: str) -> None:
+    texts = [f"{name}=3125550199&n={number}" for number in range(FEW + 1)]
+    assert scrub_column(pa.array(texts)).to_pylist() == [scrub(text) for text in texts]
+    assert "3125550199" not in scrub(texts[0])
+
+
+@pytest.mark.parametrize("text", ["item[12]=3125550199", "order[phone_case]=3125550199", "phone[model]x=3125550199"])
+def test_numbers_of_other_things_with_an_index_stay(text: str) -> None:
+    assert scrub(text) == text

@@ -78,6 +78,8 @@ def test_a_table_may_be_named_with_its_layer(call: Call, name: str) -> None:
         ([DAY, "--table", "events"], f"events {DAY} is refused for several sites: a.example, {SITE}. Name one"),
         (["yesterday", "--table", "events"], "yesterday"),
         ([DAY, "--table", "nonsense"], "There is no table nonsense. One of: access_logs, ad_click_sessions"),
+        ([DAY, "--table", "events/../../.."], "There is no table events/../../... One of: access_logs"),
+        ([DAY, "--table", ""], "There is no table . One of: access_logs"),
         ([DAY, "--table", "marts.sessions"], f"Nothing of sessions {DAY} is in quarantine"),
     ],
 )
@@ -89,6 +91,12 @@ def test_what_is_not_there_is_neither_shown_nor_released(
         done = call(*command, *words)
         assert (done.exit_code, message in done.output) == (2, True), done.output
     assert day.lake.files("releases") == []
+
+
+def test_sites_of_any_name_are_told_on_one_line(day: LogDay, call: Call) -> None:
+    refuse_sites(day, "a.example", "b\nc")
+    for command in (["quarantine", "show"], ["release", "--reason", "why"]):
+        assert "several sites: a.example, b\\nc. Name one" in call(*command, DAY, "--table", "events").output
 
 
 def test_a_release_needs_a_reason_and_something_that_can_be_released(day: LogDay, call: Call) -> None:

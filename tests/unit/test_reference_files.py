@@ -34,6 +34,12 @@ def test_a_file_is_read_by_the_names_of_its_columns(text: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("number", [f"00012.50{'0' * 60}", f"{'0' * 60}12.5", "+12.50000"])
+def test_zeros_on_either_side_of_a_number_make_no_difference(number: str) -> None:
+    text = f"spend_date,order_id,spend\n2026-01-12,1,{number}\n2026-01-12,1,{'0' * 60}\n"
+    assert read_csv(text.encode(), NAME, TYPES)["spend"].to_pylist() == [Decimal("12.5"), Decimal(0)]
+
+
 def test_a_file_without_rows_has_none() -> None:
     assert read_csv(b"spend_date,order_id,spend", NAME, TYPES).num_rows == 0
 
@@ -58,6 +64,7 @@ def test_texts_may_hold_commas_quotes_lines_and_any_letter() -> None:
         ("2026-01-12,1,nan", "line 3, column spend: 'nan' is no number"),
         ("2026-01-12,1,٣", "line 3, column spend: '٣' is no number"),
         ("2026-01-12,1,0.00001", "line 3, column spend: '0.00001' has more than 4 decimals"),
+        (f"2026-01-12,1,1.{'0' * 40}1", f"line 3, column spend: '1.{'0' * 40}1' has more than 4 decimals"),
         ("2026-01-12,1,100000000000000", "line 3, column spend: '100000000000000' is too large"),
         ("12.01.2026,1,1", "line 3, column spend_date: '12.01.2026' is no date"),
         ("2026-02-30,1,1", "line 3, column spend_date: '2026-02-30' is no date"),
