@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ingest.enrich import parse_user_agent
+from ingest.rows.enrich import parse_user_agent
 
 
 def read_agents(path: Path) -> list[str]:

@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.day import DayResult, IngestOptions, ingest_day
-from ingest.lake import Lake
+from ingest.lake.files import Lake
+from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.source import FolderSource
 
 DAY = "2026-01-12"

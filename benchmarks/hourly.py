@@ -11,8 +11,12 @@ from pathlib import Path
 
 from benchmarks.measure import THREADS
 from benchmarks.ours import HASH_KEY
-from ingest.day import DayResult, IngestOptions, ingest_day  # here, for its loading is not what a refresh costs
-from ingest.lake import Lake
+from ingest.lake.files import Lake
+from ingest.partition.day import (  # here, for its loading is not what a refresh costs
+    DayResult,
+    IngestOptions,
+    ingest_day,
+)
 from ingest.source import FolderSource
 
 OPTIONS = IngestOptions(hash_key=HASH_KEY, workers=THREADS)

@@ -19,8 +19,8 @@ HASH_KEY = "benchmark-" * 4
 
 def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
     """Raw logs of one day to a published raw partition: parsed, checked, hashed, deduplicated. Returns rows read."""
-    from ingest.day import IngestOptions, ingest_day
-    from ingest.lake import Lake
+    from ingest.lake.files import Lake
+    from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
     options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
@@ -33,9 +33,9 @@ def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
 def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
     """Event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read."""
     from benchmarks.generate_events import SITE
-    from ingest.datasets import EVENTS
-    from ingest.day import IngestOptions, ingest_day
-    from ingest.lake import Lake
+    from ingest.lake.files import Lake
+    from ingest.partition.datasets import EVENTS
+    from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
     options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
@@ -50,9 +50,9 @@ def run_our_events_unvalidated(source_folder: str, lake_folder: str, day: str) -
     from unittest.mock import patch
 
     with (
-        patch("ingest.event_sql._types", lambda *_: "'[]'"),
-        patch("ingest.event_sql._length_problem", lambda *_: "cast(null as varchar)"),
-        patch("ingest.events.EventParser._problem", lambda *_: None),
+        patch("ingest.events.sql._types", lambda *_: "'[]'"),
+        patch("ingest.events.sql._length_problem", lambda *_: "cast(null as varchar)"),
+        patch("ingest.events.parser.EventParser._problem", lambda *_: None),
     ):
         return run_our_events(source_folder, lake_folder, day)
 
@@ -67,9 +67,9 @@ def prepare_marts(source_folder: str, lake_folder: str, day: str) -> int:
 def prepare_sessions(source_folder: str, lake_folder: str, day: str) -> int:
     """The raw partition of a site's events, and the models' SQL as dbt compiles it for that day."""
     from benchmarks.generate_events import SITE
-    from ingest.datasets import EVENTS
-    from ingest.day import IngestOptions, ingest_day
-    from ingest.lake import Lake
+    from ingest.lake.files import Lake
+    from ingest.partition.datasets import EVENTS
+    from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
     options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)

@@ -1,6 +1,6 @@
 """What dbt's DuckDB can ask and do: which days and files a run is about, and putting what it has made in place.
 
-Only the bridge between SQL, `ingest.lake` and `planning/`, where it is decided what is read and published. Arguments
+Only the bridge between SQL, the lake and `planning/`, where it is decided what is read and published. Arguments
 and answers are JSON texts, since SQL functions have no others.
 """
 
@@ -27,9 +27,9 @@ from dbt_project.planning.verdicts import Result, judge, publication, quarantine
 from dbt_project.planning.window import Around, around, iso, window
 from dbt_project.reference_files import read_csv
 from ingest.errors import SettingsError
-from ingest.lake import Lake
-from ingest.layout import DATA_FILE, VERDICT_FILE
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.layout import DATA_FILE, VERDICT_FILE
+from ingest.lake.s3 import S3Options
 
 PREFIX = "CLICKLAKE_"
 
@@ -318,7 +318,7 @@ class Plugin(BasePlugin):
 
     def lake_accepted(self, test: str, table: str, days: str) -> int:
         """So many failing rows of a test people have released on any of these days; -1 where nobody has."""
-        from ingest.releases import accepted_failures  # costs a while, and good days need none of it
+        from ingest.partition.releases import accepted_failures  # costs a while, and good days need none of it
 
         return accepted_failures(self.lake, table, test, days.split())
 

@@ -17,7 +17,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, BinaryIO, Protocol, cast
 
 from ingest.errors import ObjectChangedError, SourceError, TransientError
-from ingest.privacy import scrub
+from ingest.rows.privacy import scrub
 
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
 _IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import yaml  # type: ignore[import-untyped]
 
+from ingest.lake.views import RECORDS
 from ingest.schema import ACCESS_LOGS, DATA_QUALITY, DATA_QUALITY_PARTITIONS, EVENTS, LEDGER, REJECTS, Column
-from ingest.views import RECORDS
 from orchestration.places import DBT_DIR
 
 MODELS = DBT_DIR / "models" / "marts"

@@ -22,7 +22,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from ingest.errors import ClicklakeError, TransientError
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from ingest.words import counted
 from orchestration.observability.logs import FIGURES
 from orchestration.partitions import daily

@@ -16,11 +16,11 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from ingest.audit import NEVER_RELEASED
 from ingest.errors import ClicklakeError
-from ingest.lake import Lake
-from ingest.layout import quality_key
-from ingest.quarantine import VERDICT_READABLE, Refused, refused_partitions
+from ingest.lake.files import Lake
+from ingest.lake.layout import quality_key
+from ingest.partition.audit import NEVER_RELEASED
+from ingest.partition.quarantine import VERDICT_READABLE, Refused, refused_partitions
 from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, arrow_schema
 from orchestration.resources import Lakehouse
 

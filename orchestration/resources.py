@@ -8,12 +8,12 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 from duckdb import DuckDBPyConnection
 
-from ingest import s3
-from ingest.datasets import ACCESS_LOGS, EVENTS
-from ingest.lake import Lake
-from ingest.s3 import S3Options
+from ingest.lake import s3
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
+from ingest.partition.datasets import ACCESS_LOGS, EVENTS
+from ingest.partition.stage import FETCH_THREADS
 from ingest.source import Source, open_source
-from ingest.stage import FETCH_THREADS
 from orchestration.settings import Settings, load_settings
 
 SETTINGS = {ACCESS_LOGS.name: "CLICKLAKE_LOGS", EVENTS.name: "CLICKLAKE_EVENTS"}

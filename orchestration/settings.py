@@ -16,12 +16,12 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.audit import Limits
-from ingest.day import IngestOptions
 from ingest.errors import SettingsError
-from ingest.lake import Lake
-from ingest.privacy import MIN_KEY_BYTES
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
+from ingest.partition.audit import Limits
+from ingest.partition.day import IngestOptions
+from ingest.rows.privacy import MIN_KEY_BYTES
 from ingest.words import sentence
 
 PREFIX = "CLICKLAKE_"

@@ -22,7 +22,7 @@ from demo import event_files
 from demo.event_files import EventDay
 from demo.services import S3Service, embedded_mongodb
 from demo.traffic import Day, generate_bad_day, generate_day, to_s3, write_days
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.performance_entries import COLLECTION
 from tests.event_lines import line, pixel

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ingest.datasets import EVENTS
-from ingest.day import DayResult, IngestOptions, ingest_day
-from ingest.lake import Lake
-from ingest.layout import quarantine_prefix, rejects_key
+from ingest.lake.files import Lake
+from ingest.lake.layout import quarantine_prefix, rejects_key
+from ingest.partition.datasets import EVENTS
+from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.source import FolderSource
 
 DAY = "2026-01-12"
@@ -83,7 +83,7 @@ class Events:
 
 
 def lenient() -> IngestOptions:
-    from ingest.audit import Limits
+    from ingest.partition.audit import Limits
 
     return IngestOptions(hash_key=HASH_KEY, limits=Limits(max_reject_share=1.0))
 

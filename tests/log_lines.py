@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 
-from ingest.day import DayResult, IngestOptions, ingest_day
-from ingest.lake import Lake
-from ingest.layout import ledger_key, quarantine_prefix, raw_key, rejects_key
+from ingest.lake.files import Lake
+from ingest.lake.layout import ledger_key, quarantine_prefix, raw_key, rejects_key
+from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.source import FolderSource
 
 # Of examples that cost milliseconds, and of those that ingest a day each.

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from dbt_project.planning.graph import Graph, Node
 from dbt_project.planning.window import Around, around, shifted
-from ingest.layout import mart_folder, mart_key, partition_of, raw_folder
+from ingest.lake.layout import mart_folder, mart_key, partition_of, raw_folder
 
 BUILDS = ("build", "run")  # dbt's commands that make tables
 ListKeys = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dbt_project.planning.graph import Graph, Node
 from dbt_project.planning.plan import Plan
-from ingest.layout import mart_key, quarantine_folder, quarantine_prefix
+from ingest.lake.layout import mart_key, quarantine_folder, quarantine_prefix
 
 # published: built, every blocking test passed, and all it was made from is published.
 # refused: it could not be built, or a test failed.

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from statistics import median
 from urllib.parse import unquote
 
-from ingest.datasets import DATASETS, Dataset, Partition
-from ingest.day import has_ledger
-from ingest.lake import Lake, LakeFile
-from ingest.layout import DATA_FILE
-from ingest.quarantine import read_verdict, verdict_files
+from ingest.lake.files import Lake, LakeFile
+from ingest.lake.layout import DATA_FILE
+from ingest.partition.datasets import DATASETS, Dataset, Partition
+from ingest.partition.day import has_ledger
+from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 from ingest.words import sentence
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name, plain

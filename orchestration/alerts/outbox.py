@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ingest.errors import LakeError
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from ingest.words import counted
 from orchestration.alerts.alert import OPENED, RESOLVED, Alert, Notice
 from orchestration.alerts.receivers import DeliveryError, Receiver

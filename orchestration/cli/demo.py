@@ -122,7 +122,7 @@ from marts.sessions where not is_bot group by channel order by sessions desc, ch
 
 
 def _show_marts() -> None:
-    from ingest.views import create_views
+    from ingest.lake.views import create_views
     from orchestration.cli.people import show_people
 
     lake = load_settings().open_lake()

@@ -12,7 +12,7 @@ from orchestration.cli.console import line, notes, table
 from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:
-    from ingest.lake import Lake
+    from ingest.lake.files import Lake
 
 
 @click.command("describe", short_help="Show the columns of a table, with types and meaning.")
@@ -54,7 +54,7 @@ def command(name: str, as_json: bool) -> None:
 
 def _columns_held(lake: Lake) -> dict[str, dict[str, str]]:
     """Table → its columns and their types, of all that the lake holds and that can be read."""
-    from ingest.views import opened
+    from ingest.lake.views import opened
 
     found: dict[str, dict[str, str]] = {}
     try:

@@ -290,8 +290,8 @@ def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> Non
 
 def late_days(result: PipelineResult) -> list[str]:
     """Days outside the run that its source days brought rows for, where their own source day is published."""
-    from ingest.datasets import DATASETS
-    from ingest.day import is_published
+    from ingest.partition.datasets import DATASETS
+    from ingest.partition.day import is_published
     from orchestration.raw.assets import RAW_ASSETS
     from orchestration.settings import load_settings
 

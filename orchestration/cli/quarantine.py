@@ -13,8 +13,8 @@ from orchestration.cli.console import console, line, table
 from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:
-    from ingest.lake import Lake
-    from ingest.quarantine import Refused
+    from ingest.lake.files import Lake
+    from ingest.partition.quarantine import Refused
 
 DAY = click.DateTime(["%Y-%m-%d"])
 SHOWN = 5  # objects and lines
@@ -43,7 +43,7 @@ def list_command(as_json: bool) -> None:
       clicklake quarantine list
       clicklake quarantine list --json
     """
-    from ingest.quarantine import refused_partitions
+    from ingest.partition.quarantine import refused_partitions
 
     found = refused_partitions(load_lake_settings().open_lake())
     if as_json:
@@ -94,7 +94,7 @@ def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
     Raises:
         UsageError: there is no such table, nothing of it is refused, or there are those of several sites.
     """
-    from ingest.quarantine import refused_partitions
+    from ingest.partition.quarantine import refused_partitions
 
     name = _table_named(lake, name)
     found = refused_partitions(lake, [day], name, site and site.lower())
@@ -123,7 +123,7 @@ def _table_named(lake: Lake, name: str) -> str:
 
 
 def _show_rejects(lake: Lake, refused: Refused) -> None:
-    from ingest.quarantine import reject_reasons, rejected_lines, worst_objects
+    from ingest.partition.quarantine import reject_reasons, rejected_lines, worst_objects
 
     reasons = reject_reasons(lake, refused)
     if reasons:
@@ -141,7 +141,7 @@ def _show_rejects(lake: Lake, refused: Refused) -> None:
 
 
 def _show_rows(lake: Lake, refused: Refused) -> None:
-    from ingest.quarantine import refused_rows
+    from ingest.partition.quarantine import refused_rows
 
     rows = refused_rows(lake, refused, ROWS_SHOWN)
     if rows is None:

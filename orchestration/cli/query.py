@@ -14,8 +14,8 @@ import click
 import duckdb
 import pyarrow as pa
 
+from ingest.lake.views import Views, only_reads, opened, reason_of
 from ingest.shown import shown_lines
-from ingest.views import Views, only_reads, opened, reason_of
 from orchestration.cli.console import console, notes
 from orchestration.cli.grid import grid
 from orchestration.settings import folder_around, load_lake_settings

@@ -14,8 +14,8 @@ from orchestration.cli.console import line, notes
 from orchestration.settings import load_settings
 
 if TYPE_CHECKING:
-    from ingest.lake import Lake
-    from ingest.quarantine import Refused
+    from ingest.lake.files import Lake
+    from ingest.partition.quarantine import Refused
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -71,9 +71,9 @@ def _check_releasable(refused: Refused) -> None:
 
 
 def _write(lake: Lake, refused: Refused, reason: str) -> str:
-    from ingest.ledger import fingerprint
-    from ingest.quarantine import objects_judged
-    from ingest.releases import Release, write_release
+    from ingest.partition.ledger import fingerprint
+    from ingest.partition.quarantine import objects_judged
+    from ingest.partition.releases import Release, write_release
 
     now = dt.datetime.now(dt.UTC)
     release = Release(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ingest.quarantine import Refused, refused_partitions
+from ingest.partition.quarantine import Refused, refused_partitions
 from ingest.words import counted
 from orchestration.cli.console import line, notes, table
 from orchestration.cli.pipeline import PipelineResult

@@ -14,7 +14,7 @@ from orchestration.cli.console import line, table
 from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:
-    from ingest.lake import Lake, LakeFile
+    from ingest.lake.files import Lake, LakeFile
 
 
 @click.command("tables", short_help="List the tables of the lake: grain, days, rows, size.")
@@ -30,8 +30,8 @@ def command(as_json: bool) -> int:
       clicklake tables --json
       clicklake describe marts.sessions
     """
+    from ingest.lake.views import opened, tables_of
     from ingest.shown import shown_lines
-    from ingest.views import opened, tables_of
     from orchestration.catalog import documented
 
     lake = load_lake_settings().open_lake()

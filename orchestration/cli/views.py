@@ -28,7 +28,7 @@ def command(file: Path) -> int:
       clicklake views lake.duckdb
       duckdb -readonly lake.duckdb "select * from marts.daily_aggregates limit 10"
     """
-    from ingest.views import write_database
+    from ingest.lake.views import write_database
 
     if name := folder_around(file):
         raise click.UsageError(f"{file} lies within {name}. Name a file elsewhere")

@@ -6,10 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.day import is_published
-from ingest.lake import Lake
-from ingest.releases import release_of
+from ingest.lake.files import Lake
+from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.partition.day import is_published
+from ingest.partition.releases import release_of
 from ingest.words import counted
 from orchestration import progress
 from orchestration.event_log import at_once

@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from ingest.datasets import DATASETS
-from ingest.lake import Lake, LakeFile
-from ingest.quarantine import verdict_files
+from ingest.lake.files import Lake, LakeFile
+from ingest.partition.datasets import DATASETS
+from ingest.partition.quarantine import verdict_files
 from orchestration.alerts.outbox import read_state
 from orchestration.operations.status import MARTS, PARTITION_COLUMNS
 

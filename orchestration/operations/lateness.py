@@ -6,10 +6,10 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest.datasets import DATASETS
 from ingest.errors import LakeError, TransientLakeError
-from ingest.lake import Lake
-from ingest.ledger import Version, fingerprint, is_judged, objects_by_day, version_of, versions_taken_of_day
+from ingest.lake.files import Lake
+from ingest.partition.datasets import DATASETS
+from ingest.partition.ledger import Version, fingerprint, is_judged, objects_by_day, version_of, versions_taken_of_day
 from ingest.source import Source
 
 LONGEST_WAIT = 4  # times the settle time: a source that never rests is built all the same

@@ -6,10 +6,10 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest.datasets import ACCESS_LOGS, DATASETS, Partition
-from ingest.lake import Lake
-from ingest.layout import VERDICT_FILE, ledger_key, quarantine_prefix
-from ingest.ledger import is_judged, version_of, versions_taken
+from ingest.lake.files import Lake
+from ingest.lake.layout import VERDICT_FILE, ledger_key, quarantine_prefix
+from ingest.partition.datasets import ACCESS_LOGS, DATASETS, Partition
+from ingest.partition.ledger import is_judged, version_of, versions_taken
 from ingest.source import Source, SourceObject
 
 MART, PARTITION_COLUMN = "daily_aggregates", "report_date"

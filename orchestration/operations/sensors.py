@@ -14,9 +14,9 @@ from typing import cast
 
 import dagster as dg
 
-from ingest.datasets import DATASETS
-from ingest.day import is_published
 from ingest.errors import ClicklakeError
+from ingest.partition.datasets import DATASETS
+from ingest.partition.day import is_published
 from orchestration.operations.backfills import BACKFILL_TAG
 from orchestration.operations.jobs import daily_build, publish, refresh, restate
 from orchestration.operations.lateness import News, days_with_news

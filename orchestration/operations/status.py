@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
 from ingest.errors import LakeError, TransientLakeError
-from ingest.lake import Lake, LakeFile
-from ingest.ledger import is_judged, objects_by_day
-from ingest.quarantine import read_verdict, verdict_files
+from ingest.lake.files import Lake, LakeFile
+from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
+from ingest.partition.ledger import is_judged, objects_by_day
+from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
@@ -119,7 +119,7 @@ def entry_states(lake: Lake, database: Any, days: Sequence[str]) -> dict[str, st
     Raises:
         LakeError: some file of the mart cannot be read.
     """
-    from ingest.views import create_views, require
+    from ingest.lake.views import create_views, require
     from orchestration.publishing.performance_entries import read_entries
 
     if not days:

@@ -12,8 +12,8 @@ from duckdb import DuckDBPyConnection
 from pymongo.database import Database
 
 from ingest.errors import PublishError, TransientError
-from ingest.lake import Lake
-from ingest.layout import DATA_FILE
+from ingest.lake.files import Lake
+from ingest.lake.layout import DATA_FILE
 from orchestration import progress
 from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
 from orchestration.partition_events import (

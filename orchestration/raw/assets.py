@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from ingest.audit import Verdict, checks_of
-from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.day import DayResult, ingest_day, moot_refusals
 from ingest.errors import ObjectChangedError
-from ingest.lake import Lake, LakeFile
-from ingest.ledger import is_judged, objects_by_day, version_of, versions_taken_of_day
+from ingest.lake.files import Lake, LakeFile
+from ingest.partition.audit import Verdict, checks_of
+from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.partition.day import DayResult, ingest_day, moot_refusals
+from ingest.partition.ledger import is_judged, objects_by_day, version_of, versions_taken_of_day
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column

@@ -14,7 +14,7 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from demo.traffic import expected_aggregates
-from ingest.audit import CHECKS
+from ingest.partition.audit import CHECKS
 from tests.environment_fixtures import DAYS, Environment, bad, good, mart_key
 from tests.integration.dbt_fixtures import request, spoil, write_raw
 

@@ -21,7 +21,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.layout import DATA_FILE
+from ingest.lake.layout import DATA_FILE
 from orchestration.operations.status import (
     MISSING,
     OUT_OF_DATE,

@@ -21,8 +21,8 @@ import pytest
 from demo import event_files
 from demo.browsing import SHOP, SITES
 from demo.event_files import EventDay, Kept, Session, Truth, expected_sessions
-from ingest.layout import ledger_key
-from ingest.privacy import keyed_hash
+from ingest.lake.layout import ledger_key
+from ingest.rows.privacy import keyed_hash
 from tests.e2e.test_sensors import days, recent, tick
 from tests.environment_fixtures import DAYS, FIRST, HASH_KEY, Environment, good
 from tests.event_lines import event_key, line, pixel

@@ -7,8 +7,8 @@ import json
 import dagster as dg
 import pytest
 
-from ingest.layout import quarantine_prefix
-from ingest.quarantine import refused_partitions
+from ingest.lake.layout import quarantine_prefix
+from ingest.partition.quarantine import refused_partitions
 from tests.environment_fixtures import DAYS, EVENTS_PREFIX, Caller, Environment, put_small_day
 from tests.event_lines import event_key, line, pixel
 

@@ -19,8 +19,8 @@ from demo import event_files
 from demo.browsing import SHOP
 from demo.services import S3Service
 from demo.traffic import expected_aggregates
-from ingest.audit import CHECKS
-from ingest.layout import raw_key
+from ingest.lake.layout import raw_key
+from ingest.partition.audit import CHECKS
 from orchestration.cli import cli
 from tests.environment_fixtures import DAYS, FIRST, Caller, Environment, bad, mart_key, new_environment
 from tests.integration.dbt_fixtures import request, spoil, write_raw

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ingest.layout import ledger_key
+from ingest.lake.layout import ledger_key
 from tests.environment_fixtures import DAYS, Environment, bad, good
 from tests.log_lines import lines, log
 

@@ -19,7 +19,7 @@ import pytest
 from botocore.config import Config
 
 from demo.services import S3Service, embedded_s3
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from tests.faults.proxy import S3Proxy
 from tests.s3_fixtures import client_of
 
@@ -58,7 +58,7 @@ def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.partition_events.SECONDS_BETWEEN_RETRIES", 0.1)
     pauses = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.01)), time=time.time)
     monkeypatch.setattr("botocore.endpoint.time", pauses)
-    monkeypatch.setattr("ingest.s3.SILENCE_SECONDS", SILENCE_SECONDS)
+    monkeypatch.setattr("ingest.lake.s3.SILENCE_SECONDS", SILENCE_SECONDS)
 
 
 def can_mount() -> bool:

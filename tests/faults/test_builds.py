@@ -17,8 +17,8 @@ import dagster as dg
 import pytest
 
 from demo.services import S3Service
-from ingest.lake import Lake
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
 from tests.environment_fixtures import Environment, dbt_processes_of, new_environment
 from tests.faults.fixtures import can_mount, failure_of, files_of, mounted, process_in, rows_in
 from tests.faults.proxy import AnswerLost, Cut, Refused, S3Proxy, every, nth

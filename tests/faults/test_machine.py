@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from pymongo.database import Database
 
-from ingest.datasets import EVENTS
-from ingest.day import IngestOptions, ingest_day
 from ingest.errors import LakeError
-from ingest.lake import Lake
+from ingest.lake.files import Lake
+from ingest.partition.datasets import EVENTS
+from ingest.partition.day import IngestOptions, ingest_day
 from ingest.source import FolderSource
 from orchestration.operations.status import status
 from orchestration.publishing.performance_entries import COLLECTION, connect, ensure_indexes, publish_day
@@ -100,8 +100,8 @@ import json, resource, sys
 import dagster as dg
 from orchestration.partition_events import explained
 from tests.log_lines import DAY, OPTIONS
-from ingest.day import ingest_day
-from ingest.lake import Lake
+from ingest.partition.day import ingest_day
+from ingest.lake.files import Lake
 from ingest.source import FolderSource
 
 lake, logs, more = sys.argv[1:]

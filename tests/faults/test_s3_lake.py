@@ -14,11 +14,11 @@ import dagster as dg
 import pytest
 
 from demo.services import S3Service
-from ingest.day import ingest_day
 from ingest.errors import TransientLakeError
-from ingest.lake import Lake
-from ingest.layout import ledger_key
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.layout import ledger_key
+from ingest.lake.s3 import S3Options
+from ingest.partition.day import ingest_day
 from ingest.source import S3Source
 from tests.environment_fixtures import Environment, mart_key, new_environment
 from tests.faults.fixtures import failure_of, files_of, rows_in
@@ -100,8 +100,8 @@ def lake(
         ingest_day(direct, logs, day, ingest, [item for item in logs.objects([day]) if ".a." in item.key])
     monkeypatch.setenv("CLICKLAKE_LAKE", direct.url)
     monkeypatch.setenv("CLICKLAKE_S3_ENDPOINT_URL", s3_proxy.url)
-    monkeypatch.setattr("ingest.locks.LEASE_SECONDS", LEASE_SECONDS)
-    monkeypatch.setattr("ingest.s3.ATTEMPTS", 2)  # its pauses cannot be shortened
+    monkeypatch.setattr("ingest.lake.locks.LEASE_SECONDS", LEASE_SECONDS)
+    monkeypatch.setattr("ingest.lake.s3.ATTEMPTS", 2)  # its pauses cannot be shortened
     faulty = Lake(direct.url, replace(options, endpoint_url=s3_proxy.url))
     return S3Lake(source, direct, faulty, files_of(undisturbed, *LAYERS))
 

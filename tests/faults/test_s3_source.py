@@ -18,9 +18,9 @@ import dagster as dg
 import pytest
 
 from demo.services import S3Service
-from ingest.datasets import DATASETS, EVENTS
-from ingest.day import IngestOptions, ingest_day
-from ingest.lake import Lake
+from ingest.lake.files import Lake
+from ingest.partition.datasets import DATASETS, EVENTS
+from ingest.partition.day import IngestOptions, ingest_day
 from orchestration.partition_events import RETRIES
 from orchestration.raw.assets import LISTINGS
 from orchestration.resources import sources_of

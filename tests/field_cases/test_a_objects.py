@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingest.audit import Verdict
-from ingest.blocks import ZSTD_MAGIC
-from ingest.day import DayResult
+from ingest.partition.audit import Verdict
+from ingest.partition.day import DayResult
+from ingest.rows.blocks import ZSTD_MAGIC
 from tests.event_lines import DAY, Events, lenient, pixel
 from tests.event_lines import line as event_line
 from tests.log_lines import LogDay, line, lines, log
@@ -194,7 +194,7 @@ def test_a2_text_with_some_odd_bytes_is_text(day: LogDay) -> None:
 
 
 def test_a2_a_bomb_of_several_layers_ends(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest import blocks
+    from ingest.rows import blocks
 
     monkeypatch.setattr(blocks, "FREE_BYTES", 1 << 20)
     layers = gzip.compress(gzip.compress(b"\n" * (64 << 20)))

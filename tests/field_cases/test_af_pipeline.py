@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ingest.quarantine import refused_partitions
+from ingest.partition.quarantine import refused_partitions
 from tests.environment_fixtures import DAYS, Environment, put_small_day
 from tests.event_lines import line, pixel
 from tests.field_cases.test_a_objects import zstd

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.agents import KINDS, Line, kind_of, matches, read_lines
-from ingest.enrich import parse_user_agent
+from ingest.rows.agents import KINDS, Line, kind_of, matches, read_lines
+from ingest.rows.enrich import parse_user_agent
 
 
 def table(name: str) -> list[tuple[str, str]]:

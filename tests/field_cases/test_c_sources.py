@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.access_logs import PARAMETERS
-from ingest.clients import Clients
-from ingest.encoding import decode_parameter
-from ingest.enrich import Geo, Place
-from ingest.event_sql import UTM
-from ingest.events import _campaign
-from ingest.ids import is_placeholder
-from ingest.query_strings import logged_parameters
+from ingest.access_logs.parser import PARAMETERS
+from ingest.events.parser import _campaign
+from ingest.events.sql import UTM
+from ingest.rows.clients import Clients
+from ingest.rows.encoding import decode_parameter
+from ingest.rows.enrich import Geo, Place
+from ingest.rows.ids import is_placeholder
+from ingest.rows.query_strings import logged_parameters
 from tests.event_lines import SITE, Events, pixel
 from tests.log_lines import FEW, LogDay, line, log
 

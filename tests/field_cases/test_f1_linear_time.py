@@ -22,15 +22,15 @@ import pytest
 import dbt_project.reference_files
 import ingest
 import orchestration
-from ingest import agents
-from ingest.access_logs import MAX_REJECT_BYTES
-from ingest.encoding import decode_user_agent
-from ingest.event_files import EventPiece, event_batches, read_event_pieces
-from ingest.events import EventParser, _campaign, _Found, _host
-from ingest.ids import known_ids
-from ingest.log_files import ObjectFacts, _without_private_values
-from ingest.privacy import scrub_json, scrub_json_column, scrub_json_line, scrub_line
-from ingest.query_strings import logged_parameters
+from ingest.access_logs.files import _without_private_values
+from ingest.events.files import EventPiece, event_batches, read_event_pieces
+from ingest.events.parser import EventParser, _campaign, _Found, _host
+from ingest.rows import agents
+from ingest.rows.batches import MAX_REJECT_BYTES, ObjectFacts
+from ingest.rows.encoding import decode_user_agent
+from ingest.rows.ids import known_ids
+from ingest.rows.privacy import scrub_json, scrub_json_column, scrub_json_line, scrub_line
+from ingest.rows.query_strings import logged_parameters
 from ingest.schema import ACCESS_LOG_FIELDS
 from ingest.shown import shown_lines
 from ingest.source import hour_of

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from benchmarks.hostile import CASES, MAX_PEAK_MIB
-from ingest import blocks, events, stage
-from ingest.access_logs import AccessLogParser
-from ingest.datasets import EVENTS
-from ingest.day import ingest_day
-from ingest.layout import site_folder
-from ingest.quarantine import refused_partitions
+from ingest.access_logs.parser import AccessLogParser
+from ingest.events import parser as events
+from ingest.lake.layout import site_folder
+from ingest.partition import stage
+from ingest.partition.datasets import EVENTS
+from ingest.partition.day import ingest_day
+from ingest.partition.quarantine import refused_partitions
+from ingest.rows import blocks
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, Events, lenient, pixel, reasons
 from tests.event_lines import line as line_of_event
@@ -108,7 +110,7 @@ def test_f2_an_object_without_one_row_that_can_be_used_is_given_up(
     day: LogDay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "MAX_LINES", 100)
-    monkeypatch.setattr("ingest.log_files.MAX_LINES", 100)
+    monkeypatch.setattr("ingest.access_logs.files.MAX_LINES", 100)
     monkeypatch.setattr(stage, "GIVE_UP_ROWS", 1_000)
     key = day.add(log([b"x"] * 5_000))
     reason = day.ingest().reason

@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from demo.services import S3Service
-from ingest.lake import Lake
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
+from ingest.lake.views import create_views
 from ingest.shown import shown, shown_lines
 from ingest.source import FolderSource
-from ingest.views import create_views
 from tests.environment_fixtures import HASH_KEY
 from tests.log_lines import LogDay, line, lines, log
 

@@ -8,10 +8,11 @@ import json
 import pyarrow as pa
 import pytest
 
-from ingest.access_logs import AccessLogParser
-from ingest.ids import known_ids
-from ingest.log_files import ObjectFacts, Piece, batches
-from ingest.privacy import keyed_hash, scrub, scrub_column, scrub_json_column, scrub_json_line, scrub_line
+from ingest.access_logs.files import Piece, batches, note_header
+from ingest.access_logs.parser import AccessLogParser
+from ingest.rows.batches import ObjectFacts
+from ingest.rows.ids import known_ids
+from ingest.rows.privacy import keyed_hash, scrub, scrub_column, scrub_json_column, scrub_json_line, scrub_line
 from ingest.schema import ACCESS_LOG_FIELDS
 from ingest.source import SourceObject
 from tests.environment_fixtures import HASH_KEY
@@ -259,8 +260,8 @@ def test_g_a_line_that_was_only_cut_off_keeps_its_query() -> None:
 
 def test_g_names_of_fields_objects_and_sites_are_scrubbed() -> None:
     facts = ObjectFacts()
-    facts.add_header(["date", "time", "cs-uri-stem", "sc-status", "ann@x.example", "203.0.113.77"])
-    assert facts.unknown_fields == ["[email]", "[ip]"]
+    note_header(facts, ["date", "time", "cs-uri-stem", "sc-status", "ann@x.example", "203.0.113.77"])
+    assert facts.unknown_fields == {"[email]", "[ip]"}
     key = "domain=Ann%40x.example/year=2026/203.0.113.77/E1.2026-01-12-10.gz"
     item = SourceObject("2026-01-12-10", key, 1, "e1", None)  # type: ignore[arg-type]
     assert item.site == "[email]"

@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 
 from ingest.errors import SettingsError
-from ingest.layout import raw_key
+from ingest.lake.layout import raw_key
 from orchestration.cli.home import dagster_home
 from orchestration.marts.project import fingerprint
 from orchestration.settings import load_settings
@@ -173,7 +173,7 @@ def test_h3_the_wheel_holds_what_the_checkout_holds(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == expected
-    assert {"orchestration/dagster.yaml", "dbt_project/profiles.yml", "ingest/event_schemas/pixel.v1.json"} <= found
+    assert {"orchestration/dagster.yaml", "dbt_project/profiles.yml", "ingest/events/schemas/pixel.v1.json"} <= found
 
 
 def test_h3_an_installed_package_is_not_written_to(installed: Installed) -> None:

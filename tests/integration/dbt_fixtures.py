@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.lake import Lake
-from ingest.layout import DATA_FILE, raw_key
+from ingest.lake.files import Lake
+from ingest.lake.layout import DATA_FILE, raw_key
 from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
 from orchestration.marts.dbt_process import run_loaded
 

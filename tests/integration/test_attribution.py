@@ -22,7 +22,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from tests.integration.dbt_fixtures import PROJECT, build, event, report, request, run_dbt, write_events, write_raw
 
 pytestmark = pytest.mark.slow

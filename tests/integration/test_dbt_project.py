@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ingest.lake import Lake
-from ingest.releases import Release, write_release
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
+from ingest.partition.releases import Release, write_release
 from ingest.schema import ACCESS_LOGS
 from tests.integration.dbt_fixtures import (
     PROJECT,

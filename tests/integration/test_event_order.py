@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingest.datasets import EVENTS
-from ingest.day import ingest_day
-from ingest.lake import Lake
+from ingest.lake.files import Lake
+from ingest.partition.datasets import EVENTS
+from ingest.partition.day import ingest_day
 from ingest.source import FolderSource
 from tests.event_lines import lenient, line, pixel
 from tests.integration.dbt_fixtures import build

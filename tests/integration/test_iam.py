@@ -24,8 +24,8 @@ from botocore.exceptions import ClientError
 
 from demo.event_files import generate_days
 from demo.services import S3Service, embedded_s3
-from ingest.lake import Lake
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
 from tests.environment_fixtures import (
     EVENTS_PREFIX,
     FIRST,

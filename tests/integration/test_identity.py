@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.lake import Lake
-from ingest.views import create_views
+from ingest.lake.files import Lake
+from ingest.lake.views import create_views
 from tests.integration.dbt_fixtures import build, event, report, write_events
 
 pytestmark = pytest.mark.slow

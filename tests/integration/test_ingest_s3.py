@@ -21,14 +21,14 @@ import pytest
 from botocore.config import Config
 
 from demo.services import S3Service, embedded_s3
-from ingest import stage
-from ingest.day import DayResult, ingest_day
 from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientError
-from ingest.lake import Lake
-from ingest.layout import quarantine_prefix
-from ingest.s3 import S3Options
+from ingest.lake.files import Lake
+from ingest.lake.layout import quarantine_prefix
+from ingest.lake.s3 import S3Options
+from ingest.lake.views import create_views
+from ingest.partition import stage
+from ingest.partition.day import DayResult, ingest_day
 from ingest.source import FolderSource, S3Source
-from ingest.views import create_views
 from tests.log_lines import DAY, OPTIONS, line, lines, log
 
 NEXT = "2026-01-13"

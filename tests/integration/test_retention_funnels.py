@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from tests.integration.dbt_fixtures import PROJECT, build, event, mart, mart_key, write_events
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from tests.integration.dbt_fixtures import build, event, report, request, write_events, write_raw
 
 DAYS = ("2026-01-12", "2026-01-13", "2026-01-14")

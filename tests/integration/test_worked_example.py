@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ingest.lake import Lake
-from ingest.views import create_views
+from ingest.lake.files import Lake
+from ingest.lake.views import create_views
 from tests.integration.dbt_fixtures import build, event, request, write_events, write_raw
 
 pytestmark = pytest.mark.slow

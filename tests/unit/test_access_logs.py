@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import events, log_files
-from ingest.access_logs import MAX_REJECT_BYTES, PARAMETERS, REASONS, _shown, beginning_of
-from ingest.privacy import keyed_hash
+from ingest.access_logs import files as log_files
+from ingest.access_logs.parser import PARAMETERS, REASONS, _shown
+from ingest.events import parser as events
+from ingest.rows.batches import MAX_REJECT_BYTES, beginning_of
+from ingest.rows.privacy import keyed_hash
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, LEDGER, REJECTS, arrow_schema
 from tests.log_lines import DAY, FIELDS, HASH_KEY, LogDay, assert_accounted, header, line, lines, log
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from ingest.lake import Lake
-from ingest.layout import ledger_key, quarantine_prefix
+from ingest.lake.files import Lake
+from ingest.lake.layout import ledger_key, quarantine_prefix
 from orchestration.alerts import outbox
 from orchestration.alerts.alert import IN_FULL, LISTED, OPENED, RESOLVED, Alert, Notice, message, plain
 from orchestration.alerts.outbox import STATE_KEY, note, read_state

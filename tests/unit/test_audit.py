@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingest import audit
-from ingest.audit import CHECKS, Verdict
-from ingest.day import DayResult, ingest_day
-from ingest.layout import ledger_key
+from ingest.lake.layout import ledger_key
+from ingest.partition import audit
+from ingest.partition.audit import CHECKS, Verdict
+from ingest.partition.day import DayResult, ingest_day
 from ingest.source import FolderSource
 from tests.log_lines import DAY, FIELDS, LogDay, line, lines, log, request
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import blocks
-from ingest.blocks import BlockReader, whole_lines
+from ingest.rows import blocks
+from ingest.rows.blocks import BlockReader, whole_lines
 from tests.log_lines import QUICK
 
 BODY = "".join(f"line {n} of a body that is longer than one block\n" for n in range(200)).encode()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.datasets import ACCESS_LOGS, EVENTS
-from ingest.day import ingest_day
-from ingest.lake import Lake
-from ingest.layout import raw_key
+from ingest.lake.files import Lake
+from ingest.lake.layout import raw_key
+from ingest.partition.datasets import ACCESS_LOGS, EVENTS
+from ingest.partition.day import ingest_day
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, pixel
 from tests.event_lines import line as event_line

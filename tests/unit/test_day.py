@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingest import stage
-from ingest.day import ingest_day, is_published
 from ingest.errors import LakeError, ObjectChangedError, SourceError
-from ingest.lake import STAGING, Lake
-from ingest.layout import quarantine_prefix
+from ingest.lake.files import STAGING, Lake
+from ingest.lake.layout import quarantine_prefix
+from ingest.partition import stage
+from ingest.partition.day import ingest_day, is_published
 from ingest.source import FolderSource
 from tests.log_lines import DAY, OPTIONS, LogDay, assert_accounted, line, lines, log
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import dedup
-from ingest.dedup import HOUR, SeenRequests
+from ingest.rows import dedup
+from ingest.rows.dedup import HOUR, SeenRequests
 from tests.log_lines import FEW
 
 BATCHES = st.lists(

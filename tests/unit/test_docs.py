@@ -16,10 +16,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from ingest.access_logs import REASONS
-from ingest.audit import CHECKS, NEVER_RELEASED
-from ingest.event_shapes import shapes
-from ingest.events import EVENT_REASONS
+from ingest.access_logs.parser import REASONS
+from ingest.events.parser import EVENT_REASONS
+from ingest.events.shapes import shapes
+from ingest.partition.audit import CHECKS, NEVER_RELEASED
 from ingest.schema import (
     ACCESS_LOGS,
     DATA_QUALITY,
@@ -277,7 +277,9 @@ def test_the_fields_of_events_are_those_of_their_schemas(shape: str) -> None:
 
 BY_SHAPE = {
     schema["x-shape"]: schema
-    for schema in (json.loads(each.read_text("utf-8")) for each in files("ingest").joinpath("event_schemas").iterdir())
+    for schema in (
+        json.loads(each.read_text("utf-8")) for each in files("ingest").joinpath("events", "schemas").iterdir()
+    )
 }
 # Where a field goes that is no column by itself.
 BECOMES = {

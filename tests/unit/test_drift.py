@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingest.datasets import EVENTS
-from ingest.day import ingest_day
-from ingest.drift import Profile, drift, profile_of
-from ingest.events import MAX_OTHERS
-from ingest.layout import ledger_key
+from ingest.events.parser import MAX_OTHERS
+from ingest.lake.layout import ledger_key
+from ingest.partition.datasets import EVENTS
+from ingest.partition.day import ingest_day
+from ingest.partition.drift import Profile, drift, profile_of
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, SITE, Events, pixel
 
@@ -72,7 +72,7 @@ def test_an_old_ledger_has_no_profile() -> None:
 
 @pytest.fixture(params=["a query for each structure", "the general way"])
 def events(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Events:
-    monkeypatch.setattr("ingest.events.MIN_LINES", 1 if request.param.startswith("a query") else 1_000_000)
+    monkeypatch.setattr("ingest.events.parser.MIN_LINES", 1 if request.param.startswith("a query") else 1_000_000)
     return Events(tmp_path)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.encoding import decode_once, decode_parameter, decode_user_agent
+from ingest.rows.encoding import decode_once, decode_parameter, decode_user_agent
 from tests.log_lines import QUICK
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingest import enrich
-from ingest.enrich import Geo, Remembered, parse_user_agent
+from ingest.rows import enrich
+from ingest.rows.enrich import Geo, Remembered, parse_user_agent
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
-from ingest.event_shapes import shapes
+from ingest.events.shapes import shapes
 from tests.event_lines import DAY, Events
 
 Schema = dict[str, Any]
 
 SCHEMAS: dict[str, Schema] = {
-    each.name: json.loads(each.read_text("utf-8")) for each in files("ingest").joinpath("event_schemas").iterdir()
+    each.name: json.loads(each.read_text("utf-8")) for each in files("ingest").joinpath("events", "schemas").iterdir()
 }
 BY_SHAPE = {schema["x-shape"]: schema for schema in SCHEMAS.values()}
 EVENTS_OF_A_SHAPE = 400
@@ -80,7 +80,7 @@ def test_every_schema_is_read() -> None:
 def test_the_verdict_of_ingest_is_that_of_the_schema(
     way: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.events.MIN_LINES", least)
+    monkeypatch.setattr("ingest.events.parser.MIN_LINES", least)
     rng = random.Random(f"events, {way}")
     count = EVENTS_OF_A_SHAPE if least > 1 else EVENTS_OF_A_SHAPE // 4  # each of these costs a query
     sent = [mutated(rng, made_up(rng, schema), schema) for schema in BY_SHAPE.values() for _ in range(count)]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ingest.event_sql import CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS
-from ingest.events import EVENT_REASONS
+from ingest.events.parser import EVENT_REASONS
+from ingest.events.sql import CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS
 from tests.event_lines import DAY, SITE, Events, lenient, line, pixel, reasons
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"
@@ -22,7 +22,7 @@ CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/12
 @pytest.fixture(params=["a query for each structure", "the general way"])
 def events(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Events:
     """Structures of many lines are read by a query of their own, others together: both must read alike."""
-    monkeypatch.setattr("ingest.events.MIN_LINES", 1 if request.param.startswith("a query") else 1_000_000)
+    monkeypatch.setattr("ingest.events.parser.MIN_LINES", 1 if request.param.startswith("a query") else 1_000_000)
     return Events(tmp_path)
 
 
@@ -443,7 +443,7 @@ def test_structures_that_cannot_be_used_are_each_told_by_their_line(events: Even
 def test_both_ways_give_the_same_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for way in (1, 1_000_000):
-        monkeypatch.setattr("ingest.events.MIN_LINES", way)
+        monkeypatch.setattr("ingest.events.parser.MIN_LINES", way)
         events = Events(tmp_path / str(way))
         extra = {"b": 1.50, "a": "é\u0001", "page": {"z": 1, "title": "t", "y": {"x": None}}, "consent": {}, "n": None}
         found.append(events.take(pixel(**extra), pixel(**extra, browser={"timezone": "UTC"}, eventData={"k": [1, 2]})))

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import standing
-from ingest.audit import Limits
-from ingest.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.day import DayResult, IngestOptions, ingest_day
-from ingest.lake import Lake
-from ingest.layout import ledger_key, raw_key, rejects_key
-from ingest.ledger import is_judged
+from ingest.lake.files import Lake
+from ingest.lake.layout import ledger_key, raw_key, rejects_key
+from ingest.partition import standing
+from ingest.partition.audit import Limits
+from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.partition.day import DayResult, IngestOptions, ingest_day
+from ingest.partition.ledger import is_judged
 from ingest.source import FolderSource
 from tests import event_lines
 from tests.log_lines import DAY, FEW, OPTIONS, LogDay, line, lines, log

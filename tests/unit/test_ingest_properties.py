@@ -13,9 +13,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest import blocks, log_files, stage
-from ingest.access_logs import AccessLogParser, ParsedBatch
-from ingest.log_files import Piece, batches
+from ingest.access_logs import files as log_files
+from ingest.access_logs.files import Piece, batches
+from ingest.access_logs.parser import AccessLogParser
+from ingest.partition import stage
+from ingest.rows import blocks
+from ingest.rows.batches import ParsedBatch
 from tests.log_lines import (
     DAY,
     FEW,

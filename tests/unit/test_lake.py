@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 
 from ingest.errors import LakeError
-from ingest.lake import HOST, STAGING, Lake, LakeFile
-from ingest.layout import raw_key
-from ingest.s3 import S3Options
-from ingest.views import opened
+from ingest.lake.files import HOST, STAGING, Lake, LakeFile
+from ingest.lake.layout import raw_key
+from ingest.lake.s3 import S3Options
+from ingest.lake.views import opened
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 

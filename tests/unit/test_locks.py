@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from demo.services import S3Service
-from ingest import locks
 from ingest.errors import TransientError, TransientLakeError
-from ingest.lake import Lake
-from ingest.s3 import S3Options
+from ingest.lake import locks
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
 
 NAME = "raw/access_logs/2026-01-12"
 HOLDER = """
 import sys, time
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 with Lake(sys.argv[1]).lock(sys.argv[2]):
     print(flush=True)
     time.sleep(60)

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import blocks, log_files
-from ingest.access_logs import AccessLogParser
-from ingest.log_files import canonical_field
+from ingest.access_logs import files as log_files
+from ingest.access_logs.files import canonical_field
+from ingest.access_logs.parser import AccessLogParser
+from ingest.rows import blocks
 from tests.environment_fixtures import HASH_KEY
 from tests.log_lines import DAY, FIELDS, LogDay, assert_accounted, header, line, lines, log, request
 

@@ -138,8 +138,8 @@ def test_every_asset_function_has_a_return_annotation(defs: dg.Definitions) -> N
 
 
 def test_checks_have_a_result_for_each_day_and_ours_are_described(defs: dg.Definitions) -> None:
-    from ingest.audit import checks_of
-    from ingest.datasets import DATASETS
+    from ingest.partition.audit import checks_of
+    from ingest.partition.datasets import DATASETS
 
     checks = list(defs.resolve_asset_graph().asset_check_keys)
     for name, dataset in DATASETS.items():

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest import parallel
-from ingest.parallel import ordered
+from ingest.rows import parallel
+from ingest.rows.parallel import ordered
 
 
 def threads() -> list[str]:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import partition_files
-from ingest.partition_files import PartitionFiles
+from ingest.partition import files as partition_files
+from ingest.partition.files import PartitionFiles
 
 
 def rows(kind: str, start: int, count: int) -> pa.Table:

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.errors import SettingsError
-from ingest.privacy import (
+from ingest.rows.privacy import (
     keyed_hash,
     normal_address,
     scrub,
@@ -27,9 +27,9 @@ from ingest.privacy import (
     scrub_line,
     scrub_machine_ids,
 )
-from ingest.privacy.columns import FEW
-from ingest.privacy.fields import scrub_json
-from ingest.privacy.names import kind_of
+from ingest.rows.privacy.columns import FEW
+from ingest.rows.privacy.fields import scrub_json
+from ingest.rows.privacy.names import kind_of
 from tests.log_lines import QUICK
 
 # What e-mail addresses, phone numbers and escapes are made of: such text meets the expressions far more often.

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from orchestration.cli import cli
 from orchestration.cli.console import WIDTH_IN_A_LOG, console
 from tests.environment_fixtures import HASH_KEY

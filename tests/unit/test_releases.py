@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.day import DayResult
-from ingest.lake import Lake
-from ingest.ledger import fingerprint
-from ingest.quarantine import Refused, objects_judged, refused_partitions
-from ingest.releases import Release, accepted_failures, release_of, releases, write_release
+from ingest.lake.files import Lake
+from ingest.partition.day import DayResult
+from ingest.partition.ledger import fingerprint
+from ingest.partition.quarantine import Refused, objects_judged, refused_partitions
+from ingest.partition.releases import Release, accepted_failures, release_of, releases, write_release
 from orchestration.cli import pipeline
 from orchestration.cli import release as release_command
 from tests.log_lines import DAY, LogDay, lines, log
@@ -98,7 +98,7 @@ def test_lost_rows_and_missing_objects_cannot_be_released(tmp_path: Path) -> Non
 def test_a_good_day_looks_for_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     day = LogDay(tmp_path)
     day.add(log(lines(10)))
-    monkeypatch.setattr("ingest.releases.releases", lambda *_: pytest.fail("asked for releases"))
+    monkeypatch.setattr("ingest.partition.releases.releases", lambda *_: pytest.fail("asked for releases"))
     assert day.ingest().published
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from ingest.day import ingest_day
-from ingest.encoding import decode_once, decode_parameter
-from ingest.enrich import Geo
-from ingest.lake import Lake
-from ingest.privacy import keyed_hash, scrub
+from ingest.lake.files import Lake
+from ingest.partition.day import ingest_day
+from ingest.rows.encoding import decode_once, decode_parameter
+from ingest.rows.enrich import Geo
+from ingest.rows.privacy import keyed_hash, scrub
 from ingest.source import FolderSource
 from tests.log_lines import HASH_KEY, OPTIONS, LogDay, assert_accounted, line, log
 

@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ingest.lake import Lake
+from ingest.lake.files import Lake
 from orchestration.cli import cli
 from orchestration.cli.console import console, notes
 from orchestration.cli.demo import _show_next

@@ -18,8 +18,8 @@ from moto.server import ThreadedMotoServer
 from demo import traffic, visits
 from demo.traffic import Day, Measures
 from demo.visits import Placement
-from ingest.day import IngestOptions, ingest_day
-from ingest.lake import Lake
+from ingest.lake.files import Lake
+from ingest.partition.day import IngestOptions, ingest_day
 from ingest.source import open_source
 
 MONDAY = date(2026, 1, 12)

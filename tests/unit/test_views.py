@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ingest.views import create_views
+from ingest.lake.views import create_views
 from orchestration.catalog import documented
 from orchestration.cli import cli
 from tests.log_lines import LogDay, line, lines, log

@@ -1,0 +1,1 @@
+"""CloudFront access logs: bytes of an object to rows."""

@@ -1,0 +1,672 @@
+"""The file formats of access logs: text with a `#Fields` header, JSON lines, Parquet → columns by field name.
+
+Gives each row's object and line with it. What a column means is in `access_logs.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.json as pajson
+import pyarrow.parquet as pq
+
+from ingest.rows.batches import ObjectFacts
+from ingest.rows.blocks import (
+    BYTE_ORDER_MARK,
+    EXPANDS,
+    MAX_LINE_BYTES,
+    MAX_LINES,
+    BlockReader,
+    Lines,
+    most_bytes,
+    whole_lines,
+)
+from ingest.rows.privacy import FIELD_MARKER, scrub_line
+from ingest.rows.strict_json import no_constant
+from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
+
+BATCH_BYTES = 24 << 20
+# What the reader of CSV cuts, parses and converts at once: it stays in a core's cache, and holds any line, even one
+# whose bytes are all replaced by U+FFFD. The whole batch at once took three times as long on some machines.
+CSV_BLOCK_BYTES = 4 << 20
+BEGINNING = 4096  # bytes that tell text from JSON
+JSON_LINES = ("json",)  # stands for a header where a file is JSON lines
+TIMESTAMP_MS = "timestamp(ms)"
+DIRECTIVES = (b"#Version:", b"#Fields:", b"#Software:", b"#Start-Date:", b"#End-Date:", b"#Date:", b"#Remark:")
+
+MAX_STATUS = 999
+MAX_INTEGER = 10**18 - 1
+MAX_JSON_FIELDS = 200
+COOKIE = "cs(Cookie)"
+MAX_HEADER_FIELDS = 500  # AWS documents some 60
+MAX_HEADERS = 1_000  # changes of the header in one object; each header is read by itself
+MAX_NAME_LENGTH = 200
+MAX_PARQUET_BYTES = 256 << 20  # it is read whole; CloudFront's own are some MiB
+PARQUET_ROWS = 32_768  # at once
+MAX_ROWS_PER_BYTE = 100  # of Parquet: rows of nothing cost no space there
+
+_NULLS = ["-", ""]
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+# Nearly every value differs: a dictionary would only cost.
+PLAIN_FIELDS = ("x-edge-request-id", "cs-uri-query")
+_NUMBERS = {column.field: column.type for column in ACCESS_LOGS if column.field and column.type != pa.string()}
+_KEPT_FIELDS = (
+    {column.field for column in ACCESS_LOGS if column.field}
+    | {"date", "time", "c-ip", TIMESTAMP_MS, COUNTRY_FIELD}
+    | set(_NUMBERS)
+)
+
+_SHOWN_FIELDS = _KEPT_FIELDS | set(ACCESS_LOG_FIELDS) - set(PRIVATE_FIELDS)  # of Parquet, in a rejected line too
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+_CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, TIMESTAMP_MS, COUNTRY_FIELD)}
+
+
+def canonical_field(name: str) -> str:
+    """The documented name of a field: `cs_user_agent` and `cs(User-Agent)` are one. Unknown names stay, cut off where
+    they are long."""
+    return _canonical(name[:MAX_NAME_LENGTH])
+
+
+@lru_cache(4096)
+def _canonical(name: str) -> str:
+    return _CANONICAL.get(_plain_name(name), name)
+
+
+def header_fields(directive: bytes) -> tuple[str, ...]:
+    """Field names of a `#Fields:` line, separated by spaces or tabs; a repeated name counts once, at first."""
+    names = directive.decode("utf-8", "replace").partition(":")[2].split()
+    fields: dict[str, None] = {}
+    for name in names:
+        canonical = canonical_field(name)
+        fields[canonical if canonical not in fields else f"{canonical}#{len(fields)}"] = None
+    return tuple(fields)
+
+
+@lru_cache(4096)
+def shown_field(name: str) -> str:
+    """The name of a field that no schema knows, as it may be written down: some senders put values there."""
+    return name if name in _CANONICAL.values() else scrub_line(name)
+
+
+# What must not stay in a rejected line: values of private fields in JSON, broken or not, and a cookie by its looks:
+# `name=value`, without the `&` of a query and the `/` of a user agent before its `=`, or several of them.
+_PRIVATE_IN_JSON = re.compile(
+    r"""(?i)("[^a-z0-9"]*(?:NAMES)[^a-z0-9"]*"\s*:\s*)(?!null\b|"-?")(?:"(?:[^"\\]|\\.)*"?|[^"\s].*)""".replace(
+        "NAMES", "|".join(_plain_name(name).replace("_", r'[^a-z0-9"]+') for name in PRIVATE_FIELDS)
+    )
+)
+_COOKIE = re.compile(r"\A[^=/?&;]{1,256}=[^=&][^&]*")
+_WORD = re.compile(r"[A-Za-z]{1,32}")
+_COOKIES = re.compile(r"\A[^=/?&;]{1,256}=[^;&]*;(?: |%20)?[^=/?&;]{1,256}=.*")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines of one object under one header."""
+
+    object_index: int
+    first_line: int
+    fields: tuple[str, ...]
+    data: bytes | memoryview
+    count: int
+    is_plain: bool = True  # without a carriage return
+    reason: str | None = None  # why this one line is rejected unread
+
+
+@dataclass
+class RawBatch:
+    """Rows as logged: for each field a column of text (or of numbers already), null for `-`."""
+
+    columns: dict[str, pa.Array]
+    object_index: np.ndarray
+    line: np.ndarray
+    text_of: Callable[[np.ndarray], list[str]]  # the lines of these rows, for rejects
+    reasons: dict[int, str] = field(default_factory=dict)  # rows that are rejected unread
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+
+def note_header(facts: ObjectFacts, fields: Iterable[str]) -> None:
+    """Adds what a header names to the facts of its object."""
+    names = {shown_field(name) for name in fields}
+    required = {"cs-uri-stem", "sc-status"}
+    if TIMESTAMP_MS not in names:
+        required |= {"date", "time"}
+    facts.fields |= names
+    facts.missing_fields |= required - names
+    facts.unknown_fields |= names - set(_KEPT_FIELDS) - set(PRIVATE_FIELDS)
+
+
+class HeaderError(Exception):
+    """A header past the limits: what follows in this object is not read any more."""
+
+
+def read_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[Piece | RawBatch]:
+    """An object's lines, cut where the header changes; a Parquet object comes as finished batches."""
+    reader = BlockReader(stream)
+    blocks = iter(reader)
+    first = next(blocks, b"")
+    try:
+        if first[:4] == b"PAR1":
+            facts.format = "parquet"
+            yield from _read_parquet(first, blocks, object_index, facts)
+        else:
+            yield from _read_lines(first.removeprefix(BYTE_ORDER_MARK), blocks, reader, object_index, facts)
+    except HeaderError as error:
+        facts.error = str(error)
+    facts.error = facts.error or reader.error
+
+
+def _read_lines(
+    first: bytes, blocks: Iterator[bytes], reader: BlockReader, object_index: int, facts: ObjectFacts
+) -> Iterator[Piece]:
+    def all_blocks() -> Iterator[bytes]:
+        if first:
+            yield first
+        yield from blocks
+
+    start = first[:BEGINNING].lstrip()
+    is_json = start[:1] == b"{"
+    if start:
+        facts.format = "json" if is_json else "text"
+    if is_json:
+        facts.fields |= {shown_field(canonical_field(name)) for name in _names_of_first_line(first.lstrip() + b"\n")}
+    header = JSON_LINES if is_json else tuple(ACCESS_LOG_FIELDS)
+    for lines in whole_lines(all_blocks()):
+        if lines.too_long:
+            yield Piece(object_index, lines.first_line, header, lines.data + b"\n", 1, reason="line_too_long")
+        elif not lines.data.endswith(b"\n"):
+            reason = "cut_off" if reader.error else None
+            header = yield from _cut_at_directives(
+                Lines(lines.first_line, lines.data + b"\n", 1), header, object_index, facts, reason
+            )
+        else:
+            header = yield from _cut_at_directives(lines, header, object_index, facts, None)
+
+
+def _cut_at_directives(
+    lines: Lines, header: tuple[str, ...], object_index: int, facts: ObjectFacts, reason: str | None
+) -> Any:
+    """Yields the pieces between lines such as `#Fields: …`; returns the header in force at the end."""
+    data, line, start = lines.data, lines.first_line, 0
+    is_plain = b"\r" not in data
+    while start < len(data):
+        if _is_directive(data, start):
+            end = data.index(b"\n", start) + 1
+            if data.startswith(b"#Fields:", start) and reason is None:
+                before, header = header, header_fields(data[start:end])
+                facts.headers += header != before
+                facts.has_header = True
+                _check_header(header, facts)
+            line += 1
+        else:
+            end = _next_directive(data, start)
+            if header != JSON_LINES:
+                note_header(facts, header)
+            count = data.count(b"\n", start, end) if end < len(data) else lines.first_line + lines.count - line
+            yield Piece(object_index, line, header, memoryview(data)[start:end], count, is_plain, reason)
+            line += count
+        start = end
+    return header
+
+
+def _is_directive(data: bytes, start: int) -> bool:
+    """Whether a line is one. Of a file whose lines end in carriage returns alone the first would be all of it."""
+    return data.startswith(DIRECTIVES, start) and b"\r" not in data[start : data.index(b"\n", start)].rstrip(b"\r")
+
+
+def _check_header(header: tuple[str, ...], facts: ObjectFacts) -> None:
+    if len(header) > MAX_HEADER_FIELDS:
+        raise HeaderError(f"its header names {len(header)} fields, and {MAX_HEADER_FIELDS} are read at most")
+    if facts.headers > MAX_HEADERS:
+        raise HeaderError(f"its header changes more than {MAX_HEADERS} times")
+
+
+def _next_directive(data: bytes, start: int) -> int:
+    at = data.find(b"#", start)  # one byte is found ten times as fast as two, and is rare: CloudFront encodes it
+    if at >= 0:
+        at = data.find(b"\n#", max(at - 1, start))
+    while at >= 0 and not data.startswith(DIRECTIVES, at + 1):
+        at = data.find(b"\n#", at + 1)
+    return len(data) if at < 0 else at + 1
+
+
+def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
+    """Joins the pieces of small objects, whatever their headers, and parses `BATCH_BYTES` at a time: thousands of files
+    cost what one costs."""
+    waiting: list[Piece] = []
+    size = lines = 0
+    for piece in pieces:
+        is_full = isinstance(piece, RawBatch) or size >= BATCH_BYTES or lines + piece.count > MAX_LINES
+        if waiting and is_full:
+            yield _parse(waiting)
+            waiting, size, lines = [], 0, 0
+        if isinstance(piece, RawBatch):
+            yield piece
+        else:
+            waiting.append(piece)
+            size += len(piece.data)
+            lines += piece.count
+    if waiting:
+        yield _parse(waiting)
+
+
+def _parse(pieces: list[Piece]) -> RawBatch:
+    """One batch, in the order of the pieces; those of one header are read together."""
+    of_header: dict[tuple[str, ...], list[int]] = {}
+    for at, piece in enumerate(pieces):
+        of_header.setdefault(piece.fields, []).append(at)
+    parts = [_parse_alike([pieces[at] for at in members]) for members in of_header.values()]
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.array([piece.count for piece in pieces])
+    starts = np.cumsum(counts) - counts
+    chosen = np.concatenate(list(of_header.values()))
+    counts, starts = counts[chosen], starts[chosen]
+    places = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    return _joined(parts, np.argsort(places))
+
+
+def _joined(parts: list[RawBatch], order: np.ndarray) -> RawBatch:
+    """The rows of all parts in this order, a place in their concatenation for each."""
+    sizes = np.array([len(part) for part in parts])
+    starts = np.cumsum(sizes) - sizes
+    row_at = np.empty(len(order), dtype=np.int64)
+    row_at[order] = np.arange(len(order))
+
+    def text_of(rows: np.ndarray) -> list[str]:
+        places = order[rows]
+        part_of = np.searchsorted(starts, places, "right") - 1
+        texts = [""] * len(rows)
+        by_part = np.argsort(part_of, kind="stable")
+        for chosen in np.split(by_part, np.flatnonzero(np.diff(part_of[by_part])) + 1) if len(rows) else ():
+            part = part_of[chosen[0]]
+            for at, text in zip(chosen.tolist(), parts[part].text_of(places[chosen] - starts[part]), strict=True):
+                texts[at] = text
+        return texts
+
+    return RawBatch(
+        columns=_joined_columns(parts, pa.array(order)),
+        object_index=np.concatenate([part.object_index for part in parts])[order],
+        line=np.concatenate([part.line for part in parts])[order],
+        text_of=text_of,
+        reasons={
+            int(row_at[start + row]): reason
+            for part, start in zip(parts, starts, strict=True)
+            for row, reason in part.reasons.items()
+        },
+    )
+
+
+def _joined_columns(parts: list[RawBatch], order: pa.Array) -> dict[str, pa.Array]:
+    """Null where a header lacks the field. Date and time count together, so neither stands without the other."""
+    for part in parts:
+        if not {"date", "time"} <= part.columns.keys():
+            part.columns = {name: values for name, values in part.columns.items() if name not in ("date", "time")}
+    columns = {}
+    for name in dict.fromkeys(name for part in parts for name in part.columns):
+        found = [part.columns.get(name) for part in parts]
+        kinds = {values.type for values in found if values is not None}
+        kind = kinds.pop() if len(kinds) == 1 else pa.string()  # a number of one, a text of another
+        pieces = [
+            pa.nulls(len(part), kind) if values is None else values.cast(kind)
+            for part, values in zip(parts, found, strict=True)
+        ]
+        columns[name] = pa.concat_arrays(pieces).take(order)
+    return columns
+
+
+def _parse_alike(pieces: list[Piece]) -> RawBatch:
+    fields = pieces[0].fields
+    data = pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
+    counts = np.array([piece.count for piece in pieces])
+    starts = np.cumsum(counts) - counts
+    row = np.arange(counts.sum(), dtype=np.int64)
+    first_lines = np.array([piece.first_line for piece in pieces], dtype=np.int64)
+    batch = RawBatch(
+        columns={},
+        object_index=np.repeat(np.array([piece.object_index for piece in pieces], dtype=np.int32), counts),
+        line=row + np.repeat(first_lines - starts, counts),
+        text_of=lambda rows: _lines_at(data, rows, fields),
+        reasons={
+            int(start) + offset: piece.reason
+            for piece, start, count in zip(pieces, starts, counts, strict=True)
+            if piece.reason
+            for offset in range(count)
+        },
+    )
+    if fields == JSON_LINES:
+        batch.columns = _json_columns(bytes(data), batch)
+    else:
+        is_plain = all(piece.is_plain and piece.reason is None for piece in pieces)
+        batch.columns = _text_columns(data, fields, batch, is_plain)
+    return batch
+
+
+def _lines_at(data: bytes | memoryview, rows: np.ndarray, fields: tuple[str, ...]) -> list[str]:
+    lines = bytes(data).split(b"\n")
+    texts = (lines[row].rstrip(b"\r").decode("utf-8", "replace") for row in rows)
+    if fields == JSON_LINES:
+        return [_PRIVATE_IN_JSON.sub(rf'\1"{FIELD_MARKER}"', text) for text in texts]
+    return [_without_private_values(text, fields) for text in texts]
+
+
+def _without_private_values(line: str, fields: tuple[str, ...]) -> str:
+    """Without what is private by its field; where fields may have moved, what looks like a cookie goes anywhere."""
+    values = line.split("\t")
+    is_even = len(values) == len(fields)
+    private = {index for index, name in enumerate(fields) if name in PRIVATE_FIELDS} | _moved_cookies(values, fields)
+    return "\t".join(
+        FIELD_MARKER
+        if (index in private and value not in _NULLS) or (not is_even and _COOKIE.fullmatch(value))
+        else value
+        for index, value in enumerate(values)
+    )
+
+
+def _moved_cookies(values: list[str], fields: tuple[str, ...]) -> set[int]:
+    """Where a cookie may stand in a line that has more or fewer fields than its header.
+
+    A tab too many may have moved it to the right, whatever it looks like: a word such as `Hit` alone is none. A line
+    that is too short was most often cut off, and has lost its end: there it is known by its looks, left of its place.
+    """
+    if COOKIE not in fields or len(values) == len(fields):
+        return set()
+    place, more = fields.index(COOKIE), len(values) - len(fields)
+    if more > 0:
+        return {at for at in range(place + 1, place + more + 1) if not _WORD.fullmatch(values[at])}
+    places = range(max(place + more, 0), min(place, len(values)))
+    queries = ("cs-uri-query", "cs(Referer)")
+    return {at for at in places if (_COOKIES if fields[at] in queries else _COOKIE).fullmatch(values[at])}
+
+
+# Text
+
+
+def _text_columns(
+    data: bytes | memoryview, fields: tuple[str, ...], batch: RawBatch, is_plain: bool
+) -> dict[str, pa.Array]:
+    """Strict and typed first; a batch with anything unusual in it is evened out and read again as text."""
+    if is_plain and len(data) >= len(fields) * len(batch):  # of fewer bytes some rows must lack fields
+        try:
+            columns = _read_csv(data, fields, typed=True)
+            may_have_empty_line = all(values.null_count for values in columns.values())
+            if not may_have_empty_line and all(map(_has_usual_numbers, columns.values())):
+                return columns
+        except pa.ArrowInvalid:
+            pass
+    evened = _evened(bytes(data), fields, batch)
+    return {} if len(batch.reasons) == len(batch) else _read_csv(evened, fields, typed=False)
+
+
+def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:
+    kept = [name for name in fields if name in _KEPT_FIELDS]
+    types = {name: pa.string() if name in PLAIN_FIELDS else _DICTIONARY for name in kept}
+    types |= {name: _NUMBERS[name] if typed else pa.string() for name in kept if name in _NUMBERS}
+    if not kept:
+        return {}
+    table = pacsv.read_csv(
+        pa.py_buffer(data),
+        pacsv.ReadOptions(use_threads=False, block_size=CSV_BLOCK_BYTES, column_names=fields),
+        pacsv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+        pacsv.ConvertOptions(column_types=types, include_columns=kept, null_values=_NULLS, strings_can_be_null=True),
+    )
+    return {name: table.column(name).combine_chunks() for name in kept}
+
+
+def _has_usual_numbers(values: pa.Array) -> bool:
+    """Whether all numbers are ones that the reader of text takes as well (see `_Logged.number`)."""
+    if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
+        return True
+    if pa.types.is_floating(values.type):
+        return bool(pa.compute.all(pa.compute.is_finite(values), min_count=0).as_py())
+    low, high = (0, MAX_STATUS) if values.type == pa.int32() else (-MAX_INTEGER, MAX_INTEGER)
+    found = pa.compute.min_max(values).as_py()
+    return found["min"] is None or low <= found["min"] <= found["max"] <= high
+
+
+def _evened(data: bytes, fields: tuple[str, ...], batch: RawBatch) -> bytes:
+    """The same lines, each with exactly these fields, of valid UTF-8: a short row ends in nulls, a long one is cut."""
+    width = len(fields)
+    lines = data.decode("utf-8", "replace").split("\n")[:-1]
+    nothing = "\t".join(["-"] * width)
+    for row, line in enumerate(lines):
+        if row in batch.reasons:
+            lines[row] = nothing
+        elif not line.rstrip("\r"):
+            batch.reasons[row] = "empty_line"
+            lines[row] = nothing
+        elif line.count("\t") != width - 1 or "\r" in line:
+            # The reader would take a lone carriage return for an end of line. As an escape it is data.
+            values = line.rstrip("\r").replace("\r", "%0D").split("\t")
+            cookies = _moved_cookies(values, fields)
+            values = ["-" if at in cookies else value for at, value in enumerate(values[:width])]
+            lines[row] = "\t".join(values + ["-"] * (width - len(values)))
+    return ("\n".join(lines) + "\n").encode()
+
+
+# JSON lines
+
+
+def _json_columns(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
+    """Every value a string, as standard logging v2 writes them; anything else takes the way line by line."""
+    names = _names_of_first_line(data)
+    if (
+        not batch.reasons
+        and _is_object_a_line(data, len(batch))
+        and len(set(map(canonical_field, names))) == len(names)
+    ):
+        schema = pa.schema([(name, pa.string()) for name in names])
+        try:
+            if not data.isascii():
+                data.decode()  # the reader of JSON does not check that text is UTF-8
+            table = pajson.read_json(
+                pa.py_buffer(data),
+                pajson.ReadOptions(use_threads=False, block_size=len(data) + 1),
+                pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+            )
+            if table.num_rows == len(batch):
+                return _as_logged({name: table.column(name).combine_chunks() for name in names})
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            pass
+    return _as_logged(_json_line_by_line(data, batch))
+
+
+def _is_object_a_line(data: bytes, lines: int) -> bool:
+    """Two objects in one line and none in the next would make as many rows as lines, each in the wrong place."""
+    return data.endswith(b"}\n") and data.count(b"}\n{") == lines - 1
+
+
+def _names_of_first_line(data: bytes) -> list[str]:
+    """The field names; the first ones only of a line that holds more than any log has."""
+    try:
+        first = json.loads(data[: data.index(b"\n")])
+        return list(first)[:MAX_JSON_FIELDS] if isinstance(first, dict) else []
+    except (ValueError, RecursionError):
+        return []
+
+
+def _json_line_by_line(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
+    rows: list[dict[str, str]] = []
+    for row, line in enumerate(data.decode("utf-8", "replace").split("\n")[:-1]):
+        record: Any = {}
+        if row not in batch.reasons:
+            try:
+                record = json.loads(line, parse_constant=no_constant) if line.strip() else None
+            except (ValueError, RecursionError):
+                record = None
+            if not isinstance(record, dict):
+                batch.reasons[row] = "bad_json" if line.strip() else "empty_line"
+                record = {}
+        rows.append(_kept_values(record))
+    names = list(dict.fromkeys(name for record in rows for name in record))
+    return {name: pa.array([record.get(name) for record in rows], pa.string()) for name in names}
+
+
+def _kept_values(record: dict[str, Any]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in record.items():
+        canonical = canonical_field(name)
+        if canonical in _KEPT_FIELDS and value is not None:
+            values.setdefault(canonical, _json_text(value))
+    return values
+
+
+def _json_text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no UTF-8
+
+
+# Parquet
+
+
+def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, facts: ObjectFacts) -> Iterator[RawBatch]:
+    """Known columns alone, texts as dictionaries: one long value that many rows share is there once, as in the file."""
+    try:
+        file, names, size = _open_parquet(first, blocks)
+        note_header(facts, map(canonical_field, file.schema_arrow.names))
+        row = expanded = 0
+        for part in file.iter_batches(batch_size=PARQUET_ROWS, columns=names, use_threads=False):
+            expanded += int(np.minimum(_row_bytes(part), MAX_LINE_BYTES).sum())
+            if expanded > most_bytes(size):
+                raise ValueError(EXPANDS)
+            for rows in _of_usual_size(part):
+                yield _parquet_batch(rows, object_index, row)
+                row += len(rows)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        facts.error = f"corrupt Parquet: {scrub_line((str(error) or type(error).__name__).splitlines()[0])}"
+
+
+def _open_parquet(first: bytes, blocks: Iterator[bytes]) -> tuple[pq.ParquetFile, list[str], int]:
+    """The file, the names of its known columns, and its bytes. Its footer is at the end, so it is read whole."""
+    parts, size = [first], len(first)
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
+        if size > MAX_PARQUET_BYTES:
+            raise ValueError(f"it has more than {MAX_PARQUET_BYTES >> 20} MiB")
+    data = pa.py_buffer(b"".join(parts))
+    schema = pq.read_schema(pa.BufferReader(data))
+    known = [each for each in schema if canonical_field(each.name) in _SHOWN_FIELDS]
+    for each in known:
+        if pa.types.is_nested(each.type):
+            raise ValueError(f"its column {each.name} is {each.type}, not a text or a number")
+    texts = [each.name for each in known if _is_bytes(each.type)]
+    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
+    if file.metadata.num_rows > MAX_ROWS_PER_BYTE * size + PARQUET_ROWS:
+        raise ValueError(f"{file.metadata.num_rows} rows in {size} bytes are none of a log")
+    return file, [each.name for each in known], size
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_string(kind))
+
+
+def _of_usual_size(part: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows in batches that are no larger than text is read at once. What is longer than any line counts as one."""
+    ends = np.cumsum(np.minimum(_row_bytes(part), MAX_LINE_BYTES))
+    start = 0
+    while start < len(part):
+        limit = BATCH_BYTES + (ends[start - 1] if start else 0)
+        end = max(int(np.searchsorted(ends, limit, "right")), start + 1)
+        yield part.slice(start, end - start)
+        start = end
+
+
+def _row_bytes(part: pa.RecordBatch) -> np.ndarray:
+    """Bytes of the texts of each row."""
+    size = np.zeros(len(part), dtype=np.int64)
+    for values in part.columns:
+        if pa.types.is_dictionary(values.type):
+            lengths = pa.compute.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
+            size += np.append(lengths, 0)[values.indices.fill_null(len(lengths)).to_numpy(zero_copy_only=False)]
+    return size
+
+
+def _parquet_batch(part: pa.RecordBatch, object_index: int, row: int) -> RawBatch:
+    """A row that is longer than any line may be is rejected, and loses its values before they are spread out."""
+    lines = np.arange(row, row + len(part), dtype=np.int64) + 1
+    is_long = _row_bytes(part) > MAX_LINE_BYTES
+    if is_long.any():
+        nothing = pa.scalar(None, pa.int32())
+        columns = [
+            pa.DictionaryArray.from_arrays(
+                pa.compute.if_else(pa.array(is_long), nothing, values.indices.cast(pa.int32())), values.dictionary
+            )
+            if pa.types.is_dictionary(values.type)
+            else values
+            for values in part.columns
+        ]
+        part = pa.RecordBatch.from_arrays(columns, names=part.schema.names)
+    logged: dict[str, pa.Array] = {}
+    for name, values in zip(part.schema.names, part.columns, strict=True):
+        if canonical_field(name) in _KEPT_FIELDS:
+            logged.setdefault(name, _as_text(values))
+    return RawBatch(
+        _as_logged(logged),
+        np.full(len(part), object_index, np.int32),
+        lines,
+        _record_text(part),
+        dict.fromkeys(np.flatnonzero(is_long).tolist(), "line_too_long"),
+    )
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """Texts, as they are; of a dictionary only the values that are used, once each."""
+    if pa.types.is_dictionary(values.type):
+        used, codes = np.unique(
+            values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64), return_inverse=True
+        )
+        distinct = _as_text(values.dictionary.take(pa.array(used, mask=used < 0)))
+        return distinct.take(pa.array(codes))
+    try:
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            values = values.cast(pa.large_binary())  # nothing has checked yet that it is UTF-8
+        return values.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.array([None if value is None else _text_of(value) for value in values.to_pylist()], pa.string())
+
+
+def _text_of(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _record_text(part: pa.RecordBatch) -> Callable[[np.ndarray], list[str]]:
+    def text_of(rows: np.ndarray) -> list[str]:
+        chosen = part.take(pa.array(rows))
+        shown = [index for index, name in enumerate(part.schema.names) if canonical_field(name) not in PRIVATE_FIELDS]
+        names = [part.schema.names[index] for index in shown]
+        texts = [_as_text(chosen.column(index)).to_pylist() for index in shown]
+        return [
+            json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False) for values in zip(*texts, strict=True)
+        ]
+
+    return text_of
+
+
+def _as_logged(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """Documented names, `-` and empty as null, dictionaries where values repeat."""
+    found: dict[str, pa.Array] = {}
+    for name, values in columns.items():
+        canonical = canonical_field(name)
+        if canonical not in _KEPT_FIELDS or canonical in found:
+            continue
+        is_null = pa.compute.is_in(values, pa.array(_NULLS))
+        values = pa.compute.if_else(is_null, pa.scalar(None, pa.string()), values)
+        is_plain = canonical in PLAIN_FIELDS or canonical in _NUMBERS
+        found[canonical] = values if is_plain else values.dictionary_encode()
+    return found

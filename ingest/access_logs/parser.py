@@ -1,0 +1,373 @@
+"""Access log rows: the logged columns become the columns of `raw.access_logs`, or rejects with a reason.
+
+Works on whole columns. What costs Python time (addresses, user agents, decoding) is done once for
+each distinct value of a batch, through dictionaries.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from datetime import date, timedelta
+from functools import partial
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.access_logs.files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
+from ingest.rows.batches import (
+    MAX_REJECT_BYTES,
+    REJECTS_KEPT,
+    KeptRejects,
+    ParsedBatch,
+    Reject,
+    beginning_of,
+    reasons_of,
+)
+from ingest.rows.clients import Clients
+from ingest.rows.columns import DICTIONARY, codes_of, count_of_each, is_null, map_distinct, remapped, text_bytes
+from ingest.rows.encoding import NEVER_ADDED, decode_once, decode_parameter, decode_user_agent
+from ingest.rows.enrich import Geo, Remembered
+from ingest.rows.privacy import scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
+from ingest.rows.query_strings import known_value, logged_parameters
+from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
+
+REASONS = {
+    "empty_line": "The line holds nothing.",
+    "line_too_long": "The line is longer than 1 MiB; of Parquet, the texts of a row together.",
+    "cut_off": "The object ends in the middle of this line.",
+    "bad_json": "The line is no JSON object.",
+    "bad_timestamp": "Date or time is missing or is none.",
+    "out_of_range": "The time is more than a day after the object's day, or further before it than the limit.",
+    "missing_path": "The path (cs-uri-stem) is missing.",
+    "bad_status": "The status (sc-status) is missing or is no number.",
+}
+REQUEST_TYPES = {"/c": "click", "/pxl.png": "impression"}
+PARAMETERS = {
+    "oid": "order_id",
+    "cid": "campaign_id",
+    "pid": "publication_code",
+    "ch": "channel",
+    "cr": "creative_id",
+    "s": "ad_size",
+    "r": "landing_url",
+}
+SCHEMA = arrow_schema(ACCESS_LOGS)
+
+# Fields with a rule of their own below; all others become their column as they are, but scrubbed.
+_WITH_RULES = ("cs-uri-stem", "sc-status", "cs(Referer)", "cs(User-Agent)")
+_DAY = 86_400_000_000  # microseconds
+_BAD = np.iinfo(np.int64).min
+_EPOCH = date(1970, 1, 1)
+_INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
+_REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+class AccessLogParser:
+    """Turns raw batches into parsed ones; safe to use from several threads.
+
+    Args:
+        hash_key: secret of the keyed hashes.
+        source_day: the day that the objects' keys name.
+        geo: where addresses are; closed for none.
+        max_age_days: rows older than this, counted from the source day, are rejected.
+        rejects_kept: of each object.
+    """
+
+    def __init__(
+        self,
+        hash_key: str,
+        source_day: str,
+        geo: Geo | None = None,
+        max_age_days: int = 400,
+        rejects_kept: int = REJECTS_KEPT,
+    ) -> None:
+        self._kept_rejects = KeptRejects(rejects_kept)
+        day = date.fromisoformat(source_day)
+        self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
+        self._decode = Remembered(decode_once)
+        self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
+        self._odd_parameters = Remembered(logged_parameters)
+        self._first_us = _microseconds(day - timedelta(days=max_age_days))
+        self._end_us = _microseconds(day + timedelta(days=2))
+        self._local = threading.local()
+
+    def parse(self, batch: RawBatch) -> ParsedBatch:
+        length = len(batch)
+        logged = _Logged(batch.columns, length)
+        time_us = _times(logged)
+        path = self._decoded(logged.dictionary("cs-uri-stem"))
+        status, _ = logged.number("sc-status", pa.int32())
+        reasons = self._reasons(batch, time_us, path, status)
+        rejected = np.array(sorted(reasons), dtype=np.int64)
+
+        columns, unreadable = self._columns(logged, time_us, path, status)
+        columns["source_line"] = pa.array(batch.line)
+        nothing = pa.nulls(length, DICTIONARY)
+        names = [name for name in SCHEMA.names if name != "source_object"]
+        table = pa.table([columns.get(name, nothing) for name in names], names)
+        object_index = batch.object_index
+        if len(rejected):
+            keep = np.ones(length, dtype=bool)
+            keep[rejected] = False
+            table, time_us, object_index = table.filter(pa.array(keep)), time_us[keep], object_index[keep]
+            unreadable *= keep
+        ids = table.column("request_id")
+        of_rejected = batch.object_index[rejected]
+        return ParsedBatch(
+            table=table,
+            object_index=object_index,
+            day=time_us // _DAY,
+            id_hash=self._hashes(ids),
+            has_id=ids.is_valid().to_numpy(zero_copy_only=False) if ids.null_count else np.ones(len(ids), dtype=bool),
+            rejects=_rejects(batch, rejected[self._kept_rejects.choose(of_rejected)], reasons),
+            rejected=reasons_of(of_rejected, (reasons[row] for row in rejected.tolist())),
+            rows_read=count_of_each(batch.object_index),
+            unreadable_numbers=count_of_each(np.repeat(batch.object_index, unreadable)),
+        )
+
+    def _reasons(self, batch: RawBatch, time_us: np.ndarray, path: pa.Array, status: pa.Array) -> dict[int, str]:
+        """Row → why it is rejected; the first reason that holds."""
+        reasons: dict[int, str] = {}
+        is_bad_time = time_us == _BAD
+        for mask, reason in (
+            (is_null(status), "bad_status"),
+            (is_null(path), "missing_path"),
+            (~is_bad_time & ((time_us < self._first_us) | (time_us >= self._end_us)), "out_of_range"),
+            (is_bad_time, "bad_timestamp"),
+        ):
+            reasons.update(dict.fromkeys(np.flatnonzero(mask).tolist(), reason))
+        return reasons | batch.reasons
+
+    def _columns(
+        self, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
+    ) -> tuple[dict[str, pa.Array], np.ndarray]:
+        unreadable = np.zeros(logged.length, dtype=np.int64)  # how many values of each row
+        columns: dict[str, pa.Array] = {}
+        for column in ACCESS_LOGS:
+            if column.field is None or column.field in _WITH_RULES:
+                continue
+            if column.type == pa.string():
+                columns[column.name] = _scrubbed(logged.text(column.field), column.field)
+            else:
+                columns[column.name], bad = logged.number(column.field, column.type)
+                unreadable += bad
+        columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
+        columns["path"], columns["status"] = path, status
+        columns["request_type"] = map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
+        columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
+        columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
+        countries = logged.dictionary(COUNTRY_FIELD) if COUNTRY_FIELD in logged.columns else None
+        columns |= self._clients.address_columns(logged.dictionary("c-ip"), countries)
+        is_ad = pc.is_in(columns["request_type"].dictionary, pa.array(list(REQUEST_TYPES.values())))
+        codes = codes_of(columns["request_type"])
+        is_ad_row = np.append(is_ad.to_numpy(zero_copy_only=False), False)[codes]
+        columns |= self._parameter_columns(columns["query"], np.flatnonzero(is_ad_row))
+        return columns, unreadable
+
+    def _decoded(self, values: pa.DictionaryArray) -> pa.DictionaryArray:
+        """One layer of percent-encoding off, and scrubbed. Most values have no escape, and are left alone."""
+        distinct = values.dictionary
+        has_escape = pc.match_substring(distinct, "%")
+        if pc.any(has_escape).as_py():
+            decoded = self._decode(distinct.filter(has_escape).to_pylist())
+            distinct = pc.replace_with_mask(distinct, has_escape, pa.array(decoded, pa.string()))
+        distinct = scrub_column(distinct)
+        return values if distinct is values.dictionary else remapped(values, distinct)
+
+    def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
+        """The parameters of these rows' query strings; null in all others.
+
+        The parts between `&` are sorted out by their first bytes, then decoded once for each distinct part:
+        a cache-buster that makes every query differ costs next to nothing. The few query strings in which that is not
+        enough are read one by one; the rules are those of `query_strings.py`.
+        """
+        columns: dict[str, pa.Array] = {}
+        texts = pc.take(query, pa.array(rows)).cast(pa.string())
+        lists = pc.split_pattern(texts, "&")
+        parts, parents = lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+        names = _first_bytes(parts)
+        is_odd = _are_odd(texts, names, parents)
+        odd = np.flatnonzero(is_odd)
+        odd_parameters = self._odd_parameters(texts.take(pa.array(odd)).to_pylist())
+        names |= 0x20202020  # small letters; of what it makes others alike, `=` and 0x1D, the latter is odd in a name
+        if len(odd):
+            names[is_odd[parents]] = 0
+        for parameter, column in PARAMETERS.items():
+            width = len(parameter) + 1
+            mark = int.from_bytes(f"{parameter}=".encode(), "little")
+            found = np.flatnonzero(names & ((1 << 8 * width) - 1) == mark)
+            encoded = parts.take(pa.array(found)).dictionary_encode()
+            values = self._parameters[parameter](part[width:] for part in encoded.dictionary.to_pylist())
+            indices = encoded.indices.to_numpy(zero_copy_only=False)
+            is_known = np.array([bool(value) for value in values], dtype=bool)[indices]
+            found, indices = found[is_known][::-1], indices[is_known][::-1]  # the first known one of a name stays
+            codes = np.full(len(query), -1, dtype=np.int32)
+            codes[rows[parents[found]]] = indices
+            read = [(row, each[parameter]) for row, each in zip(odd, odd_parameters, strict=True) if parameter in each]
+            codes[rows[np.array([row for row, _ in read], dtype=np.int64)]] = len(values) + np.arange(len(read))
+            distinct = pa.DictionaryArray.from_arrays(
+                pa.array(codes, mask=codes < 0), pa.array([*values, *(value for _, value in read)], pa.string())
+            )
+            columns[column] = remapped(distinct, scrub_column(distinct.dictionary))
+        return columns
+
+    def _hashes(self, ids: pa.ChunkedArray) -> np.ndarray:
+        if not hasattr(self._local, "engine"):
+            self._local.engine = duckdb.connect(config={"threads": 1})
+        rows = self._local.engine.from_arrow(pa.table({"id": ids})).project("hash(id) as id_hash").fetchnumpy()
+        return np.asarray(rows["id_hash"], dtype=np.uint64)
+
+
+class _Logged:
+    """Columns of a batch by field name; a field that is not in the log is all null."""
+
+    def __init__(self, columns: dict[str, pa.Array], length: int) -> None:
+        self.columns = columns
+        self.length = length
+
+    def text(self, field: str) -> pa.Array:
+        values = self.columns.get(field)
+        if values is None:  # of the type that it has where it is logged, so that all batches are alike
+            return pa.nulls(self.length, pa.string() if field in PLAIN_FIELDS else DICTIONARY)
+        return values
+
+    def dictionary(self, field: str) -> pa.DictionaryArray:
+        values = self.text(field)
+        return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+
+    def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
+        """(numbers, which of them could not be read and are null). What `log_files` reads as a number at once, it
+        reads alike: blanks around one do no harm, hexadecimal counts, what is not finite does not."""
+        nothing = np.zeros(self.length, dtype=bool)
+        if field not in self.columns:
+            return pa.nulls(self.length, kind), nothing
+        values = self.columns[field]
+        if values.type == kind:
+            return values, nothing
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(pa.string())
+        is_real = kind == pa.float64()
+        trimmed = pc.utf8_trim(values, " \t")
+        is_readable = pc.match_substring_regex(trimmed, _REAL if is_real else _INTEGER)
+        numbers = pc.if_else(is_readable, trimmed, pa.scalar(None, pa.string())).cast(kind if is_real else pa.int64())
+        if is_real:
+            numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, kind))
+        elif kind == pa.int32():
+            in_range = pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, MAX_STATUS))
+            numbers = pc.if_else(in_range, numbers, pa.scalar(None, pa.int64())).cast(kind)
+        else:
+            in_range = pc.and_(pc.greater_equal(numbers, -MAX_INTEGER), pc.less_equal(numbers, MAX_INTEGER))
+            numbers = pc.if_else(in_range, numbers, pa.scalar(None, kind))
+        return numbers, is_null(numbers) & ~is_null(values)
+
+
+def _scrubbed(values: pa.Array, field: str) -> pa.Array:
+    return scrub_machine_ids(values) if field == "x-edge-request-id" else scrub_column(values)
+
+
+def _parameter(name: str, logged: str) -> str:
+    return known_value(decode_parameter(logged), name)
+
+
+_STRANGE = np.array([byte <= 32 or byte >= 127 or byte in b"%+;" for byte in range(256)])  # in no name of a parameter
+_STRANGE[0] = False  # fills up what is shorter
+_ODD_PART = r"(?i)&amp;|(?:^|&)[^=&]{0,3}(?:[%+\x01-\x20\x7f]|[^\x00-\x7f])"  # the longest name has three letters
+
+
+def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Which of these query strings must be read as a whole.
+
+    Those with a part that begins with `amp;` or has an encoded name, and those in which an escape anywhere tells how
+    many layers the others have. A look at the bytes leaves few that patterns must be tried on.
+
+    Args:
+        names: the first four bytes of all their parts.
+        parents: the query string of each part.
+    """
+    has_strange_byte = _STRANGE[names.view(np.uint8)].view(np.uint32)
+    rows = np.union1d(parents[np.flatnonzero(has_strange_byte)], _with_layers(queries))
+    few = queries.take(pa.array(rows))
+    tells_layers = pc.and_(pc.match_substring(few, "%25"), pc.match_substring_regex(few, NEVER_ADDED))
+    is_odd = np.zeros(len(queries), dtype=bool)
+    is_odd[rows] = pc.or_(pc.match_substring_regex(few, _ODD_PART), tells_layers).to_numpy(zero_copy_only=False)
+    return is_odd
+
+
+def _with_layers(queries: pa.Array) -> np.ndarray:
+    """Those in which `%25` begins and, now and then, one more."""
+    offsets, data = text_bytes(queries)
+    begins = np.flatnonzero(data[:-2] == ord("%"))
+    begins = begins[(data[begins + 1] == ord("2")) & (data[begins + 2] == ord("5"))]
+    return np.searchsorted(offsets, begins, side="right") - 1
+
+
+def _microseconds(day: date) -> int:
+    return (day - _EPOCH).days * _DAY
+
+
+def _times(logged: _Logged) -> np.ndarray:
+    """Microseconds since 1970 of each row, `_BAD` where date or time is none."""
+    times = np.full(logged.length, _BAD)
+    is_open = np.ones(logged.length, dtype=bool)  # neither date nor time is given
+    if "date" in logged.columns and "time" in logged.columns:
+        dates, clocks = logged.dictionary("date"), logged.dictionary("time")
+        days, clock = _looked_up(dates, _day_us), _looked_up(clocks, _clock_us)
+        times = np.where((days == _BAD) | (clock == _BAD), _BAD, days + clock)
+        is_open = is_null(dates) & is_null(clocks)
+    if TIMESTAMP_MS not in logged.columns or not is_open.any():
+        return times
+    milliseconds, _ = logged.number(TIMESTAMP_MS, pa.int64())
+    found = milliseconds.fill_null(-1).to_numpy(zero_copy_only=False)
+    is_good = (found >= 0) & (found < 1 << 50)
+    return np.where(is_open & is_good, found * is_good // 1000 * 1_000_000, times)
+
+
+def _looked_up(values: pa.DictionaryArray, function: Callable[[str], int]) -> np.ndarray:
+    distinct = [function(value) for value in values.dictionary.to_pylist()]
+    return np.array([*distinct, _BAD], dtype=np.int64)[codes_of(values)]
+
+
+def _day_us(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return _BAD
+    try:
+        return _microseconds(date.fromisoformat(text))
+    except ValueError:
+        return _BAD
+
+
+def _clock_us(text: str) -> int:
+    """A leap second is the second before it, which is the last that a day has here."""
+    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)", text)
+    return _BAD if match is None else ((int(match[1]) * 60 + int(match[2])) * 60 + min(int(match[3]), 59)) * 1_000_000
+
+
+def _first_bytes(values: pa.Array) -> np.ndarray:
+    """The first four bytes of each text as a little-endian number; zeros where it is shorter."""
+    offsets, data = text_bytes(values)
+    content = np.zeros(len(data) + 4, dtype=np.uint8)
+    content[:-4] = data
+    words = np.ndarray((len(content) - 3,), dtype="<u4", buffer=content, strides=(1,))  # one at every byte
+    masks = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF], dtype=np.uint32)
+    return words[offsets[:-1]] & masks[np.minimum(np.diff(offsets), 4)]
+
+
+def _rejects(batch: RawBatch, rows: np.ndarray, reasons: dict[int, str]) -> list[Reject]:
+    if not len(rows):
+        return []
+    return [
+        Reject(int(batch.object_index[row]), int(batch.line[row]), reasons[int(row)], _shown(text))
+        for row, text in zip(rows, batch.text_of(rows), strict=True)
+    ]
+
+
+def _shown(text: str) -> str:
+    """A rejected line as it may be kept: scrubbed, and cut to `MAX_REJECT_BYTES`."""
+    text = beginning_of(text)
+    if text.lstrip().startswith("{"):
+        text = scrub_json_line(text)
+    return scrub_line(text).encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")

@@ -1,0 +1,1 @@
+"""Events of trackers: lines of JSON to rows."""

@@ -1,0 +1,261 @@
+"""The shapes of events: their JSON Schemas, and what a structure of keys means under them.
+
+The schemas in `event_schemas/` are the only place that says which fields an event may have, of which types, and
+which column each becomes (`x-column`). Events are not validated one by one: those with the same keys have the same
+meaning, and a day has few structures and few combinations of types. Both are looked at once, here.
+
+Extensions of JSON Schema, all of them said by `x-`:
+    x-shape, x-version    which shape this is; an event names its version in `schema_version`, else it is 1
+    x-recognised-by       keys that tell the shape: `all` of them, and one of `any` where there are some
+    x-column              the field becomes this column, or goes into it (see `events.py`); the first known one wins
+    x-keep                kept in `properties` although it has a column
+    x-free                its keys are the sender's own: kept whole in `properties`
+    x-children            the events of a batch
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+VERSION_KEY = "schema_version"
+MAX_LEFT = 100  # leftover fields of one structure; with more, or stranger keys, an event takes the general way
+
+Path = tuple[str, ...]
+
+# What JSON Schema calls a type, as DuckDB's json_type names it.
+_TYPES = {
+    "string": ("VARCHAR",),
+    "integer": ("BIGINT", "UBIGINT", "HUGEINT"),
+    "number": ("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"),
+    "boolean": ("BOOLEAN",),
+    "object": ("OBJECT",),
+    "array": ("ARRAY",),
+    "null": ("NULL",),
+}
+_NAMES = {
+    "VARCHAR": "a string",
+    "BIGINT": "a number",
+    "UBIGINT": "a number",
+    "HUGEINT": "a number",
+    "DOUBLE": "a number",
+    "BOOLEAN": "true or false",
+    "OBJECT": "an object",
+    "ARRAY": "an array",
+    "NULL": "null",
+}
+
+
+@dataclass(frozen=True, eq=False)  # each is there once: to compare and to hash all that it holds would take long
+class Field:
+    """One field of a schema."""
+
+    path: Path
+    types: frozenset[str]  # of json_type; empty for any
+    wanted: str  # the types in words
+    column: str | None = None
+    is_required: bool = False
+    is_kept: bool = False
+    is_free: bool = False
+    is_children: bool = False
+    min_length: int = 0
+    max_length: int | None = None
+    fields: tuple[Field, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    def all(self) -> Iterator[Field]:
+        for each in self.fields:
+            yield each
+            yield from each.all()
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A shape of events in one version."""
+
+    name: str
+    version: int
+    recognised_by_all: frozenset[str]
+    recognised_by_any: frozenset[str]
+    root: Field
+
+    def has_keys(self, keys: Sequence[str]) -> bool:
+        found = set(keys)
+        return found >= self.recognised_by_all and (not self.recognised_by_any or bool(found & self.recognised_by_any))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What an event with certain keys is: which fields to read, and what is left for `properties`.
+
+    left: the fields without a column, as a tree of keys; None where they are not counted up one by one.
+    problem: why no event with these keys can be used.
+    others: the fields at the top that no schema knows. They change nothing in how an event is read.
+    """
+
+    shape: Shape | None
+    fields: tuple[Field, ...] = ()
+    left: Mapping[str, Any] | None = field(default=None, hash=False, compare=False)
+    left_paths: tuple[Path, ...] | None = None
+    reason: str | None = None
+    problem: str | None = None
+    others: tuple[Field, ...] = field(default=(), hash=False, compare=False)
+
+
+@cache
+def shapes() -> tuple[Shape, ...]:
+    """All shapes, in the order in which they are tried: the one that asks for most first."""
+    folder = files("ingest").joinpath("events", "schemas")
+    found = [_shape(json.loads(each.read_text("utf-8"))) for each in folder.iterdir() if each.name.endswith(".json")]
+    order = ("pixel", "site", "app", "clickstream")
+    return tuple(sorted(found, key=lambda shape: (order.index(shape.name), shape.version)))
+
+
+def _shape(schema: Mapping[str, Any]) -> Shape:
+    recognised = schema["x-recognised-by"]
+    return Shape(
+        name=schema["x-shape"],
+        version=schema["x-version"],
+        recognised_by_all=frozenset(recognised["all"]),
+        recognised_by_any=frozenset(recognised["any"]),
+        root=_field((), schema, is_required=True),
+    )
+
+
+def _field(path: Path, schema: Mapping[str, Any], is_required: bool) -> Field:
+    names = schema.get("type", [])
+    names = [names] if isinstance(names, str) else names
+    required = set(schema.get("required", ()))
+    return Field(
+        path=path,
+        types=frozenset(kind for name in names for kind in _TYPES[name]),
+        wanted=" or ".join(names),
+        column=schema.get("x-column"),
+        is_required=is_required,
+        is_kept=schema.get("x-keep", False),
+        is_free=schema.get("x-free", False),
+        is_children=schema.get("x-children", False),
+        min_length=schema.get("minLength", 0),
+        max_length=schema.get("maxLength"),
+        fields=tuple(
+            _field((*path, name), each, name in required) for name, each in schema.get("properties", {}).items()
+        ),
+    )
+
+
+@cache
+def object_paths() -> tuple[Path, ...]:
+    """The objects whose keys make the structure of an event: the event itself, and what schemas describe inside."""
+    found = {each.path for shape in shapes() for each in shape.root.all() if each.fields and not each.is_free}
+    return ((), *sorted(found))
+
+
+def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure:
+    """What events with these keys are. `keys` has those of each of `object_paths()`, none for what is no object."""
+    top = keys.get((), ())
+    named = [shape for shape in shapes() if shape.has_keys(top)]
+    if not named:
+        shown = ", ".join(top[:8]) or "none"
+        return Structure(None, reason="unknown_shape", problem=f"fields: {shown}"[:200])
+    shape = next((each for each in named if each.name == named[0].name and each.version == version), None)
+    if shape is None:
+        return Structure(None, reason="unknown_version", problem=f"{named[0].name} has no version {version}")
+    missing = [each.name for each in shape.root.fields if each.is_required and each.path[0] not in top]
+    if missing:
+        return Structure(shape, reason="schema", problem=f"{missing[0]}: missing")
+    fields = tuple(_present(shape.root, keys))
+    known = {each.path[0] for each in shape.root.fields}
+    others = tuple(Field((name,), frozenset(), "") for name in dict.fromkeys(top) if name not in known)
+    left = _left(shape.root, keys)
+    paths = tuple(_leaves(left))
+    if len(paths) > MAX_LEFT or not all(_is_plain(name) for path in paths for name in path):
+        return everything(shape, others)
+    return Structure(shape, fields, left, paths, others=others)
+
+
+def everything(shape: Shape, others: tuple[Field, ...] = ()) -> Structure:
+    """The general way, for any keys: all fields of a shape are looked for."""
+    return Structure(shape, _all_fields(shape), others=others)
+
+
+@cache
+def _all_fields(shape: Shape) -> tuple[Field, ...]:
+    return tuple(shape.root.all())
+
+
+def _present(parent: Field, keys: Mapping[Path, Sequence[str]]) -> Iterator[Field]:
+    for each in parent.fields:
+        if parent.is_free or each.path[-1] in keys.get(parent.path, ()):
+            yield each
+            yield from _present(each, keys)
+
+
+def _left(parent: Field, keys: Mapping[Path, Sequence[str]]) -> dict[str, Any]:
+    """Key → None for a field that is kept whole, or the same of the object that it is.
+
+    In the order of RFC 7396, as the general way has it: what is whole, then what something was taken out of.
+    """
+    known = {each.path[-1]: each for each in parent.fields}
+    present = dict.fromkeys(keys.get(parent.path, ()))
+    left: dict[str, Any] = {}
+    for name in present:
+        each = known.get(name)
+        if each is None or each.is_kept or each.is_free or (each.column is None and not each.fields):
+            left[name] = None
+    for each in parent.fields:
+        is_parted = each.fields and not (each.is_kept or each.is_free)
+        if is_parted and each.path[-1] in present and (inner := _left(each, keys)):
+            left[each.path[-1]] = inner
+    return left
+
+
+def _leaves(left: Mapping[str, Any], path: Path = ()) -> Iterator[Path]:
+    for name, inner in left.items():
+        if inner is None:
+            yield (*path, name)
+        else:
+            yield from _leaves(inner, (*path, name))
+
+
+def _is_plain(name: str) -> bool:
+    return 0 < len(name) <= 100 and all(each.isalnum() or each in "_-. $:@" for each in name)
+
+
+def pointer(path: Path) -> str:
+    """RFC 6901."""
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
+
+
+def columns_taken(shape: Shape) -> dict[str, Any]:
+    """An RFC 7396 patch that takes out of an event all that has a column: what stays are its properties."""
+
+    def patch(parent: Field) -> dict[str, Any]:
+        taken: dict[str, Any] = {}
+        for each in parent.fields:
+            if each.is_kept or each.is_free:
+                continue
+            if each.fields:
+                taken[each.path[-1]] = patch(each)
+            elif each.column:
+                taken[each.path[-1]] = None
+        return taken
+
+    return patch(shape.root)
+
+
+def type_problem(fields: Sequence[Field], types: Sequence[str | None]) -> str | None:
+    """What is wrong with an event whose fields have these types (of json_type, None for missing), None if nothing."""
+    for each, kind in zip(fields, types, strict=True):
+        if kind is None:
+            if each.is_required and len(each.path) == 1:
+                return f"{each.name}: missing"
+        elif each.types and kind not in each.types:
+            return f"{each.name}: is {_NAMES.get(kind, kind.lower())}, not {each.wanted}"
+    return None

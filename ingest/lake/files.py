@@ -1,0 +1,376 @@
+"""The lake: where each file lies, and how one file gets into its place whole or not at all.
+
+A lake is a folder or an `s3://bucket/prefix`. Nothing here knows what is in the files.
+Invariant: a key holds a whole file or none. A file is written aside and put in place by one
+rename (folder) or one completed upload (S3); a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from ingest.errors import LakeError, TransientLakeError
+from ingest.lake import locks, s3
+from ingest.lake.layout import DATA_FILE
+from ingest.lake.s3 import S3Options
+
+STAGING = ".staging"
+HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # a container's name is its own, as its process ids are
+FETCH_BYTES = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
+
+# Errors that may pass by themselves, as the AWS SDK names them. Status -1 is an answer that broke off.
+_PASSING = re.compile(
+    r"NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT|NO_SUCH_UPLOAD"
+    r"|HTTP status (-1|429|5\d\d)"
+)
+
+
+_ONLY_READS = ("listing ", "looking ", "reading ")  # what was being done, as messages begin
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    key: str
+    size: int
+    modified: datetime
+
+    def partition(self, name: str) -> str | None:
+        """The value of a `name=value` folder in the key, None where there is none."""
+        for part in self.key.split("/"):
+            if part.startswith(name + "="):
+                return part[len(name) + 1 :]
+        return None
+
+
+class Lake:
+    """Files by key under one root.
+
+    Args:
+        url: a folder (`/data/lake`, `file:///data/lake`) or `s3://bucket/prefix`.
+        s3: how to reach S3; ignored for a folder.
+
+    Raises:
+        LakeError: for a url of any other scheme.
+    """
+
+    def __init__(self, url: str, s3: S3Options | None = None) -> None:
+        self.s3 = s3 or S3Options()
+        self.is_s3 = url.startswith("s3://")
+        if self.is_s3:
+            self.root = url[len("s3://") :].strip("/")
+            self.url = f"s3://{self.root}"
+        elif "://" in url and not url.startswith("file://"):
+            raise LakeError(f"lake url {url!r}: only a folder or s3://bucket/prefix can hold a lake")
+        else:
+            self.root = str(Path(url.removeprefix("file://")).expanduser().absolute())
+            self.url = self.root
+        self._filesystem: fs.FileSystem | None = None
+        self._held: list[locks.Lock] = []
+
+    def __repr__(self) -> str:
+        return f"Lake({self.url!r})"
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """The pyarrow filesystem, made at first use so that building a Lake opens nothing."""
+        if self._filesystem is None:
+            self._filesystem = s3.filesystem(self.s3) if self.is_s3 else fs.LocalFileSystem()
+        return self._filesystem
+
+    def path(self, key: str) -> str:
+        """The path of a key for `filesystem`."""
+        return f"{self.root}/{key}"
+
+    def uri(self, key: str) -> str:
+        """The address of a key for DuckDB: an absolute path or `s3://…`."""
+        return f"{self.url}/{key}"
+
+    def files(self, prefix: str) -> list[LakeFile]:
+        """Every file below a folder, by key; empty where there is none. One listing on S3.
+
+        A name that is no UTF-8 is none of the lake's own."""
+        selector = fs.FileSelector(self.path(prefix), recursive=True, allow_not_found=True)
+        with _explained(f"listing {self.uri(prefix)}"):
+            infos = self.filesystem.get_file_info(selector)
+        start = len(self.root) + 1
+        found = [
+            LakeFile(path[start:], info.size, info.mtime or datetime.fromtimestamp(0, UTC))
+            for info in infos
+            if info.type == fs.FileType.File and (path := _path_of(info)) is not None
+        ]
+        return sorted(found, key=lambda file: file.key)
+
+    def exists(self, key: str) -> bool:
+        with _explained(f"looking for {self.uri(key)}"):
+            return self.filesystem.get_file_info(self.path(key)).type == fs.FileType.File
+
+    def check(self) -> None:
+        """Asks S3 whether the bucket is there, which a listing does not tell. A folder is made when it is needed.
+
+        Raises:
+            LakeError: there is no such bucket, or S3 does not let us ask.
+        """
+        if self.is_s3:
+            with _explained(f"looking for {self.url}"):
+                bucket = self.filesystem.get_file_info(self.root.partition("/")[0])
+            if bucket.type == fs.FileType.NotFound:
+                raise LakeError(f"{self.url}: no such bucket. Create it, or correct CLICKLAKE_LAKE")
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A private local folder to write in before `put`; gone afterwards, whatever happened.
+
+        For a folder lake it lies inside the lake, so that `put` is one rename.
+        """
+        if self.is_s3:
+            folder = Path(tempfile.mkdtemp(prefix="clicklake-"))
+        else:
+            folder = Path(self.root) / STAGING / f"{os.getpid()}-{HOST}-{uuid.uuid4().hex[:8]}"
+            with _explained(f"making {folder}"):
+                folder.mkdir(parents=True)
+                _remove_abandoned(folder.parent)
+        try:
+            with _explained(f"writing below {folder}"):
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, name: str, owner: str = "", on_wait: locks.Waiting | None = None) -> Iterator[bool]:
+        """Holds a lock of this lake, once nobody else does: `raw/<dataset>/<day>`, `marts` … Nothing that is put or
+        deleted meanwhile can be if it was lost. Yields whether it had to wait.
+
+        Args:
+            owner: who holds it, for the others to read; process and machine without it.
+            on_wait: called once where somebody else holds it, with who.
+        """
+        lock = self._lock(name)
+        with ExitStack() as stack:
+            with _explained(f"locking {self.url} ({name})"):
+                owner = owner or f"process {os.getpid()} on {platform.node()}"
+                has_waited = stack.enter_context(locks.held(lock, owner, on_wait))
+            self._held.append(lock)
+            stack.callback(self._held.remove, lock)
+            yield has_waited
+
+    def holder(self, name: str) -> str | None:
+        """Who holds a lock now, None where nobody does."""
+        with _explained(f"looking at the lock {name} of {self.url}"):
+            return self._lock(name).holder()
+
+    def _lock(self, name: str) -> locks.Lock:
+        key = f"{locks.FOLDER}/{name}"
+        if self.is_s3:
+            bucket, _, path = self.path(key).partition("/")
+            return locks.S3Lock(_lock_client(self.s3), bucket, path)
+        return locks.FolderLock(Path(self.path(key)))
+
+    def put(self, local: Path, key: str) -> int:
+        """Puts a finished local file in place of a key, atomically, and takes it away. Returns its bytes."""
+        self._ensure_locks()
+        with _explained(f"writing {self.uri(key)}"):
+            size = local.stat().st_size
+            if self.is_s3:
+                self._upload(local, key)
+                local.unlink()
+            else:
+                target = Path(self.path(key))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with local.open("rb") as written:
+                    os.fsync(written.fileno())
+                os.replace(local, target)
+        return size
+
+    def _upload(self, local: Path, key: str) -> None:
+        """Not by `pyarrow.fs.copy_files`, which says nothing where S3 refuses the last part of an upload."""
+        with (
+            pa.memory_map(str(local)) as content,
+            self.filesystem.open_output_stream(self.path(key)) as upload,
+        ):
+            upload.write(content.read_buffer())
+
+    def fetch(self, key: str, local: Path) -> None:
+        """Gives a file of the lake as a local one, which stays as it is whatever is put in its place meanwhile."""
+        with _explained(f"reading {self.uri(key)}"):
+            if self.is_s3:
+                fs.copy_files(self.path(key), str(local), self.filesystem, fs.LocalFileSystem(), chunk_size=FETCH_BYTES)
+                return
+            try:
+                os.link(self.path(key), local)  # no file of the lake is ever written to again
+            except OSError:  # a file system without links
+                shutil.copyfile(self.path(key), local)
+
+    def put_table(self, table: pa.Table, key: str) -> int:
+        """Writes one small table as Parquet, atomically. Returns its bytes."""
+        with self.staging() as folder:
+            local = folder / DATA_FILE
+            # A file of our own: pyarrow would leave one open that it cannot end, as on a full disk.
+            with _explained(f"writing {self.uri(key)}"), local.open("wb") as file:
+                pq.write_table(table, file, compression="zstd", compression_level=1)
+            return self.put(local, key)
+
+    def put_text(self, text: str, key: str) -> int:
+        with self.staging() as folder:
+            local = folder / "text"
+            with _explained(f"writing {self.uri(key)}"):
+                local.write_text(text, encoding="utf-8")
+            return self.put(local, key)
+
+    def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
+        with _explained(f"reading {self.uri(key)}"):
+            try:
+                return pq.read_table(self.path(key), columns=columns, filesystem=self.filesystem, partitioning=None)
+            except pa.ArrowInvalid as error:
+                reason = str(error).splitlines()[0]
+                raise LakeError(
+                    f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again"
+                ) from error
+
+    def read_bytes(self, key: str) -> bytes:
+        with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_file(self.path(key)) as stream:
+            return bytes(stream.read())
+
+    def read_text(self, key: str) -> str:
+        return self.read_bytes(key).decode("utf-8")
+
+    def delete(self, prefix: str) -> None:
+        """Deletes a file, or every file below a folder; nothing there is no error."""
+        self._ensure_locks()
+        with _explained(f"deleting {self.uri(prefix)}"):
+            info = self.filesystem.get_file_info(self.path(prefix))
+            if info.type == fs.FileType.File:
+                self.filesystem.delete_file(self.path(prefix))
+            elif info.type == fs.FileType.Directory:
+                self.filesystem.delete_dir(self.path(prefix))
+
+    def _ensure_locks(self) -> None:
+        for lock in self._held:
+            lock.ensure()
+
+    def connect(self, **config: Any) -> duckdb.DuckDBPyConnection:
+        """A disposable in-memory DuckDB that can read this lake. Close it after use."""
+        connection = duckdb.connect(":memory:", config=config)
+        self.attach(connection)
+        return connection
+
+    def rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> pa.Table:
+        """The rows of a Parquet file, with the columns that its folders add; of a connection that reads this lake."""
+        address = self.uri(key).replace("'", "''")
+        with _explained(f"reading {self.uri(key)}"):
+            try:
+                return connection.sql(f"from read_parquet('{address}', hive_partitioning = true)").to_arrow_table()
+            except duckdb.Error as error:  # what pyarrow said is the last line of a traceback in it
+                raise OSError(str(error).strip().splitlines()[-1]) from error
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Lets a DuckDB connection read this lake's addresses; times are UTC."""
+        connection.execute("set TimeZone = 'UTC'")
+        if self.is_s3:
+            connection.register_filesystem(s3.as_fsspec(self.filesystem))
+
+    @contextmanager
+    def connect_for_reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB for SQL of somebody else's: it reads this lake, and no other file, place or variable.
+
+        In a folder DuckDB would still write what it may read, so that statements have to be looked at as well.
+        """
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "python_enable_replacements": False,
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+            "allow_persistent_secrets": False,
+        }
+        with tempfile.TemporaryDirectory(prefix="clicklake-") as spill, duckdb.connect(config=config) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"set temp_directory = '{spill}'")
+            if self.is_s3:
+                connection.register_filesystem(s3.as_fsspec(self.filesystem, only_below=self.root))
+            allowed = f"{self.url}/".replace("'", "''")
+            connection.execute(f"set allowed_directories = ['{allowed}']")
+            connection.execute("set enable_external_access = false")
+            connection.execute("set lock_configuration = true")
+            yield connection
+
+
+@cache
+def _lock_client(options: S3Options) -> Any:
+    """For what pyarrow cannot ask: conditional writes."""
+    return s3.client(options, locks.ATTEMPTS, locks.CONNECT_SECONDS, locks.SILENCE_SECONDS)
+
+
+def _remove_abandoned(staging: Path) -> None:
+    """Takes away what killed processes of this machine left behind."""
+    for folder in staging.iterdir():
+        owner, _, rest = folder.name.partition("-")
+        if owner.isdigit() and rest.startswith(f"{HOST}-") and not _is_running(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _path_of(info: fs.FileInfo) -> str | None:
+    """None where its bytes are no UTF-8."""
+    try:
+        return str(info.path)
+    except UnicodeDecodeError:
+        return None
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Turns an operating system's or S3's error into one sentence that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        kind = TransientLakeError if _PASSING.search(str(error)) else LakeError
+        raise kind(f"{doing}: {_reason(error, doing.startswith(_ONLY_READS))}") from error
+
+
+def _reason(error: OSError, only_reads: bool) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full. Free some space and run again; the lake is as it was"
+    if error.errno == errno.EROFS:
+        return "the disk is read-only. Mount it for writing and run again, or correct CLICKLAKE_LAKE"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        needed = (
+            "Let this user read the lake" if only_reads else "Give this user write access to the lake and run again"
+        )
+        return f"no permission. {needed}"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return "a file is in the way of a folder. Correct CLICKLAKE_LAKE"
+    text = str(error)
+    if "NO_SUCH_BUCKET" in text or "NoSuchBucket" in text:
+        return "no such bucket. Create it, or correct CLICKLAKE_LAKE"
+    if "ACCESS_DENIED" in text or "INVALID_ACCESS_KEY_ID" in text or "SIGNATURE_DOES_NOT_MATCH" in text:
+        return "S3 refused these credentials. Check the keys and the bucket's policy"
+    if "NETWORK_CONNECTION" in text:
+        return "S3 does not answer. Check CLICKLAKE_S3_ENDPOINT_URL, and whether this machine may reach it"
+    if _PASSING.search(text):
+        return "S3 is busy or broke off. Run again in a moment; the last good files stand"
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,215 @@
+"""The lake as SQL: a view for each table, over exactly the files that are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from ingest.errors import LakeError
+from ingest.lake.files import Lake, LakeFile
+from ingest.lake.layout import DATA_FILE, VERDICT_FILE
+from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, Column
+
+LAYERS = ("raw", "rejects", "ledger", "marts")
+QUALITY = "marts.data_quality"
+# What is kept as JSON has the same columns whatever is in there, and where nothing is.
+_REASON = 'struct("check" varchar, message varchar, failures bigint, figures json)[]'
+RECORDS = {
+    "quarantine.verdicts": {"table": "varchar", "day": "date", "site": "varchar", "reasons": _REASON},
+    "quarantine.releases": {
+        "table": "varchar",
+        "day": "date",
+        "site": "varchar",
+        "checks": _REASON,
+        "reason": "varchar",
+        "released_by": "varchar",
+        "released_at": "timestamp",
+        "objects": "varchar",
+    },
+}
+NAMED = 3  # broken files of a table
+
+
+@dataclass
+class Views:
+    """names: of the views that were made. broken: table → which of its files cannot be read, and what to do; such a
+    table has no view, since its rows without those of a file would be wrong numbers."""
+
+    names: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether the lake has a table other than those that are always there."""
+        return bool({*self.names, *self.broken} - {QUALITY, *RECORDS})
+
+
+def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection, follows: bool = False) -> Views:
+    """Makes `raw.*`, `rejects.*`, `ledger.*`, `marts.*` and `quarantine.*` in a connection that reads the lake.
+
+    `quarantine.<table>` holds refused rows with their `day`, `quarantine.verdicts` why they were refused, and
+    `quarantine.releases` who accepted what. `marts.data_quality` holds what every check found. These three are always
+    there, with their columns.
+
+    Args:
+        follows: views over patterns of files, which see the days that are put in place later.
+    """
+    views = Views()
+    for table, files in sorted(tables_of(lake).items()):
+        schema, name = table.split(".")
+        connection.execute(f"create schema if not exists {schema}")
+        try:
+            connection.execute(f'create view {schema}."{name}" as {_query(lake, table, files, follows)}')
+        except duckdb.Error as error:
+            views.broken[table] = _what_is_broken(lake, connection, files, error)
+        else:
+            views.names.append(table)
+    return views
+
+
+def tables_of(lake: Lake) -> dict[str, list[LakeFile]]:
+    """Table → its files. What is not where a table's files lie belongs to none."""
+    quarantined = lake.files("quarantine")
+    found: dict[str, list[LakeFile]] = {
+        QUALITY: [file for file in lake.files("quality/data_quality") if _is_data(file)],
+        "quarantine.verdicts": [file for file in quarantined if file.key.endswith(f"/{VERDICT_FILE}")],
+        "quarantine.releases": [file for file in lake.files("releases") if file.key.endswith(".json")],
+    }
+    refused = [file for file in quarantined if "/rows/" in file.key]
+    for layer, files in [*((layer, lake.files(layer)) for layer in LAYERS), ("quarantine", refused)]:
+        for file in filter(_is_data, files):
+            name = file.key.split("/")[1].replace('"', "")
+            found.setdefault(f"{layer}.{name}", []).append(file)
+    return found
+
+
+def _is_data(file: LakeFile) -> bool:
+    return file.key.endswith(f"/{DATA_FILE}")
+
+
+def _query(lake: Lake, table: str, files: list[LakeFile], follows: bool) -> str:
+    """SQL of all rows of a table."""
+    if table in RECORDS and not files:
+        columns = ", ".join(f'null::{kind} as "{name}"' for name, kind in RECORDS[table].items())
+        return f"select {columns} where false"
+    if table in RECORDS:
+        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in RECORDS[table].items())
+        return f"from read_json({_list(lake, files, follows)}, columns = {{{columns}}})"
+    if table == QUALITY and not files:
+        return f"select {_nothing((*DATA_QUALITY, *DATA_QUALITY_PARTITIONS))} where false"
+    # Files that lie at different levels have different folders, which one reader would take for a mistake.
+    by_shape: dict[str, list[LakeFile]] = {}
+    for file in files:
+        by_shape.setdefault(_pattern(file.key), []).append(file)
+    return " union all by name ".join(
+        _parquet(lake, each, shape, follows, by_name=table != QUALITY) for shape, each in sorted(by_shape.items())
+    )
+
+
+def _parquet(lake: Lake, files: list[LakeFile], shape: str, follows: bool, by_name: bool) -> str:
+    """Of check results not by name: to know the columns DuckDB would open each of thousands of small files, whatever
+    was asked for, and all have the same."""
+    folders = [part.partition("=")[0] for part in shape.split("/") if "=" in part]
+    types = ", ".join(
+        f"'{name}': {'date' if name == 'day' or name.endswith('_date') else 'varchar'}" for name in folders
+    )
+    partitions = f", hive_types = {{{types}}}" if folders else ""
+    return (
+        f"select * from read_parquet({_list(lake, files, follows)}, "  # noqa: S608 - keys of the lake, quoted
+        f"hive_partitioning = {str(bool(folders)).lower()}, union_by_name = {str(by_name).lower()}{partitions})"
+    )
+
+
+def _nothing(columns: Iterable[Column]) -> str:
+    types = {pa.string(): "varchar", pa.int64(): "bigint", pa.float64(): "double", pa.date32(): "date"}
+    return ", ".join(f'null::{types.get(each.type, "timestamp")} as "{each.name}"' for each in columns)
+
+
+def _pattern(key: str) -> str:
+    """The pattern of all files that lie as this one does."""
+    parts = [f"{part.partition('=')[0]}=*" if "=" in part else part for part in key.split("/")]
+    if parts[0] == "releases":
+        parts[-1] = "*.json"
+    return "/".join(parts)
+
+
+def _list(lake: Lake, files: list[LakeFile], follows: bool) -> str:
+    keys = sorted({_pattern(file.key) for file in files}) if follows else [file.key for file in files]
+    return "[" + ", ".join("'" + lake.uri(key).replace("'", "''") + "'" for key in keys) + "]"
+
+
+def _what_is_broken(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, files: list[LakeFile], error: duckdb.Error
+) -> str:
+    """Which files of a table cannot be read, and what helps; looks at each, so only where something is wrong."""
+    broken = []
+    for file in files:
+        try:
+            if _is_data(file):
+                connection.execute("select num_rows from parquet_file_metadata(?)", [lake.uri(file.key)]).fetchall()
+        except duckdb.Error as found:
+            broken.append((file, reason_of(found)))
+    if not broken:
+        return f"its files do not go together ({reason_of(error)})"
+    named = "; ".join(f"{lake.uri(file.key)} cannot be read ({reason})" for file, reason in broken[:NAMED])
+    more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+    return f"{named}{more}. Run its day again, or, if it is none of the lake's own, take it away"
+
+
+def reason_of(error: duckdb.Error) -> str:
+    """DuckDB's message without the statement that it quotes; of what Python raised below it, the last line."""
+    text = str(error).split("\n\nLINE ")[0].strip()
+    lines = [line for line in text.splitlines() if line.strip()]
+    said = lines[-1] if "Traceback" in text else lines[0] if lines else type(error).__name__
+    return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", said.strip())
+
+
+_READS = frozenset({"SELECT", "CREATE", "SET"})  # what is created or set ends with the connection
+_COMMENT = r"--[^\n]*+\n|/\*(?:[^*]|\*(?!/))*+\*/"
+_FIRST_WORD = re.compile(rf"\A(?:\s|\(|{_COMMENT})*+(\w*)")
+_EXPLAIN = re.compile(rf"\A(?:\s|{_COMMENT})*+explain\b\s*+(?:analyze\b\s*+)?(?:\([^()]*+\))?", re.I)
+_PIVOTS = frozenset({"pivot", "pivot_wider", "from", "select", "with", "create"})
+
+
+def only_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    """Whether statements write no file and open no other database, as DuckDB's own parser takes them. Raises
+    duckdb.Error for what is no SQL."""
+    return all(_only_reads(connection, each) for each in connection.extract_statements(sql))
+
+
+def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    explained = _EXPLAIN.match(statement.query)
+    if explained:  # EXPLAIN ANALYZE does what it explains
+        return only_reads(connection, statement.query[explained.end() :])
+    if statement.type.name == "MULTI":  # PIVOT, within whatever
+        first = _FIRST_WORD.match(statement.query)
+        return first is not None and first[1].lower() in _PIVOTS
+    return statement.type.name in _READS
+
+
+@contextmanager
+def opened(lake: Lake) -> Iterator[tuple[duckdb.DuckDBPyConnection, Views]]:
+    """The lake's views in a DuckDB that reads the lake alone."""
+    with lake.connect_for_reading() as connection:
+        yield connection, create_views(lake, connection)
+
+
+def require(views: Views, table: str) -> None:
+    """Raises LakeError where a table is there and cannot be read."""
+    if table in views.broken:
+        raise LakeError(f"{table}: {views.broken[table]}")
+
+
+def write_database(lake: Lake, target: Path) -> Views:
+    """Makes a DuckDB file of views over the lake's files, for any client. It holds no rows."""
+    with lake.connect() as connection:
+        address = str(target).replace("'", "''")
+        connection.execute(f"attach '{address}' as made (storage_version 'v1.0.0')")
+        connection.execute("use made")
+        return create_views(lake, connection, follows=True)

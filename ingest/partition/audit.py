@@ -1,0 +1,312 @@
+"""What a staged day must hold before anyone may see it. Each check gives one verdict with its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.lake.files import Lake
+from ingest.lake.layout import ledger_key
+from ingest.partition.datasets import ACCESS_LOGS, Dataset, Partition
+from ingest.partition.drift import Profile, drift, profile_of
+from ingest.partition.stage import ObjectCounts, StagedDay
+from ingest.rows.batches import REJECTS_KEPT
+from ingest.source import not_looked_at
+from ingest.words import counted
+
+SAME_WEEKDAYS = 4  # weeks that the volume is compared with
+SHOWN = 5  # objects that a message names
+# A share of rejects is unusual when it is so many times the usual one; when it is also above it by so much of all rows,
+# for three times next to nothing is next to nothing; and when that makes so many rows, for small days jump.
+REJECT_FACTOR = 3.0
+REJECT_FLOOR = 0.005
+REJECT_ROWS = 20
+DRIFT_DAYS = 7  # before a day, in which the last published one is looked for
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    description: str
+
+
+CHECKS = (
+    Check("objects_present", "The source holds at least one object of the day"),
+    Check("processed", "Nothing unexpected happened while the day was read and judged"),
+    Check(
+        "objects_readable",
+        "Every object is of a known format and has rows that can be used, where it has more than a few; one that is "
+        "merely cut off at its end counts as readable",
+    ),
+    Check("objects_whole", "No object is cut off in the middle (a warning: its whole lines are kept)"),
+    Check("required_fields", "Every header names date, time, cs-uri-stem and sc-status"),
+    Check("reject_share", "The share of rejected rows is within the limit"),
+    Check(
+        "rows_accounted", "For each object rows read = kept + rejected + duplicates, and the files hold what was kept"
+    ),
+    Check("volume", "The number of rows is near the median of the same weekday in the last four weeks"),
+    Check("reject_rate", "The share of rejected rows is not far above the median of these days (a warning)"),
+    Check("schema_drift", "Fields and their types are those of the last published day (a warning)"),
+)
+NEVER_RELEASED = {
+    "objects_present": "there is nothing to publish",
+    "processed": "it could not be taken in, so there is nothing to publish",
+    "rows_accounted": "rows were lost on the way, and nobody can tell which",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How bad a day may be.
+
+    Args:
+        max_reject_share: rejected / read above this refuses the day.
+        volume_factor: rows below median / factor or above median x factor are suspicious.
+        volume_blocks: whether a suspicious volume refuses the day, or only warns.
+        unreadable_rows: an object of so many rows and more, every one of them rejected, counts as unreadable.
+        rejects_kept: so many rejects of each object stand in the file of rejects.
+    """
+
+    max_reject_share: float = 0.05
+    volume_factor: float = 3.0
+    volume_blocks: bool = False
+    unreadable_rows: int = 20
+    rejects_kept: int = REJECTS_KEPT
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A check's result for one day. One that blocks, did not pass and was not released refuses the day.
+
+    released: who accepted the day in spite of this check, and why; None where nobody did.
+    """
+
+    check: str
+    passed: bool
+    message: str
+    blocks: bool = True
+    figures: dict[str, Any] = field(default_factory=dict)
+    released: str | None = None
+
+    @property
+    def refuses(self) -> bool:
+        return self.blocks and not self.passed and self.released is None
+
+
+def checks_of(dataset: Dataset) -> tuple[Check, ...]:
+    """The checks of a dataset; only logs have headers."""
+    return tuple(check for check in CHECKS if check.name != "required_fields" or dataset is ACCESS_LOGS)
+
+
+def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
+    """All verdicts on a staged partition, in the order of `CHECKS`."""
+    past = _same_weekdays(lake, staged.partition)
+    verdicts = [
+        _objects_present(staged),
+        Verdict("processed", True, "nothing unexpected happened"),
+        _objects_readable(staged, limits),
+        _objects_whole(staged),
+        _required_fields(staged),
+        _reject_share(staged, limits),
+        _rows_accounted(staged, limits),
+        _volume(staged, past, limits),
+        _reject_rate(staged, past),
+        _schema_drift(staged, lake),
+    ]
+    names = {check.name for check in checks_of(staged.partition.dataset)}
+    return [verdict for verdict in verdicts if verdict.check in names]
+
+
+def not_processed(staged: StagedDay, reason: str) -> list[Verdict]:
+    """The verdicts on a partition that could not be taken in: of the others nobody can tell."""
+    return [_objects_present(staged), Verdict("processed", False, reason)]
+
+
+def _objects_present(staged: StagedDay) -> Verdict:
+    count = len(staged.objects)
+    what = "logs" if staged.partition.dataset is ACCESS_LOGS else "events"
+    lacking = (
+        f"the source has no object of this day. Check that the {what} were delivered and that the prefix is right; "
+        "a day that really had none need not be run"
+    )
+    if staged.undated:
+        lacking = f"the source has no object of this day. {not_looked_at(staged.undated)}"
+    message = counted(count, "object") if count else lacking
+    return Verdict("objects_present", count > 0, message, figures={"objects": count})
+
+
+def _is_cut_off(counts: ObjectCounts) -> bool:
+    return (counts.facts.error or "").startswith("cut off")
+
+
+_GUESSED = "it has no #Fields header, so its fields were taken for CloudFront's usual ones"
+
+
+def _unreadable(counts: ObjectCounts, limits: Limits) -> str | None:
+    """Why nothing of an object, or not all, could be read. Of one that is cut off, something whole must be there."""
+    if _is_cut_off(counts):
+        return None if counts.kept + counts.duplicate else f"{counts.facts.error}, and not one row before it is whole"
+    if counts.facts.error:
+        return counts.facts.error
+    if counts.read >= limits.unreadable_rows and counts.rejected == counts.read:
+        is_guessed = counts.facts.format == "text" and counts.reasons and not counts.facts.has_header
+        guessed = f"; {_GUESSED}" if is_guessed else ""
+        return f"not one of its {counts.read} rows can be used ({_reasons(counts.reasons)}){guessed}"
+    return None
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
+
+
+def _objects_readable(staged: StagedDay, limits: Limits) -> Verdict:
+    found = {counts.item.name: _unreadable(counts, limits) for counts in staged.objects}
+    errors = [f"{key}: {reason}" for key, reason in found.items() if reason]
+    message = f"{len(errors)} unreadable: {_some(errors)}" if errors else "all objects were read"
+    return Verdict("objects_readable", not errors, message, figures={"unreadable": len(errors)})
+
+
+def _objects_whole(staged: StagedDay) -> Verdict:
+    errors = [f"{counts.item.name}: {counts.facts.error}" for counts in staged.objects if _is_cut_off(counts)]
+    message = f"{len(errors)} cut off: {_some(errors)}" if errors else "no object is cut off"
+    return Verdict("objects_whole", not errors, message, blocks=False, figures={"cut_off": len(errors)})
+
+
+def _required_fields(staged: StagedDay) -> Verdict:
+    lacking = [
+        f"{counts.item.name} lacks {', '.join(sorted(counts.facts.missing_fields))}"
+        for counts in staged.objects
+        if counts.facts.missing_fields
+    ]
+    message = _some(lacking) if lacking else "every header names the required fields"
+    return Verdict("required_fields", not lacking, message, figures={"objects_lacking": len(lacking)})
+
+
+def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
+    read, rejected = staged.total("read"), staged.total("rejected")
+    share = rejected / read if read else 0.0
+    by_reason = _reasons(staged.rejects_by_reason)
+    message = f"{rejected} of {counted(read, 'row')} rejected ({share:.1%}, limit {limits.max_reject_share:.1%})"
+    useless = [
+        counts.item.name
+        for counts in staged.objects
+        if counts.read and counts.rejected == counts.read and not _unreadable(counts, limits)  # which names those
+    ]
+    figures = {"rows_read": read, "rows_rejected": rejected, "share": round(share, 6), "limit": limits.max_reject_share}
+    return Verdict(
+        "reject_share",
+        share <= limits.max_reject_share,
+        (f"{message}: {by_reason}" if by_reason else message) + (f"; every row of {_some(useless)}" if useless else ""),
+        figures=figures,
+    )
+
+
+def _rows_accounted(staged: StagedDay, limits: Limits) -> Verdict:
+    wrong = [
+        counts.item.name for counts in staged.objects if counts.read != counts.kept + counts.rejected + counts.duplicate
+    ]
+    in_files = sum(pq.read_metadata(path).num_rows for path in staged.files.values())
+    in_rejects = pq.read_metadata(staged.rejects_file).num_rows
+    rejects_kept = sum(min(counts.rejected, limits.rejects_kept) for counts in staged.objects)
+    passed = not wrong and in_files == staged.total("kept") and in_rejects == rejects_kept
+    figures = {
+        "rows_read": staged.total("read"),
+        "rows_kept": staged.total("kept"),
+        "rows_rejected": staged.total("rejected"),
+        "rows_duplicate": staged.total("duplicate"),
+        "rows_in_files": in_files,
+        "rejects_in_file": in_rejects,
+    }
+    message = "every row is accounted for" if passed else f"rows are missing: {figures}, objects {_some(wrong)}"
+    return Verdict("rows_accounted", passed, message, figures=figures)
+
+
+def _volume(staged: StagedDay, past: list[_PastDay], limits: Limits) -> Verdict:
+    rows = staged.total("kept")
+    before = [day.kept for day in past]
+    if not before:
+        return Verdict("volume", True, "no earlier day to compare with", limits.volume_blocks, {"rows": rows})
+    usual = median(before)
+    least = usual / limits.volume_factor if _is_over(staged.partition.day) else 0
+    passed = least <= rows <= usual * limits.volume_factor
+    message = f"{counted(rows, 'row')}; the median of {_weekdays(len(before))} is {usual:.0f}"
+    figures = {"rows": rows, "median": usual, "days": len(before), "factor": limits.volume_factor}
+    return Verdict("volume", passed, message, limits.volume_blocks, figures)
+
+
+def _weekdays(count: int) -> str:
+    return f"the last {count} same weekdays" if count > 1 else "the one earlier day of this weekday"
+
+
+def _is_over(day: str) -> bool:
+    return date.fromisoformat(day) < datetime.now(UTC).date()
+
+
+def _reject_rate(staged: StagedDay, past: list[_PastDay]) -> Verdict:
+    read, rejected = staged.total("read"), staged.total("rejected")
+    shares = [day.rejected / day.read for day in past if day.read]
+    figures: dict[str, Any] = {"rows_read": read, "rows_rejected": rejected}
+    if not shares or not read:
+        return Verdict("reject_rate", True, "no earlier day to compare with", False, figures)
+    share, usual = rejected / read, median(shares)
+    passed = share <= usual * REJECT_FACTOR or share <= usual + REJECT_FLOOR or rejected < usual * read + REJECT_ROWS
+    message = f"{share:.2%} of rows rejected; the median of {_weekdays(len(shares))} is {usual:.2%}"
+    figures |= {"share": round(share, 6), "median": round(usual, 6), "days": len(shares), "factor": REJECT_FACTOR}
+    return Verdict("reject_rate", passed, message, False, figures)
+
+
+def _schema_drift(staged: StagedDay, lake: Lake) -> Verdict:
+    now = profile_of(staged.ledger())
+    day, before = _last_profile(lake, staged.partition)
+    if before is None or now is None:
+        return Verdict("schema_drift", True, "no earlier day to compare with", False)
+    found = drift(before, now)
+    parts = {"new": found.new, "missing": found.missing, "changed": found.changed}
+    said = "; ".join(f"{name}: {_some(fields)}" for name, fields in parts.items() if fields)
+    message = f"{said} (against {day})" if found else f"the fields are those of {day}"
+    return Verdict("schema_drift", not found, message, False, {"against": day, **parts})
+
+
+def _last_profile(lake: Lake, partition: Partition) -> tuple[str, Profile | None]:
+    """The last published day before this one, and its fields; None where no day of the last ones has any."""
+    for days in range(1, DRIFT_DAYS + 1):
+        day = (date.fromisoformat(partition.day) - timedelta(days=days)).isoformat()
+        key = ledger_key(partition.dataset.name, day, partition.site)
+        if lake.exists(key):
+            profile = profile_of(lake.read_table(key))
+            if profile is not None and any(profile.rows.values()):
+                return day, profile
+    return "", None
+
+
+@dataclass(frozen=True)
+class _PastDay:
+    """Rows of a published day, as its ledger counted them."""
+
+    read: int
+    kept: int
+    rejected: int
+
+
+def _same_weekdays(lake: Lake, partition: Partition) -> list[_PastDay]:
+    """The published same weekdays of the last weeks."""
+    found = []
+    columns = ["rows_read", "rows_kept", "rows_rejected"]
+    for week in range(1, SAME_WEEKDAYS + 1):
+        day = (date.fromisoformat(partition.day) - timedelta(weeks=week)).isoformat()
+        key = ledger_key(partition.dataset.name, day, partition.site)
+        if lake.exists(key):
+            ledger = lake.read_table(key, columns)
+            found.append(_PastDay(*(pc.sum(ledger.column(name)).as_py() or 0 for name in columns)))
+    return found
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return "; ".join(items[:SHOWN]) + more

@@ -1,0 +1,110 @@
+"""What ingest takes in: access logs and events. Each says how its files are read, and what its rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.access_logs import parser as access_logs
+from ingest.access_logs.files import batches, read_pieces
+from ingest.access_logs.parser import REQUEST_TYPES, AccessLogParser
+from ingest.events import parser as events
+from ingest.events.files import event_batches, read_event_pieces
+from ingest.events.parser import EventParser
+from ingest.rows.batches import REJECTS_KEPT, ObjectFacts, ParsedBatch
+from ingest.rows.enrich import Geo
+from ingest.source import UNKNOWN_SITE, SourceObject
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One kind of input.
+
+    by_site: each site's objects of a day are a partition of their own, judged on their own.
+    plain_columns: nearly every value differs, so that a Parquet dictionary would be tried and given up.
+    kinds: the rows of each kind; those of one share row groups, so that a reader of one skips the others.
+    id_column, id_hash: what tells that two rows are one, and DuckDB's expression of the hash that the parser gives it.
+    """
+
+    name: str
+    schema: pa.Schema
+    reasons: dict[str, str]
+    by_site: bool
+    plain_columns: frozenset[str]
+    pieces: Callable[[BinaryIO, int, ObjectFacts], Iterator[Any]]
+    batches: Callable[[Iterable[Any]], Iterator[Any]]
+    kinds: Callable[[pa.Table], dict[str, pa.Table]]
+    id_column: str
+    id_hash: str
+
+
+@dataclass(frozen=True)
+class Partition:
+    """What is ingested as one: a day of a dataset, or of one site in it."""
+
+    dataset: Dataset
+    day: str
+    site: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} {self.day}" + (f" {self.site}" if self.site else "")
+
+
+Parse = Callable[[Any], Iterable[ParsedBatch]]
+
+
+def _ad_or_other(rows: pa.Table) -> dict[str, pa.Table]:
+    is_ad = pc.is_in(rows.column("request_type").cast(pa.string()), pa.array(list(REQUEST_TYPES.values())))
+    return {"ad": rows.filter(is_ad), "other": rows.filter(pc.invert(is_ad))}
+
+
+def _all_alike(rows: pa.Table) -> dict[str, pa.Table]:
+    return {"event": rows}
+
+
+ACCESS_LOGS = Dataset(
+    name="access_logs",
+    schema=access_logs.SCHEMA,
+    reasons=access_logs.REASONS,
+    by_site=False,
+    plain_columns=frozenset({"request_id", "query", "source_line", "client_port"}),
+    pieces=read_pieces,
+    batches=batches,
+    kinds=_ad_or_other,
+    id_column="request_id",
+    id_hash="hash(request_id)",
+)
+EVENTS = Dataset(
+    name="events",
+    schema=events.SCHEMA,
+    reasons=events.EVENT_REASONS,
+    by_site=True,
+    plain_columns=frozenset({"event_ts", "event_id", "properties", "source_line"}),
+    pieces=read_event_pieces,
+    batches=event_batches,
+    kinds=_all_alike,
+    id_column="event_id",
+    id_hash="hash(site_id, event_id)",
+)
+DATASETS = {each.name: each for each in (ACCESS_LOGS, EVENTS)}
+
+
+def parser_of(
+    partition: Partition,
+    objects: Sequence[SourceObject],
+    hash_key: str,
+    geo: Geo,
+    max_age_days: int,
+    rejects_kept: int = REJECTS_KEPT,
+) -> Parse:
+    """What turns the batches of this partition's objects into rows."""
+    if partition.dataset is EVENTS:
+        hours = [item.hour for item in objects]
+        site = None if partition.site == UNKNOWN_SITE else partition.site
+        return EventParser(hash_key, site, hours, geo, max_age_days, rejects_kept).parse_in_parts
+    parser = AccessLogParser(hash_key, partition.day, geo, max_age_days, rejects_kept)
+    return lambda batch: [parser.parse(batch)]

@@ -1,0 +1,323 @@
+"""One partition: list, stage, audit, then publish or refuse. Write, audit, publish lives here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from ingest.errors import PartitionError, ReadWholeError
+from ingest.lake.files import Lake, LakeFile
+from ingest.lake.layout import DATA_FILE, VERDICT_FILE, ledger_key, quarantine_prefix, raw_key, rejects_key, site_folder
+from ingest.partition.audit import Limits, Verdict, audit, not_processed
+from ingest.partition.borders import border
+from ingest.partition.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
+from ingest.partition.joined_files import NotJoinableError
+from ingest.partition.ledger import version_of, versions_taken
+from ingest.partition.releases import with_releases
+from ingest.partition.stage import Progress, StagedDay, not_staged, stage_day
+from ingest.partition.standing import StandingPartition
+from ingest.rows.enrich import Geo
+from ingest.rows.privacy import scrub_line
+from ingest.source import Source, SourceObject
+
+MAX_SITE_NAME = 253  # of a host in the DNS
+
+# How a partition was read: all its objects; those alone that were new; none, since none was.
+Reading = Literal["whole", "new objects", "nothing"]
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """What ingest needs to know beyond where things are.
+
+    Args:
+        hash_key: secret of the keyed hashes.
+        geoip_database: MaxMind City database; None for no places.
+        max_age_days: rows older than this before their source day are rejected.
+        workers: threads that decompress and parse.
+    """
+
+    hash_key: str = field(repr=False)
+    geoip_database: Path | None = None
+    max_age_days: int = 400
+    workers: int = 2
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
+class DayResult:
+    """What became of one partition.
+
+    reading: `nothing` where its objects are those that it was published with; then nothing was judged or written, and
+        there are the figures of the ledger alone.
+    traceback: of an unexpected error, for whoever maintains this.
+    objects_read: of the objects those that were read.
+    why_whole: why a reading of the new objects alone was asked for and not possible.
+    unchanged: event dates that this source day has rows of, but no new ones.
+    """
+
+    partition: Partition
+    published: bool
+    verdicts: list[Verdict]
+    objects: int
+    rows_read: int
+    rows_kept: int
+    rows_rejected: int
+    rows_duplicate: int
+    rejects_by_reason: dict[str, int]
+    rows_by_event_date: dict[str, int]
+    bytes_written: int
+    seconds: dict[str, float]
+    reading: Reading = "whole"
+    traceback: str = ""
+    objects_read: int = 0
+    why_whole: str = ""
+    unchanged: frozenset[str] = frozenset()
+
+    @property
+    def day(self) -> str:
+        return self.partition.day
+
+    @property
+    def touched_days(self) -> list[str]:
+        """Event dates other than its own that this source day has rows of, or new ones."""
+        return [day for day in sorted(self.rows_by_event_date) if day != self.day and day not in self.unchanged]
+
+    @property
+    def refusals(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.refuses]
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(f"{verdict.check}: {verdict.message}" for verdict in self.refusals)
+
+
+def ingest_day(
+    lake: Lake,
+    source: Source,
+    day: str,
+    options: IngestOptions,
+    objects: Sequence[SourceObject] | None = None,
+    raw_files: Sequence[LakeFile] | None = None,
+    progress: Progress | None = None,
+    dataset: Dataset = ACCESS_LOGS,
+    site: str | None = None,
+    incremental: bool = False,
+) -> DayResult:
+    """Ingests one source day of a dataset, or of one site in it, and publishes it, or refuses it and leaves the last
+    good one standing.
+
+    Args:
+        objects: the objects of this day and site, where they are listed already.
+        raw_files: all files below `raw/<dataset>`, where they are listed already.
+        incremental: read the objects alone that are not in the ledger, and add them to what is published. Where that
+            would not give what a whole reading gives, all are read; where there are none, nothing is done.
+
+    Raises:
+        SourceError, LakeError, TransientError: nothing could be judged; the lake is as it was.
+    """
+    started = time.monotonic()
+    partition = Partition(dataset, day, site)
+    found = sorted(objects if objects is not None else _objects_of(source, partition))
+    listed = time.monotonic()
+    if incremental and versions_taken(lake, ledger_key(dataset.name, day, site)) == set(map(version_of, found)):
+        return _nothing_new(lake, partition, listed - started)
+    why_whole, trace = "", ""
+    with lake.staging() as folder:
+        try:
+            _ensure_site_name(site)
+            staged, why_whole = _stage(
+                lake, source, found, partition, options, raw_files, progress, incremental, folder
+            )
+            if not staged.objects:
+                staged.undated = source.undated()
+            read = time.monotonic()
+            with border(lambda: f"{partition} while it was judged"):
+                verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)
+        except PartitionError as error:
+            read = time.monotonic()
+            trace = _trace(error.__cause__)
+            staged = not_staged(partition, found, error, folder)
+            verdicts = not_processed(staged, str(error))
+        published = not any(verdict.refuses for verdict in verdicts)
+        size = _publish(lake, staged, raw_files) if published else _refuse(lake, staged, verdicts)
+    ended = time.monotonic()
+    return DayResult(
+        partition=partition,
+        published=published,
+        verdicts=verdicts,
+        objects=len(staged.objects),
+        rows_read=staged.total("read"),
+        rows_kept=staged.total("kept"),
+        rows_rejected=staged.total("rejected"),
+        rows_duplicate=staged.total("duplicate"),
+        rejects_by_reason=staged.rejects_by_reason,
+        rows_by_event_date=staged.rows,
+        bytes_written=size,
+        seconds={"list": listed - started, "read": read - listed, "publish": ended - read},
+        reading="new objects" if incremental and not why_whole else "whole",
+        objects_read=staged.objects_read,
+        why_whole=why_whole,
+        traceback=trace,
+        unchanged=staged.unchanged,
+    )
+
+
+def _trace(error: BaseException | None) -> str:
+    """Where an unexpected error came from. Its own words may quote the data, so each line is scrubbed."""
+    if error is None:
+        return ""
+    return "\n".join(scrub_line(line) for line in "".join(traceback.format_exception(error)).splitlines())
+
+
+def _ensure_site_name(site: str | None) -> None:
+    """A site is known by its host, or by a name much like one: it is shown, compared and joined on everywhere.
+
+    Raises:
+        PartitionError: the name is none.
+    """
+    if site and len(site) > MAX_SITE_NAME:
+        raise PartitionError(
+            f"the site's name has {len(site)} characters, and a host has {MAX_SITE_NAME} at most. "
+            "Rename its folder domain=…"
+        )
+    if site and not site.isprintable():
+        raise PartitionError("the site's name holds characters that cannot be shown. Rename its folder domain=…")
+
+
+def _nothing_new(lake: Lake, partition: Partition, seconds: float) -> DayResult:
+    ledger = lake.read_table(ledger_key(partition.dataset.name, partition.day, partition.site))
+    read, kept, rejected, duplicate = (
+        sum(ledger.column(f"rows_{name}").to_pylist()) for name in ("read", "kept", "rejected", "duplicate")
+    )
+    return DayResult(
+        partition, True, [], len(ledger), read, kept, rejected, duplicate, {}, {}, 0, {"list": seconds}, "nothing"
+    )
+
+
+def _stage(
+    lake: Lake,
+    source: Source,
+    found: Sequence[SourceObject],
+    partition: Partition,
+    options: IngestOptions,
+    raw_files: Sequence[LakeFile] | None,
+    progress: Progress | None,
+    incremental: bool,
+    folder: Path,
+) -> tuple[StagedDay, str]:
+    """(what is staged, why the new objects alone were not enough)."""
+
+    def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
+        places = Geo(options.geoip_database)
+        kept = options.limits.rejects_kept
+        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept)
+        return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
+
+    why_whole = ""
+    if incremental:
+        aside = folder / "new"
+        (aside / "standing").mkdir(parents=True)
+        before = raw_files if raw_files is not None else lake.files(f"raw/{partition.dataset.name}")
+        try:
+            kept = options.limits.rejects_kept
+            with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
+                return read(standing.news, aside, standing), ""
+        except (ReadWholeError, NotJoinableError) as error:
+            why_whole = str(error)
+            shutil.rmtree(aside)
+    return read(found, folder), why_whole
+
+
+def _objects_of(source: Source, partition: Partition) -> list[SourceObject]:
+    found = source.objects([partition.day])
+    return [item for item in found if not partition.dataset.by_site or item.site == partition.site]
+
+
+def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None) -> int:
+    """Raw, rejects, ledger, in this order, each by one atomic put. Returns the bytes of the raw files.
+
+    A run that was killed on the way is repaired by the next: the ledger, which says that the day is
+    taken, comes last, and what an earlier run wrote for days that have no rows now is found by listing.
+    """
+    name, day, site = staged.partition.dataset.name, staged.partition.day, staged.partition.site
+    before = raw_files if raw_files is not None else lake.files(f"raw/{name}")
+    size = 0
+    for event_date, path in staged.files.items():
+        if event_date not in staged.unchanged:
+            size += lake.put(path, raw_key(name, event_date, day, site))
+    for file in before:
+        event_date = file.partition("event_date") or ""
+        if file.key == raw_key(name, event_date, day, site) and event_date not in staged.files:
+            lake.delete(file.key)
+    lake.put(staged.rejects_file, rejects_key(name, day, site))
+    lake.put_table(staged.ledger(), ledger_key(name, day, site))
+    lake.delete(quarantine_prefix(name, day, site))
+    return size
+
+
+def _refuse(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
+    """Puts what was refused where people can look at it; the verdict, which announces it, comes last.
+
+    A partition without objects that was never published has nothing to look at, and leaves nothing in quarantine.
+    """
+    partition = staged.partition
+    prefix = quarantine_prefix(partition.dataset.name, partition.day, partition.site)
+    lake.delete(prefix)
+    if not staged.objects and not has_ledger(lake, partition):
+        return 0
+    size = sum(
+        lake.put(path, f"{prefix}/rows/event_date={event_date}/{DATA_FILE}")
+        for event_date, path in staged.files.items()
+    )
+    lake.put(staged.rejects_file, f"{prefix}/rejects.parquet")
+    lake.put_table(staged.ledger(), f"{prefix}/ledger.parquet")
+    lake.put_text(json.dumps(verdict_record(partition, verdicts), indent=1), f"{prefix}/{VERDICT_FILE}")
+    return size
+
+
+def moot_refusals(lake: Lake, dataset: Dataset, day: str, sites: Collection[str]) -> list[str]:
+    """What lies in quarantine of a day of which the source lists objects of these sites, and of no other, and has lost
+    its meaning: refusals of other sites that were never published, and of the day as one without any object."""
+    if not sites:
+        return []
+    ledgers = lake.files(f"ledger/{dataset.name}/source_date={day}")
+    known = {site_folder(site) for site in sites} | {file.key.split("/")[-2] for file in ledgers}
+    folder = quarantine_prefix(dataset.name, day)
+    within = {file.key.removeprefix(f"{folder}/").partition("/")[0] for file in lake.files(folder)}
+    return [f"{folder}/{name}" for name in sorted(within - known)]
+
+
+def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The JSON that stands beside refused rows: table, day, site and the checks that refused them, with figures."""
+    return {
+        "table": partition.dataset.name,
+        "day": partition.day,
+        **({"site": partition.site} if partition.site else {}),
+        "reasons": [
+            {"check": verdict.check, "message": verdict.message, "figures": verdict.figures}
+            for verdict in verdicts
+            if verdict.refuses
+        ],
+    }
+
+
+def has_ledger(lake: Lake, partition: Partition) -> bool:
+    """Whether a good version stands; of a day of events without a site, whether one of any site does."""
+    name, day, site = partition.dataset.name, partition.day, partition.site
+    return lake.exists(ledger_key(name, day, site)) if site else bool(lake.files(f"ledger/{name}/source_date={day}"))
+
+
+def is_published(lake: Lake, day: str, dataset: Dataset = ACCESS_LOGS) -> bool:
+    """Whether a source day was ever published: its own file stands, even where it holds no row; by site, of any."""
+    if dataset.by_site:
+        return bool(lake.files(f"raw/{dataset.name}/event_date={day}/source_date={day}"))
+    return lake.exists(raw_key(dataset.name, date.fromisoformat(day).isoformat(), day))

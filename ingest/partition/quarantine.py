@@ -1,0 +1,167 @@
+"""What lies in quarantine: refused partitions, why, and what they hold. Only reads; `day.py` and dbt put it there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.errors import LakeError
+from ingest.lake.files import Lake, LakeFile
+from ingest.lake.layout import DATA_FILE, VERDICT_FILE, quarantine_prefix, site_folder
+from ingest.partition.datasets import DATASETS
+from ingest.partition.ledger import Version, versions_refused
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refused partition.
+
+    reasons: {check, message, figures} of a raw day, {check, message, failures} of a mart's.
+    rows: rows read of a raw day, rows built of a mart's; None where nothing could be built, or its file is broken.
+    since: when it was refused last, UTC.
+    """
+
+    table: str
+    day: str
+    site: str | None
+    reasons: list[dict[str, Any]]
+    rows: int | None
+    since: datetime
+
+    @property
+    def is_raw(self) -> bool:
+        return self.table in DATASETS
+
+    @property
+    def checks(self) -> list[str]:
+        return [reason["check"] for reason in self.reasons]
+
+    @property
+    def prefix(self) -> str:
+        return quarantine_prefix(self.table, self.day, self.site)
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.day}" + (f" {self.site}" if self.site else "")
+
+
+def verdict_files(quarantine: Iterable[LakeFile]) -> list[LakeFile]:
+    """Of the files in quarantine those that tell why: one for each refused partition."""
+    return [file for file in quarantine if file.key.endswith(f"/{VERDICT_FILE}")]
+
+
+VERDICT_READABLE = "verdict_readable"  # stands for the checks that a verdict would name
+
+
+def read_verdict(lake: Lake, file: LakeFile) -> dict[str, Any]:
+    """{table, day, reasons, and of events site} of a refused partition. Where the file is broken, what its path tells,
+    and that it is broken as the reason: it must not hide the others."""
+    problem: object
+    try:
+        verdict = json.loads(lake.read_bytes(file.key))
+        if (
+            verdict["table"]
+            and verdict["day"]
+            and all(each["check"] and each["message"] for each in verdict["reasons"])
+        ):
+            return dict(verdict)
+        problem = "something is missing in it"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    message = f"{lake.uri(file.key)} cannot be read ({problem}). Run its day again, or take the file away"
+    site = file.partition("site")
+    return {
+        "table": file.key.split("/")[1],
+        "day": file.partition("day") or "",
+        **({"site": unquote(site)} if site else {}),
+        "reasons": [{"check": VERDICT_READABLE, "message": message}],
+    }
+
+
+def refused_partitions(
+    lake: Lake, days: Collection[str] = (), table: str | None = None, site: str | None = None
+) -> list[Refused]:
+    """All refused partitions by day, table and site; of some days, a table, a site only."""
+    files = lake.files(f"quarantine/{table}" if table else "quarantine")
+    by_folder: dict[str, list[LakeFile]] = {}
+    for file in files:
+        by_folder.setdefault(file.key.rpartition("/rows/")[0] or file.key.rpartition("/")[0], []).append(file)
+    found = []
+    for file in verdict_files(files):
+        named = file.partition("site")
+        if (days and file.partition("day") not in days) or (
+            site and (named is None or f"site={named}" != site_folder(site))
+        ):
+            continue
+        folder = file.key.rpartition("/")[0]
+        found.append(_refused(lake, file, by_folder[folder]))
+    return sorted(found, key=lambda each: (each.day, each.table, each.site or ""))
+
+
+def _refused(lake: Lake, verdict: LakeFile, files: list[LakeFile]) -> Refused:
+    record = read_verdict(lake, verdict)
+    ledger = next((file.key for file in files if file.key.endswith("/ledger.parquet")), None)
+    rows = [file.key for file in files if file.key.endswith(f"/{DATA_FILE}")]
+    count = None
+    with suppress(LakeError):  # a broken file beside a verdict hides neither it nor others; `show` names it
+        if ledger:
+            count = pc.sum(lake.read_table(ledger, ["rows_read"]).column(0)).as_py() or 0
+        elif rows:
+            count = sum(_parquet(lake, key).metadata.num_rows for key in rows)
+    return Refused(record["table"], record["day"], record.get("site"), record["reasons"], count, verdict.modified)
+
+
+def _parquet(lake: Lake, key: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(lake.path(key), filesystem=lake.filesystem)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise LakeError(f"reading {lake.uri(key)}: no whole Parquet file ({error})") from error
+
+
+def objects_judged(lake: Lake, refused: Refused) -> set[Version]:
+    """The versions of the objects that a raw partition was refused with."""
+    return versions_refused(lake, refused.table, refused.day, refused.site) or set()
+
+
+def reject_reasons(lake: Lake, refused: Refused) -> list[tuple[str, str | None, int]]:
+    """(reason, detail, rows) of rejected lines, the commonest first."""
+    table = lake.read_table(f"{refused.prefix}/rejects.parquet", ["reason", "detail"])
+    counts = Counter(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return [(reason, detail, rows) for (reason, detail), rows in counts.most_common()]
+
+
+def worst_objects(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
+    """The objects that most was wrong with: unreadable ones, then by rejected rows."""
+    columns = ["source_object", "rows_read", "rows_rejected", "error"]
+    rows = lake.read_table(f"{refused.prefix}/ledger.parquet", columns).to_pylist()
+    bad = [row for row in rows if row["error"] or row["rows_rejected"]]
+    return sorted(bad, key=lambda row: (row["error"] is None, -row["rows_rejected"], row["source_object"]))[:count]
+
+
+def rejected_lines(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
+    """A few rejected lines, one of each reason before a second of any."""
+    table = lake.read_table(f"{refused.prefix}/rejects.parquet")
+    seen: Counter[str] = Counter()
+    turns = []
+    for position, reason in enumerate(table.column("reason").to_pylist()):
+        turns.append((seen[reason], position))
+        seen[reason] += 1
+    return table.take(pa.array([position for _, position in sorted(turns)[:count]], pa.int64())).to_pylist()
+
+
+def refused_rows(lake: Lake, refused: Refused, count: int) -> pa.Table | None:
+    """The first refused rows; None where none could be built."""
+    for file in lake.files(f"{refused.prefix}/rows"):
+        rows = _parquet(lake, file.key)
+        if rows.metadata.num_rows:
+            return pa.Table.from_batches([next(rows.iter_batches(batch_size=count)).slice(0, count)])
+    return None

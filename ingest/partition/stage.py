@@ -1,0 +1,434 @@
+"""All objects of one source day → staged Parquet files, rejects and ledger. Nothing here is visible to readers yet."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.errors import PartitionError, SourceError
+from ingest.partition.borders import border, is_unexpected, said
+from ingest.partition.datasets import Parse, Partition
+from ingest.partition.files import PartitionFiles, let_go, open_writer
+from ingest.partition.joined_files import begin_with, join_footers
+from ingest.rows.batches import ObjectFacts, ParsedBatch, Reject
+from ingest.rows.dedup import SeenRequests
+from ingest.rows.parallel import ordered
+from ingest.schema import LEDGER, REJECTS, arrow_schema
+from ingest.source import Source, SourceObject
+
+TASK_BYTES = 3 << 20  # compressed bytes of small objects that are read as one task
+FETCH_WHOLE_BYTES = 8 << 20  # a larger object is streamed
+FETCH_AHEAD_BYTES = 16 << 20
+FETCH_THREADS = 16
+REJECTS_AT_ONCE = 20_000
+REJECTS_SIZE_AT_ONCE = 16 << 20  # characters
+GIVE_UP_ROWS = 200_000
+NAMED = 5  # objects, in a message
+MAX_FIELDS = 500  # of an object, in the ledger; what sends more makes names up
+
+Progress = Callable[[int, int, int], None]  # objects done, objects in all, rows so far
+
+
+@dataclass
+class ObjectCounts:
+    """What became of one object's rows: read = kept + rejected + duplicate."""
+
+    item: SourceObject
+    facts: ObjectFacts = field(default_factory=ObjectFacts)
+    read: int = 0
+    kept: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    unreadable_numbers: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # of its rejects, where it was read now
+    fields: Counter[str] = field(default_factory=Counter)
+    days: set[int] = field(default_factory=set)
+
+
+@dataclass
+class StagedDay:
+    """One partition, written aside: files by event date, rejects, and the counts of each object.
+
+    objects_read: those of the objects that were read for it.
+    unchanged: event dates whose file is the one that stands in the lake.
+    undated: of a day without objects: one that is there and names no day.
+    """
+
+    partition: Partition
+    files: dict[str, Path]
+    rows: dict[str, int]
+    rejects_file: Path
+    objects: list[ObjectCounts]
+    rejects_by_reason: dict[str, int]
+    objects_read: int
+    unchanged: frozenset[str] = frozenset()
+    undated: str | None = None
+
+    def total(self, name: str) -> int:
+        return sum(getattr(counts, name) for counts in self.objects)
+
+    @cached_property
+    def _ledger(self) -> pa.Table:
+        schema = arrow_schema(LEDGER)
+        plain = [column for column in schema if column.name != "fields"]
+        rows = [_ledger_row(counts) for counts in self.objects]
+        return pa.Table.from_pylist(rows, schema=pa.schema(plain)).append_column(
+            schema.field("fields"), _fields_of(self.objects)
+        )
+
+    def ledger(self) -> pa.Table:
+        return self._ledger
+
+
+class Standing(Protocol):
+    """What is published of a partition already, as local files, where the objects that are read come in addition.
+
+    files: event date → its file.
+    counts: what became of the objects in it.
+    """
+
+    files: dict[str, Path]
+    rejects_file: Path
+    rejects_by_reason: Counter[str]
+    counts: list[ObjectCounts]
+
+    def is_known(self, id_hash: np.ndarray, times: np.ndarray, object_index: np.ndarray) -> np.ndarray:
+        """True for each row whose request or event is published already."""
+
+
+def stage_day(
+    source: Source,
+    objects: Sequence[SourceObject],
+    partition: Partition,
+    parse: Parse,
+    folder: Path,
+    workers: int = 2,
+    progress: Progress | None = None,
+    standing: Standing | None = None,
+) -> StagedDay:
+    """Reads the objects of a partition and writes what they hold into `folder`.
+
+    Args:
+        objects: of this partition, sorted; their order is the order of the rows.
+        workers: threads that decompress and parse; two saturate two cores.
+        standing: what the rows are written behind; None where the objects are all there are.
+    """
+    dataset = partition.dataset
+    counts = [ObjectCounts(item) for item in objects]
+    seen = SeenRequests(folder)
+    tasks = _tasks(objects)
+    with (
+        PartitionFiles(folder / "rows", dataset.plain_columns, standing.files if standing else None) as files,
+        _RejectsFile(folder / "rejects.parquet", dataset.name, counts, standing) as rejects,
+        ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool,
+    ):
+        fetcher = _Fetcher(source, objects, pool)
+
+        def parsed(task: range) -> Iterator[ParsedBatch]:
+            pieces = (piece for index in task for piece in _pieces_of(partition, fetcher, index, counts[index].facts))
+            try:
+                useless = Counter[int]()
+                for batch in dataset.batches(pieces):
+                    for part in parse(batch):
+                        yield part
+                        _give_up(part, useless, counts)
+            except Exception as error:
+                if not is_unexpected(error):
+                    raise
+                raise _named(error, source, [objects[index] for index in task], partition, parse) from error
+
+        done = 0
+        with closing(ordered(parsed, tasks, workers)) as results:
+            for task, batch in results:
+                with border(lambda task=task: f"what {_names(objects[task.start : task.stop])} hold"):  # type: ignore[misc]
+                    _take(partition, batch, counts, seen, files, standing)
+                    rejects.add(batch)
+                if progress and task.stop != done:
+                    done = task.stop
+                    progress(done, len(objects), sum(files.rows.values()))
+        if partition.day not in files.rows:  # a published day always has its own file, even where it is empty
+            files.add(partition.day, "other", dataset.schema.empty_table())
+        finished = files.close()
+        rejects_file = rejects.close()
+    staged = StagedDay(
+        partition, finished, files.rows, rejects_file, counts, dict(rejects.by_reason), objects_read=len(counts)
+    )
+    if standing:
+        staged.objects = sorted([*standing.counts, *counts], key=lambda each: each.item)
+        staged.unchanged = frozenset(day for day, path in finished.items() if path == standing.files.get(day))
+    return staged
+
+
+def _tasks(objects: Sequence[SourceObject]) -> list[range]:
+    """Neighbouring small objects go together, up to `TASK_BYTES`."""
+    tasks: list[range] = []
+    start, size = 0, 0
+    for index, item in enumerate(objects):
+        if index > start and size + item.size > TASK_BYTES:
+            tasks.append(range(start, index))
+            start, size = index, 0
+        size += item.size
+    if len(objects) > start:
+        tasks.append(range(start, len(objects)))
+    return tasks
+
+
+class _Fetcher:
+    """Reads small objects ahead of the parser, `FETCH_THREADS` at once; large ones are opened when asked for."""
+
+    def __init__(self, source: Source, objects: Sequence[SourceObject], pool: ThreadPoolExecutor) -> None:
+        self._source, self._objects, self._pool = source, objects, pool
+        self._fetched: dict[int, Future[bytes]] = {}
+        self._next = 0
+
+    def open(self, index: int) -> BinaryIO:
+        waiting = 0
+        for ahead in range(index, min(index + 2 * FETCH_THREADS, len(self._objects))):
+            waiting += self._objects[ahead].size
+            if ahead > index and waiting > FETCH_AHEAD_BYTES:
+                break
+            self._submit(ahead)
+        fetched = self._fetched.pop(index, None)
+        return self._source.open(self._objects[index]) if fetched is None else io.BytesIO(fetched.result())
+
+    def _submit(self, index: int) -> None:
+        if index not in self._fetched and self._objects[index].size <= FETCH_WHOLE_BYTES and index >= self._next:
+            self._next = index + 1
+            self._fetched[index] = self._pool.submit(self._read, self._objects[index])
+
+    def _read(self, item: SourceObject) -> bytes:
+        with self._source.open(item) as stream:
+            return stream.read()
+
+
+def _give_up(batch: ParsedBatch, useless: Counter[int], counts: list[ObjectCounts]) -> None:
+    """An object that goes on and on without one row that can be used is not read to its end."""
+    for index, number in batch.rows_read.items():
+        rejected = batch.rejected[index].total() if index in batch.rejected else 0
+        useless[index] = useless[index] + number if rejected == number and useless[index] >= 0 else -1
+        if useless[index] >= GIVE_UP_ROWS:
+            counts[index].facts.error = f"given up after {useless[index]} rows, not one of which can be used"
+
+
+def _named(
+    error: Exception, source: Source, objects: Sequence[SourceObject], partition: Partition, parse: Parse
+) -> PartitionError:
+    """The refusal of a partition for an error that came while these objects were read together: each is read alone."""
+    wrong: dict[str, str] = {}
+    for item in objects if len(objects) > 1 else ():
+        try:
+            with source.open(item) as stream:
+                for batch in partition.dataset.batches(partition.dataset.pieces(stream, 0, ObjectFacts())):
+                    for _ in parse(batch):
+                        pass
+        except SourceError:
+            pass  # it is not the reason: it would be told as unreadable
+        except Exception as failed:
+            if not is_unexpected(failed):
+                raise
+            wrong[item.name] = said(failed)
+    if not wrong and len(objects) == 1:
+        wrong = {objects[0].name: said(error)}
+    told = "; ".join(f"{key}: {reason}" for key, reason in list(wrong.items())[:NAMED])
+    return PartitionError(told or f"one of {_names(objects)}: {said(error)}", wrong)
+
+
+def _names(objects: Sequence[SourceObject]) -> str:
+    more = f" and {len(objects) - NAMED} more" if len(objects) > NAMED else ""
+    return ", ".join(item.name for item in objects[:NAMED]) + more
+
+
+def _pieces_of(partition: Partition, fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
+    try:
+        with fetcher.open(index) as stream:
+            for piece in partition.dataset.pieces(stream, index, facts):
+                yield piece
+                if facts.error:  # past a limit, or given up: what follows would be read in vain
+                    return
+    except SourceError as error:
+        facts.error = str(error)
+
+
+def _take(
+    partition: Partition,
+    batch: ParsedBatch,
+    counts: list[ObjectCounts],
+    seen: SeenRequests,
+    files: PartitionFiles,
+    standing: Standing | None,
+) -> None:
+    """Counts a batch, drops its duplicates and hands its rows to the files of their days."""
+    for index, number in batch.rows_read.items():
+        counts[index].read += number
+    for index, number in batch.unreadable_numbers.items():
+        counts[index].unreadable_numbers += number
+    for index, fields in batch.fields.items():
+        counts[index].fields.update(fields)
+    for index, reasons in batch.rejected.items():
+        counts[index].rejected += reasons.total()
+        counts[index].reasons.update(reasons)
+    table, object_index, days = batch.table, batch.object_index, batch.day
+    is_kept = ~batch.has_id
+    with_id = np.flatnonzero(batch.has_id)
+    times = table.column("event_ts").cast(pa.int64()).to_numpy()
+    is_kept[with_id] = seen.first_seen(batch.id_hash[with_id], times[with_id])
+    if standing:
+        is_kept[with_id] &= ~standing.is_known(batch.id_hash[with_id], times[with_id], object_index[with_id])
+    if not is_kept.all():
+        for index, number in zip(*np.unique(object_index[~is_kept], return_counts=True), strict=True):
+            counts[index].duplicate += int(number)
+        table, object_index, days = table.filter(pa.array(is_kept)), object_index[is_kept], days[is_kept]
+    _count_kept(object_index, days, counts)
+    table = table.append_column("source_object", _object_names(object_index, counts)).select(
+        partition.dataset.schema.names
+    )
+    for day in np.unique(days):
+        rows = table if (days == day).all() else table.filter(pa.array(days == day))
+        for kind, chosen in partition.dataset.kinds(rows).items():
+            if len(chosen):
+                files.add(_iso(int(day)), kind, chosen)
+
+
+def _count_kept(object_index: np.ndarray, days: np.ndarray, counts: list[ObjectCounts]) -> None:
+    pairs, numbers = np.unique(object_index.astype(np.int64) << 32 | days, return_counts=True)
+    for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+        counts[pair >> 32].kept += number
+        counts[pair >> 32].days.add(pair & 0xFFFFFFFF)
+
+
+def _object_names(object_index: np.ndarray, counts: list[ObjectCounts]) -> pa.DictionaryArray:
+    present, codes = np.unique(object_index, return_inverse=True)
+    names = pa.array([counts[index].item.name for index in present], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
+
+
+def _iso(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+class _RejectsFile:
+    """Rejects → one Parquet file, written as they come."""
+
+    def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None) -> None:
+        self._path, self._dataset, self._counts = path, dataset, counts
+        self._waiting: list[Reject] = []
+        self._waiting_size = 0  # characters
+        self._schema = arrow_schema(REJECTS)
+        self._writer = open_writer(path, self._schema, compression="zstd", compression_level=1)
+        self.by_reason = Counter(standing.rejects_by_reason if standing else ())
+        self._earlier = standing.rejects_file if standing else None
+        if self._earlier:
+            begin_with(self._writer, self._earlier)
+
+    def __enter__(self) -> _RejectsFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        let_go(self._writer)
+
+    def add(self, batch: ParsedBatch) -> None:
+        for reasons in batch.rejected.values():
+            self.by_reason.update(reasons)
+        self._waiting += batch.rejects
+        self._waiting_size += sum(len(reject.text) for reject in batch.rejects)
+        if len(self._waiting) >= REJECTS_AT_ONCE or self._waiting_size >= REJECTS_SIZE_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        rows = [
+            (self._dataset, self._counts[each.object_index].item.name, each.line, each.reason, each.detail, each.text)
+            for each in self._waiting
+        ]
+        columns = zip(*rows, strict=True) if rows else [[] for _ in self._schema.names]
+        self._writer.write_table(
+            pa.table([pa.array(v, t) for v, t in zip(columns, self._schema.types, strict=True)], schema=self._schema)
+        )
+        self._waiting, self._waiting_size = [], 0
+
+    def close(self) -> Path:
+        if self._waiting or not self._earlier:
+            self._write()
+        self._writer.close()
+        if self._earlier:
+            join_footers(self._path, self._earlier)
+        return self._path
+
+
+def not_staged(partition: Partition, objects: Sequence[SourceObject], error: PartitionError, folder: Path) -> StagedDay:
+    """A partition that could not be taken in: its objects, and nothing of what they hold."""
+    counts = [ObjectCounts(item, ObjectFacts(error=error.objects.get(item.name))) for item in objects]
+    rejects = folder / "rejects.parquet"
+    pq.write_table(arrow_schema(REJECTS).empty_table(), rejects)
+    return StagedDay(partition, {}, {}, rejects, counts, {}, objects_read=len(counts))
+
+
+def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
+    item, facts = counts.item, counts.facts
+    return {
+        "source_object": item.name,
+        "etag": item.etag,
+        "size": item.size,
+        "modified": item.modified.astimezone(UTC).replace(tzinfo=None),
+        "format": facts.format,
+        "rows_read": counts.read,
+        "rows_kept": counts.kept,
+        "rows_rejected": counts.rejected,
+        "rows_duplicate": counts.duplicate,
+        "unreadable_numbers": counts.unreadable_numbers,
+        "error": facts.error,
+        "missing_fields": sorted(facts.missing_fields),
+        "unknown_fields": sorted(facts.unknown_fields)[:MAX_FIELDS],
+        "event_dates": [_iso(day) for day in sorted(counts.days)],
+    }
+
+
+def counts_of(row: dict[str, Any], item: SourceObject) -> ObjectCounts:
+    """What a row of the ledger says of an object: the reverse of `_ledger_row`."""
+    facts = ObjectFacts(
+        row["format"], row["error"], fields=set(row["unknown_fields"]), missing_fields=set(row["missing_fields"])
+    )
+    return ObjectCounts(
+        item,
+        facts,
+        read=row["rows_read"],
+        kept=row["rows_kept"],
+        rejected=row["rows_rejected"],
+        duplicate=row["rows_duplicate"],
+        unreadable_numbers=row["unreadable_numbers"],
+        fields=Counter(dict(row["fields"] or ())),
+        days={(date.fromisoformat(day) - date(1970, 1, 1)).days for day in row["event_dates"]},
+    )
+
+
+def _fields_of(objects: Sequence[ObjectCounts]) -> pa.MapArray:
+    """Of each object field → rows: those counted, else those of the header, which all its rows have.
+
+    Put together flat: as a list for each of ten thousand objects it would take half a second.
+    """
+    names: list[str] = []
+    rows: list[int] = []
+    offsets = [0]
+    for counts in objects:
+        if counts.fields:
+            known = sorted(counts.fields)[:MAX_FIELDS]
+            rows += [counts.fields[name] for name in known]
+        else:
+            known = sorted(counts.facts.fields)[:MAX_FIELDS]
+            rows += [counts.read] * len(known)
+        names += known
+        offsets.append(len(names))
+    return pa.MapArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(names, pa.string()), pa.array(rows, pa.int64())
+    )

@@ -1,0 +1,102 @@
+"""Who sent it: user agents and addresses → the columns that the lake keeps of them. The address itself goes no further.
+
+Each distinct user agent and address is looked at once; a day has few agents and very many addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.rows.columns import codes_of, remapped
+from ingest.rows.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
+from ingest.rows.privacy import HASH_BITS, keyed_hash, normal_address, scrub
+
+HASH_DIGITS = HASH_BITS // 4
+
+
+class Clients:
+    """Safe to use from several threads.
+
+    Args:
+        hash_key: secret of the keyed hashes.
+        geo: where addresses are; closed for none.
+        decode_agent: what is logged as a user agent → the user agent.
+    """
+
+    def __init__(self, hash_key: str, geo: Geo, decode_agent: Callable[[str], str] = str) -> None:
+        self.hash = keyed_hash(hash_key)
+        self._geo = geo
+        self._decode_agent = decode_agent
+        self._agents = Remembered(self._agent)
+        self._address_hashes = Remembered(self._hashed_address)
+        self._places = Remembered(self._place)
+
+    def agent_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
+        """user_agent, device_category, browser_family, os_family and is_bot (false for null)."""
+        found = self._agents(logged.dictionary.to_pylist())
+        columns: dict[str, pa.Array] = {
+            "user_agent": remapped(logged, pa.array([text for text, _ in found], pa.string()))
+        }
+        for position, name in enumerate(("device_category", "browser_family", "os_family")):
+            columns[name] = remapped(logged, pa.array([agent[position] for _, agent in found], pa.string()))
+        is_bot = pa.array([*(agent.is_bot for _, agent in found), False])
+        columns["is_bot"] = is_bot.take(pa.array(codes_of(logged)))
+        return columns
+
+    def address_columns(
+        self, logged: pa.DictionaryArray, countries: pa.DictionaryArray | None = None
+    ) -> dict[str, pa.Array]:
+        """ip_hash and subnet_hash, null for what is no address; country, region and city with a geo database.
+
+        Args:
+            countries: of the addresses, as their sender knows them: they count where the database has none.
+        """
+        values = logged.dictionary.to_pylist()
+        hashes = pa.array(self._address_hashes(values), pa.string())
+        hashes = pc.if_else(pc.equal(hashes, ""), pa.scalar(None, pa.string()), hashes)
+        columns = {
+            "ip_hash": remapped(logged, pc.utf8_slice_codeunits(hashes, 0, HASH_DIGITS)),
+            "subnet_hash": remapped(logged, pc.utf8_slice_codeunits(hashes, HASH_DIGITS)),
+        }
+        if self._geo.is_open:
+            places = self._places(values)
+            for position, name in enumerate(("country", "region", "city")):
+                columns[name] = remapped(logged, pa.array([place[position] for place in places], pa.string()))
+        if countries is not None:
+            codes = remapped(countries, pa.array(map(_country, countries.dictionary.to_pylist()), pa.string()))
+            found = columns.get("country")
+            columns["country"] = codes if found is None else _coalesced(found, codes)
+        return columns
+
+    def _agent(self, logged: str) -> tuple[str, UserAgent]:
+        agent = self._decode_agent(logged)
+        return scrub(agent), parse_user_agent(agent)
+
+    def _hashed_address(self, logged: str) -> str:
+        """Hash of the address and hash of its network in one text, empty for no address: a day has very many."""
+        normal = normal_address(logged)
+        return "" if normal is None else self.hash(normal[0]) + self.hash(normal[1])
+
+    def _place(self, logged: str) -> Place:
+        normal = normal_address(logged)
+        return NOWHERE if normal is None else self._geo.look_up(normal[0])
+
+
+# Codes of two letters that are no country's: unknown, and regions that geo databases have told.
+_NO_COUNTRIES = ("ZZ", "XX", "EU", "AP")
+
+
+def _country(code: str) -> str | None:
+    """An ISO 3166-1 code in capitals; None for what cannot be one."""
+    code = code.strip().upper()
+    return code if len(code) == 2 and code.isascii() and code.isalpha() and code not in _NO_COUNTRIES else None
+
+
+def _coalesced(first: pa.DictionaryArray, second: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The first where it is known, else the second."""
+    if not first.null_count or second.null_count == len(second):
+        return first
+    return pc.coalesce(first.cast(pa.string()), second.cast(pa.string())).dictionary_encode()
