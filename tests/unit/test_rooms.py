@@ -1,0 +1,50 @@
+"""Imports go one way, from room to room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.rooms import PAGE, ROOT, goes_wrong, imported, imports, page, room_of
+
+
+def test_no_import_goes_the_wrong_way() -> None:
+    assert {pair: files for pair, files in imports().items() if goes_wrong(*pair)} == {}
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ("ingest.rows", "ingest.partition"),
+        ("ingest.lake", "ingest.rows"),
+        ("ingest.rows", "ingest.lake"),
+        ("ingest.events", "ingest.access_logs"),
+        ("ingest.errors", "ingest.rows"),
+        ("dbt_project", "orchestration"),
+    ],
+)
+def test_an_import_the_wrong_way_is_found(own: str, other: str) -> None:
+    assert goes_wrong(own, other)
+
+
+def test_planning_knows_neither_dbt_nor_an_engine_and_of_the_lake_its_layout_alone() -> None:
+    files = sorted((ROOT / "dbt_project" / "planning").glob("*.py"))
+    found = {module for path in files for module in imported(path)}
+    ours = {module for module in found if room_of(module) and not module.startswith("dbt_project.planning.")}
+    assert all(module.startswith("ingest.lake.layout.") for module in ours)
+    assert not {module.partition(".")[0] for module in found} & {"dbt", "duckdb", "pyarrow", "dagster", "os", "pathlib"}
+
+
+def test_every_file_is_in_a_room() -> None:
+    lost = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "ingest").rglob("*.py")
+        if path.name != "__init__.py" and not room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    ]
+    assert lost == []
+
+
+def test_the_picture_in_the_docs_is_that_of_the_code() -> None:
+    text = Path(PAGE).read_text("utf-8")
+    assert page(text) == text, "write it anew: python -m tools.rooms"

@@ -1,0 +1,1 @@
+"""What maintainers run: pages that are generated, and pictures of the code."""

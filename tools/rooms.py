@@ -1,0 +1,87 @@
+"""The rooms of the code, and which of them may import which: `python -m tools.rooms` draws them into
+docs/architecture.md, and a test says when the picture is stale or an import goes the wrong way."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+BEGIN, END = "<!-- rooms: python -m tools.rooms -->", "<!-- end of rooms -->"
+
+# Each room may import those above it. What stands in `TOP` belongs to all: it imports nothing of ours.
+TOP = ("ingest.errors", "ingest.schema", "ingest.shown", "ingest.words")
+ROOMS = (
+    "ingest.lake",
+    "ingest.rows",
+    "ingest.source",
+    "ingest.access_logs",
+    "ingest.events",
+    "ingest.partition",
+    "dbt_project",
+    "demo",
+    "orchestration",
+)
+# What stands beside each other: neither may import the other, though one is named first.
+APART = {
+    ("ingest.rows", "ingest.lake"),
+    ("ingest.source", "ingest.lake"),
+    ("ingest.access_logs", "ingest.lake"),
+    ("ingest.events", "ingest.lake"),
+    ("ingest.events", "ingest.access_logs"),
+    ("dbt_project", "ingest.access_logs"),
+    ("dbt_project", "ingest.events"),
+}
+
+
+def room_of(module: str) -> str | None:
+    """The room that a module is in; None for what is not ours."""
+    return next((room for room in (*TOP, *ROOMS) if f"{module}.".startswith(f"{room}.")), None)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules that a file imports, wherever it does so."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def imports() -> dict[tuple[str, str], set[str]]:
+    """(room, room that it imports) → files that do."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for package in ("ingest", "dbt_project", "orchestration", "demo"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            own = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            for other in filter(None, map(room_of, imported(path))):
+                if own and own != other:
+                    found.setdefault((own, other), set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def goes_wrong(own: str, other: str) -> bool:
+    """Whether a room must not import another."""
+    if other in TOP:
+        return False
+    return own in TOP or (own, other) in APART or ROOMS.index(other) > ROOMS.index(own)
+
+
+def picture() -> str:
+    """The rooms as a Mermaid graph: who imports whom, without what all do."""
+    lines = ["```mermaid", "graph BT"]
+    arrows = sorted(pair for pair in imports() if pair[1] not in TOP and pair[0] not in TOP)
+    lines += [f"    {own.replace('.', '_')}[{own}] --> {other.replace('.', '_')}[{other}]" for own, other in arrows]
+    return "\n".join([*lines, "```"])
+
+
+def page(text: str) -> str:
+    """The page with the picture as it is now."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{picture()}\n{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
