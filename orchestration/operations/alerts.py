@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,60 +11,17 @@ import dagster as dg
 
 from ingest.errors import ClicklakeError
 from ingest.words import counted
-from orchestration.alerts import lake_rules, run_rules
 from orchestration.alerts.alert import OPENED, Alert, plain
 from orchestration.alerts.outbox import LOCK, deliver, note, read_state, remembered, write_state
 from orchestration.alerts.receivers import receivers_of
+from orchestration.alerts.rule import Look
+from orchestration.alerts.rules import RULES
 from orchestration.operations.sensors import last_closed_day
-from orchestration.publishing.assets import CAMPAIGNS, PERFORMANCE
-from orchestration.resources import Lakehouse, sources_of
+from orchestration.resources import Lakehouse
 from orchestration.settings import Settings
 
 NOT_JUDGED = "not_judged"
-KINDS = (
-    run_rules.RUN_FAILED,
-    lake_rules.REFUSED,
-    lake_rules.SOURCE_MISSING,
-    lake_rules.SOURCE_LATE,
-    run_rules.PUBLICATIONS_UNMAPPED,
-    lake_rules.CTR_DROP,
-    lake_rules.DELIVERY_LOW,
-    NOT_JUDGED,
-)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What it is about, the kinds of alerts that it finds, and how."""
-
-    about: str
-    kinds: frozenset[str]
-    find: Callable[[], list[Alert]]
-
-
-def _rules(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime) -> list[Rule]:
-    lake = settings.open_lake()
-    closed = last_closed_day(now)
-    checks = [PERFORMANCE.publications_mapped.key, CAMPAIGNS.publications_mapped.key]
-    return [
-        Rule("runs", frozenset({run_rules.RUN_FAILED}), lambda: run_rules.failed_runs(instance, now)),
-        Rule("quarantine", frozenset({lake_rules.REFUSED}), lambda: lake_rules.refused(lake)),
-        Rule(
-            "sources",
-            frozenset({lake_rules.SOURCE_MISSING, lake_rules.SOURCE_LATE}),
-            lambda: lake_rules.late_sources(lake, sources_of(settings), settings, now, closed),
-        ),
-        Rule(
-            "publications",
-            frozenset({run_rules.PUBLICATIONS_UNMAPPED}),
-            lambda: run_rules.unmapped_publications(instance, checks, now),
-        ),
-        Rule(
-            "figures",
-            frozenset({lake_rules.CTR_DROP, lake_rules.DELIVERY_LOW}),
-            lambda: lake_rules.fallen_figures(lake, settings, closed),
-        ),
-    ]
+KINDS = (*(kind for rule in RULES for kind in sorted(rule.kinds)), NOT_JUDGED)
 
 
 def open_alerts(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime | None = None) -> list[Alert]:
@@ -75,21 +31,25 @@ def open_alerts(settings: Settings, instance: dg.DagsterInstance, now: dt.dateti
         ClicklakeError: the state in the lake cannot be read.
     """
     now = now or dt.datetime.now(dt.UTC)
-    return remembered(read_state(settings.open_lake()), *_judged(settings, _rules(settings, instance, now)), seen="")
+    return remembered(read_state(settings.open_lake()), *_judged(_look(settings, instance, now)), seen="")
 
 
-def _judged(settings: Settings, rules: Iterable[Rule]) -> tuple[list[Alert], frozenset[str]]:
+def _look(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime) -> Look:
+    return Look(settings, instance, now, last_closed_day(now))
+
+
+def _judged(look: Look) -> tuple[list[Alert], frozenset[str]]:
     """All that the rules find, without secrets, and the kinds that could not be judged."""
     found: list[Alert] = []
     unjudged: set[str] = set()
-    for rule in rules:
+    for rule in RULES:
         try:
-            found += rule.find()
+            found += rule.find(look)
         except Exception as error:  # whatever it is, the other rules are judged, and somebody hears of it
             unjudged |= rule.kinds
             reason = plain(error if isinstance(error, ClicklakeError) else f"{type(error).__name__}: {error}")
             found.append(Alert(NOT_JUDGED, rule.about, f"Alerts of {rule.about} cannot be judged", reason))
-    redacted = settings.redacted
+    redacted = look.settings.redacted
     return [replace(each, title=redacted(each.title), text=redacted(each.text)) for each in found], frozenset(unjudged)
 
 
@@ -120,7 +80,7 @@ def send_alerts(
         state = read_state(lake)
         before = (dict(state.open), dict(state.waiting))
         seen = now.isoformat(timespec="seconds")
-        alerts = remembered(state, *_judged(settings, _rules(settings, instance, now)), seen)
+        alerts = remembered(state, *_judged(_look(settings, instance, now)), seen)
         news = note(state, alerts, [receiver.name for receiver in receivers])
         for notice in news:
             level = logging.WARNING if notice.event == OPENED else logging.INFO

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ from ingest.lake.s3 import S3Options
 from ingest.lake.views import create_views
 from ingest.shown import shown, shown_lines
 from ingest.source import FolderSource
+from orchestration.settings import Settings
 from tests.environment_fixtures import HASH_KEY
 from tests.log_lines import LogDay, line, lines, log
 
@@ -323,7 +326,8 @@ def test_f4_a_broken_ledger_is_shown_beside_the_other_days_and_its_day_is_news(
 
 @pytest.mark.parametrize("broken", [b"", b"{", b"[1]", b"null", b'{"table": "events"}', b"\xff\xfe", b'{"reasons": 1}'])
 def test_f4_a_broken_verdict_hides_no_other(day: LogDay, run: Query, printed: io.StringIO, broken: bytes) -> None:
-    from orchestration.alerts.lake_rules import refused
+    from orchestration.alerts.rule import Look
+    from orchestration.alerts.rules.refused import refused
 
     path = Path(day.lake.path("quarantine/events/day=2026-01-14/site=shop.example/verdict.json"))
     path.parent.mkdir(parents=True)
@@ -332,7 +336,10 @@ def test_f4_a_broken_verdict_hides_no_other(day: LogDay, run: Query, printed: io
     text = printed.getvalue()
     assert "verdict_readable" in next(each for each in text.splitlines() if each.startswith("│ 2026-01-14"))
     assert "reject_share" in next(each for each in text.splitlines() if each.startswith(f"│ {DAY}"))
-    alerts = {alert.subject: alert.text for alert in refused(day.lake)}
+    settings = Settings(lake=day.lake.url, logs=str(day.logs), hash_key=HASH_KEY)  # type: ignore[arg-type]
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = refused(Look(settings, instance, dt.datetime.now(dt.UTC), dt.date(2026, 1, 15)))
+    alerts = {alert.subject: alert.text for alert in found}
     assert set(alerts) == {"raw_access_logs", "raw_events/shop.example"}
     assert f"{path} cannot be read" in alerts["raw_events/shop.example"]
     done = run("release", "2026-01-14", "--table", "events", "--site", "shop.example", "--reason", "why")

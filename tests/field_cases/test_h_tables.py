@@ -9,13 +9,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from ingest.source import FolderSource
-from orchestration.alerts.lake_rules import late_sources
+from orchestration.alerts.rule import Look
+from orchestration.alerts.rules.late_sources import late_sources
 from orchestration.catalog import MODELS, documented
 from orchestration.cli.grid import grid
 from orchestration.settings import Settings
@@ -154,8 +155,8 @@ NOW = dt.datetime(2026, 2, 18, 10, tzinfo=dt.UTC)
 
 def late(day: LogDay) -> list[str]:
     settings = Settings(lake=day.lake.url, logs=str(day.logs), hash_key=HASH_KEY)  # type: ignore[arg-type]
-    sources = {"access_logs": FolderSource(day.logs)}
-    return sorted(alert.key for alert in late_sources(day.lake, sources, settings, NOW, dt.date(2026, 2, 17)))
+    with dg.DagsterInstance.ephemeral() as instance:
+        return sorted(alert.key for alert in late_sources(Look(settings, instance, NOW, dt.date(2026, 2, 17))))
 
 
 def test_h8_old_days_that_are_taken_in_are_not_late_and_a_live_source_is(tmp_path: Path) -> None:

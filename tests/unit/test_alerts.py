@@ -25,7 +25,8 @@ from orchestration.alerts import outbox
 from orchestration.alerts.alert import IN_FULL, LISTED, OPENED, RESOLVED, Alert, Notice, message, plain
 from orchestration.alerts.outbox import STATE_KEY, note, read_state
 from orchestration.alerts.receivers import DeliveryError, receivers_of
-from orchestration.alerts.run_rules import failed_runs
+from orchestration.alerts.rule import Look
+from orchestration.alerts.rules.failed_runs import failed_runs
 from orchestration.operations.alerts import Sent, open_alerts, send_alerts
 from orchestration.settings import Settings, load_settings
 from tests.alert_fixtures import HttpReceiver, MailServer, certificate, http_receiver, mail_server
@@ -527,7 +528,7 @@ def test_half_a_setting_is_an_error_at_start(place: Place, changes: dict[str, An
     assert SECRET not in str(raised.value)
 
 
-def test_an_interrupted_run_is_called_so() -> None:
+def test_an_interrupted_run_is_called_so(place: Place) -> None:
     @dg.op
     def builds() -> None:
         signal.raise_signal(signal.SIGINT)
@@ -540,7 +541,8 @@ def test_an_interrupted_run_is_called_so() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"dagster/partition": "2026-02-17"}
         build.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
-        (alert,) = failed_runs(instance, dt.datetime.now(dt.UTC))
+        now = dt.datetime.now(dt.UTC)
+        (alert,) = failed_runs(Look(place.settings, instance, now, now.date()))
     assert alert.text.endswith(
         "it was interrupted, by Ctrl-C or by whoever ended its process; what it had published is whole"
     )

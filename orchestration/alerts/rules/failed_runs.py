@@ -1,28 +1,22 @@
-"""Alerts that Dagster's records tell of: runs that failed, publication codes that nobody knows.
-
-docs/alerts.md states each rule.
-"""
+"""`run_failed`: runs that failed on days that no later run mended."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
 import dagster as dg
 
-from orchestration.alerts.alert import WARNING, Alert, name, plain
+from orchestration.alerts.alert import Alert, plain
+from orchestration.alerts.rule import Look, Rule
 from orchestration.partitions import days_of_tags
 
-RUN_FAILED, PUBLICATIONS_UNMAPPED = "run_failed", "publications_unmapped"
-
+RUN_FAILED = "run_failed"
 LOOKED_AT = dt.timedelta(days=7)  # what nobody has mended for so long, nobody waits to hear of again
 RUNS_AT_MOST = 500
-VERDICTS_AT_MOST = 500
-CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
 # Days that a check refused have an alert of their own. What could not be built, since what it is made of was refused or
 # not delivered, follows from that.
 _REFUSED = re.compile(r" (refused|skipped|absent) \((?!reconciled\b)|has no published partition")
@@ -53,12 +47,12 @@ class _Outcome:
         return failure.failed <= self.steps if failure.failed else failure.run.job_name == self.run.job_name
 
 
-def failed_runs(instance: dg.DagsterInstance, now: dt.datetime) -> list[Alert]:
+def failed_runs(look: Look) -> list[Alert]:
     """Each step and days that a run failed on, and no later run did. The latest failure stands for those before."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
-    filters = dg.RunsFilter(statuses=ended, updated_after=now - LOOKED_AT)
-    runs = [record.dagster_run for record in instance.get_run_records(filters, limit=RUNS_AT_MOST)]  # newest first
-    outcome_of = cache(lambda position: _outcome(instance, runs[position]))  # each is a read of the run's events
+    filters = dg.RunsFilter(statuses=ended, updated_after=look.now - LOOKED_AT)
+    runs = [record.dagster_run for record in look.instance.get_run_records(filters, limit=RUNS_AT_MOST)]  # newest first
+    outcome_of = cache(lambda position: _outcome(look.instance, runs[position]))  # each is a read of the run's events
     found: dict[str, Alert] = {}
     for position, run in enumerate(runs):
         if run.status != dg.DagsterRunStatus.FAILURE:
@@ -135,43 +129,4 @@ def _failed(outcome: _Outcome, bad: dict[str, str]) -> Alert:
     )
 
 
-def unmapped_publications(
-    instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey], now: dt.datetime
-) -> list[Alert]:
-    """Codes that the last verdict on some day found in no seed; those of the last week's verdicts."""
-    codes: dict[str, set[str]] = {}
-    for check in checks:
-        for day, unmapped in _codes_by_day(instance, check, now - LOOKED_AT).items():
-            for code in unmapped:
-                codes.setdefault(name(code), set()).add(day)
-    if len(codes) > CODES_AT_MOST:
-        shown = ", ".join(sorted(codes)[:CODES_AT_MOST])
-        return [_unmapped("many", f"{len(codes)} publication codes are not mapped", f"Among them {shown}.")]
-    return [
-        _unmapped(code, f"Publication code {code} is not mapped", f"Seen on {', '.join(sorted(days))}.")
-        for code, days in sorted(codes.items())
-    ]
-
-
-def _codes_by_day(instance: dg.DagsterInstance, check: dg.AssetCheckKey, since: dt.datetime) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    history = instance.event_log_storage.get_asset_check_execution_history(check, limit=VERDICTS_AT_MOST)
-    for record in history:  # newest first
-        evaluation = record.evaluation
-        if not isinstance(evaluation, dg.AssetCheckEvaluation) or record.create_timestamp < since.timestamp():
-            continue
-        codes = evaluation.metadata.get("codes")
-        found.setdefault(str(record.partition), cast(list[str], codes.value) if codes else [])
-    return found
-
-
-def _unmapped(subject: str, title: str, seen: str) -> Alert:
-    return Alert(
-        kind=PUBLICATIONS_UNMAPPED,
-        subject=subject,
-        title=title,
-        text=f"{seen} Entries are published under the code. Add it to the seed publications, and run these days again.",
-        severity=WARNING,
-        command='clicklake query "select publication_code, sum(impressions) from marts.daily_aggregates '
-        'where publication_id is null group by all"',
-    )
+RULE = Rule("runs", frozenset({RUN_FAILED}), failed_runs)

@@ -1,0 +1,46 @@
+"""What a rule is, and what it may look at."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+
+from ingest.lake.files import Lake
+from orchestration.alerts.alert import Alert
+from orchestration.settings import Settings
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at everything.
+
+    last_closed: the last day that the schedule has had its turn with.
+    """
+
+    settings: Settings
+    instance: dg.DagsterInstance
+    now: dt.datetime
+    last_closed: dt.date
+
+    @cached_property
+    def lake(self) -> Lake:
+        return self.settings.open_lake()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What it is about, the kinds of alerts that it finds, and how. It changes nothing; what it raises is told as an
+    alert of its own."""
+
+    about: str
+    kinds: frozenset[str]
+    find: Callable[[Look], list[Alert]]
+
+
+def back(day: dt.date, days: int) -> str:
+    """The ISO date so many days before."""
+    return (day - dt.timedelta(days=days)).isoformat()

@@ -1,0 +1,142 @@
+"""`source_missing` and `source_late`: closed days without objects, and sources that have fallen silent."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from ingest.lake.files import Lake
+from ingest.partition.datasets import DATASETS, Dataset
+from ingest.source import Source, SourceObject
+from orchestration.alerts.alert import ERROR, WARNING, Alert, name
+from orchestration.alerts.rule import Look, Rule, back
+from orchestration.resources import sources_of
+from orchestration.settings import Settings
+
+SOURCE_MISSING, SOURCE_LATE = "source_missing", "source_late"
+WEEK = 7
+LIVE_DAYS = 28  # a dataset without any day of so many has ended, or is a backfill of old days
+USUAL_DAYS = 4  # of the week before
+
+
+def late_sources(look: Look) -> list[Alert]:
+    """Closed days without objects, and sources whose newest object is old."""
+    found: list[Alert] = []
+    for dataset, source in sources_of(look.settings).items():
+        arrivals = _arrivals(look, DATASETS[dataset], source)
+        found += arrivals.missing(look.settings, look.last_closed) + arrivals.late(look.settings, look.now)
+    return found
+
+
+@dataclass
+class _Arrivals:
+    """What a dataset's source has delivered.
+
+    delivered: (site, day), and (None, day) for the dataset as a whole.
+    recent: the objects of yesterday and today.
+    """
+
+    dataset: str
+    delivered: set[tuple[str | None, str]]
+    recent: list[SourceObject]
+
+    def is_usual(self, site: str | None, day: dt.date) -> bool:
+        """Whether this day is expected: of a dataset where any of the four weeks before was delivered, of a site as a
+        week ago. A dataset that was taken up to some day of old, such as a month that is backfilled, is not live."""
+        if site is None:
+            return any((None, back(day, days)) in self.delivered for days in range(1, LIVE_DAYS + 1))
+        of_week = sum((site, back(day, days)) in self.delivered for days in range(1, WEEK + 1))
+        return (site, back(day, WEEK)) in self.delivered and of_week >= USUAL_DAYS
+
+    def missing(self, settings: Settings, last_closed: dt.date) -> list[Alert]:
+        return [
+            _missing(self.dataset, site, day.isoformat())
+            for day in _closed_days(settings, last_closed)
+            for site in self.subjects()
+            if self.is_usual(site, day)
+            and (site, day.isoformat()) not in self.delivered
+            and (site is None or (None, day.isoformat()) in self.delivered)  # else the dataset's alert says it all
+        ]
+
+    def subjects(self) -> list[str | None]:
+        sites = {site for site, _ in self.delivered if site is not None}
+        return [None, *sorted(sites)]
+
+    def late(self, settings: Settings, now: dt.datetime) -> list[Alert]:
+        found = []
+        for site in self.subjects():
+            age = self._age(site, now)
+            if age is not None and age > dt.timedelta(hours=settings.alert_late_hours):
+                found.append(_late(self.dataset, site, age))
+                if site is None:
+                    break  # so are all its sites
+        return found
+
+    def _age(self, site: str | None, now: dt.datetime) -> dt.timedelta | None:
+        """Since the newest object, or since the day began on which there should have been one."""
+        today, yesterday = now.date(), now.date() - dt.timedelta(days=1)
+        if not self.is_usual(site, today):
+            return None
+        begun = yesterday if self.is_usual(site, yesterday) else today
+        since = dt.datetime.combine(begun, dt.time(), dt.UTC)
+        newest = [each.modified for each in self.recent if site is None or each.site == site]
+        return now - max([since, *newest])
+
+
+def _arrivals(look: Look, dataset: Dataset, source: Source) -> _Arrivals:
+    """The ledger knows what was delivered; of the source only recent days and those not in the ledger are listed."""
+    arrivals = _Arrivals(dataset.name, _taken(look.lake, dataset), [])
+    lacking = {alert.day for alert in arrivals.missing(look.settings, look.last_closed) if alert.day}
+    recent = {look.now.date().isoformat(), back(look.now.date(), 1)}
+    for item in source.objects(sorted(lacking | recent)):
+        arrivals.delivered |= {(None, item.day)} | ({(item.site, item.day)} if dataset.by_site else set())
+        arrivals.recent += [item] if item.day in recent else []
+    return arrivals
+
+
+def _taken(lake: Lake, dataset: Dataset) -> set[tuple[str | None, str]]:
+    """What was judged: taken, or refused, of which there is an alert already."""
+    found: set[tuple[str | None, str]] = set()
+    for layer, column in (("ledger", "source_date"), ("quarantine", "day")):
+        for file in lake.files(f"{layer}/{dataset.name}"):
+            day = file.partition(column)
+            if day:
+                site = file.partition("site")
+                found |= {(None, day), (unquote(site) if site else None, day)}
+    return found
+
+
+def _closed_days(settings: Settings, last_closed: dt.date) -> list[dt.date]:
+    days = [last_closed - dt.timedelta(days=number) for number in range(settings.sensor_lookback_days)]
+    return [day for day in reversed(days) if day >= settings.first_day]
+
+
+def _missing(dataset: str, site: str | None, day: str) -> Alert:
+    subject = f"{dataset}/{name(site)}" if site else dataset
+    of_whom = f"of {name(site)}, which usually delivers on this weekday" if site else "of this day"
+    return Alert(
+        kind=SOURCE_MISSING,
+        subject=subject,
+        day=day,
+        title=f"{subject} {day}: no objects",
+        text=f"The source has no object {of_whom}. Were the files delivered?",
+        severity=WARNING if site else ERROR,
+        command=f"clicklake status --from {day} --to {day}",
+    )
+
+
+def _late(dataset: str, site: str | None, age: dt.timedelta) -> Alert:
+    subject = f"{dataset}/{name(site)}" if site else dataset
+    hours = age.total_seconds() // 3600
+    return Alert(
+        kind=SOURCE_LATE,
+        subject=subject,
+        title=f"{subject}: nothing new",
+        text=f"No object has arrived for {hours:.0f} hours or more. Are the files still delivered?",
+        severity=WARNING if site else ERROR,
+        command="clicklake status",
+    )
+
+
+RULE = Rule("sources", frozenset({SOURCE_MISSING, SOURCE_LATE}), late_sources)

@@ -1,0 +1,60 @@
+"""`publications_unmapped`: codes that nobody knows, of days that were published."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import cast
+
+import dagster as dg
+
+from orchestration.alerts.alert import WARNING, Alert, name
+from orchestration.alerts.rule import Look, Rule
+from orchestration.publishing.assets import CAMPAIGNS, PERFORMANCE
+
+PUBLICATIONS_UNMAPPED = "publications_unmapped"
+LOOKED_AT = dt.timedelta(days=7)  # what nobody has mended for so long, nobody waits to hear of again
+VERDICTS_AT_MOST = 500
+CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
+
+
+def unmapped_publications(look: Look) -> list[Alert]:
+    """Codes that the last verdict on some day found in no seed; those of the last week's verdicts."""
+    codes: dict[str, set[str]] = {}
+    for check in (PERFORMANCE.publications_mapped.key, CAMPAIGNS.publications_mapped.key):
+        for day, unmapped in _codes_by_day(look.instance, check, look.now - LOOKED_AT).items():
+            for code in unmapped:
+                codes.setdefault(name(code), set()).add(day)
+    if len(codes) > CODES_AT_MOST:
+        shown = ", ".join(sorted(codes)[:CODES_AT_MOST])
+        return [_unmapped("many", f"{len(codes)} publication codes are not mapped", f"Among them {shown}.")]
+    return [
+        _unmapped(code, f"Publication code {code} is not mapped", f"Seen on {', '.join(sorted(days))}.")
+        for code, days in sorted(codes.items())
+    ]
+
+
+def _codes_by_day(instance: dg.DagsterInstance, check: dg.AssetCheckKey, since: dt.datetime) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    history = instance.event_log_storage.get_asset_check_execution_history(check, limit=VERDICTS_AT_MOST)
+    for record in history:  # newest first
+        evaluation = record.evaluation
+        if not isinstance(evaluation, dg.AssetCheckEvaluation) or record.create_timestamp < since.timestamp():
+            continue
+        codes = evaluation.metadata.get("codes")
+        found.setdefault(str(record.partition), cast(list[str], codes.value) if codes else [])
+    return found
+
+
+def _unmapped(subject: str, title: str, seen: str) -> Alert:
+    return Alert(
+        kind=PUBLICATIONS_UNMAPPED,
+        subject=subject,
+        title=title,
+        text=f"{seen} Entries are published under the code. Add it to the seed publications, and run these days again.",
+        severity=WARNING,
+        command='clicklake query "select publication_code, sum(impressions) from marts.daily_aggregates '
+        'where publication_id is null group by all"',
+    )
+
+
+RULE = Rule("publications", frozenset({PUBLICATIONS_UNMAPPED}), unmapped_publications)
