@@ -5,7 +5,6 @@ own materialization and its own check results; a step goes on with the good days
 at its end, naming the bad ones.
 """
 
-import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,26 +14,14 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluation,
-    AssetCheckEvaluationTargetMaterializationData,
-)
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from ingest.errors import ClicklakeError, TransientError
 from ingest.lake.files import Lake
 from ingest.words import counted
+from orchestration.dagster_internals.checks import NO_EVENTS, Target, last_materialization
 from orchestration.observability.logs import FIGURES
 from orchestration.partitions import daily
 from orchestration.quality import Judgement, record, what_to_do
-
-# An output with this mark flows on without Dagster adding a materialization for every partition of the range.
-# Dagster has no public way to say so; a test notices should it go away.
-_NO_EVENTS = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
-
-# It would say of every blocking check that it "emitted no result": ours are reported day by day, and what they
-# refuse is never put in place, so nothing below needs to wait for them.
-logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
 
 # A step's pauses grow: 5, 15 and 45 s outlast the election of a primary, and most of what S3 has to say.
 RETRIES = 3
@@ -71,9 +58,7 @@ class _Done:
     started: float = field(default_factory=time.monotonic)
     partitions: int = 0
     rows: int = 0
-    last: dict[tuple[dg.AssetKey, str], AssetCheckEvaluationTargetMaterializationData | None] = field(
-        default_factory=dict
-    )
+    last: dict[tuple[dg.AssetKey, str], Target | None] = field(default_factory=dict)
 
 
 _steps: dict[tuple[str, str], _Done] = {}
@@ -123,7 +108,7 @@ def report_check(
     for result in results or (Judgement(passed, blocks, message, figures or {}),):
         record(context, check, day, result)
     context.log_event(
-        AssetCheckEvaluation(
+        dg.AssetCheckEvaluation(
             asset_key=check.asset_key,
             check_name=check.name,
             passed=passed,
@@ -137,22 +122,11 @@ def report_check(
     )
 
 
-def _last_materialization(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, day: str
-) -> AssetCheckEvaluationTargetMaterializationData | None:
+def _last_materialization(context: dg.AssetExecutionContext, key: dg.AssetKey, day: str) -> Target | None:
     """The one that a verdict has to name: Dagster takes a verdict on any other for an old one, and hides it."""
     known = done.last if (done := _steps.get(_step_of(context))) else {}
     if (key, day) not in known:
-        found = context.instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[day]), limit=1)
-        known[key, day] = next(
-            (
-                AssetCheckEvaluationTargetMaterializationData(
-                    storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp
-                )
-                for last in found.records
-            ),
-            None,
-        )
+        known[key, day] = last_materialization(context.instance, key, day)
     return known[key, day]
 
 
@@ -168,7 +142,7 @@ def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         check = entry.get_dagster_event().event_specific_data
-        if isinstance(check, AssetCheckEvaluation) and check.blocking and not check.passed and check.partition:
+        if isinstance(check, dg.AssetCheckEvaluation) and check.blocking and not check.passed and check.partition:
             reason = f"{check.asset_key.to_user_string()} refused ({check.check_name}): {check.description}"
             found.setdefault(check.partition, reason)
     return found
@@ -188,7 +162,7 @@ def finish(
     names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
     for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
         if key in names and key in context.selected_asset_keys:
-            yield dg.Output(None, output_name=names[key], metadata=_NO_EVENTS)
+            yield dg.Output(None, output_name=names[key], metadata=NO_EVENTS)
 
 
 def is_last(context: dg.AssetExecutionContext) -> bool:

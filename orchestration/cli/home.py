@@ -40,7 +40,8 @@ def dagster_home(default: Path | None = None) -> Path:
 def warn_of_a_passing_home() -> None:
     """Under `dagster dev`: says so where Dagster goes without a home that is set up as `dagster_home` does it."""
     from dagster import get_dagster_logger
-    from dagster._utils.env import using_dagster_dev
+
+    from orchestration.dagster_internals.dev import using_dagster_dev
 
     home = os.environ.get("DAGSTER_HOME")
     if using_dagster_dev() and not (home and Path(home, CONFIG).exists()):

@@ -12,8 +12,8 @@ from ingest.partition.day import is_published
 from ingest.partition.releases import release_of
 from ingest.words import counted
 from orchestration import progress
-from orchestration.event_log import at_once
-from orchestration.marts.light_dagster_dbt import (
+from orchestration.dagster_internals.event_log import at_once
+from orchestration.dagster_internals.light_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
     DbtCliResource,

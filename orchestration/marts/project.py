@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ingest.errors import ClicklakeError
+from orchestration.dagster_internals.light_dbt import DbtCliResource
 from orchestration.marts.dbt_process import PARSED, TEMPLATES, run_dbt, versions
-from orchestration.marts.light_dagster_dbt import DbtCliResource
 from orchestration.places import DBT_DIR, dbt_target
 
 _MANIFEST = "manifest.json"

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.log_manager import LOG_RECORD_METADATA_ATTR
-from dagster._core.utils import coerce_valid_log_level
-from dagster._loggers import colored_console_logger
 
+from orchestration.dagster_internals.loggers import level_of, of_run, replace_console_logger
 from orchestration.partitions import days_of_tags
 from orchestration.settings import JSON, load_partition_settings
 
@@ -24,8 +22,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         fields = {"time": time, "level": record.levelname.lower(), "logger": record.name}
-        of_run = getattr(record, LOG_RECORD_METADATA_ATTR, None)
-        fields |= _of_run(of_run) if of_run else {"message": record.getMessage()}
+        told = of_run(record)
+        fields |= _of_run(told) if told else {"message": record.getMessage()}
         if record.exc_info and record.exc_info[1]:
             fields["error"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         fields |= getattr(record, FIGURES, {})
@@ -67,7 +65,7 @@ def _of_event(event: dg.DagsterEvent) -> dict[str, Any]:
 
 
 def _json_logger(context: dg.InitLoggerContext) -> logging.Logger:
-    log = logging.Logger(context.logger_config["name"], coerce_valid_log_level(context.logger_config["log_level"]))
+    log = logging.Logger(context.logger_config["name"], level_of(context))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     log.addHandler(handler)
@@ -75,17 +73,13 @@ def _json_logger(context: dg.InitLoggerContext) -> logging.Logger:
 
 
 json_logger = dg.LoggerDefinition(
-    _json_logger, config_schema=colored_console_logger.config_schema, description="One JSON object a line."
+    _json_logger, config_schema=dg.colored_console_logger.config_schema, description="One JSON object a line."
 )
 
 
 def loggers() -> dict[str, dg.LoggerDefinition]:
-    """The console logger of all runs, as the settings want it.
-
-    A run that configures no logger takes Dagster's own and not that of the definitions, and there is no public way to
-    change it: its function is replaced. A test notices should that go away.
-    """
+    """The console logger of all runs, as the settings want it."""
     if load_partition_settings().log_format != JSON:
-        return {"console": colored_console_logger}
-    colored_console_logger._logger_fn = _json_logger
+        return {"console": dg.colored_console_logger}
+    replace_console_logger(_json_logger)
     return {"console": json_logger}

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -22,11 +20,12 @@ from ingest.lake.files import Lake, LakeFile
 from ingest.partition.datasets import DATASETS
 from ingest.partition.quarantine import verdict_files
 from orchestration.alerts.outbox import read_state
+from orchestration.dagster_internals.backfills import unfinished
+from orchestration.dagster_internals.checks import newer_verdicts
 from orchestration.operations.status import MARTS, PARTITION_COLUMNS
 
 SECONDS_KEPT = 15  # several scrapers, or one that is in a hurry, cost no more than one
 LAST_RUNS = 50  # among them the last run of each step is looked for
-UNFINISHED_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 OTHER = "other"
 STEP_EVENTS = {
     dg.DagsterEventType.STEP_START: None,
@@ -138,16 +137,12 @@ class _Checks:
         self._read_to: int | None = None
 
     def families(self) -> Families:
-        news = self._instance.event_log_storage.get_asset_check_partition_info(
-            list(self._blocking), after_storage_id=self._read_to
-        )
-        for verdict in news:
-            place = (verdict.check_key, verdict.partition_key)
-            if verdict.latest_execution_status == AssetCheckExecutionRecordStatus.FAILED:
+        for place, passed, record in newer_verdicts(self._instance, self._blocking, self._read_to):
+            if passed is False:
                 self._failing.add(place)
-            elif verdict.latest_execution_status == AssetCheckExecutionRecordStatus.SUCCEEDED:
+            elif passed:
                 self._failing.discard(place)
-            self._read_to = max(self._read_to or 0, verdict.latest_check_event_storage_id)
+            self._read_to = max(self._read_to or 0, record)
         counts = Counter("error" if self._blocking[check] else "warning" for check, _ in self._failing)
         gauge = _gauge("checks_failing", "Partitions, check by check, on which the last verdict is bad", ["severity"])
         for severity in ("error", "warning"):
@@ -203,26 +198,14 @@ class _Steps:
 
 
 def _backfills(instance: dg.DagsterInstance) -> Families:
-    running = instance.get_backfills(BulkActionsFilter(statuses=UNFINISHED_BACKFILLS))
+    totals = unfinished(instance)
     count = _gauge("backfills_running", "Backfills that are not finished")
-    count.add_metric([], len(running))
-    totals = [_progress(instance, backfill) for backfill in running]
+    count.add_metric([], len(totals))
     targeted = _gauge("backfill_partitions", "Partitions of all assets that the running backfills are to build")
     targeted.add_metric([], sum(total for total, _ in totals))
     done = _gauge("backfill_partitions_done", "Those of them that are built")
     done.add_metric([], sum(built for _, built in totals))
     return [count, targeted, done]
-
-
-def _progress(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> tuple[int, int]:
-    """Partitions to build, and built. Of a job's backfill a partition is a run."""
-    data = backfill.asset_backfill_data
-    if data is not None:
-        built = data.materialized_subset.num_partitions_and_non_partitioned_assets
-        return data.target_subset.num_partitions_and_non_partitioned_assets, built
-    tags = {"dagster/backfill": backfill.backfill_id}
-    ended = instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS]))
-    return len(backfill.partition_names or ()), ended
 
 
 def _quarantine(lake: Lake) -> Families:

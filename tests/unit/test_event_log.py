@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration import event_log
 from orchestration.cli.home import dagster_home
-from orchestration.event_log import EventLogStorage, at_once
+from orchestration.dagster_internals import event_log
+from orchestration.dagster_internals.event_log import EventLogStorage, at_once
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", "2026-01-11")
 
