@@ -28,7 +28,7 @@ from dbt_project.planning.window import Around, around, iso, window
 from dbt_project.reference_files import read_csv
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
-from ingest.lake.layout import DATA_FILE, VERDICT_FILE
+from ingest.lake.layout import DATA_FILE, MARTS, RAW, VERDICT_FILE
 from ingest.lake.s3 import S3Options
 
 PREFIX = "CLICKLAKE_"
@@ -132,7 +132,7 @@ class Plugin(BasePlugin):
         if plan.is_building and (wrong := problems(variables, plan.graph)):
             raise SelectionError("; ".join(wrong) + ". dbt_project.yml explains each, and --vars sets one")
         if plan.is_building:
-            self._at_exit.enter_context(self.lake.lock("marts"))
+            self._at_exit.enter_context(self.lake.lock(MARTS))
         plan.look()
         return self._answer(plan, looks=True)
 
@@ -207,7 +207,7 @@ class Plugin(BasePlugin):
         return sorted(map(self._file, keys))
 
     def _file(self, key: str) -> str:
-        if not (self.lake.is_s3 or key.startswith("raw/")):
+        if not (self.lake.is_s3 or key.startswith(f"{RAW}/")):
             return self.lake.path(key)
         local = Path(self.scratch if self.lake.is_s3 else self._staging) / "lake" / key
         if not local.exists():

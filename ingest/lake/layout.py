@@ -6,25 +6,41 @@ import hashlib
 from datetime import date
 from urllib.parse import quote
 
+# The layers: what lies directly below the lake's root.
+RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
+QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
+QUALITY_FOLDER = f"{QUALITY}/data_quality"
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
 MAX_FOLDER_NAME = 200  # bytes; file systems take 255
 
 
 def raw_key(dataset: str, event_date: str, source_date: str, site: str | None = None) -> str:
-    return f"raw/{dataset}/event_date={event_date}/{_source(source_date, site)}/{DATA_FILE}"
+    return f"{RAW}/{dataset}/event_date={event_date}/{_source(source_date, site)}/{DATA_FILE}"
 
 
 def rejects_key(dataset: str, source_date: str, site: str | None = None) -> str:
-    return f"rejects/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
+    return f"{REJECTS}/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
 
 
 def ledger_key(dataset: str, source_date: str, site: str | None = None) -> str:
-    return f"ledger/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
+    return f"{ledger_folder(dataset)}{_source(source_date, site)}/{DATA_FILE}"
 
 
-def quarantine_folder(table: str) -> str:
-    return f"quarantine/{table}"
+def ledger_folder(dataset: str, source_date: str | date | None = None) -> str:
+    """Of all ledgers of a dataset, or of those of a source date, of all sites."""
+    return f"{LEDGER}/{dataset}/" + (f"source_date={source_date}/" if source_date else "")
+
+
+def quarantine_folder(table: str | None = None) -> str:
+    """Of all refused partitions, or of those of a table."""
+    return f"{QUARANTINE}/{table}" if table else QUARANTINE
+
+
+def release_folder(table: str, day: str | None = None, site: str | None = None) -> str:
+    """Of a table's releases, or of those of a partition."""
+    folder = f"{RELEASES}/{table}" + (f"/day={day}" if day else "")
+    return folder + (f"/{site_folder(site)}" if site else "")
 
 
 def quarantine_prefix(table: str, day: str, site: str | None = None) -> str:
@@ -34,7 +50,7 @@ def quarantine_prefix(table: str, day: str, site: str | None = None) -> str:
 
 def quality_key(judged_date: str, run_id: str, step: str) -> str:
     """The verdicts of one step of a run. No two steps share a file, so that none can lose another's."""
-    return f"quality/data_quality/judged_date={judged_date}/run_id={run_id}/step={step}/{DATA_FILE}"
+    return f"{QUALITY_FOLDER}/judged_date={judged_date}/run_id={run_id}/step={step}/{DATA_FILE}"
 
 
 def _source(source_date: str, site: str | None) -> str:
@@ -50,18 +66,21 @@ def site_folder(site: str) -> str:
     return f"site={name}"
 
 
-def raw_folder(dataset: str, event_date: str | date) -> str:
-    """Of all files with events of a date, whatever day they came on."""
-    return f"raw/{dataset}/event_date={event_date}/"
+def raw_folder(dataset: str, event_date: str | date | None = None, source_date: str | date | None = None) -> str:
+    """Of all raw files of a dataset; of those with events of a date, whatever day they came on; or of those of a source
+    date among them."""
+    folder = f"{RAW}/{dataset}/" + (f"event_date={event_date}/" if event_date else "")
+    return folder + (f"source_date={source_date}/" if source_date else "")
 
 
-def mart_folder(model: str) -> str:
-    return f"marts/{model}/"
+def mart_folder(model: str, column: str | None = None, day: str | date | None = None) -> str:
+    """Of all files of a mart, or of a day's."""
+    return f"{MARTS}/{model}/" + (f"{column}={day}/" if column else "")
 
 
 def mart_key(model: str, column: str | None, day: str | date) -> str:
     """A day's file of a mart; the one file of a snapshot, which has no column."""
-    return mart_folder(model) + (f"{column}={day}/" if column else "") + DATA_FILE
+    return mart_folder(model, column, day) + DATA_FILE
 
 
 def partition_of(key: str, column: str) -> str:

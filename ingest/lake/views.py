@@ -13,10 +13,20 @@ import pyarrow as pa
 
 from ingest.errors import LakeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import DATA_FILE, VERDICT_FILE
+from ingest.lake.layout import (
+    DATA_FILE,
+    LEDGER,
+    MARTS,
+    QUALITY_FOLDER,
+    QUARANTINE,
+    RAW,
+    REJECTS,
+    RELEASES,
+    VERDICT_FILE,
+)
 from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, Column
 
-LAYERS = ("raw", "rejects", "ledger", "marts")
+LAYERS = (RAW, REJECTS, LEDGER, MARTS)
 QUALITY = "marts.data_quality"
 # What is kept as JSON has the same columns whatever is in there, and where nothing is.
 _REASON = 'struct("check" varchar, message varchar, failures bigint, figures json)[]'
@@ -75,14 +85,14 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection, follows: boo
 
 def tables_of(lake: Lake) -> dict[str, list[LakeFile]]:
     """Table → its files. What is not where a table's files lie belongs to none."""
-    quarantined = lake.files("quarantine")
+    quarantined = lake.files(QUARANTINE)
     found: dict[str, list[LakeFile]] = {
-        QUALITY: [file for file in lake.files("quality/data_quality") if _is_data(file)],
+        QUALITY: [file for file in lake.files(QUALITY_FOLDER) if _is_data(file)],
         "quarantine.verdicts": [file for file in quarantined if file.key.endswith(f"/{VERDICT_FILE}")],
-        "quarantine.releases": [file for file in lake.files("releases") if file.key.endswith(".json")],
+        "quarantine.releases": [file for file in lake.files(RELEASES) if file.key.endswith(".json")],
     }
     refused = [file for file in quarantined if "/rows/" in file.key]
-    for layer, files in [*((layer, lake.files(layer)) for layer in LAYERS), ("quarantine", refused)]:
+    for layer, files in [*((layer, lake.files(layer)) for layer in LAYERS), (QUARANTINE, refused)]:
         for file in filter(_is_data, files):
             name = file.key.split("/")[1].replace('"', "")
             found.setdefault(f"{layer}.{name}", []).append(file)
@@ -134,7 +144,7 @@ def _nothing(columns: Iterable[Column]) -> str:
 def _pattern(key: str) -> str:
     """The pattern of all files that lie as this one does."""
     parts = [f"{part.partition('=')[0]}=*" if "=" in part else part for part in key.split("/")]
-    if parts[0] == "releases":
+    if parts[0] == RELEASES:
         parts[-1] = "*.json"
     return "/".join(parts)
 

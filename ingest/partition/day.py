@@ -15,7 +15,17 @@ from typing import Any, Literal
 
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import DATA_FILE, VERDICT_FILE, ledger_key, quarantine_prefix, raw_key, rejects_key, site_folder
+from ingest.lake.layout import (
+    DATA_FILE,
+    VERDICT_FILE,
+    ledger_folder,
+    ledger_key,
+    quarantine_prefix,
+    raw_folder,
+    raw_key,
+    rejects_key,
+    site_folder,
+)
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
 from ingest.partition.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
@@ -226,7 +236,7 @@ def _stage(
     if incremental:
         aside = folder / "new"
         (aside / "standing").mkdir(parents=True)
-        before = raw_files if raw_files is not None else lake.files(f"raw/{partition.dataset.name}")
+        before = raw_files if raw_files is not None else lake.files(raw_folder(partition.dataset.name))
         try:
             kept = options.limits.rejects_kept
             with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
@@ -249,7 +259,7 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     taken, comes last, and what an earlier run wrote for days that have no rows now is found by listing.
     """
     name, day, site = staged.partition.dataset.name, staged.partition.day, staged.partition.site
-    before = raw_files if raw_files is not None else lake.files(f"raw/{name}")
+    before = raw_files if raw_files is not None else lake.files(raw_folder(name))
     size = 0
     for event_date, path in staged.files.items():
         if event_date not in staged.unchanged:
@@ -289,7 +299,7 @@ def moot_refusals(lake: Lake, dataset: Dataset, day: str, sites: Collection[str]
     its meaning: refusals of other sites that were never published, and of the day as one without any object."""
     if not sites:
         return []
-    ledgers = lake.files(f"ledger/{dataset.name}/source_date={day}")
+    ledgers = lake.files(ledger_folder(dataset.name, day))
     known = {site_folder(site) for site in sites} | {file.key.split("/")[-2] for file in ledgers}
     folder = quarantine_prefix(dataset.name, day)
     within = {file.key.removeprefix(f"{folder}/").partition("/")[0] for file in lake.files(folder)}
@@ -313,11 +323,11 @@ def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[st
 def has_ledger(lake: Lake, partition: Partition) -> bool:
     """Whether a good version stands; of a day of events without a site, whether one of any site does."""
     name, day, site = partition.dataset.name, partition.day, partition.site
-    return lake.exists(ledger_key(name, day, site)) if site else bool(lake.files(f"ledger/{name}/source_date={day}"))
+    return lake.exists(ledger_key(name, day, site)) if site else bool(lake.files(ledger_folder(name, day)))
 
 
 def is_published(lake: Lake, day: str, dataset: Dataset = ACCESS_LOGS) -> bool:
     """Whether a source day was ever published: its own file stands, even where it holds no row; by site, of any."""
     if dataset.by_site:
-        return bool(lake.files(f"raw/{dataset.name}/event_date={day}/source_date={day}"))
+        return bool(lake.files(raw_folder(dataset.name, day, day)))
     return lake.exists(raw_key(dataset.name, date.fromisoformat(day).isoformat(), day))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterable
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_key, quarantine_prefix, site_folder
+from ingest.lake.layout import ledger_folder, ledger_key, quarantine_prefix, site_folder
 from ingest.partition.datasets import Dataset
 from ingest.source import SourceObject
 
@@ -39,9 +39,7 @@ def versions_taken_of_day(lake: Lake, dataset: str, day: str, sites: Collection[
     """Of some sites; of all without any."""
     folders = [site_folder(site) for site in sites]
     ledgers = [
-        file
-        for file in lake.files(f"ledger/{dataset}/source_date={day}")
-        if not folders or file.key.split("/")[-2] in folders
+        file for file in lake.files(ledger_folder(dataset, day)) if not folders or file.key.split("/")[-2] in folders
     ]
     return {version for file in ledgers for version in _versions(lake, file.key)}
 

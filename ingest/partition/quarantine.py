@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ingest.errors import LakeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import DATA_FILE, VERDICT_FILE, quarantine_prefix, site_folder
+from ingest.lake.layout import DATA_FILE, VERDICT_FILE, quarantine_folder, quarantine_prefix, site_folder
 from ingest.partition.datasets import DATASETS
 from ingest.partition.ledger import Version, versions_refused
 
@@ -91,7 +91,7 @@ def refused_partitions(
     lake: Lake, days: Collection[str] = (), table: str | None = None, site: str | None = None
 ) -> list[Refused]:
     """All refused partitions by day, table and site; of some days, a table, a site only."""
-    files = lake.files(f"quarantine/{table}" if table else "quarantine")
+    files = lake.files(quarantine_folder(table))
     by_folder: dict[str, list[LakeFile]] = {}
     for file in files:
         by_folder.setdefault(file.key.rpartition("/rows/")[0] or file.key.rpartition("/")[0], []).append(file)

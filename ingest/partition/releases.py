@@ -12,13 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import site_folder
+from ingest.lake.layout import release_folder
 from ingest.partition.audit import NEVER_RELEASED, Verdict
 from ingest.partition.datasets import Partition
 from ingest.partition.ledger import fingerprint, version_of
 from ingest.source import SourceObject
-
-FOLDER = "releases"
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,14 @@ def write_release(lake: Lake, release: Release, moment: datetime) -> str:
     """Puts a release in the lake, in a file of its own; returns its key."""
     name = moment.strftime("%Y-%m-%dT%H-%M-%S.%fZ")
     record = {key: value for key, value in vars(release).items() if value is not None}
-    key = f"{_folder(release.table, release.day, release.site)}/{name}.json"
+    key = f"{release_folder(release.table, release.day, release.site)}/{name}.json"
     lake.put_text(json.dumps(record, indent=1), key)
     return key
 
 
 def releases(lake: Lake, table: str, day: str, site: str | None = None) -> list[Release]:
     """All releases of a partition, the oldest first."""
-    folder = _folder(table, day, site)
+    folder = release_folder(table, day, site)
     files = [file for file in lake.files(folder) if file.key.rpartition("/")[0] == folder]
     found = (_read(lake, file.key) for file in files if file.key.endswith(".json"))
     return [release for release in found if release]
@@ -75,10 +73,6 @@ def _read(lake: Lake, key: str) -> Release | None:
         return Release(**json.loads(lake.read_bytes(key)))
     except (ValueError, TypeError):
         return None
-
-
-def _folder(table: str, day: str, site: str | None) -> str:
-    return f"{FOLDER}/{table}/day={day}" + (f"/{site_folder(site)}" if site else "")
 
 
 def with_releases(
@@ -121,7 +115,7 @@ def release_of(lake: Lake, table: str, check: str, day: str) -> Release | None:
     found = _latest(lake, table, check, day)
     if found is not None:
         return found
-    days = {file.partition("day") for file in lake.files(f"{FOLDER}/{table}")}
+    days = {file.partition("day") for file in lake.files(release_folder(table))}
     others = [_latest(lake, table, check, each) for each in days if each]
     return max((each for each in others if each), key=lambda each: each.released_at, default=None)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest.errors import ClicklakeError
+from ingest.lake.layout import quarantine_folder
 from ingest.words import counted
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes
@@ -95,7 +96,7 @@ def command(
 
 def _refused_days(settings: Settings, days: Iterable[str]) -> list[str]:
     wanted = set(days)
-    return sorted(wanted & {file.partition("day") or "" for file in settings.open_lake().files("quarantine")})
+    return sorted(wanted & {file.partition("day") or "" for file in settings.open_lake().files(quarantine_folder())})
 
 
 def _run(backfill: Backfill, parallel: int) -> PipelineResult:

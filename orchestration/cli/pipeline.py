@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from ingest.errors import ClicklakeError, SettingsError
+from ingest.lake.layout import ledger_folder
 from orchestration.cli.console import bar, notes, step
 from orchestration.cli.home import dagster_instance
 from orchestration.settings import JSON, NOT_PUBLISHED, Settings, load_partition_settings
@@ -92,7 +93,7 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
             lake = settings.open_lake()
             lake.check()
             with lake.staging():
-                lake.files("ledger/access_logs/source_date=1970-01-01")
+                lake.files(ledger_folder("access_logs", "1970-01-01"))
             if publishes:
                 connect(settings.mongodb()).close()
     except ClicklakeError as error:

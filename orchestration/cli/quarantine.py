@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ingest.lake.layout import quarantine_folder
 from ingest.shown import shown
 from orchestration.cli.console import console, line, table
 from orchestration.settings import load_lake_settings
@@ -117,7 +118,7 @@ def _table_named(lake: Lake, name: str) -> str:
     for layer in ("raw_", "raw.", "marts.", "quarantine."):
         wanted = wanted.removeprefix(layer)
     # A model may be gone, and its refusal still there.
-    if wanted in known or (wanted.isidentifier() and lake.files(f"quarantine/{wanted}")):
+    if wanted in known or (wanted.isidentifier() and lake.files(quarantine_folder(wanted))):
         return wanted
     raise click.UsageError(f"There is no table {name}. One of: {', '.join(sorted(known))}.")
 

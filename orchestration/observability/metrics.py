@@ -17,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from ingest.lake.files import Lake, LakeFile
+from ingest.lake.layout import ledger_folder, mart_folder, quarantine_folder
 from ingest.partition.datasets import DATASETS
 from ingest.partition.quarantine import verdict_files
 from orchestration.alerts.outbox import read_state
@@ -209,7 +210,7 @@ def _backfills(instance: dg.DagsterInstance) -> Families:
 
 
 def _quarantine(lake: Lake) -> Families:
-    verdicts = verdict_files(lake.files("quarantine"))
+    verdicts = verdict_files(lake.files(quarantine_folder()))
     counts = Counter(_table(file) for file in verdicts)
     gauge = _gauge("quarantine_partitions", "Refused partitions that lie in quarantine", ["table"])
     for table in sorted({*counts, *(f"raw_{name}" for name in DATASETS)}):
@@ -228,7 +229,7 @@ def _freshness(lake: Lake) -> Families:
     newest = _gauge("newest_object_age_seconds", "Since the newest object that was taken was stored", ["dataset"])
     published = _gauge("published_day_age_seconds", "Since the newest published day began", ["table"])
     for dataset in DATASETS:
-        ledgers = lake.files(f"ledger/{dataset}")
+        ledgers = lake.files(ledger_folder(dataset))
         day = _newest(published, f"raw_{dataset}", ledgers, "source_date", now)
         stored = [
             moment
@@ -239,7 +240,7 @@ def _freshness(lake: Lake) -> Families:
         if stored:
             newest.add_metric([dataset], (now - max(_utc(moment) for moment in stored)).total_seconds())
         for mart in (mart for mart, made_of in MARTS.items() if made_of.name == dataset):
-            _newest(published, mart, lake.files(f"marts/{mart}"), PARTITION_COLUMNS[mart], now)
+            _newest(published, mart, lake.files(mart_folder(mart)), PARTITION_COLUMNS[mart], now)
     return [newest, published]
 
 

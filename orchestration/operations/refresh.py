@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import VERDICT_FILE, ledger_key, quarantine_prefix
+from ingest.lake.layout import VERDICT_FILE, ledger_key, mart_folder, quarantine_prefix, raw_folder
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, Partition
 from ingest.partition.ledger import is_judged, version_of, versions_taken
 from ingest.source import Source, SourceObject
@@ -60,8 +60,8 @@ def days_behind(lake: Lake, days: Sequence[str]) -> list[str]:
     """Days whose raw rows are newer than the mart made of them, as where a run died between: they need no news."""
     behind = []
     for day in days:
-        raw = lake.files(f"raw/{ACCESS_LOGS.name}/event_date={day}")
-        marts = lake.files(f"marts/{MART}/{PARTITION_COLUMN}={day}")
+        raw = lake.files(raw_folder(ACCESS_LOGS.name, day))
+        marts = lake.files(mart_folder(MART, PARTITION_COLUMN, day))
         is_newer = not marts or any(file.modified > marts[0].modified for file in raw)
         is_own_there = any(file.partition("source_date") == day for file in raw)
         if is_own_there and is_newer and not lake.exists(f"{quarantine_prefix(MART, day)}/{VERDICT_FILE}"):

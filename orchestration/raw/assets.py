@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ingest.errors import ObjectChangedError
 from ingest.lake.files import Lake, LakeFile
+from ingest.lake.layout import raw_folder
 from ingest.partition.audit import Verdict, checks_of
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.partition.day import DayResult, ingest_day, moot_refusals
@@ -133,7 +134,7 @@ class _Work:
         """Lists all days at once: a listing costs as much for one day as for many."""
         found = self.source.objects(self.days)
         self.objects = objects_by_day(item for item in found if not self.sites or item.site in self.sites)
-        self.raw_files = self.lake.files(f"raw/{self.dataset.name}")
+        self.raw_files = self.lake.files(raw_folder(self.dataset.name))
 
     def is_behind(self, day: str) -> bool:
         """Whether another run has since taken objects of this day that the listing does not know."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from ingest.lake.files import Lake
+from ingest.lake.layout import ledger_folder, quarantine_folder
 from ingest.partition.datasets import DATASETS, Dataset
 from ingest.source import Source, SourceObject
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name
@@ -98,8 +99,9 @@ def _arrivals(look: Look, dataset: Dataset, source: Source) -> _Arrivals:
 def _taken(lake: Lake, dataset: Dataset) -> set[tuple[str | None, str]]:
     """What was judged: taken, or refused, of which there is an alert already."""
     found: set[tuple[str | None, str]] = set()
-    for layer, column in (("ledger", "source_date"), ("quarantine", "day")):
-        for file in lake.files(f"{layer}/{dataset.name}"):
+    folders = ((ledger_folder(dataset.name), "source_date"), (quarantine_folder(dataset.name), "day"))
+    for folder, column in folders:
+        for file in lake.files(folder):
             day = file.partition(column)
             if day:
                 site = file.partition("site")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import DATA_FILE, mart_folder
+from ingest.lake.layout import DATA_FILE, mart_folder, quarantine_folder
 from ingest.partition.datasets import DATASETS, Partition
 from ingest.partition.day import has_ledger
 from ingest.partition.quarantine import read_verdict, verdict_files
@@ -20,7 +20,7 @@ REFUSED = "refused"
 def refused(look: Look) -> list[Alert]:
     """Every partition in quarantine; a warning where an earlier good version stands."""
     lake = look.lake
-    verdicts = verdict_files(lake.files("quarantine"))
+    verdicts = verdict_files(lake.files(quarantine_folder()))
     marts = {table: lake.files(mart_folder(table)) for table in {_table(file) for file in verdicts} - set(DATASETS)}
     return [_refused(lake, file, marts) for file in verdicts]
 
