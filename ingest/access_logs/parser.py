@@ -203,8 +203,10 @@ class AccessLogParser:
             encoded = parts.take(pa.array(found)).dictionary_encode()
             values = self._parameters[parameter](part[width:] for part in encoded.dictionary.to_pylist())
             indices = encoded.indices.to_numpy(zero_copy_only=False)
-            is_known = np.array([bool(value) for value in values], dtype=bool)[indices]
-            found, indices = found[is_known][::-1], indices[is_known][::-1]  # the first known one of a name stays
+            if not all(values):
+                is_known = np.array([bool(value) for value in values], dtype=bool)[indices]
+                found, indices = found[is_known], indices[is_known]
+            found, indices = found[::-1], indices[::-1]  # the first known one of a name stays
             codes = np.full(len(query), -1, dtype=np.int32)
             codes[rows[parents[found]]] = indices
             read = [(row, each[parameter]) for row, each in zip(odd, odd_parameters, strict=True) if parameter in each]
