@@ -6,9 +6,7 @@ a log: a day that is judged twice has two results, where a lake_table has one fi
 
 import json
 import shlex
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -74,44 +72,32 @@ class Judgement:
         return FAILED if self.blocks else WARNED
 
 
-Step = tuple[str, str]  # run, step
-_collected: dict[Step, list[dict[str, Any]]] = defaultdict(list)
+StepName = tuple[str, str]  # run, step
 
 
-def record(context: dg.AssetExecutionContext, check: dg.AssetCheckKey, day: str, judgement: Judgement) -> None:
-    """Keeps a result until the step ends."""
-    group = context.job_def.asset_layer.get(check.asset_key).group_name
-    _collected[_step(context)].append(
-        {
-            "judged_at": datetime.now(UTC).replace(tzinfo=None),
-            "layer": group if group in LAYERS else "marts",
-            "table": check.asset_key.path[-1].removeprefix("raw_"),
-            "day": date.fromisoformat(day),
-            "site": judgement.site,
-            "check": check.name,
-            "severity": "error" if judgement.blocks else "warn",
-            "status": judgement.status,
-            "failures": judgement.failures,
-            "message": f"{judgement.released}. {judgement.message}" if judgement.released else judgement.message,
-            "figures": json.dumps(judgement.figures, default=str, ensure_ascii=False),
-            "seconds": judgement.seconds,
-        }
-    )
+def result_row(group: str, check: dg.AssetCheckKey, day: str, judgement: Judgement) -> dict[str, Any]:
+    """A row of `data_quality`.
+
+    Args:
+        group: of the asset.
+    """
+    return {
+        "judged_at": datetime.now(UTC).replace(tzinfo=None),
+        "layer": group if group in LAYERS else "marts",
+        "table": check.asset_key.path[-1].removeprefix("raw_"),
+        "day": date.fromisoformat(day),
+        "site": judgement.site,
+        "check": check.name,
+        "severity": "error" if judgement.blocks else "warn",
+        "status": judgement.status,
+        "failures": judgement.failures,
+        "message": f"{judgement.released}. {judgement.message}" if judgement.released else judgement.message,
+        "figures": json.dumps(judgement.figures, default=str, ensure_ascii=False),
+        "seconds": judgement.seconds,
+    }
 
 
-@contextmanager
-def recorded(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[None]:
-    """Puts what a step's checks found into the lake when it ends, however it ends."""
-    step = _step(context)
-    try:
-        yield
-    finally:
-        rows = _collected.pop(step, [])
-        if rows:
-            _keep(context, lakehouse, step, rows)
-
-
-def _keep(context: dg.AssetExecutionContext, lakehouse: Lakehouse, step: Step, rows: list[dict[str, Any]]) -> None:
+def keep(context: dg.AssetExecutionContext, lakehouse: Lakehouse, step: StepName, rows: list[dict[str, Any]]) -> None:
     """A lake that cannot be written fails the steps that build it; what was published stands, with or without this."""
     try:
         key = write(lakehouse.lake(), step, rows)
@@ -123,17 +109,12 @@ def _keep(context: dg.AssetExecutionContext, lakehouse: Lakehouse, step: Step, r
     context.log_event(dg.AssetObservation(data_quality.key, metadata=metadata))
 
 
-def write(lake: Lake, step: Step, rows: list[dict[str, Any]]) -> str:
+def write(lake: Lake, step: StepName, rows: list[dict[str, Any]]) -> str:
     """One file with the results of a step of a run; returns its key."""
     judged_date = min(row["judged_at"] for row in rows).date().isoformat()
     key = quality_key(judged_date, *step)
     lake.put_table(pa.Table.from_pylist(rows, schema=arrow_schema(DATA_QUALITY)), key)
     return key
-
-
-def _step(context: dg.AssetExecutionContext) -> Step:
-    attempt = f"-retry{context.retry_number}" if context.retry_number else ""
-    return context.run_id, context.op_def.name + attempt
 
 
 def why_never_released(refused: Refused) -> str | None:

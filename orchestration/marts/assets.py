@@ -19,23 +19,14 @@ from orchestration.dagster_internals.light_dbt import (
     DbtCliResource,
     build_dbt_asset_specs,
 )
+from orchestration.failures import explained
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
-from orchestration.partition_events import (
-    at_work,
-    days_of,
-    explained,
-    finish,
-    is_last,
-    partitioned_check,
-    refusals,
-    report_check,
-    report_materialized,
-)
 from orchestration.partitions import consecutive, daily, range_in_windows
-from orchestration.quality import Judgement, record, recorded
+from orchestration.quality import Judgement
 from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
+from orchestration.step import Step, begun, partitioned_check, refusals
 
 DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
 CAMPAIGN_PERFORMANCE = dg.AssetKey("campaign_performance")
@@ -124,13 +115,11 @@ def build_dbt_models() -> dg.AssetsDefinition:
     def dbt_models(
         context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
     ) -> Iterator[dg.Output[None]]:
-        with recorded(context, lakehouse):
-            yield from built(context, lakehouse, dbt)
+        with begun(context, lakehouse) as step:
+            yield from built(step, Path(dbt.project_dir))
 
-    def built(
-        context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
-    ) -> Iterator[dg.Output[None]]:
-        days = days_of(context)
+    def built(step: Step, project: Path) -> Iterator[dg.Output[None]]:
+        context, lakehouse, days = step.context, step.lakehouse, step.days
         _check_order(context, specs)
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
@@ -143,15 +132,15 @@ def build_dbt_models() -> dg.AssetsDefinition:
             }
             result = WindowResult()
             arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
-            with at_work(context, lake):
+            with step.at_work(lake):
                 for window in consecutive(ready):
                     if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
-                    result.add(build(Path(dbt.project_dir), window, arguments, settings.environment()))
+                    result.add(build(project, window, arguments, settings.environment()))
                 with at_once(context.instance):  # still at work: thousands of events take a while
-                    _report(context, lake, result, checks)
-        above = refusals(context.instance, context.run_id) if is_last(context) else {}
-        yield from finish(context, above | bad | result.refused())
+                    _report(step, lake, result, checks)
+        above = refusals(context.instance, context.run_id) if step.is_last else {}
+        yield from step.finish(above | bad | result.refused())
 
     return dbt_models
 
@@ -187,43 +176,38 @@ def _named(datasets: Sequence[Dataset]) -> str:
     return " or ".join(RAW_ASSETS[dataset.name].to_user_string() for dataset in datasets)
 
 
-def _report(
-    context: dg.AssetExecutionContext, lake: Lake, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]
-) -> None:
+def _report(step: Step, lake: Lake, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]) -> None:
     restated = {key: 0.0 for key in result.published if key not in result.built}
     for (name, day), seconds in (result.built | restated).items():
         entry = result.published.get((name, day))
-        if dg.AssetKey(name) not in context.selected_asset_keys:
+        if dg.AssetKey(name) not in step.context.selected_asset_keys:
             continue
         if entry is None:
-            report_materialized(context, dg.AssetKey(name), day, {"seconds": round(seconds, 3)})
+            step.tell_materialized(dg.AssetKey(name), day, {"seconds": round(seconds, 3)})
         elif entry["status"] == "published":
             metadata = {
                 "dagster/partition_row_count": entry["rows"],
                 "bytes": entry["bytes"],
                 "seconds": round(seconds + entry["seconds"], 3),
             }
-            report_materialized(context, dg.AssetKey(name), day, metadata)
+            step.tell_materialized(dg.AssetKey(name), day, metadata)
     for (name, day), entry in result.published.items():
         for reason in entry.get("reasons", ()) if entry["status"] == "refused" else ():
             if reason["check"] == name:  # no test has refused it: it could not be built
-                record(
-                    context,
+                step.keep_result(
                     dg.AssetCheckKey(dg.AssetKey(name), "build"),
                     day,
                     Judgement(False, True, reason["message"]),
                 )
     for (unique_id, day), test in result.tests.items():
         if unique_id in checks:
-            _report_test(context, lake, checks[unique_id], day, test)
+            _report_test(step, lake, checks[unique_id], day, test)
 
 
-def _report_test(
-    context: dg.AssetExecutionContext, lake: Lake, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any]
-) -> None:
+def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any]) -> None:
     """A test that blocks and only warned was released; dbt's own result does not say so."""
     if test["status"] == "skipped":
-        record(context, spec.key, day, Judgement(False, spec.blocking, test["message"] or "", has_run=False))
+        step.keep_result(spec.key, day, Judgement(False, spec.blocking, test["message"] or "", has_run=False))
         return
     passed, seconds = test["status"] in ("pass", "success"), round(test["seconds"], 3)
     message = (
@@ -246,4 +230,4 @@ def _report_test(
     )
     shown = f"{released}. {message}" if released else message
     blocks = spec.blocking and released is None
-    report_check(context, spec.key, day, passed, blocks, shown, figures | {"seconds": seconds}, [judgement])
+    step.tell_check(spec.key, day, passed, blocks, shown, figures | {"seconds": seconds}, [judgement])

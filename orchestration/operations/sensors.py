@@ -22,12 +22,12 @@ from orchestration.operations.jobs import daily_build, publish, refresh, restate
 from orchestration.operations.lateness import News, days_with_news
 from orchestration.operations.runs import days_of_run, is_running
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.partition_events import run_lock
 from orchestration.partitions import daily, days_between
 from orchestration.publishing.assets import PUBLISHED_BY
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
 from orchestration.settings import NOT_PUBLISHED, Settings
+from orchestration.step import run_lock
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
 EVENTS_AT_ONCE = 500

@@ -15,27 +15,17 @@ from ingest.errors import PublishError, TransientError
 from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE
 from orchestration import progress
+from orchestration.failures import explained
 from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
-from orchestration.partition_events import (
-    at_work,
-    days_of,
-    explained,
-    finish,
-    materialized_days,
-    partitioned_check,
-    refusals,
-    report_check,
-    report_materialized,
-)
 from orchestration.partitions import daily, range_in_windows
 from orchestration.publishing import campaign_entries as campaigns
 from orchestration.publishing import performance_entries as performance
 from orchestration.publishing.entries import DayReport
 from orchestration.publishing.mongodb import Document, connect
-from orchestration.quality import recorded
 from orchestration.raw.assets import OWNERS
 from orchestration.resources import Lakehouse
 from orchestration.settings import NOT_PUBLISHED
+from orchestration.step import Step, begun, materialized_days, partitioned_check, refusals
 
 PERFORMANCE_ENTRIES = dg.AssetKey("performance_entries")
 CAMPAIGN_ENTRIES = dg.AssetKey("campaign_entries")
@@ -102,8 +92,8 @@ PUBLICATIONS_MAPPED = PERFORMANCE.publications_mapped
     ),
 )
 def performance_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    with recorded(context, lakehouse):
-        yield from _publish(context, lakehouse, PERFORMANCE, days_of(context))
+    with begun(context, lakehouse) as step:
+        yield from _publish(step, PERFORMANCE, step.days)
 
 
 @dg.multi_asset(
@@ -115,53 +105,48 @@ def performance_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse)
     ),
 )
 def campaign_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    days = days_of(context)
-    with explained():
-        has_events = lakehouse.settings().events is not None
-    if has_events:
-        restated = materialized_days(context.instance, context.run_id, CAMPAIGN_PERFORMANCE)
-        with recorded(context, lakehouse):
-            yield from _publish(context, lakehouse, CAMPAIGNS, sorted({*days, *restated}))
-    else:
-        yield from finish(context, {})
+    with begun(context, lakehouse) as step:
+        with explained():
+            has_events = lakehouse.settings().events is not None
+        if has_events:
+            restated = materialized_days(context.instance, context.run_id, CAMPAIGN_PERFORMANCE)
+            yield from _publish(step, CAMPAIGNS, sorted({*step.days, *restated}))
+        else:
+            yield from step.finish({})
 
 
-def _publish(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, collection: _Collection, days: Iterable[str]
-) -> Iterator[dg.Output[None]]:
+def _publish(step: Step, collection: _Collection, days: Iterable[str]) -> Iterator[dg.Output[None]]:
     bad: dict[str, str] = {}
     with explained():
-        if lakehouse.settings().has_target:
-            bad = _publish_days(context, lakehouse, collection, days)
+        if step.lakehouse.settings().has_target:
+            bad = _publish_days(step, collection, days)
         else:  # a lake without a target is a fine state: no failure, and no day is green
-            context.log.info(NOT_PUBLISHED)
+            step.context.log.info(NOT_PUBLISHED)
     # Whatever refused a day earlier in this run ends the run here, after the good days are published.
-    yield from finish(context, bad | refusals(context.instance, context.run_id))
+    yield from step.finish(bad | refusals(step.context.instance, step.context.run_id))
 
 
-def _publish_days(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, collection: _Collection, days: Iterable[str]
-) -> dict[str, str]:
+def _publish_days(step: Step, collection: _Collection, days: Iterable[str]) -> dict[str, str]:
     """Publishes the days; gives those that cannot be, and why."""
     bad: dict[str, str] = {}
-    settings, lake = lakehouse.settings(), lakehouse.lake()
-    with at_work(context, lake), connect(settings.mongodb()) as client, lakehouse.engine() as engine:
+    settings, lake = step.lakehouse.settings(), step.lakehouse.lake()
+    with step.at_work(lake), connect(settings.mongodb()) as client, step.lakehouse.engine() as engine:
         database = client[settings.mongodb_database]
         collection.ensure_indexes(database)
         for day in days:
             with lake.lock(
                 f"entries/{collection.asset.to_user_string()}/{day}",
-                f"run {context.run_id}",
-                partial(_tell_of, context, collection, day),
+                f"run {step.context.run_id}",
+                partial(_tell_of, step.context, collection, day),
             ):
-                reason = _publish_day(context, collection, lake, engine, database, day)
+                reason = _publish_day(step, collection, lake, engine, database, day)
             if reason:
                 bad[day] = reason
     return bad
 
 
 def _publish_day(
-    context: dg.AssetExecutionContext,
+    step: Step,
     collection: _Collection,
     lake: Lake,
     engine: DuckDBPyConnection,
@@ -178,9 +163,9 @@ def _publish_day(
     except TransientError:
         raise
     except PublishError as error:
-        report_check(context, collection.reconciled.key, day, False, True, str(error))
+        step.tell_check(collection.reconciled.key, day, False, True, str(error))
         return str(error)
-    _report(context, collection, day, report, time.monotonic() - started)
+    _report(step, collection, day, report, time.monotonic() - started)
     return None
 
 
@@ -192,18 +177,16 @@ def _mart_key(collection: _Collection, day: str) -> str:
     return f"marts/{collection.mart.to_user_string()}/report_date={day}/{DATA_FILE}"
 
 
-def _report(
-    context: dg.AssetExecutionContext, collection: _Collection, day: str, report: DayReport, seconds: float
-) -> None:
+def _report(step: Step, collection: _Collection, day: str, report: DayReport, seconds: float) -> None:
     figures = asdict(report)
     metadata = {
         name: dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
         for name, value in figures.items()
     }
-    report_materialized(context, collection.asset, day, metadata | {"seconds": round(seconds, 3)})
+    step.tell_materialized(collection.asset, day, metadata | {"seconds": round(seconds, 3)})
     message = "MongoDB holds what the mart holds"
-    report_check(context, collection.reconciled.key, day, True, True, message, figures)
+    step.tell_check(collection.reconciled.key, day, True, True, message, figures)
     unmapped = sorted(report.unmapped_codes)
     message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
     check = collection.publications_mapped.key
-    report_check(context, check, day, not unmapped, False, message, {"codes": unmapped})
+    step.tell_check(check, day, not unmapped, False, message, {"codes": unmapped})

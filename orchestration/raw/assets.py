@@ -21,19 +21,12 @@ from ingest.schema import Column
 from ingest.source import Source, SourceObject
 from ingest.words import counted
 from orchestration import progress
-from orchestration.partition_events import (
-    at_work,
-    days_of,
-    explained,
-    finish,
-    partitioned_check,
-    report_check,
-    report_materialized,
-)
+from orchestration.failures import explained
 from orchestration.partitions import daily, range_in_windows
-from orchestration.quality import Judgement, recorded
+from orchestration.quality import Judgement
 from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.settings import Settings
+from orchestration.step import Step, begun, partitioned_check
 
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
 RAW_EVENTS = dg.AssetKey("raw_events")
@@ -97,8 +90,8 @@ def _definition(dataset: Dataset, description: str, columns: tuple[Column, ...])
 def raw_access_logs(
     context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Reading
 ) -> Iterator[dg.Output[None]]:
-    with recorded(context, lakehouse):
-        yield from _ingest(context, lakehouse, ACCESS_LOGS, incremental=config.incremental)
+    with begun(context, lakehouse) as step:
+        yield from _ingest(step, ACCESS_LOGS, incremental=config.incremental)
 
 
 @dg.multi_asset(
@@ -112,8 +105,8 @@ def raw_access_logs(
     )
 )
 def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
-    with recorded(context, lakehouse):
-        yield from _ingest(context, lakehouse, EVENTS, config.sites, config.incremental)
+    with begun(context, lakehouse) as step:
+        yield from _ingest(step, EVENTS, config.sites, config.incremental)
 
 
 @dataclass
@@ -143,13 +136,9 @@ class _Work:
 
 
 def _ingest(
-    context: dg.AssetExecutionContext,
-    lakehouse: Lakehouse,
-    dataset: Dataset,
-    sites: Sequence[str] = (),
-    incremental: bool = False,
+    step: Step, dataset: Dataset, sites: Sequence[str] = (), incremental: bool = False
 ) -> Iterator[dg.Output[None]]:
-    days = days_of(context)
+    context, lakehouse, days = step.context, step.lakehouse, step.days
     bad: dict[str, str] = {}
     has_others = False
     with explained():
@@ -160,7 +149,7 @@ def _ingest(
         if source is None:
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
-            with at_work(context, lake):
+            with step.at_work(lake):
                 work = _Work(settings, lake, source, dataset, days, sites, incremental)
                 work.list()
                 for day in days:
@@ -168,12 +157,12 @@ def _ingest(
                     if not results:
                         context.log.info(f"{dataset.name} {day}: nothing to take in")
                         continue
-                    _report(context, RAW_ASSETS[dataset.name], day, results)
+                    _report(step, RAW_ASSETS[dataset.name], day, results)
                     refused = [_refusal(result) for result in results if not result.published]
                     if refused:
                         bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
     # What the other dataset is made into does not depend on this one.
-    yield from finish(context, bad, goes_on=has_others)
+    yield from step.finish(bad, goes_on=has_others)
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
@@ -236,21 +225,19 @@ def _refusal(result: DayResult) -> str:
     return f"{result.partition.site}: {result.reason}" if result.partition.site else result.reason
 
 
-def _report(context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
+def _report(step: Step, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
     judged = [result for result in results if result.reading != "nothing"]
     if any(result.published for result in judged):
-        report_materialized(context, key, day, _metadata(results))
+        step.tell_materialized(key, day, _metadata(results))
     for result in judged:
         if not result.published:
-            context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
+            step.context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
         if result.traceback:
-            context.log.error(result.traceback)
-    _report_verdicts(context, key, day, judged)
+            step.context.log.error(result.traceback)
+    _report_verdicts(step, key, day, judged)
 
 
-def _report_verdicts(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, day: str, results: Sequence[DayResult]
-) -> None:
+def _report_verdicts(step: Step, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
     """One result a day for each check: of several sites it passes where all do, and names those that do not."""
     of_check: dict[str, list[tuple[DayResult, Verdict]]] = {}
     for result in results:  # of one that could not be taken in there are few verdicts
@@ -267,7 +254,7 @@ def _report_verdicts(
             figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
         blocks = verdicts[0].blocks and (passed or any(verdict.refuses for verdict in verdicts))
         judgements = [_judgement(*each) for each in named]
-        report_check(context, check, day, passed, blocks, message, figures, judgements)
+        step.tell_check(check, day, passed, blocks, message, figures, judgements)
 
 
 def _said(verdict: Verdict) -> str:

@@ -90,7 +90,7 @@ def test_good_days_are_published_and_the_bad_one_is_named(told: dict[str, Any]) 
 
 
 def test_dagster_tells_of_each_good_day_once_and_of_the_bad_one_never(told: dict[str, Any]) -> None:
-    """Also the test that notices should Dagster no longer honour `_NO_EVENTS` of partition_events."""
+    """Also the test that notices should Dagster no longer honour `NO_EVENTS` of dagster_internals."""
     found = _materialized(told["run"])
     for asset in (RAW, MART, ENTRIES):
         assert [day for name, day in found if name == asset.to_user_string()] == GOOD

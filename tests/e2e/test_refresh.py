@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.partition_events import refusals
+from orchestration.step import refusals
 from tests.environment_fixtures import DAYS, Environment, good, mart_key
 from tests.event_lines import line as event_line
 from tests.event_lines import pixel

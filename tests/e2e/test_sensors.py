@@ -253,7 +253,7 @@ def test_a_run_whose_process_has_died_has_failed(
 ) -> None:
     from orchestration.definitions import defs
     from orchestration.operations import sensors
-    from orchestration.partition_events import run_lock
+    from orchestration.step import run_lock
 
     job = defs.resolve_job_def("daily_build")
     working, dead = (instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED) for _ in range(2))
@@ -276,8 +276,8 @@ def test_a_run_whose_process_has_died_has_failed(
 
 
 def test_a_run_that_waits_for_its_next_try_is_not_dead() -> None:
+    from orchestration.failures import LONGER_EACH_TIME, RETRIES, SECONDS_BETWEEN_RETRIES
     from orchestration.operations.sensors import SECONDS_OF_SILENCE
-    from orchestration.partition_events import LONGER_EACH_TIME, RETRIES, SECONDS_BETWEEN_RETRIES
 
     longest_pause = SECONDS_BETWEEN_RETRIES * LONGER_EACH_TIME ** (RETRIES - 1)
     assert longest_pause + 10 < SECONDS_OF_SILENCE

@@ -55,7 +55,7 @@ def s3_proxy(faulty_s3_service: S3Service) -> Iterator[S3Proxy]:
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are short, and a silent server is taken for dead soon. The numbers of tries stay."""
-    monkeypatch.setattr("orchestration.partition_events.SECONDS_BETWEEN_RETRIES", 0.1)
+    monkeypatch.setattr("orchestration.failures.SECONDS_BETWEEN_RETRIES", 0.1)
     pauses = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.01)), time=time.time)
     monkeypatch.setattr("botocore.endpoint.time", pauses)
     monkeypatch.setattr("ingest.lake.s3.SILENCE_SECONDS", SILENCE_SECONDS)

@@ -98,7 +98,7 @@ def test_the_lake_is_read_only(day: LogDay, tmp_path: Path, tried: Tried) -> Non
 WITH_LITTLE_MEMORY = """
 import json, resource, sys
 import dagster as dg
-from orchestration.partition_events import explained
+from orchestration.failures import explained
 from tests.log_lines import DAY, OPTIONS
 from ingest.partition.day import ingest_day
 from ingest.lake.files import Lake

@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 
 from demo.services import S3Service
-from orchestration.partition_events import RETRIES
+from orchestration.failures import RETRIES
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.performance_entries import COLLECTION, ensure_indexes, publish_day
 from tests.environment_fixtures import WRITTEN_AT, Environment, mart_key, new_environment

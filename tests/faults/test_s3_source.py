@@ -21,7 +21,7 @@ from demo.services import S3Service
 from ingest.lake.files import Lake
 from ingest.partition.datasets import DATASETS, EVENTS
 from ingest.partition.day import IngestOptions, ingest_day
-from orchestration.partition_events import RETRIES
+from orchestration.failures import RETRIES
 from orchestration.raw.assets import LISTINGS
 from orchestration.resources import sources_of
 from orchestration.settings import load_settings

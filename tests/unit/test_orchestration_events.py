@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from ingest.errors import ClicklakeError, LakeError, TransientError
-from orchestration.partition_events import RETRIES, explained, failed
+from orchestration.failures import RETRIES, explained, failed
 from orchestration.partitions import consecutive, days_between, next_day, range_tags
 from tests.environment_fixtures import DAYS, Environment
 from tests.log_lines import lines, log

@@ -1,0 +1,54 @@
+"""The library's errors as Dagster's: retried where that may help, failed with one sentence where not."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import dagster as dg
+import duckdb
+
+from ingest.errors import ClicklakeError, TransientError
+from ingest.words import counted
+
+# A step's pauses grow: 5, 15 and 45 s outlast the election of a primary, and most of what S3 has to say.
+RETRIES = 3
+SECONDS_BETWEEN_RETRIES = 5
+LONGER_EACH_TIME = 3
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns the library's errors into Dagster's: retried where that may help, failed with one sentence where not."""
+    try:
+        yield
+    except TransientError as error:
+        retries = _retries_so_far()
+        if retries >= RETRIES:  # Dagster would show the request for another one, and not the reason
+            raise dg.Failure(f"{error} (tried {retries + 1} times)", allow_retries=False) from error
+        raise dg.RetryRequested(RETRIES, SECONDS_BETWEEN_RETRIES * LONGER_EACH_TIME**retries) from error
+    except ClicklakeError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except (MemoryError, RuntimeError, duckdb.OutOfMemoryException) as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):
+            raise
+        raise dg.Failure(
+            "out of memory. Give the process more, or set CLICKLAKE_WORKERS lower; the last good files stand",
+            allow_retries=False,
+        ) from error
+
+
+def _retries_so_far() -> int:
+    """Of the step that is running; none outside of a run."""
+    try:
+        return dg.OpExecutionContext.get().retry_number
+    except dg.DagsterInvariantViolationError:
+        return 0
+
+
+def failed(bad: Mapping[str, str], advice: str = "") -> dg.Failure:
+    """A failure that no retry can mend."""
+    lines = [f"{day}: {reason}" for day, reason in sorted(bad.items())]
+    return dg.Failure(
+        f"{counted(len(bad), 'day')} not published. " + " | ".join([*lines, advice] if advice else lines),
+        metadata={"days": dg.MetadataValue.json(dict(bad))},
+        allow_retries=False,
+    )

@@ -1,0 +1,178 @@
+"""One step of a run: the days that it is about, what it reports of each, what its checks found, and how it ends.
+
+In a range run Dagster would report one result for all its days, green or red. Here every day gets its own
+materialization and its own check results; a step goes on with the good days, and the run fails at its end, naming the
+bad ones.
+"""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from ingest.lake.files import Lake
+from ingest.words import counted
+from orchestration.dagster_internals.checks import NO_EVENTS, Target, last_materialization
+from orchestration.failures import failed
+from orchestration.observability.logs import FIGURES
+from orchestration.partitions import daily
+from orchestration.quality import Judgement, keep, result_row, what_to_do
+from orchestration.resources import Lakehouse
+
+
+class Step:
+    """
+    Args:
+        context: Dagster's, of an asset that is partitioned by day.
+        days: of the run: one, or a range.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, lakehouse: Lakehouse, days: Sequence[str]) -> None:
+        self.context = context
+        self.lakehouse = lakehouse
+        self.days = list(days)
+        self._started = time.monotonic()
+        self._partitions = self._rows = 0
+        self._results: list[dict[str, Any]] = []
+        # (asset, day) → the last materialization, of days that were judged; found once for all checks of a day.
+        self._last: dict[tuple[dg.AssetKey, str], Target | None] = {}
+
+    def tell_materialized(self, key: dg.AssetKey, day: str, metadata: Mapping[str, Any]) -> None:
+        """This day's file was replaced."""
+        self.context.log_event(dg.AssetMaterialization(key, partition=day, metadata=dict(metadata)))
+        self._partitions += 1
+        self._rows += int(metadata.get("dagster/partition_row_count", 0))
+        self._last.pop((key, day), None)
+
+    def keep_result(self, check: dg.AssetCheckKey, day: str, judgement: Judgement) -> None:
+        """For `data_quality`, without telling Dagster."""
+        group = self.context.job_def.asset_layer.get(check.asset_key).group_name
+        self._results.append(result_row(group, check, day, judgement))
+
+    def tell_check(
+        self,
+        check: dg.AssetCheckKey,
+        day: str,
+        passed: bool,
+        blocks: bool,
+        message: str,
+        figures: Mapping[str, Any] | None = None,
+        results: Sequence[Judgement] = (),
+    ) -> None:
+        """A check's verdict on this day. Where it was published, `tell_materialized` comes first.
+
+        Args:
+            results: as `data_quality` holds them, where there is more to know than the verdict says, such as each
+                site's.
+        """
+        for result in results or (Judgement(passed, blocks, message, figures or {}),):
+            self.keep_result(check, day, result)
+        self.context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=check.asset_key,
+                check_name=check.name,
+                passed=passed,
+                severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
+                blocking=blocks,
+                partition=day,
+                description=message,
+                metadata=dict(figures or {}),
+                target_materialization_data=self._last_materialization(check.asset_key, day),
+            )
+        )
+
+    def _last_materialization(self, key: dg.AssetKey, day: str) -> Target | None:
+        if (key, day) not in self._last:
+            self._last[key, day] = last_materialization(self.context.instance, key, day)
+        return self._last[key, day]
+
+    @contextmanager
+    def at_work(self, lake: Lake) -> Iterator[None]:
+        """While a step works, its run holds a lock: so a process that has died is known (the sensor `dead_runs`)."""
+        with lake.lock(run_lock(self.context.run_id)):
+            yield
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no later step of this run builds on what this one builds."""
+        layer = self.context.job_def.asset_layer
+        mine = set(self.context.assets_def.keys)
+        below = {child for key in mine for child in layer.get(key).child_keys} - mine
+        return not below & set(layer.executable_asset_keys)
+
+    def finish(self, bad: Mapping[str, str], goes_on: bool = False) -> Iterator[dg.Output[None]]:
+        """Ends the step, `bad` being the days that failed and why.
+
+        The good days go on to the next step. The run fails in its last step, and where no day is left, unless it
+        `goes_on` for what does not depend on this step.
+        """
+        self._log_end(bad)
+        context = self.context
+        if bad and (self.is_last or (len(bad) == len(context.partition_keys) and not goes_on)):
+            raise failed(bad, what_to_do(self.lakehouse.lake(), bad))
+        names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
+        for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
+            if key in names and key in context.selected_asset_keys:
+                yield dg.Output(None, output_name=names[key], metadata=NO_EVENTS)
+
+    def _log_end(self, bad: Mapping[str, str]) -> None:
+        """One line: what was put in place, and how long it took."""
+        seconds = round(time.monotonic() - self._started, 3)
+        figures = {"partitions_done": self._partitions, "rows": self._rows, "seconds": seconds, "days_bad": len(bad)}
+        done = f"{counted(self._partitions, 'partition')} with {counted(self._rows, 'row')}"
+        text = f"{done} put in place, {counted(len(bad), 'day')} bad, {seconds:.1f} s"
+        self.context.log.info(text, extra={FIGURES: figures})
+
+    def _keep_results(self) -> None:
+        if self._results:
+            attempt = f"-retry{self.context.retry_number}" if self.context.retry_number else ""
+            name = self.context.op_def.name + attempt
+            keep(self.context, self.lakehouse, (self.context.run_id, name), self._results)
+
+
+@contextmanager
+def begun(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[Step]:
+    """A step of a run. What its checks found is put into the lake when it ends, however it ends.
+
+    Raises:
+        Failure: the run names no day, as one that "Execute all" on an asset's checks in the UI starts.
+    """
+    if not (context.has_partition_key or context.has_partition_key_range):
+        raise dg.Failure("This run names no day. A day's checks run when the day is built: materialize it instead")
+    step = Step(context, lakehouse, context.partition_keys)
+    try:
+        yield step
+    finally:
+        step._keep_results()
+
+
+def partitioned_check(name: str, asset: dg.AssetKey, description: str | None, blocking: bool) -> dg.AssetCheckSpec:
+    """A check with a result for each day. That Dagster calls this a preview need not be said each time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=daily)
+
+
+def materialized_days(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> set[str]:
+    """The days of an asset that a run has put in place so far, those outside of its own range too."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    events = [entry.get_dagster_event().step_materialization_data.materialization for entry in entries]
+    return {event.partition for event in events if event.asset_key == key and event.partition}
+
+
+def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    """Day → why, of every blocking check that failed in a run."""
+    found: dict[str, str] = {}
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        check = entry.get_dagster_event().event_specific_data
+        if isinstance(check, dg.AssetCheckEvaluation) and check.blocking and not check.passed and check.partition:
+            reason = f"{check.asset_key.to_user_string()} refused ({check.check_name}): {check.description}"
+            found.setdefault(check.partition, reason)
+    return found
+
+
+def run_lock(run_id: str) -> str:
+    return f"runs/{run_id}"
