@@ -396,9 +396,8 @@ def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
 
 def counts_of(row: dict[str, Any], item: SourceObject) -> ObjectCounts:
     """What a row of the ledger says of an object: the reverse of `_ledger_row`."""
-    facts = ObjectFacts(
-        row["format"], row["error"], fields=set(row["unknown_fields"]), missing_fields=set(row["missing_fields"])
-    )
+    unknown, missing = set(row["unknown_fields"]), set(row["missing_fields"])
+    facts = ObjectFacts(row["format"], row["error"], fields=unknown, missing_fields=missing, unknown_fields=unknown)
     return ObjectCounts(
         item,
         facts,
