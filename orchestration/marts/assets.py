@@ -49,12 +49,20 @@ class Translator(DagsterDbtTranslator):
             return spec
         in_lake = properties["config"].get("materialized") == "lake_table"
         return spec.replace_attributes(
-            group_name=properties["fqn"][1] if properties["resource_type"] == "model" else "seeds",
+            group_name=_subject(properties),
             kinds={"dbt", "duckdb", "parquet"} if in_lake else {"dbt", "duckdb"},
             owners=OWNERS,
             partitions_def=daily,
             skippable=True,
         )
+
+
+def _subject(properties: Mapping[str, Any]) -> str:
+    """Of a model the folder that it lies in: `models/marts/sessions/…` is of `sessions`, as its staging is."""
+    if properties["resource_type"] != "model":
+        return "seeds"
+    _, layer, *below = properties["fqn"]
+    return below[0] if len(below) > 1 else layer
 
 
 def _specs(found: Mapping[str, Any]) -> list[dg.AssetSpec]:

@@ -81,7 +81,7 @@ def test_h7_describe_shows_types_and_meaning_of_what_is_there_and_of_what_will_b
 
 
 def test_h7_every_mart_is_documented_with_its_grain() -> None:
-    marts = {f"marts.{path.stem}" for path in MODELS.glob("*.sql")}
+    marts = {f"marts.{path.stem}" for path in MODELS.rglob("*.sql")}
     assert marts
     for name in marts:
         about = documented()[name]

@@ -35,10 +35,10 @@ BUILT = (
     "attribution",
 )
 GIVEN = {
-    "fact_conversions": "marts/_attribution.yml",
-    "touchpoints": "marts/_attribution.yml",
-    "identities": "marts/_identity.yml",
-    "int_identities_as_of": "intermediate/_identity.yml",
+    "fact_conversions": "marts/star/_star.yml",
+    "touchpoints": "marts/attribution/_attribution.yml",
+    "identities": "marts/identity/_identity.yml",
+    "int_identities_as_of": "intermediate/identity/_identity.yml",
 }
 MODELS = ("first", "last", "last_non_direct", "linear", "position_based", "time_decay", "shapley")
 DAY = date(2026, 1, 20)

@@ -160,7 +160,7 @@ def test_a_release_covers_no_other_day_of_the_window(
 
 
 def test_source_columns_are_those_of_the_schema_registry() -> None:
-    properties = yaml.safe_load((PROJECT / "models/staging/_access_logs.yml").read_text())
+    properties = yaml.safe_load((PROJECT / "models/staging/ads/_access_logs.yml").read_text())
     columns = properties["sources"][0]["tables"][0]["columns"]
     declared = [(column["name"], column["data_type"], column["description"]) for column in columns]
     registered = [(column.name, DUCKDB_TYPES[str(column.type)], column.description) for column in ACCESS_LOGS]
