@@ -144,9 +144,7 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         description="Publishes each partition of a mart that was really put in place, to the targets that show it.",
     )
-    def tick(
-        context: dg.SensorEvaluationContext, lakehouse: Lakehouse
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def tick(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
         settings = lakehouse.settings()
         of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
         for target in ready(targets, settings):

@@ -61,9 +61,7 @@ def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
     return publish
 
 
-def _publish(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, target: Target[Any]
-) -> Iterator[dg.Output[None]]:
+def _publish(context: dg.AssetExecutionContext, lakehouse: Lakehouse, target: Target[Any]) -> Iterator[dg.Output[None]]:
     """Publishes the days of the run, and those around them that it restates."""
     days = days_of(context)
     bad: dict[str, str] = {}
@@ -74,10 +72,11 @@ def _publish(
             bad = _publish_days(context, lakehouse, target, sorted({*days, *restated}))
         elif lakehouse.lake().files(mart_folder(target.mart)):
             context.log.info(lacks)  # a fine state: no failure, and no day is green
-        else:  # there is nothing that could be published, and nothing to say
-            days = []
+        else:  # nor is there anything to publish
+            yield from finish(context, {})
+            return
     # Whatever refused a day earlier in this run ends the run here, after the good days are published.
-    yield from finish(context, bad | _refused_before(context, target) if days else {})
+    yield from finish(context, bad | _refused_before(context, target))
 
 
 def _refused_before(context: dg.AssetExecutionContext, target: Target[Any]) -> dict[str, str]:

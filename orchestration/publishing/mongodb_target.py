@@ -49,9 +49,7 @@ def collection_target(
     """
     measures = tuple(kind.measures({}))
     figures = f"{', '.join(measures[:-1])} and {measures[-1]}"
-    reconciled = Check(
-        RECONCILED, f"The day's documents, {figures} in MongoDB are those of the mart", blocks=True
-    )
+    reconciled = Check(RECONCILED, f"The day's documents, {figures} in MongoDB are those of the mart", blocks=True)
     return Target(
         name=name,
         mart=kind.mart,
