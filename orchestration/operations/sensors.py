@@ -136,7 +136,8 @@ def _arrivals(context: dg.SensorEvaluationContext) -> list[tuple[str, dg.EventLo
 
 
 def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
-    """The sensor that has each mart partition published to those of the targets that are ready."""
+    """The sensor that has each mart partition published. Of targets of which any is ready it asks for all: the others
+    say in the run what they lack."""
 
     @dg.sensor(
         name="published_marts",
@@ -146,12 +147,12 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
     )
     def tick(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
         settings = lakehouse.settings()
-        of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
-        for target in ready(targets, settings):
-            of_mart[dg.AssetKey(target.mart)].append(dg.AssetKey(target.name))
-        if not of_mart:  # the cursor stays: with a target, what was built meanwhile is published
+        if not ready(targets, settings):  # the cursor stays: with a target, what was built meanwhile is published
             yield dg.SkipReason(why_not(targets, settings))
             return
+        of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
+        for target in targets:
+            of_mart[dg.AssetKey(target.mart)].append(dg.AssetKey(target.name))
         found = _since_last_tick(context, list(of_mart))
         for mart, record in sorted(found, key=lambda each: each[1].storage_id):
             yield from _to_publish(context, of_mart[mart], record)

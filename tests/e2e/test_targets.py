@@ -166,6 +166,25 @@ def test_a_target_that_cannot_be_reached_leaves_the_others_published(
 
 
 @pytest.mark.slow
+def test_a_target_that_lacks_a_setting_says_so_and_the_others_are_published(
+    environment: Environment,
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CLICKLAKE_MONGODB_URL")
+    ran = run(defs, instance, ONE)
+    assert ran.success
+    said = [
+        entry.message for entry in instance.all_logs(ran.run_id) if "CLICKLAKE_MONGODB_URL is not set" in entry.message
+    ]
+    assert len(said) == 1  # there is no day of campaigns that could be published
+    assert set(published(instance, ran, CSV)) == {ONE}
+    assert published(instance, ran, ENTRIES) == {}
+
+
+@pytest.mark.slow
 def test_what_a_target_holds_is_compared_and_named_in_lineage(
     environment: Environment, defs: dg.Definitions, instance: dg.DagsterInstance, folder: Path
 ) -> None:
@@ -196,7 +215,7 @@ def tick(
     return ticked, [(str(each.partition_key), each.asset_selection or ()) for each in ticked.run_requests or ()]
 
 
-def test_the_sensor_asks_for_all_targets_of_a_mart_that_are_ready(
+def test_the_sensor_asks_for_all_targets_of_a_mart_while_any_is_ready(
     environment: Environment, defs: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey("daily_aggregates"), partition=ONE))
@@ -206,7 +225,7 @@ def test_the_sensor_asks_for_all_targets_of_a_mart_that_are_ready(
     assert tick(defs, instance, ticked.cursor)[1] == []
 
     monkeypatch.delenv("CLICKLAKE_MONGODB_URL")
-    assert tick(defs, instance)[1] == [(ONE, [CSV])]
+    assert tick(defs, instance)[1] == asked  # a file is published, and the other says what it lacks
     monkeypatch.delenv(FOLDER)
     ticked, asked = tick(defs, instance)
     assert (asked, ticked.cursor) == ([], None)

@@ -67,9 +67,9 @@ def test_a_target_that_is_not_ready_says_why_and_each_reason_is_said_once() -> N
 @each_target
 def test_the_docs_list_every_target(target: Target[Any]) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("\n## Targets\n")[2].partition("\n## ")[0]
-    (row,) = re.findall(rf"^\| `{target.name}` \|.*$", text, re.MULTILINE)
+    (said,) = re.findall(rf"^- `{target.name}`: (.*(?:\n  .*)*)", text, re.MULTILINE)
     place = target.place(settings())[1].rpartition(".")[2]
-    assert [name for name in (target.mart, place, *target.key, *target.measures) if f"`{name}`" not in row] == []
+    assert [name for name in (target.mart, place, *target.key, *target.measures) if f"`{name}`" not in said] == []
 
 
 def test_the_role_of_the_publisher_holds_every_collection() -> None:
