@@ -1,5 +1,6 @@
 """Puts the parts together, and nothing else. `clicklake dev` starts Dagster on it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,20 +12,22 @@ from orchestration.operations.alerts import ALERT_SENSORS
 from orchestration.operations.jobs import JOBS
 from orchestration.operations.lineage import LINEAGE_SENSORS
 from orchestration.operations.schedules import SCHEDULES
-from orchestration.operations.sensors import SENSORS
-from orchestration.publishing.assets import campaign_entries, performance_entries
+from orchestration.operations.sensors import sensors
+from orchestration.publishing.assets import publishing_asset
+from orchestration.publishing.target import Target
+from orchestration.publishing.targets import TARGETS
 from orchestration.quality import data_quality
 from orchestration.raw.assets import raw_access_logs, raw_events
 from orchestration.resources import default_resources
 
 
-def build_defs(**resources: Any) -> dg.Definitions:
+def build_defs(targets: Sequence[Target[Any]] = TARGETS, **resources: Any) -> dg.Definitions:
     """All definitions; any resource can be replaced by name (`lakehouse`, `dbt`)."""
     return dg.Definitions(
-        assets=[raw_access_logs, raw_events, build_dbt_models(), performance_entries, campaign_entries, data_quality],
+        assets=[raw_access_logs, raw_events, build_dbt_models(), *map(publishing_asset, targets), data_quality],
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=[*SENSORS, *ALERT_SENSORS, *LINEAGE_SENSORS],
+        sensors=[*sensors(targets), *ALERT_SENSORS, *LINEAGE_SENSORS],
         resources=default_resources() | resources,
         loggers=loggers(),
         # Steps share one process: a process for each would cost more than a small day's work.

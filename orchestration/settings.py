@@ -29,7 +29,6 @@ TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
 MAKE_A_KEY = "Make one: openssl rand -base64 48"
 JSON = "json"  # of log_format
-NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"  # where there is no target
 
 S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
 _SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|[KMGT](?:i?B)?)", re.IGNORECASE)  # of memory; DuckDB takes more
@@ -251,11 +250,6 @@ class Settings(LakeSettings):
                 self.max_reject_share, self.volume_factor, self.volume_blocks, self.unreadable_rows, self.rejects_kept
             ),
         )
-
-    @property
-    def has_target(self) -> bool:
-        """Whether there is any place that entries are published to. None is a fine state: the marts are the result."""
-        return bool(self.mongodb_url)
 
     def mongodb(self) -> str:
         """The url of MongoDB, with its password: only for the client."""

@@ -7,7 +7,7 @@ bad ones.
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -163,12 +163,14 @@ def materialized_days(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKe
     return {event.partition for event in events if event.asset_key == key and event.partition}
 
 
-def refusals(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
-    """Day → why, of every blocking check that failed in a run."""
+def refusals(instance: dg.DagsterInstance, run_id: str, but: Collection[dg.AssetKey] = ()) -> dict[str, str]:
+    """Day → why, of every blocking check that failed in a run, `but` those of some assets."""
     found: dict[str, str] = {}
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         check = entry.get_dagster_event().event_specific_data
-        if isinstance(check, dg.AssetCheckEvaluation) and check.blocking and not check.passed and check.partition:
+        if not isinstance(check, dg.AssetCheckEvaluation) or check.passed or check.asset_key in but:
+            continue
+        if check.blocking and check.partition:
             reason = f"{check.asset_key.to_user_string()} refused ({check.check_name}): {check.description}"
             found.setdefault(check.partition, reason)
     return found

@@ -24,7 +24,7 @@ from demo.services import S3Service, embedded_mongodb
 from demo.traffic import Day, generate_bad_day, generate_day, to_s3, write_days
 from ingest.lake.files import Lake
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.performance_entries import COLLECTION
+from orchestration.publishing.targets.performance_entries import COLLECTION
 from tests.event_lines import line, pixel
 from tests.log_lines import lines, log
 

@@ -82,11 +82,10 @@ def _run(days: list[str]) -> dict[str, str]:
 
 
 def _show_entries(first: dt.date, last: dt.date) -> None:
-    from orchestration.publishing.performance_entries import connect, read_entries
+    from orchestration.publishing.targets.performance_entries import TARGET, read_entries
 
-    settings = load_settings()
-    with connect(settings.mongodb()) as client:
-        entries = read_entries(client[settings.mongodb_database], first, last)
+    with TARGET.open(load_settings()) as database:
+        entries = read_entries(database, first, last)
     shown = sorted(entries, key=lambda entry: -entry["metrics"]["impressions"])[:ENTRIES_SHOWN]
     rows = [
         (

@@ -16,7 +16,7 @@ from ingest.errors import ClicklakeError, SettingsError
 from ingest.lake.layout import ledger_folder
 from orchestration.cli.console import bar, notes, step
 from orchestration.cli.home import dagster_instance
-from orchestration.settings import JSON, NOT_PUBLISHED, Settings, load_partition_settings
+from orchestration.settings import JSON, Settings, load_partition_settings
 
 # The daemon cannot run again what a command ran; the person who called it can.
 NOT_RETRIED = {"dagster/max_retries": "0"}
@@ -71,9 +71,13 @@ class PipelineResult:
 
 def publishes_to(settings: Settings, no_publish: bool) -> bool:
     """Whether a command publishes. Where there is no place to publish to it says so, unless `--no-publish` has."""
-    if not (no_publish or settings.has_target):
-        notes.print(NOT_PUBLISHED, highlight=False)
-    return settings.has_target and not no_publish
+    from orchestration.publishing.target import ready, why_not
+    from orchestration.publishing.targets import TARGETS
+
+    publishes = bool(ready(TARGETS, settings))
+    if not (no_publish or publishes):
+        notes.print(why_not(TARGETS, settings), highlight=False)
+    return publishes and not no_publish
 
 
 def check_reachable(settings: Settings, publishes: bool) -> None:
@@ -82,10 +86,11 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
     Raises:
         SettingsError: one of them cannot be used; in one sentence.
     """
-    from orchestration.publishing.performance_entries import connect
+    from orchestration.publishing.target import ready
+    from orchestration.publishing.targets import TARGETS
     from orchestration.resources import sources_of
 
-    places = "the sources, the lake and MongoDB" if publishes else "the sources and the lake"
+    places = "the sources, the lake and the targets" if publishes else "the sources and the lake"
     try:
         with step(f"Looking at {places}"):
             for source in sources_of(settings).values():
@@ -94,8 +99,9 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
             lake.check()
             with lake.staging():
                 lake.files(ledger_folder("access_logs", "1970-01-01"))
-            if publishes:
-                connect(settings.mongodb()).close()
+            for target in ready(TARGETS, settings) if publishes else ():
+                with target.open(settings):
+                    pass
     except ClicklakeError as error:
         raise SettingsError(str(error)) from error
 
@@ -136,8 +142,9 @@ def refresh_days(days: list[str], publishes: bool = True) -> PipelineResult:
     with dagster_instance() as instance, _quiet():
         defs = _definitions(result)
         from orchestration.operations.jobs import INCREMENTAL
+        from orchestration.publishing.targets import TARGETS
 
-        but = () if publishes else ("performance_entries",)
+        but = () if publishes else [target.name for target in TARGETS]
         _run(defs, "refresh", instance, days, result, config=INCREMENTAL, but=but)
     return result
 

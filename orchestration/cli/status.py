@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestration.cli.console import console, line, notes, table
 from orchestration.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from orchestration.publishing.target import Target
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -30,7 +34,8 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     """
     settings = load_settings()
     from ingest.source import not_looked_at
-    from orchestration.operations.status import MISSING, REFUSED, status
+    from orchestration.operations.status import MISSING, status
+    from orchestration.publishing.targets import TARGETS
     from orchestration.resources import sources_of
 
     if first and last and last < first:
@@ -45,12 +50,15 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
         days = _days(first, last)
         console.print(f"No day{days} is known: the source holds no objects{days}, and the lake no files.")
         return
-    mart = "marts.daily_aggregates"
-    entries = _entry_states(settings, [day.day for day in found if day.tables[mart] not in (MISSING, REFUSED)])
+    compared = [target for target in TARGETS if target.comparison]
+    states = {target.name: _target_states(settings, target, [day.day for day in found]) for target in compared}
     table(
         None,
-        ("day", "objects", *found[0].tables, "performance_entries"),
-        [(day.day, day.objects, *day.tables.values(), entries.get(day.day, MISSING)) for day in found],
+        ("day", "objects", *found[0].tables, *states),
+        [
+            (day.day, day.objects, *day.tables.values(), *(each.get(day.day, MISSING) for each in states.values()))
+            for day in found
+        ],
     )
     for day in found:
         if day.reason:
@@ -63,17 +71,18 @@ def _days(first: dt.datetime | None, last: dt.datetime | None) -> str:
     return start + (f" to {last:%Y-%m-%d}" if last else " on" if first else "")
 
 
-def _entry_states(settings: Settings, days: list[str]) -> dict[str, str]:
-    """The states of the days in MongoDB; `unknown` where it, or the mart, cannot be asked, said once."""
+def _target_states(settings: Settings, target: Target[Any], days: list[str]) -> dict[str, str]:
+    """The states of the mart's days in a target; `unknown` where it, or the mart, cannot be asked, said once."""
     from ingest.errors import LakeError, PublishError
-    from orchestration.operations.status import entry_states
-    from orchestration.publishing.performance_entries import connect
+    from orchestration.operations.status import days_of_mart, target_states
 
-    if not settings.has_target:
+    lake = settings.open_lake()
+    days = days_of_mart(lake, target, days)
+    if target.lacks(settings):
         return dict.fromkeys(days, "not published")
     try:
-        with connect(settings.mongodb()) as client:
-            return entry_states(settings.open_lake(), client[settings.mongodb_database], days)
+        with target.open(settings) as opened:
+            return target_states(lake, target, opened, days)
     except (LakeError, PublishError) as error:
         line((str(error), "yellow"), to=notes)
         return dict.fromkeys(days, "unknown")

@@ -10,12 +10,14 @@ from ingest.partition.quarantine import Refused, refused_partitions
 from ingest.words import counted
 from orchestration.cli.console import line, notes, table
 from orchestration.cli.pipeline import PipelineResult
+from orchestration.publishing.targets import TARGETS
 from orchestration.quality import accept, look_at
 from orchestration.settings import load_lake_settings
 
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
 MAX_REFUSED_SHOWN = 3
+MART = "daily_aggregates"  # whose days are shown, and what is published of them
 
 
 def print_summary(result: PipelineResult) -> None:
@@ -123,10 +125,9 @@ def _day_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
 
 
 def _state(result: PipelineResult, day: str) -> str:
-    has_mart = ("daily_aggregates", day) in result.materialized
+    has_mart = (MART, day) in result.materialized
     if day not in result.bad:
-        asset = "performance_entries" if ("performance_entries", day) in result.materialized else "daily_aggregates"
-        return "published" if (asset, day) in result.materialized else "missing"
+        return "published" if has_mart or _published(result, day) else "missing"
     checks = {check for _, check in result.refused.get(day, ())}
     if checks == {"objects_present"}:
         return "partly missing" if has_mart or ("sessions", day) in result.materialized else "missing"
@@ -137,9 +138,8 @@ def _state(result: PipelineResult, day: str) -> str:
 
 def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:
     raw = result.materialized.get(("raw_access_logs", day)) or result.raw_figures.get(day, {})
-    mart = result.materialized.get(("daily_aggregates", day), {})
-    entries = result.materialized.get(("performance_entries", day), {})
-    written = [entries[name] for name in ("inserted", "updated", "revived", "soft_deleted") if name in entries]
+    mart = result.materialized.get((MART, day), {})
+    published = _published(result, day)
     return (
         raw.get("objects"),
         raw.get("rows_read"),
@@ -147,9 +147,19 @@ def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:
         raw.get("rows_rejected"),
         raw.get("rows_duplicate"),
         mart.get("dagster/partition_row_count"),
-        entries.get("documents"),
-        sum(written) if entries else None,
+        sum(entries for entries, _ in published) if published else None,
+        sum(written for _, written in published) if published else None,
     )
+
+
+def _published(result: PipelineResult, day: str) -> list[tuple[int, int]]:
+    """How many entries are there, and how many were written, of each target of the mart that has the day."""
+    found = [(each, result.materialized.get((each.name, day))) for each in TARGETS if each.mart == MART]
+    return [
+        (figures.get(target.count, 0), sum(figures.get(name, 0) for name in target.changes))
+        for target, figures in found
+        if figures is not None
+    ]
 
 
 def _total_row(result: PipelineResult, days: list[str]) -> list[int]:

@@ -9,18 +9,18 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import dagster as dg
 
+from ingest.lake.layout import mart_folder, raw_folder
 from orchestration.alerts.alert import plain
 from orchestration.alerts.receivers import post_json
-from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
 from orchestration.partitions import days_of_tags, next_day
-from orchestration.publishing import campaign_entries, performance_entries
-from orchestration.publishing.assets import PUBLISHED_BY
+from orchestration.publishing.target import Target
+from orchestration.publishing.targets import TARGETS
 from orchestration.raw.assets import RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.settings import Settings
 
@@ -31,10 +31,6 @@ ENDS = {
     dg.DagsterRunStatus.SUCCESS: COMPLETE,
     dg.DagsterRunStatus.FAILURE: FAIL,
     dg.DagsterRunStatus.CANCELED: ABORT,
-}
-_COLLECTIONS = {
-    PUBLISHED_BY[DAILY_AGGREGATES]: performance_entries.COLLECTION,
-    PUBLISHED_BY[CAMPAIGN_PERFORMANCE]: campaign_entries.COLLECTION,
 }
 _IN_LAKE = "dagster/kind/parquet"
 
@@ -58,6 +54,12 @@ class Events:
     settings: Settings
     instance: dg.DagsterInstance
     graph: Any
+    targets: Iterable[Target[Any]] = TARGETS
+
+    @cached_property
+    def _places(self) -> dict[dg.AssetKey, tuple[str, str]]:
+        """Asset of a target → namespace and name."""
+        return {dg.AssetKey(target.name): target.place(self.settings) for target in self.targets}
 
     def start(self, record: dg.RunRecord) -> dict[str, Any]:
         began = record.start_time or record.create_timestamp.timestamp()
@@ -92,8 +94,8 @@ class Events:
         }
 
     def _is_kept(self, key: dg.AssetKey) -> bool:
-        """Whether an asset lies in the lake or in MongoDB; the others live as long as a run."""
-        return self.graph.has(key) and (_IN_LAKE in self.graph.get(key).tags or key in _COLLECTIONS)
+        """Whether an asset lies in the lake or in a target; the others live as long as a run."""
+        return self.graph.has(key) and (_IN_LAKE in self.graph.get(key).tags or key in self._places)
 
     def _inputs(self, outputs: Iterable[dg.AssetKey]) -> list[dg.AssetKey]:
         """The nearest tables of the lake above the outputs, other than these themselves."""
@@ -113,15 +115,12 @@ class Events:
         return self._dataset(key) | {"outputFacets": {"outputStatistics": statistics} if figures else {}}
 
     def _dataset(self, key: dg.AssetKey) -> Dataset:
-        name = key.to_user_string()
-        if key in _COLLECTIONS:
-            url = urlsplit(self.settings.mongodb_url.get_secret_value() if self.settings.mongodb_url else "mongodb://")
-            where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"  # without user and password
-            return _named(where, f"{self.settings.mongodb_database}.{_COLLECTIONS[key]}", {})
+        if key in self._places:
+            return _named(*self._places[key], {})
         datasets = {asset: dataset for dataset, asset in RAW_ASSETS.items()}
-        place = f"raw/{datasets[key]}" if key in datasets else f"marts/{name}"
+        folder = raw_folder(datasets[key]) if key in datasets else mart_folder(key.to_user_string())
         facets = _schema(self.graph.get(key).metadata) if self.graph.has(key) else {}
-        return _named(*_place(self.settings.lake, place), facets)
+        return _named(*_place(self.settings.lake, folder.rstrip("/")), facets)
 
     def _source(self, raw: dg.AssetKey) -> Dataset:
         return _named(*_place(str(self.settings.logs if raw == RAW_ACCESS_LOGS else self.settings.events)), {})

@@ -6,14 +6,15 @@ import dagster as dg
 
 from orchestration.marts.assets import DAILY_AGGREGATES
 from orchestration.partitions import daily
-from orchestration.publishing.assets import PERFORMANCE_ENTRIES, PUBLISHED_BY
+from orchestration.publishing.assets import GROUP
 from orchestration.raw.assets import RAW_ASSETS
 
 _raw = dg.AssetSelection.assets(*RAW_ASSETS.values())
-_entries = dg.AssetSelection.assets(*PUBLISHED_BY.values())
-_marts = _raw.downstream() - _raw - _entries
+_targets = dg.AssetSelection.groups(GROUP)
+_marts = _raw.downstream() - _raw - _targets
 # What a mart needs and no raw asset feeds: seeds.
 _models = _marts | _marts.upstream() - _raw
+_daily_aggregates = dg.AssetSelection.assets(DAILY_AGGREGATES)
 
 daily_build = dg.define_asset_job(
     "daily_build",
@@ -35,20 +36,20 @@ restate = dg.define_asset_job(
 )
 publish = dg.define_asset_job(
     "publish",
-    _entries,
-    description="A published day of daily_aggregates and of campaign_performance to MongoDB.",
+    _targets,
+    description="A published day of a mart to every target that shows it.",
     partitions_def=daily,
 )
 pipeline = dg.define_asset_job(
     "pipeline",
-    _raw | _models | _entries,
+    _raw | _models | _targets,
     description="Everything in one run, as `clicklake run` does it.",
     partitions_def=daily,
 )
 restate_and_publish = dg.define_asset_job(
     "restate_and_publish",
-    _models | _entries,
-    description="The marts of days that late rows arrived for, and their entries, in one run.",
+    _models | _targets,
+    description="The marts of days that late rows arrived for, and what is published of them, in one run.",
     partitions_def=daily,
 )
 # Where a run is given a config of its own, Dagster forgets the job's: whoever starts the job gives it this.
@@ -57,8 +58,8 @@ INCREMENTAL: dict[str, Any] = {
 }
 refresh = dg.define_asset_job(
     "refresh",
-    _raw | dg.AssetSelection.assets(DAILY_AGGREGATES).upstream() | dg.AssetSelection.assets(PERFORMANCE_ENTRIES),
-    description="The new objects of a day that is not over: raw, daily_aggregates and its entries. The other marts "
+    _raw | _daily_aggregates.upstream() | (_daily_aggregates.downstream(depth=1) & _targets),
+    description="The new objects of a day that is not over: raw, daily_aggregates and its targets. The other marts "
     "wait for daily_build.",
     partitions_def=daily,
     config=INCREMENTAL,

@@ -2,15 +2,16 @@
 
 new_objects         the listing differs from the ledger → the day is built again
 late_rows           a source day brought rows of other days → their marts are built again
-published_marts     a mart partition was really published → it goes to MongoDB
+published_marts     a mart partition was really published → it goes to the targets that show it
 dead_runs           a run's process has died without a word → the run has failed
 """
 
 import datetime as dt
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import dagster as dg
 
@@ -23,10 +24,11 @@ from orchestration.operations.lateness import News, days_with_news
 from orchestration.operations.runs import days_of_run, is_running
 from orchestration.operations.schedules import BUILD_HOUR
 from orchestration.partitions import daily, days_between
-from orchestration.publishing.assets import PUBLISHED_BY
+from orchestration.publishing.target import Target, ready, why_not
+from orchestration.publishing.targets import TARGETS
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
-from orchestration.settings import NOT_PUBLISHED, Settings
+from orchestration.settings import Settings
 from orchestration.step import run_lock
 
 MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
@@ -34,6 +36,7 @@ EVENTS_AT_ONCE = 500
 # Of a run that has started. It holds its lock but for the moments between steps, and the pauses before a step's next
 # try, the longest of which is 45 s.
 SECONDS_OF_SILENCE = 60
+PUBLISHES = ("pipeline", "restate_and_publish", refresh.name)  # jobs that end with the targets of what they build
 FINGERPRINT_TAG = "clicklake/objects"
 
 
@@ -132,30 +135,47 @@ def _arrivals(context: dg.SensorEvaluationContext) -> list[tuple[str, dg.EventLo
     return [(names[key], record) for key, record in _since_last_tick(context, list(names))]
 
 
-@dg.sensor(
-    job=publish,
-    minimum_interval_seconds=60,
-    description="Publishes each partition of daily_aggregates and campaign_performance that was really put in place.",
-)
-def published_marts(
-    context: dg.SensorEvaluationContext, lakehouse: Lakehouse
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    if not lakehouse.settings().has_target:
-        yield dg.SkipReason(NOT_PUBLISHED)  # the cursor stays: with a target, what was built meanwhile is published
+def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
+    """The sensor that has each mart partition published. Of targets of which any is ready it asks for all: the others
+    say in the run what they lack."""
+
+    @dg.sensor(
+        name="published_marts",
+        job=publish,
+        minimum_interval_seconds=60,
+        description="Publishes each partition of a mart that was really put in place, to the targets that show it.",
+    )
+    def tick(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        settings = lakehouse.settings()
+        if not ready(targets, settings):  # the cursor stays: with a target, what was built meanwhile is published
+            yield dg.SkipReason(why_not(targets, settings))
+            return
+        of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
+        for target in targets:
+            of_mart[dg.AssetKey(target.mart)].append(dg.AssetKey(target.name))
+        found = _since_last_tick(context, list(of_mart))
+        for mart, record in sorted(found, key=lambda each: each[1].storage_id):
+            yield from _to_publish(context, of_mart[mart], record)
+            context.update_cursor(str(record.storage_id))
+
+    return tick
+
+
+def _to_publish(
+    context: dg.SensorEvaluationContext, targets: Sequence[dg.AssetKey], record: dg.EventLogRecord
+) -> Iterator[dg.RunRequest]:
+    """The request for a partition's targets, but those that the run which built it publishes to itself. Those of this
+    mart alone: another mart's have a request of their own, if it was put in place too."""
+    run = context.instance.get_run_by_id(record.run_id)
+    if run and not run.asset_selection and run.job_name in PUBLISHES:
         return
-    found = _since_last_tick(context, list(PUBLISHED_BY))
-    for mart, record in sorted(found, key=lambda each: each[1].storage_id):
-        entries = PUBLISHED_BY[mart]
-        run = context.instance.get_run_by_id(record.run_id)
-        publishes_itself = run is not None and entries in (run.asset_selection or _all_of_job(run))
-        if not publishes_itself and record.partition_key is not None:
-            # The entries of this mart alone: the other one has a request of its own, if it was put in place too.
-            yield dg.RunRequest(
-                run_key=f"{record.partition_key}:{record.storage_id}",
-                partition_key=record.partition_key,
-                asset_selection=[entries],
-            )
-        context.update_cursor(str(record.storage_id))
+    chosen = [key for key in targets if not (run and key in (run.asset_selection or ()))]
+    if chosen and record.partition_key is not None:
+        yield dg.RunRequest(
+            run_key=f"{record.partition_key}:{record.storage_id}",
+            partition_key=record.partition_key,
+            asset_selection=chosen,
+        )
 
 
 def _since_last_tick(
@@ -184,11 +204,6 @@ def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list
     return list(found.records)
 
 
-def _all_of_job(run: dg.DagsterRun) -> set[dg.AssetKey]:
-    """The assets of a run of a whole job, which names no selection."""
-    return set(PUBLISHED_BY.values()) if run.job_name in ("pipeline", "restate_and_publish", refresh.name) else set()
-
-
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,  # it starts nothing by itself
@@ -210,4 +225,8 @@ def dead_runs(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.S
     return dg.SkipReason(f"{len(suspects)} runs are silent" if suspects else "every started run is at work")
 
 
-SENSORS = [new_objects, late_rows, published_marts, dead_runs]
+def sensors(targets: Sequence[Target[Any]]) -> list[dg.SensorDefinition]:
+    return [new_objects, late_rows, published_marts(targets), dead_runs]
+
+
+SENSORS = sensors(TARGETS)

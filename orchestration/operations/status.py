@@ -9,10 +9,12 @@ from typing import Any
 
 from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
+from ingest.lake.layout import mart_folder, raw_folder
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
 from ingest.partition.ledger import is_judged, objects_by_day
 from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
+from orchestration.publishing.target import Target
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
 REFUSED_BUT_KEPT = "refused, last good kept"
@@ -44,7 +46,7 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
         listed = objects_by_day(source.objects())
         for day, objects in listed.items():
             days[day] = days.get(day, 0) + len(objects)
-        raw = lake.files(f"raw/{name}")
+        raw = lake.files(raw_folder(name))
         own = {
             file.partition("source_date")
             for file in raw
@@ -63,7 +65,7 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
                 states[day] = UNREADABLE
                 problems.setdefault(day, []).append(f"{name}: {error}")
         for mart in (mart for mart, dataset in MARTS.items() if dataset.name == name):
-            files = {file.partition(PARTITION_COLUMNS[mart]): file for file in lake.files(f"marts/{mart}")}
+            files = {file.partition(PARTITION_COLUMNS[mart]): file for file in lake.files(mart_folder(mart))}
             refused = {day for table, day in quarantined if table == mart}
             tables[f"marts.{mart}"] = {
                 day: _mart_state(day, files, raw, day in refused) for day in {*known, *files, *refused} if day
@@ -113,32 +115,32 @@ def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: str) -> list[str]:
     return reasons
 
 
-def entry_states(lake: Lake, database: Any, days: Sequence[str]) -> dict[str, str]:
-    """Day → whether MongoDB holds what the mart holds, by rows, impressions and clicks of rows with an order.
+def days_of_mart(lake: Lake, target: Target[Any], days: Iterable[str]) -> list[str]:
+    """Those days that the mart which a target shows has a partition of."""
+    found = {file.partition(target.day_column) for file in lake.files(mart_folder(target.mart))}
+    return [day for day in days if day in found]
+
+
+def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[str]) -> dict[str, str]:
+    """Day → whether the target holds what the mart holds, by number and sums of measures.
 
     Raises:
         LakeError: some file of the mart cannot be read.
+        PublishError: the target cannot be asked.
     """
     from ingest.lake.views import create_views, require
-    from orchestration.publishing.performance_entries import read_entries
 
-    if not days:
+    if not days or target.comparison is None:
         return {}
+    sums = "".join(f", sum({measure})" for measure in target.measures)
     with lake.connect() as connection:
-        require(create_views(lake, connection), "marts.daily_aggregates")
+        require(create_views(lake, connection), f"marts.{target.mart}")
         found = connection.execute(
-            "select cast(report_date as varchar), count(*), sum(impressions), sum(clicks) from marts.daily_aggregates "
-            "where order_id is not null group by report_date"
+            f"select cast({target.day_column} as varchar), count(*){sums} from marts.{target.mart} "  # noqa: S608 - ours
+            f"where {target.comparison.rows} group by all"
         ).fetchall()
-    mart = {day: (rows, int(impressions), int(clicks)) for day, rows, impressions, clicks in found}
-    entries: dict[str, list[tuple[int, int, int]]] = {}
-    for entry in read_entries(database, dt.date.fromisoformat(min(days)), dt.date.fromisoformat(max(days))):
-        metrics = entry["metrics"]
-        day = entry["dateStart"].date().isoformat()
-        entries.setdefault(day, []).append((1, metrics["impressions"], metrics["clicks"]))
-    states = {}
-    for day in days:
-        stored = tuple(map(sum, zip(*entries.get(day, []), strict=True))) or (0, 0, 0)
-        expected = mart.get(day, (0, 0, 0))
-        states[day] = PUBLISHED if stored == expected else OUT_OF_DATE if day in entries else MISSING
-    return states
+    mart = {day: tuple(figures) for day, *figures in found}
+    published = target.comparison.published(opened, dt.date.fromisoformat(min(days)), dt.date.fromisoformat(max(days)))
+    none = (0,) * (1 + len(target.measures))
+    is_same = {day: published.get(day, none) == mart.get(day, none) for day in days}
+    return {day: PUBLISHED if is_same[day] else OUT_OF_DATE if day in published else MISSING for day in days}

@@ -1,145 +1,92 @@
-"""Publishing assets: a published mart partition goes to MongoDB, where the dashboard reads it."""
+"""Publishing assets, one for each target: a published day of a mart goes where its readers look for it."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 from duckdb import DuckDBPyConnection
-from pymongo.database import Database
 
 from ingest.errors import PublishError, TransientError
 from ingest.lake.files import Lake
-from ingest.lake.layout import DATA_FILE
+from ingest.lake.layout import mart_folder
 from orchestration import progress
 from orchestration.failures import explained
-from orchestration.marts.assets import CAMPAIGN_PERFORMANCE, DAILY_AGGREGATES
 from orchestration.partitions import daily, range_in_windows
-from orchestration.publishing import campaign_entries as campaigns
-from orchestration.publishing import performance_entries as performance
-from orchestration.publishing.entries import DayReport
-from orchestration.publishing.mongodb import Document, connect
+from orchestration.publishing.target import Report, Target
 from orchestration.raw.assets import OWNERS
 from orchestration.resources import Lakehouse
-from orchestration.settings import NOT_PUBLISHED
 from orchestration.step import Step, begun, materialized_days, partitioned_check, refusals
 
-PERFORMANCE_ENTRIES = dg.AssetKey("performance_entries")
-CAMPAIGN_ENTRIES = dg.AssetKey("campaign_entries")
-# Mart → the asset that publishes its days.
-PUBLISHED_BY = {DAILY_AGGREGATES: PERFORMANCE_ENTRIES, CAMPAIGN_PERFORMANCE: CAMPAIGN_ENTRIES}
+GROUP = "publishing"
 
 
-@dataclass(frozen=True)
-class _Collection:
-    """A collection, the mart that it shows, and how a day of it is published."""
+def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
+    """The asset that publishes to a target. It opens nothing before it runs."""
+    key = dg.AssetKey(target.name)
+    spec = dg.AssetSpec(
+        key,
+        deps=[target.mart],
+        description=target.description,
+        group_name=GROUP,
+        kinds=set(target.kinds),
+        owners=OWNERS,
+        skippable=True,
+        metadata={"key": list(target.key), "measures": list(target.measures)},
+    )
 
-    asset: dg.AssetKey
-    mart: dg.AssetKey
-    ensure_indexes: Callable[[Database[Document]], None]
-    publish_day: Callable[[Database[Document], str, pa.Table], DayReport]
+    @dg.multi_asset(
+        name=target.name,
+        specs=[spec],
+        check_specs=[partitioned_check(each.name, key, each.description, each.blocks) for each in target.checks],
+        can_subset=True,
+        partitions_def=daily,
+        backfill_policy=range_in_windows,
+    )
+    def publish(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
+        with begun(context, lakehouse) as step:
+            yield from _publish(step, target)
 
-    @property
-    def reconciled(self) -> dg.AssetCheckSpec:
-        figures = "impressions and clicks" if self.mart == DAILY_AGGREGATES else "impressions, clicks and conversions"
-        return partitioned_check(
-            "reconciled", self.asset, f"The day's documents, {figures} in MongoDB are those of the mart", blocking=True
-        )
-
-    @property
-    def publications_mapped(self) -> dg.AssetCheckSpec:
-        return partitioned_check(
-            "publications_mapped",
-            self.asset,
-            "Every publication code is in the publications seed (a warning: others are published under their code)",
-            blocking=False,
-        )
-
-    def spec(self, description: str) -> dict[str, Any]:
-        """What the two assets have in common."""
-        return {
-            "specs": [
-                dg.AssetSpec(
-                    self.asset,
-                    deps=[self.mart],
-                    description=description,
-                    group_name="publishing",
-                    kinds={"mongodb", "python"},
-                    owners=OWNERS,
-                    skippable=True,
-                )
-            ],
-            "check_specs": [self.reconciled, self.publications_mapped],
-            "can_subset": True,
-            "partitions_def": daily,
-            "backfill_policy": range_in_windows,
-        }
+    return publish
 
 
-PERFORMANCE = _Collection(PERFORMANCE_ENTRIES, DAILY_AGGREGATES, performance.ensure_indexes, performance.publish_day)
-CAMPAIGNS = _Collection(CAMPAIGN_ENTRIES, CAMPAIGN_PERFORMANCE, campaigns.ensure_indexes, campaigns.publish_day)
-PUBLICATIONS_MAPPED = PERFORMANCE.publications_mapped
-
-
-@dg.multi_asset(
-    name="performance_entries",
-    **PERFORMANCE.spec(
-        "One document for each order, campaign, publication, channel, creative, size and day, in MongoDB. Only what "
-        "changed is written; entries made by hand are never touched."
-    ),
-)
-def performance_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    with begun(context, lakehouse) as step:
-        yield from _publish(step, PERFORMANCE, step.days)
-
-
-@dg.multi_asset(
-    name="campaign_entries",
-    **CAMPAIGNS.spec(
-        "One document for each order, campaign, publication, creative, channel and day, in MongoDB, with what each "
-        "attribution model gives it. Of a run that builds the mart, the days around its own too that it restates; "
-        "nothing where the settings name no events, which attribution is made from."
-    ),
-)
-def campaign_entries(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
-    with begun(context, lakehouse) as step:
-        with explained():
-            has_events = lakehouse.settings().events is not None
-        if has_events:
-            restated = materialized_days(context.instance, context.run_id, CAMPAIGN_PERFORMANCE)
-            yield from _publish(step, CAMPAIGNS, sorted({*step.days, *restated}))
-        else:
-            yield from step.finish({})
-
-
-def _publish(step: Step, collection: _Collection, days: Iterable[str]) -> Iterator[dg.Output[None]]:
+def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
+    """Publishes the days of the run, and those around them that it restates."""
+    context, lakehouse = step.context, step.lakehouse
     bad: dict[str, str] = {}
     with explained():
-        if step.lakehouse.settings().has_target:
-            bad = _publish_days(step, collection, days)
-        else:  # a lake without a target is a fine state: no failure, and no day is green
-            step.context.log.info(NOT_PUBLISHED)
+        lacks = target.lacks(lakehouse.settings())
+        if lacks is None:
+            restated = materialized_days(context.instance, context.run_id, dg.AssetKey(target.mart))
+            bad = _publish_days(step, target, sorted({*step.days, *restated}))
+        elif lakehouse.lake().files(mart_folder(target.mart)):
+            context.log.info(lacks)  # a fine state: no failure, and no day is green
+        else:  # nor is there anything to publish
+            yield from step.finish({})
+            return
     # Whatever refused a day earlier in this run ends the run here, after the good days are published.
-    yield from step.finish(bad | refusals(step.context.instance, step.context.run_id))
+    yield from step.finish(bad | _refused_before(context, target))
 
 
-def _publish_days(step: Step, collection: _Collection, days: Iterable[str]) -> dict[str, str]:
+def _refused_before(context: dg.AssetExecutionContext, target: Target[Any]) -> dict[str, str]:
+    """Days that the run refused on their way here: what another target refuses is its own affair."""
+    layer = context.job_def.asset_layer
+    others = {key for key in layer.executable_asset_keys if layer.get(key).group_name == GROUP}
+    return refusals(context.instance, context.run_id, but=others - {dg.AssetKey(target.name)})
+
+
+def _publish_days(step: Step, target: Target[Any], days: Iterable[str]) -> dict[str, str]:
     """Publishes the days; gives those that cannot be, and why."""
     bad: dict[str, str] = {}
-    settings, lake = step.lakehouse.settings(), step.lakehouse.lake()
-    with step.at_work(lake), connect(settings.mongodb()) as client, step.lakehouse.engine() as engine:
-        database = client[settings.mongodb_database]
-        collection.ensure_indexes(database)
+    context, settings, lake = step.context, step.lakehouse.settings(), step.lakehouse.lake()
+    with step.at_work(lake), target.open(settings) as opened, step.lakehouse.engine() as engine:
+        target.prepare(opened)
         for day in days:
             with lake.lock(
-                f"entries/{collection.asset.to_user_string()}/{day}",
-                f"run {step.context.run_id}",
-                partial(_tell_of, step.context, collection, day),
+                f"entries/{target.name}/{day}", f"run {context.run_id}", partial(_tell_of, context, target, day)
             ):
-                reason = _publish_day(step, collection, lake, engine, database, day)
+                reason = _publish_day(step, target, lake, engine, opened, day)
             if reason:
                 bad[day] = reason
     return bad
@@ -147,46 +94,38 @@ def _publish_days(step: Step, collection: _Collection, days: Iterable[str]) -> d
 
 def _publish_day(
     step: Step,
-    collection: _Collection,
+    target: Target[Any],
     lake: Lake,
     engine: DuckDBPyConnection,
-    database: Database[Document],
+    opened: Any,
     day: str,
 ) -> str | None:
     """Publishes a day; gives why it cannot be, where that is this day's fault alone."""
-    if not lake.exists(_mart_key(collection, day)):
-        return f"{collection.mart.to_user_string()} has no published partition of this day"
+    if not lake.exists(target.mart_key(day)):
+        return f"{target.mart} has no published partition of this day"
     started = time.monotonic()
-    rows = lake.rows(engine, _mart_key(collection, day))
+    rows = lake.rows(engine, target.mart_key(day))
     try:
-        report = collection.publish_day(database, day, rows)
+        report = target.publish(opened, day, rows)
     except TransientError:
         raise
     except PublishError as error:
-        step.tell_check(collection.reconciled.key, day, False, True, str(error))
-        return str(error)
-    _report(step, collection, day, report, time.monotonic() - started)
-    return None
+        report = target.refused(str(error))
+    return _report(step, target, day, report, time.monotonic() - started)
 
 
-def _tell_of(context: dg.AssetExecutionContext, collection: _Collection, day: str, holder: str) -> None:
-    progress.tell(context, f"Waiting for {holder}, which publishes {collection.asset.to_user_string()} of {day}")
+def _tell_of(context: dg.AssetExecutionContext, target: Target[Any], day: str, holder: str) -> None:
+    progress.tell(context, f"Waiting for {holder}, which publishes {target.name} of {day}")
 
 
-def _mart_key(collection: _Collection, day: str) -> str:
-    return f"marts/{collection.mart.to_user_string()}/report_date={day}/{DATA_FILE}"
-
-
-def _report(step: Step, collection: _Collection, day: str, report: DayReport, seconds: float) -> None:
-    figures = asdict(report)
-    metadata = {
-        name: dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
-        for name, value in figures.items()
-    }
-    step.tell_materialized(collection.asset, day, metadata | {"seconds": round(seconds, 3)})
-    message = "MongoDB holds what the mart holds"
-    step.tell_check(collection.reconciled.key, day, True, True, message, figures)
-    unmapped = sorted(report.unmapped_codes)
-    message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
-    check = collection.publications_mapped.key
-    step.tell_check(check, day, not unmapped, False, message, {"codes": unmapped})
+def _report(step: Step, target: Target[Any], day: str, report: Report, seconds: float) -> str | None:
+    """Tells Dagster of a day; gives why it is refused, where it is."""
+    key = dg.AssetKey(target.name)
+    verdicts = [(check, report.verdicts[check.name]) for check in target.checks if check.name in report.verdicts]
+    refused = [verdict.message for check, verdict in verdicts if check.blocks and not verdict.passed]
+    if not refused:
+        step.tell_materialized(key, day, {**report.figures, "seconds": round(seconds, 3)})
+    for check, verdict in verdicts:
+        of_asset = dg.AssetCheckKey(key, check.name)
+        step.tell_check(of_asset, day, verdict.passed, check.blocks, verdict.message, verdict.figures)
+    return "; ".join(refused) or None

@@ -1,7 +1,6 @@
 """Entries of one day in a collection of MongoDB: which differ, how they are written and compared.
 
-What an entry looks like, and where its numbers come from, is not known here: performance_entries.py and
-campaign_entries.py say that.
+What an entry looks like, and where its numbers come from, is not known here: the targets say that.
 
 How a day is published: its documents are read by equality, the difference to the mart's entries is computed
 here, and only that is written, with `insert_many` and `ReplaceOne`. No operator works on the server, so the

@@ -170,7 +170,7 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> lis
     wanted, and none is."""
     name = f"{work.dataset.name} of {day}"
     with work.lake.lock(
-        f"raw/{work.dataset.name}/{day}",
+        raw_folder(work.dataset.name) + day,
         f"run {context.run_id}",
         lambda holder: progress.tell(context, f"Waiting for {holder}, which takes in {name}"),
     ):

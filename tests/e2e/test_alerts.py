@@ -117,13 +117,14 @@ def _job() -> Any:
 
 def verdict(instance: dg.DagsterInstance, day: str, *codes: str) -> None:
     """The check's verdict on a day, as publishing reports it."""
-    from orchestration.publishing.assets import PUBLICATIONS_MAPPED
+    from orchestration.publishing.mongodb_target import PUBLICATIONS_MAPPED
+    from orchestration.publishing.targets.performance_entries import TARGET
 
     @dg.op
     def publish(context) -> None:  # type: ignore[no-untyped-def]
         context.log_event(
             dg.AssetCheckEvaluation(
-                asset_key=PUBLICATIONS_MAPPED.asset_key,
+                asset_key=dg.AssetKey(TARGET.name),
                 check_name=PUBLICATIONS_MAPPED.name,
                 passed=not codes,
                 severity=dg.AssetCheckSeverity.WARN,

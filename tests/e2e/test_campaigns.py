@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from demo import event_files
-from orchestration.publishing.campaign_entries import COLLECTION
+from orchestration.publishing.targets.campaign_entries import COLLECTION
 from tests.environment_fixtures import DAYS, FIRST, Environment, Maker, good
 
 pytestmark = pytest.mark.slow

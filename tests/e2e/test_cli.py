@@ -29,11 +29,11 @@ from orchestration.operations.status import (
     REFUSED,
     REFUSED_BUT_KEPT,
     DayStatus,
-    entry_states,
     status,
+    target_states,
 )
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.performance_entries import COLLECTION
+from orchestration.publishing.targets.performance_entries import COLLECTION, TARGET
 from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Caller, Environment, bad, dbt_processes_of, good
 from tests.log_lines import lines, log
 
@@ -209,13 +209,13 @@ def test_status_compares_the_entries(ran: subprocess.CompletedProcess[str], shar
     environment = shared_environment
     with connect(environment.settings["CLICKLAKE_MONGODB_URL"]) as client:
         database = client[environment.settings["CLICKLAKE_MONGODB_DATABASE"]]
-        assert entry_states(environment.lake, database, [ONE]) == {ONE: PUBLISHED}
+        assert target_states(environment.lake, TARGET, database, [ONE]) == {ONE: PUBLISHED}
         first, *others = database[COLLECTION].find()
         database[COLLECTION].delete_one({"_id": first["_id"]})
-        assert entry_states(environment.lake, database, [ONE]) == {ONE: OUT_OF_DATE}
+        assert target_states(environment.lake, TARGET, database, [ONE]) == {ONE: OUT_OF_DATE}
         for document in others:
             database[COLLECTION].delete_one({"_id": document["_id"]})
-        assert entry_states(environment.lake, database, [ONE]) == {ONE: MISSING}
+        assert target_states(environment.lake, TARGET, database, [ONE]) == {ONE: MISSING}
 
 
 # Runs that fail or are cut short.

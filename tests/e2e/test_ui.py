@@ -20,7 +20,7 @@ import pytest
 
 from orchestration.marts.project import manifest
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.performance_entries import read_entries
+from orchestration.publishing.targets.performance_entries import read_entries
 from tests.environment_fixtures import CLICKLAKE, ROOT, mart_key
 from tests.ui_fixtures import BACKFILL, MARK, UI, answers, free_port, left_over, wait_until
 

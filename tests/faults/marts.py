@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestration.publishing.performance_entries import COLUMNS
+from orchestration.publishing.targets.performance_entries import COLUMNS
 
 DAY = "2026-01-12"
 

@@ -21,7 +21,8 @@ from ingest.partition.datasets import EVENTS
 from ingest.partition.day import IngestOptions, ingest_day
 from ingest.source import FolderSource
 from orchestration.operations.status import status
-from orchestration.publishing.performance_entries import COLLECTION, connect, ensure_indexes, publish_day
+from orchestration.publishing.mongodb import connect
+from orchestration.publishing.targets.performance_entries import COLLECTION, ensure_indexes, publish_day
 from tests.event_lines import line as event_line
 from tests.event_lines import pixel
 from tests.faults.fixtures import files_of, mounted, process_in, rows_in

@@ -17,7 +17,7 @@ import pytest
 from demo.services import S3Service
 from orchestration.failures import RETRIES
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.performance_entries import COLLECTION, ensure_indexes, publish_day
+from orchestration.publishing.targets.performance_entries import COLLECTION, ensure_indexes, publish_day
 from tests.environment_fixtures import WRITTEN_AT, Environment, mart_key, new_environment
 from tests.faults.fixtures import failure_of
 from tests.faults.marts import AFTER, BEFORE, DAY

@@ -20,6 +20,8 @@ from ingest.errors import SettingsError
 from ingest.lake.layout import raw_key
 from orchestration.cli.home import dagster_home
 from orchestration.marts.project import fingerprint
+from orchestration.publishing.target import ready
+from orchestration.publishing.targets import TARGETS
 from orchestration.settings import load_settings
 from tests.environment_fixtures import ROOT
 from tests.log_lines import FIELDS, LogDay, line, log
@@ -393,7 +395,7 @@ def test_h5_status_says_not_published(tried: Tried) -> None:
 
 def test_h5_an_empty_url_is_none(settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLICKLAKE_MONGODB_URL", "")
-    assert not load_settings().has_target
+    assert not ready(TARGETS, load_settings())
 
 
 def test_h5_the_ui_shows_a_run_that_published_nothing(settings: None) -> None:

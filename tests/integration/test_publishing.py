@@ -21,13 +21,13 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from ingest.errors import PublishError, TransientError
-from orchestration.publishing import campaign_entries
-from orchestration.publishing.performance_entries import (
+from orchestration.publishing.entries import PUBLISHER
+from orchestration.publishing.mongodb import connect
+from orchestration.publishing.targets import campaign_entries
+from orchestration.publishing.targets.performance_entries import (
     COLLECTION,
     KEY,
-    PUBLISHER,
     DayReport,
-    connect,
     ensure_indexes,
     publish_day,
     read_entries,

@@ -16,7 +16,8 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from ingest.errors import PublishError
-from orchestration.publishing.campaign_entries import (
+from orchestration.publishing.entries import PUBLISHER
+from orchestration.publishing.targets.campaign_entries import (
     COLLECTION,
     KEY,
     DayReport,
@@ -24,7 +25,6 @@ from orchestration.publishing.campaign_entries import (
     publish_day,
     read_entries,
 )
-from orchestration.publishing.performance_entries import PUBLISHER
 from tests.integration.test_publishing import Commands, listened
 
 Mongo = Database[dict[str, Any]]

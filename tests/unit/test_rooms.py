@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
+from ingest.lake import layout
 from tools.rooms import PAGE, ROOT, goes_wrong, imported, imports, page, room_of
 
 
@@ -48,3 +50,25 @@ def test_every_file_is_in_a_room() -> None:
 def test_the_picture_in_the_docs_is_that_of_the_code() -> None:
     text = Path(PAGE).read_text("utf-8")
     assert page(text) == text, "write it anew: python -m tools.rooms"
+
+
+def test_folders_of_the_lake_are_spelled_in_one_place() -> None:
+    layers = (
+        layout.RAW,
+        layout.REJECTS,
+        layout.LEDGER,
+        layout.MARTS,
+        layout.QUARANTINE,
+        layout.QUALITY,
+        layout.RELEASES,
+    )
+    beginnings = tuple(f"{layer}/" for layer in layers)
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for package in ("ingest", "dbt_project", "orchestration")
+        for path in (ROOT / package).rglob("*.py")
+        if path != Path(layout.__file__)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(beginnings)
+    ]
+    assert found == []

@@ -9,7 +9,8 @@ import dagster as dg
 
 from orchestration.alerts.alert import WARNING, Alert, name
 from orchestration.alerts.rule import Look, Rule
-from orchestration.publishing.assets import CAMPAIGNS, PERFORMANCE
+from orchestration.publishing.mongodb_target import PUBLICATIONS_MAPPED
+from orchestration.publishing.targets import TARGETS
 
 PUBLICATIONS_UNMAPPED = "publications_unmapped"
 LOOKED_AT = dt.timedelta(days=7)  # what nobody has mended for so long, nobody waits to hear of again
@@ -20,7 +21,8 @@ CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
 def unmapped_publications(look: Look) -> list[Alert]:
     """Codes that the last verdict on some day found in no seed; those of the last week's verdicts."""
     codes: dict[str, set[str]] = {}
-    for check in (PERFORMANCE.publications_mapped.key, CAMPAIGNS.publications_mapped.key):
+    for target in (each for each in TARGETS if PUBLICATIONS_MAPPED in each.checks):
+        check = dg.AssetCheckKey(dg.AssetKey(target.name), PUBLICATIONS_MAPPED.name)
         for day, unmapped in _codes_by_day(look.instance, check, look.now - LOOKED_AT).items():
             for code in unmapped:
                 codes.setdefault(name(code), set()).add(day)

@@ -25,10 +25,9 @@ import pyarrow as pa
 from pymongo.database import Database
 
 from orchestration.publishing import entries
-from orchestration.publishing.entries import PUBLISHER, SOURCE, Entries, Key
-from orchestration.publishing.mongodb import Document, connect
-
-__all__ = ["COLLECTION", "KEY", "PUBLISHER", "DayReport", "connect", "ensure_indexes", "publish_day", "read_entries"]
+from orchestration.publishing.entries import SOURCE, Entries, Key
+from orchestration.publishing.mongodb import Document
+from orchestration.publishing.mongodb_target import collection_target
 
 COLLECTION = "performance_entries"
 ITEM_PATH = "tracking-display"
@@ -154,3 +153,13 @@ def _entry(row: Mapping[str, Any], day: date) -> Document:
         "validMetrics": {name: row["valid_" + column] for name, column in MEASURES.items()},
         **entries.day_fields(day),
     }
+
+
+TARGET = collection_target(
+    KIND,
+    name="performance_entries",
+    description="One document for each order, campaign, publication, channel, creative, size and day, in MongoDB. Only "
+    "what changed is written; entries made by hand are never touched.",
+    publish_day=publish_day,
+    rows="order_id is not null",
+)

@@ -20,9 +20,11 @@ import pyarrow as pa
 from pymongo.database import Database
 
 from ingest.errors import PublishError
-from orchestration.publishing import entries
+from orchestration.publishing import entries, mongodb_target
 from orchestration.publishing.entries import SOURCE, Entries
 from orchestration.publishing.mongodb import Document
+from orchestration.publishing.mongodb_target import collection_target
+from orchestration.settings import Settings
 
 COLLECTION = "campaign_performance"
 KEY = ("orderId", "campaignId", "publicationCode", "creativeId", "channel", "dateStart", "source")
@@ -149,3 +151,19 @@ def _shared(row: Mapping[str, Any], day: date) -> Document:
 def _plain(value: Any) -> Any:
     """A decimal as the nearest double, which every reader can add up."""
     return float(value) if isinstance(value, Decimal) else value
+
+
+def _lacks(settings: Settings) -> str | None:
+    no_events = "No campaigns are published: CLICKLAKE_EVENTS is not set, and attribution is made from events"
+    return mongodb_target.lacks(settings) or (None if settings.events else no_events)
+
+
+TARGET = collection_target(
+    KIND,
+    name="campaign_entries",
+    description="One document for each order, campaign, publication, creative, channel and day, in MongoDB, with what "
+    "each attribution model gives it. Of a run that builds the mart, the days around its own too that it restates; "
+    "nothing where the settings name no events, which attribution is made from.",
+    publish_day=publish_day,
+    lacks=_lacks,
+)

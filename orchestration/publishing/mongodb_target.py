@@ -1,0 +1,102 @@
+"""What targets that are collections of MongoDB have in common."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pymongo.database import Database
+
+from orchestration.publishing import entries
+from orchestration.publishing.entries import DayReport, Entries
+from orchestration.publishing.mongodb import Document, connect
+from orchestration.publishing.target import Check, Comparison, Report, Target, Verdict
+from orchestration.settings import Settings
+
+Mongo: TypeAlias = Database[Document]
+
+NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"
+RECONCILED = "reconciled"
+PUBLICATIONS_MAPPED = Check(
+    "publications_mapped",
+    "Every publication code is in the publications seed (a warning: others are published under their code)",
+    blocks=False,
+)
+
+
+def lacks(settings: Settings) -> str | None:
+    return None if settings.mongodb_url else NOT_PUBLISHED
+
+
+def collection_target(
+    kind: Entries,
+    *,
+    name: str,
+    description: str,
+    publish_day: Callable[[Mongo, str, pa.Table], DayReport],
+    lacks: Callable[[Settings], str | None] = lacks,
+    rows: str | None = None,
+) -> Target[Mongo]:
+    """A target of entries.
+
+    rows: SQL; the rows of the mart that are an entry each. Without it days are not compared with the mart.
+    """
+    measures = tuple(kind.measures({}))
+    figures = f"{', '.join(measures[:-1])} and {measures[-1]}"
+    reconciled = Check(RECONCILED, f"The day's documents, {figures} in MongoDB are those of the mart", blocks=True)
+    return Target(
+        name=name,
+        mart=kind.mart,
+        description=description,
+        kinds=frozenset({"mongodb", "python"}),
+        key=kind.key,
+        measures=measures,
+        checks=(reconciled, PUBLICATIONS_MAPPED),
+        count="documents",
+        changes=("inserted", "updated", "revived", "soft_deleted"),
+        lacks=lacks,
+        place=lambda settings: (_server(settings), f"{settings.mongodb_database}.{kind.collection}"),
+        open=_database,
+        prepare=lambda database: entries.ensure_indexes(database, kind),
+        publish=lambda database, day, table: _reported(publish_day(database, day, table)),
+        comparison=Comparison(rows, lambda *asked: _published(kind, *asked)) if rows else None,
+    )
+
+
+def _server(settings: Settings) -> str:
+    """Without user and password."""
+    url = urlsplit(settings.mongodb_url.get_secret_value() if settings.mongodb_url else "mongodb://")
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Mongo]:
+    with connect(settings.mongodb()) as client:
+        yield client[settings.mongodb_database]
+
+
+def _reported(done: DayReport) -> Report:
+    figures = asdict(done)
+    unmapped = sorted(done.unmapped_codes)
+    message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
+    return Report(
+        figures,
+        {
+            RECONCILED: Verdict(True, "MongoDB holds what the mart holds", figures),
+            PUBLICATIONS_MAPPED.name: Verdict(not unmapped, message, {"codes": unmapped}),
+        },
+    )
+
+
+def _published(kind: Entries, database: Mongo, first: date, last: date) -> dict[str, tuple[float, ...]]:
+    found: dict[str, list[Document]] = defaultdict(list)
+    for entry in entries.read_entries(database, kind, first, last):
+        found[entry["dateStart"].date().isoformat()].append(entry)
+    totals = {day: entries.totals(kind, of_day) for day, of_day in found.items()}
+    return {day: (total.entries, *total.sums.values()) for day, total in totals.items()}

@@ -1,0 +1,100 @@
+"""What each target states, and that nothing else names one."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.catalog import documented
+from orchestration.publishing.target import Target, ready, why_not
+from orchestration.publishing.targets import TARGETS
+from orchestration.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "orchestration" / "publishing" / "targets"
+DEMO = ROOT / "orchestration" / "cli" / "demo.py"  # shows a table of its own
+SECRET = "marked-secret-that-must-never-be-seen"
+URL = f"mongodb://user:{SECRET}@mongo.example.com:27017/"
+
+each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+
+
+def settings(**given: Any) -> Settings:
+    return Settings(_env_file=None, lake="/lake", logs="/logs", hash_key=SECRET, **given)
+
+
+def test_each_file_of_the_folder_is_a_target_of_its_name() -> None:
+    assert [target.name for target in TARGETS] == sorted(
+        path.stem for path in FOLDER.glob("*.py") if path.name != "__init__.py"
+    )
+
+
+@each_target
+def test_a_target_shows_a_mart_by_its_columns_and_can_refuse_a_day(target: Target[Any]) -> None:
+    mart = documented()[f"marts.{target.mart}"]
+    assert {target.day_column, *target.measures} <= set(mart.columns)
+    assert target.key
+    assert any(check.blocks for check in target.checks)
+    assert all(check.description for check in target.checks)
+    refused = target.refused("why")
+    assert {name: (each.passed, each.message) for name, each in refused.verdicts.items()} == {
+        check.name: (False, "why") for check in target.checks if check.blocks
+    }
+
+
+@each_target
+def test_a_target_is_named_in_lineage_without_a_secret(target: Target[Any]) -> None:
+    assert SECRET not in str(target.place(settings(mongodb_url=URL)))
+    assert all(target.place(settings()))
+
+
+def test_a_target_that_is_not_ready_says_why_and_each_reason_is_said_once() -> None:
+    said = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set"
+    assert (ready(TARGETS, settings()), why_not(TARGETS, settings())) == ([], said)
+    without_events = settings(mongodb_url=URL)
+    assert [target.name for target in ready(TARGETS, without_events)] == ["performance_entries"]
+    assert "CLICKLAKE_EVENTS is not set" in why_not(TARGETS, without_events)
+    complete = settings(mongodb_url=URL, events="/events")
+    assert (ready(TARGETS, complete), why_not(TARGETS, complete)) == (list(TARGETS), "")
+
+
+@each_target
+def test_the_docs_list_every_target(target: Target[Any]) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("\n## Targets\n")[2].partition("\n## ")[0]
+    (said,) = re.findall(rf"^- `{target.name}`: (.*(?:\n  .*)*)", text, re.MULTILINE)
+    place = target.place(settings())[1].rpartition(".")[2]
+    assert [name for name in (target.mart, place, *target.key, *target.measures) if f"`{name}`" not in said] == []
+
+
+def test_the_role_of_the_publisher_holds_every_collection() -> None:
+    made = runpy.run_path(str(ROOT / "deploy" / "mongodb" / "make_users.py"), run_name="deploy")
+    collections = {each.place(settings())[1].rpartition(".")[2] for each in TARGETS if "mongodb" in each.kinds}
+    assert collections == set(made["COLLECTIONS"])
+
+
+def test_nothing_outside_the_folder_names_a_target() -> None:
+    names = {target.name for target in TARGETS}
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "orchestration").rglob("*.py")
+        if path.parent != FOLDER and path != DEMO
+        for name in named(path)
+        if name.rpartition(".")[2] in names
+    }
+    assert found == set()
+
+
+def named(path: Path) -> Iterator[str]:
+    """The texts of a file, and what it imports."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
