@@ -135,7 +135,7 @@ def _report(
 ) -> str | None:
     """Tells Dagster of a day; gives why it is refused, where it is."""
     key = dg.AssetKey(target.name)
-    verdicts = [(check, report.verdicts[check.name]) for check in target.checks if check.name in report.verdicts]
+    verdicts = [(check, verdict) for check in target.checks if (verdict := report.on(check))]
     refused = [verdict.message for check, verdict in verdicts if check.blocks and not verdict.passed]
     if not refused:
         report_materialized(context, key, day, {**report.figures, "seconds": round(seconds, 3)})

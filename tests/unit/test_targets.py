@@ -13,7 +13,7 @@ import pytest
 
 from orchestration.alerts.rules.failed_runs import _is_refused
 from orchestration.catalog import documented
-from orchestration.publishing.target import Target, ready, why_not
+from orchestration.publishing.target import Check, Report, Target, Verdict, ready, why_not
 from orchestration.publishing.targets import TARGETS
 from orchestration.settings import Settings
 
@@ -48,6 +48,12 @@ def test_a_target_shows_a_mart_by_its_columns_and_can_refuse_a_day(target: Targe
     assert {name: (each.passed, each.message) for name, each in refused.verdicts.items()} == {
         check.name: (False, "why") for check in target.checks if check.blocks
     }
+
+
+def test_a_check_that_blocks_and_has_no_verdict_did_not_pass() -> None:
+    report = Report({}, {"known": Verdict(True, "fine")})
+    said = [report.on(Check(name, "", blocks)) for name, blocks in (("known", True), ("other", True), ("other", False))]
+    assert [each and each.passed for each in said] == [True, False, None]
 
 
 @each_target
