@@ -34,7 +34,7 @@ class ReadWholeError(Exception):
 
 
 class PublishError(ClicklakeError):
-    """MongoDB cannot be reached, refused the login, or does not hold what was written."""
+    """A target, such as MongoDB, cannot be reached, refused the login, or does not hold what was written."""
 
 
 class TransientError(ClicklakeError):
@@ -50,4 +50,4 @@ class TransientLakeError(LakeError, TransientError):
 
 
 class TransientPublishError(PublishError, TransientError):
-    """MongoDB cannot be reached, or has no primary, for a moment."""
+    """A target cannot be reached, or takes nothing, for a moment, such as a MongoDB without a primary."""

@@ -121,7 +121,7 @@ def _tell_of(context: dg.AssetExecutionContext, target: Target[Any], day: str, h
 def _report(step: Step, target: Target[Any], day: str, report: Report, seconds: float) -> str | None:
     """Tells Dagster of a day; gives why it is refused, where it is."""
     key = dg.AssetKey(target.name)
-    verdicts = [(check, report.verdicts[check.name]) for check in target.checks if check.name in report.verdicts]
+    verdicts = [(check, verdict) for check in target.checks if (verdict := report.on(check))]
     refused = [verdict.message for check, verdict in verdicts if check.blocks and not verdict.passed]
     if not refused:
         step.tell_materialized(key, day, {**report.figures, "seconds": round(seconds, 3)})

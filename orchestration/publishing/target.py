@@ -41,6 +41,10 @@ class Report:
     figures: Mapping[str, Any]
     verdicts: Mapping[str, Verdict]
 
+    def on(self, check: Check) -> Verdict | None:
+        """The verdict of a check. One that blocks and has none did not pass."""
+        return self.verdicts.get(check.name, Verdict(False, "the target gave no verdict") if check.blocks else None)
+
 
 @dataclass(frozen=True)
 class Comparison(Generic[Opened]):

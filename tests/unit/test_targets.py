@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from orchestration.alerts.rules.failed_runs import _is_refused
 from orchestration.catalog import documented
-from orchestration.publishing.target import Target, ready, why_not
+from orchestration.publishing.target import Check, Report, Target, Verdict, ready, why_not
 from orchestration.publishing.targets import TARGETS
 from orchestration.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "orchestration" / "publishing" / "targets"
 DEMO = ROOT / "orchestration" / "cli" / "demo.py"  # shows a table of its own
+SHARED = FOLDER.parent / "mongodb_target.py"  # makes the checks of collections
 SECRET = "marked-secret-that-must-never-be-seen"
 URL = f"mongodb://user:{SECRET}@mongo.example.com:27017/"
 
@@ -48,6 +50,12 @@ def test_a_target_shows_a_mart_by_its_columns_and_can_refuse_a_day(target: Targe
     }
 
 
+def test_a_check_that_blocks_and_has_no_verdict_did_not_pass() -> None:
+    report = Report({}, {"known": Verdict(True, "fine")})
+    said = [report.on(Check(name, "", blocks)) for name, blocks in (("known", True), ("other", True), ("other", False))]
+    assert [each and each.passed for each in said] == [True, False, None]
+
+
 @each_target
 def test_a_target_is_named_in_lineage_without_a_secret(target: Target[Any]) -> None:
     assert SECRET not in str(target.place(settings(mongodb_url=URL)))
@@ -72,18 +80,25 @@ def test_the_docs_list_every_target(target: Target[Any]) -> None:
     assert [name for name in (target.mart, place, *target.key, *target.measures) if f"`{name}`" not in said] == []
 
 
+@each_target
+def test_a_day_that_a_target_refused_is_told_of_as_a_failed_run(target: Target[Any]) -> None:
+    assert all(not _is_refused(f"{target.name} refused ({check.name}): why") for check in target.checks)
+    assert _is_refused(f"{target.name} refused (reconciled): why; raw_events refused (reject_share): why")
+    assert _is_refused(f"{target.mart} has no published partition of this day")
+
+
 def test_the_role_of_the_publisher_holds_every_collection() -> None:
     made = runpy.run_path(str(ROOT / "deploy" / "mongodb" / "make_users.py"), run_name="deploy")
     collections = {each.place(settings())[1].rpartition(".")[2] for each in TARGETS if "mongodb" in each.kinds}
     assert collections == set(made["COLLECTIONS"])
 
 
-def test_nothing_outside_the_folder_names_a_target() -> None:
-    names = {target.name for target in TARGETS}
+def test_nothing_outside_the_folder_names_a_target_or_asks_for_a_check_of_one() -> None:
+    names = {target.name for target in TARGETS} | {check.name for target in TARGETS for check in target.checks}
     found = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in (ROOT / "orchestration").rglob("*.py")
-        if path.parent != FOLDER and path != DEMO
+        if path.parent != FOLDER and path not in (DEMO, SHARED)
         for name in named(path)
         if name.rpartition(".")[2] in names
     }

@@ -13,13 +13,15 @@ import dagster as dg
 from orchestration.alerts.alert import Alert, plain
 from orchestration.alerts.rule import Look, Rule
 from orchestration.partitions import days_of_tags
+from orchestration.publishing.targets import TARGETS
 
 RUN_FAILED = "run_failed"
 LOOKED_AT = dt.timedelta(days=7)  # what nobody has mended for so long, nobody waits to hear of again
 RUNS_AT_MOST = 500
-# Days that a check refused have an alert of their own. What could not be built, since what it is made of was refused or
-# not delivered, follows from that.
-_REFUSED = re.compile(r" (refused|skipped|absent) \((?!reconciled\b)|has no published partition")
+# Days that a check refused have an alert of their own, but those that a target refused. What could not be built, since
+# what it is made of was refused or not delivered, follows from that.
+_REFUSED = re.compile(r" (?:refused|skipped|absent) \((\w*)|has no published partition")
+_OF_TARGETS = {check.name for target in TARGETS for check in target.checks}
 LONGEST_REASON = 300
 _INTERRUPTED = "it was interrupted, by Ctrl-C or by whoever ended its process; what it had published is whole"
 _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
@@ -90,13 +92,17 @@ def _outcome(instance: dg.DagsterInstance, run: dg.DagsterRun) -> _Outcome:
             bad |= dict.fromkeys(days, reason)
         else:  # the step did all other days
             bad |= told
-            refused |= {day for day, why in told.items() if _REFUSED.search(why)}
+            refused |= {day for day, why in told.items() if _is_refused(why)}
             steps.add(step)
     if run.status == dg.DagsterRunStatus.SUCCESS:
         return _Outcome(run, days, {}, frozenset(), frozenset(steps), frozenset())
     if not failed:
         bad = dict.fromkeys(days, "the run ended without a word of its steps: its process was killed, or never began")
     return _Outcome(run, days, bad, frozenset(refused), frozenset(steps), frozenset(failed))
+
+
+def _is_refused(why: str) -> bool:
+    return any(found[1] not in _OF_TARGETS for found in _REFUSED.finditer(why))
 
 
 def _told_days(event: dg.DagsterEvent) -> tuple[dict[str, str] | None, str]:
