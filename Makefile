@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Of the tests: one more than there are cores, since some mostly wait for a daemon. Two more were no quicker.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+WORKERS ?= $(shell expr $(CORES) + 1)
 
-.PHONY: help setup demo test test-long dev docs lint format bench lock clean
+.PHONY: help setup demo check test test-long dev docs reference lint format bench lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
@@ -30,6 +31,13 @@ $(READY): pyproject.toml requirements.lock
 demo: setup ## Run everything on made-up traffic and embedded services, and show the result
 	@$(BIN)/clicklake demo
 
+# Without SQL lint, without what slow files of unit tests hold, and without integration, end to end, faults, field cases.
+check: setup ## Check format, style, types and the quick unit tests; no SQL, S3, dbt runs or end to end: `make test`
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -m "not slow" -n $(CORES) --dist worksteal tests/unit
+
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
@@ -46,6 +54,9 @@ docs: setup ## Write a page about every model, column and test: .clicklake/docs/
 	@cd dbt_project && CLICKLAKE_LAKE=../.clicklake/docs/lake DBT_LOG_PATH=../.clicklake/docs \
 	  $(abspath $(BIN))/dbt --quiet docs generate --static --target-path ../.clicklake/docs
 	@echo "Open .clicklake/docs/static_index.html in a browser"
+
+reference: setup ## Write docs/reference anew, from the code
+	@$(BIN)/python -m tools.reference
 
 lint: setup ## Check format, style, types and SQL
 	@$(BIN)/ruff format --check .

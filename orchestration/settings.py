@@ -44,7 +44,9 @@ class PartitionSettings(BaseSettings):
 
     first_day: date = Field(date(2015, 1, 1), description="First daily partition, UTC")
     backfill_window_days: int = Field(30, ge=1, le=366, description="Days that one run of a backfill takes")
-    log_format: Literal["text", "json"] = Field("text", description="Logs of runs and commands: text, or JSON lines")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Logs of runs and commands: text, or JSON, one object a line"
+    )
 
     @field_validator("*")
     @classmethod
@@ -60,8 +62,8 @@ class LakeSettings(PartitionSettings):
     lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
 
     s3_endpoint_url: str | None = Field(None, description="S3 API other than AWS's own")
-    s3_region: str | None = Field(None, description="Region; AWS's default chain without it")
-    s3_access_key_id: SecretStr | None = Field(None, description="Access key; AWS's default chain without it")
+    s3_region: str | None = Field(None, description="Region; without it that of AWS's default chain")
+    s3_access_key_id: SecretStr | None = Field(None, description="Access key; without it AWS's default chain")
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary keys")
 
@@ -128,27 +130,53 @@ class Settings(LakeSettings):
 
     logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
     events: str | None = Field(
-        None, description="Where the event files are: s3://bucket/prefix or a folder; none without"
+        None,
+        description="Where the event files are: s3://bucket/prefix or a folder, which holds `domain=<site>/` folders; "
+        "without it there are no events",
     )
     hash_key: SecretStr = Field(
-        description=f"Secret of the keyed hashes of addresses; long, random, never changed. {MAKE_A_KEY}"
+        description=f"Secret of the keyed hashes of addresses: at least {MIN_KEY_BYTES} bytes, random, never changed. "
+        + MAKE_A_KEY
     )
 
-    mongodb_url: SecretStr | None = Field(None, description="mongodb://… that entries are published to; none without")
-    mongodb_database: str = Field("clicklake", description="Database of performance_entries")
+    mongodb_url: SecretStr | None = Field(
+        None,
+        description="mongodb://… that entries are published to; without it nothing is published, and the marts are "
+        "the result",
+    )
+    mongodb_database: str = Field("clicklake", description="Database of performance_entries and campaign_performance")
 
-    geoip_database: Path | None = Field(None, description="MaxMind City database (.mmdb); no places without it")
+    geoip_database: Path | None = Field(
+        None,
+        description="MaxMind City database (.mmdb); without it region and city are null, and so is country where the "
+        "log has no c-country",
+    )
     max_age_days: int = Field(
         400, ge=1, le=36_500, description="Rows older than this before their source day are rejected"
     )
     workers: int = Field(2, ge=1, le=64, description="Threads that decompress and parse")
 
-    max_reject_share: float = Field(0.05, ge=0, le=1, description="A day with a larger share of rejects is refused")
-    unreadable_rows: int = Field(
-        20, ge=1, description="An object of so many rows and more, every one of them rejected, is unreadable"
+    max_reject_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="A day with a larger share of rejected rows is refused; of events, a site's day",
     )
-    rejects_kept: int = Field(10_000, ge=1, description="Rejects of an object that are kept to be looked at")
-    volume_factor: float = Field(3.0, gt=1, description="Rows outside median/factor … median×factor are suspicious")
+    unreadable_rows: int = Field(
+        20,
+        ge=1,
+        description="An object of so many rows and more, every one of them rejected, is unreadable and refuses its day",
+    )
+    rejects_kept: int = Field(
+        10_000,
+        ge=1,
+        description="Rejects of an object, the first ones, that are kept to be looked at; all are counted",
+    )
+    volume_factor: float = Field(
+        3.0,
+        gt=1,
+        description="Rows outside median/factor … median×factor of the same weekday are suspicious",
+    )
     volume_blocks: bool = Field(False, description="Refuse a day of suspicious volume, instead of a warning")
 
     sensor_lookback_days: int = Field(
@@ -156,28 +184,56 @@ class Settings(LakeSettings):
     )
 
     settle_minutes: int = Field(
-        15, ge=0, le=525_600, description="Minutes that a source must be quiet before late objects count"
+        15,
+        ge=0,
+        le=525_600,
+        description="Minutes that a source must be quiet before late objects of a day make it run again; four times "
+        "as long at most",
     )
     max_late_runs: int = Field(6, ge=1, description="Runs that late objects of a day may cause in 24 hours")
 
     alert_webhook_url: SecretStr | None = Field(
         None, description="Where alerts are posted as JSON; the url is a secret"
     )
-    alert_email_to: str | None = Field(None, description="Who gets alerts by mail; addresses separated by commas")
+    alert_email_to: str | None = Field(
+        None,
+        description="Who gets alerts by mail; addresses separated by commas. Needs the next two",
+    )
     alert_email_from: str | None = Field(None, description="Whom these mails are from")
-    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port, or smtps://, for these mails")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://user:password@host:port, or smtps://…, for these mails"
+    )
     alert_late_hours: float = Field(12.0, gt=0, le=87_600, description="A source with nothing new for longer is late")
-    alert_min_impressions: int = Field(1000, ge=1, description="Campaigns with fewer a day are not judged")
-    alert_ctr_drop: float = Field(0.5, gt=0, lt=1, description="A CTR lower by this share than usual is an alert")
-    alert_delivery_share: float = Field(0.5, gt=0, lt=1, description="Fewer impressions than this share are an alert")
+    alert_min_impressions: int = Field(
+        1000, ge=1, description="Campaigns with fewer valid impressions a day are not judged"
+    )
+    alert_ctr_drop: float = Field(
+        0.5, gt=0, lt=1, description="A CTR that is lower than usual by this share is an alert"
+    )
+    alert_delivery_share: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Fewer impressions than this share of usual are an alert",
+    )
 
-    openlineage_url: str | None = Field(None, description="Where OpenLineage events of runs are posted")
+    openlineage_url: str | None = Field(
+        None,
+        description="Where OpenLineage events of runs are posted, such as https://marquez.example.com/api/v1/lineage",
+    )
     openlineage_api_key: SecretStr | None = Field(None, description="Bearer token for it")
     openlineage_namespace: str = Field("clicklake", description="Namespace of the jobs in these events")
 
-    duckdb_memory_limit: str | None = Field(None, description="Memory of DuckDB, such as 4GB; 70% of it without")
-    duckdb_temp_directory: Path | None = Field(None, description="Where DuckDB spills to")
-    publish_report: Path | None = Field(None, description="Where dbt reports what it published; set by each run")
+    duckdb_memory_limit: str | None = Field(
+        None, description="Memory of DuckDB in dbt, such as 4GB, 512MiB or 50%; 70% without it"
+    )
+    duckdb_temp_directory: Path | None = Field(
+        None, description="Where DuckDB spills what exceeds its memory; the system's folder without it"
+    )
+    publish_report: Path | None = Field(
+        None,
+        description="Where dbt reports what it published, when it is run by hand",
+    )
 
     @field_validator("hash_key")
     @classmethod

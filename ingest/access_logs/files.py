@@ -71,7 +71,7 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-_CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, TIMESTAMP_MS, COUNTRY_FIELD)}
+_CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, *sorted(_KEPT_FIELDS))}
 
 
 def canonical_field(name: str) -> str:

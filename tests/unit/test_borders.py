@@ -18,6 +18,8 @@ from tests.event_lines import DAY, OPTIONS, pixel
 from tests.event_lines import line as event_line
 from tests.log_lines import lines, log
 
+pytestmark = pytest.mark.slow
+
 SITES = ("a.example", "b.example", "c.example", "x" * 230)
 
 

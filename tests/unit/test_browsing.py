@@ -19,6 +19,8 @@ from demo import browsing, event_files, traffic, visits
 from demo.browsing import DELIVERY, MAGAZINE, SHOP
 from demo.event_files import EventDay, Truth
 
+pytestmark = pytest.mark.slow
+
 MONDAY = date(2026, 1, 12)
 COUNT = 4
 SCALE = 0.5

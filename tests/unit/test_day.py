@@ -291,6 +291,7 @@ class KilledLake(Lake):
 
 @pytest.mark.parametrize("refused", [False, True], ids=["published", "refused"])
 @pytest.mark.parametrize("after", [False, True], ids=["before the write", "after it"])
+@pytest.mark.slow
 def test_a_day_that_was_killed_anywhere_is_made_whole_by_the_next_run(
     day: LogDay, tmp_path: Path, after: bool, refused: bool
 ) -> None:

@@ -34,14 +34,16 @@ from orchestration.cli import DONE, FAILED, INTERRUPTED, USAGE, Group, cli
 from orchestration.marts.project import manifest, prepare
 from orchestration.settings import Settings
 from tests.event_lines import Events
+from tools.reference.events import section_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(DOCS.rglob("*.md"))]
+REFERENCE = DOCS / "reference"
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 MAX_IMAGE_BYTES = 250_000
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -203,7 +205,7 @@ def test_images_are_shown_and_small() -> None:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    text = (DOCS / "settings.md").read_text("utf-8")
+    text = (REFERENCE / "settings.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(CLICKLAKE_\w+)` \| ([^|]+) \|", text, re.MULTILINE))
     assert set(rows) == {f"CLICKLAKE_{name}".upper() for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
@@ -223,9 +225,10 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
 
 
 def test_reasons_checks_and_columns_are_documented() -> None:
-    text = (DOCS / "architecture.md").read_text("utf-8")
+    text = "".join((REFERENCE / name).read_text("utf-8") for name in ("reject-reasons.md", "checks.md"))
     for name, meaning in [*REASONS.items(), *((check.name, f"{check.description}.") for check in CHECKS)]:
         assert f"- `{name}`: {meaning}\n" in text
+    text = (REFERENCE / "tables.md").read_text("utf-8")
     listed = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", text, re.MULTILINE)
     known = [(each.name, str(each.type), each.description) for each in (*ACCESS_LOGS, *EVENTS, *REJECTS, *LEDGER)]
     assert [tuple(row) for row in listed] == known
@@ -239,7 +242,7 @@ def test_every_mart_is_listed() -> None:
 
 
 def test_the_columns_of_data_quality_are_documented() -> None:
-    section = (DOCS / "marts.md").read_text("utf-8").split("\n## data_quality\n")[1].split("\n## ")[0]
+    section = (REFERENCE / "data-quality.md").read_text("utf-8")
     listed = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", section, re.MULTILINE)
     known = [(each.name, str(each.type), each.description) for each in (*DATA_QUALITY, *DATA_QUALITY_PARTITIONS)]
     assert [tuple(row) for row in listed] == known
@@ -251,7 +254,8 @@ def test_what_cannot_be_released_is_documented() -> None:
 
 
 def test_every_reason_to_reject_an_event_is_documented() -> None:
-    listed = re.findall(r"^- `(\w+)`: (.+)$", (DOCS / "events.md").read_text("utf-8"), re.MULTILINE)
+    section = (REFERENCE / "reject-reasons.md").read_text("utf-8").split("\n## Events\n")[1]
+    listed = re.findall(r"^- `(\w+)`: (.+)$", section, re.MULTILINE)
     assert dict(listed) == EVENT_REASONS
 
 
@@ -270,7 +274,7 @@ def test_the_shapes_of_events_and_how_they_are_recognised_are_documented() -> No
 
 @pytest.mark.parametrize("shape", [shape.name for shape in shapes()])
 def test_the_fields_of_events_are_those_of_their_schemas(shape: str) -> None:
-    text = (DOCS / "events.md").read_text("utf-8")
+    text = (REFERENCE / "event-shapes.md").read_text("utf-8")
     section = text.split(f"\n### {shape}\n")[1].split("\n### ")[0]
     assert section.strip() == section_of(BY_SHAPE[shape])
 
@@ -281,48 +285,6 @@ BY_SHAPE = {
         json.loads(each.read_text("utf-8")) for each in files("ingest").joinpath("events", "schemas").iterdir()
     )
 }
-# Where a field goes that is no column by itself.
-BECOMES = {
-    "page": "`url` or `path`",
-    "sent_query": "`utm_…`, `click_id`",
-    "ip": "`ip_hash`, `subnet_hash`, place",
-    "viewport_width": "`device_fingerprint`",
-    "viewport_height": "`device_fingerprint`",
-    "pixel_ratio": "`device_fingerprint`",
-    "platform": "`device_fingerprint`",
-}
-
-
-def section_of(schema: dict[str, Any]) -> str:
-    """A shape's fields as docs/events.md lists them."""
-    rows = ["| field | type | becomes | |", "|---|---|---|---|", *rows_of(schema, schema["required"])]
-    return f"{schema['description']}\n\n" + "\n".join(rows)
-
-
-def rows_of(schema: dict[str, Any], required: list[str], path: str = "", is_kept: bool = False) -> Iterator[str]:
-    for name, each in schema["properties"].items():
-        kept = is_kept or each.get("x-keep", False) or each.get("x-free", False)
-        notes = ["**required**"] if name in required else []
-        notes += [each["description"]] if "description" in each else []
-        type_of, becomes = in_words(each), becomes_of(each, kept)
-        yield " | ".join([f"| `{path}{name}`", type_of, becomes, ". ".join(notes)]).rstrip() + " |"
-        yield from rows_of(each, [], f"{path}{name}.", kept) if "properties" in each else ()
-
-
-def in_words(schema: dict[str, Any]) -> str:
-    limits = [f"{schema['minLength']} to"] if schema.get("minLength") else ["at most"]
-    length = f", {limits[0]} {schema['maxLength']} characters" if "maxLength" in schema else ""
-    return " or ".join(schema.get("type", ["anything"])) + length
-
-
-def becomes_of(schema: dict[str, Any], is_kept: bool) -> str:
-    if schema.get("x-children"):
-        return "an event each"
-    column = schema.get("x-column")
-    into = [BECOMES.get(column, f"`{column.removeprefix('sent_')}`")] if column else []
-    if is_kept or (not column and "properties" not in schema):
-        into.append("`properties`")
-    return ", ".join(into)
 
 
 def test_the_example_events_are_published(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from orchestration.cli.home import dagster_home
 from orchestration.dagster_internals import event_log
 from orchestration.dagster_internals.event_log import EventLogStorage, at_once
 
+pytestmark = pytest.mark.slow
+
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", "2026-01-11")
 
 

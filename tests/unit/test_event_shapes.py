@@ -17,6 +17,8 @@ from jsonschema.validators import extend
 from ingest.events.shapes import shapes
 from tests.event_lines import DAY, Events
 
+pytestmark = pytest.mark.slow
+
 Schema = dict[str, Any]
 
 SCHEMAS: dict[str, Schema] = {

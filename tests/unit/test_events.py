@@ -310,6 +310,7 @@ def test_an_id_that_stands_for_none_is_null(events: Events, placeholder: Any) ->
     assert len(row["event_id"]) == 32
 
 
+@pytest.mark.slow
 def test_files_as_they_really_come(events: Events) -> None:
     """Without a last newline, with another end of line, a byte order mark, several gzip members, blank lines before
     an array, one event a line in it or all in one."""
@@ -360,6 +361,7 @@ def test_an_array_within_an_array_is_one_element(events: Events) -> None:
     assert reasons(events.rejects()) == [(number, "unknown_shape") for number in (1, 3, 4)]
 
 
+@pytest.mark.slow
 def test_what_is_nested_without_end_in_an_array_is_few_rejects(events: Events) -> None:
     """However often the next element seems to begin in it; and what stands behind it is not lost."""
     deep, broken = b'{"a":[{},' * 20_000, (b'{"a":[{},' * 500 + b"x") * 40
@@ -410,6 +412,7 @@ def test_duplicate_keys_nul_and_strange_keys(events: Events) -> None:
     assert json.loads(rows[2]["properties"]) == {"a/b~c": 1, "": 2, 'x"y': {"d": 3}, "é": 4}
 
 
+@pytest.mark.slow
 def test_thousands_of_structures_take_the_general_way_and_lose_nothing(events: Events) -> None:
     rows = events.take(*(pixel(**{f"k{n}": n, "page": {"title": f"t{n}", f"p{n}": n}}) for n in range(500)))
     for n, row in enumerate(rows):

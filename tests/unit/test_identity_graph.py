@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from dbt_project.identity_graph import Graph, Identities, absorptions, as_of_days, resolve
 
+pytestmark = pytest.mark.slow
+
 VISITOR, USER, FINGERPRINT = 0, 1, 2
 WORTH = {VISITOR: 0.95, USER: 1.0, FINGERPRINT: 0.87}
 

@@ -24,6 +24,8 @@ from ingest.source import FolderSource
 from tests import event_lines
 from tests.log_lines import DAY, FEW, OPTIONS, LogDay, line, lines, log
 
+pytestmark = pytest.mark.slow
+
 BEFORE, AFTER = "2026-01-11", "2026-01-13"
 SITE = event_lines.SITE
 Write = Callable[[Path, random.Random, int], None]

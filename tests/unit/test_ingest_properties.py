@@ -34,6 +34,8 @@ from tests.log_lines import (
     request,
 )
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.one_of(
     st.integers(-5, 10**20).map(str),

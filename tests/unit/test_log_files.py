@@ -620,6 +620,7 @@ def _parsed(batches: Iterable[log_files.RawBatch]) -> list[Any]:
 
 
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.slow
 def test_lines_under_many_headers_are_read_together_as_they_are_one_by_one(seed: int) -> None:
     pieces = list(_pieces(random.Random(seed)))
     together = list(log_files.batches(pieces))

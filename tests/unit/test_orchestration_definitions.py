@@ -91,6 +91,7 @@ def specs(defs: dg.Definitions) -> list[dg.AssetSpec]:
 
 
 @pytest.mark.parametrize("settings", ["no settings", "secrets"])
+@pytest.mark.slow
 def test_loading_needs_no_settings_and_opens_no_connection(loaded: dict[str, Loaded], settings: str) -> None:
     done, folder = loaded[settings].done, loaded[settings].folder
     assert done.returncode == 0, done.stderr
@@ -98,11 +99,13 @@ def test_loading_needs_no_settings_and_opens_no_connection(loaded: dict[str, Loa
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_the_definitions(loaded: dict[str, Loaded]) -> None:
     assert SECRET in str(LOADS["secrets"])
     assert SECRET not in loaded["secrets"].done.stdout + loaded["secrets"].done.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_setting_is_an_error_at_load(loaded: dict[str, Loaded]) -> None:
     done = loaded["unknown setting"].done
     assert done.returncode != 0

@@ -22,6 +22,8 @@ from ingest.lake.files import Lake
 from ingest.partition.day import IngestOptions, ingest_day
 from ingest.source import open_source
 
+pytestmark = pytest.mark.slow
+
 MONDAY = date(2026, 1, 12)
 ROWS = 3_000
 SEED_FILE = Path(__file__).parents[2] / "dbt_project" / "seeds" / "publications.csv"

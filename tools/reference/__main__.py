@@ -1,0 +1,3 @@
+from tools.reference import write
+
+write()

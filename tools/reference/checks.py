@@ -1,0 +1,78 @@
+"""Checks on raw days by `ingest/partition/audit.py`, dbt tests by their files, and reasons to reject a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ingest.access_logs.parser import REASONS
+from ingest.events.parser import EVENT_REASONS
+from ingest.partition.audit import CHECKS, NEVER_RELEASED, checks_of
+from ingest.partition.datasets import EVENTS
+from orchestration.places import DBT_DIR
+from tools.reference.markdown import code, one_line, table
+
+TESTS = DBT_DIR / "tests"
+
+
+@dataclass(frozen=True)
+class SqlTest:
+    """A dbt test that is a query of its own. refs: the models that it reads."""
+
+    name: str
+    severity: str
+    meaning: str
+    refs: tuple[str, ...]
+
+
+def reject_reasons() -> str:
+    return f"## Access logs\n\n{_bullets(REASONS)}\n\n## Events\n\n{_bullets(EVENT_REASONS)}"
+
+
+def checks() -> str:
+    raw = _bullets({check.name: f"{check.description}." for check in CHECKS})
+    of_logs = code(*(check.name for check in CHECKS if check not in checks_of(EVENTS)))
+    kept = _bullets({name: f"{why}." for name, why in NEVER_RELEASED.items()})
+    generic = _bullets(generic_tests())
+    queries = table(
+        ["test", "severity", "reads", "what it asks for"],
+        ([code(each.name), each.severity, code(*each.refs), each.meaning] for each in sql_tests()),
+    )
+    return "\n\n".join(
+        [
+            f"## Raw days\n\n{raw}\n\nOf logs alone: {of_logs}.",
+            f"## What cannot be released\n\n{kept}",
+            f"## dbt tests with arguments\n\nWhich mart has which is in [marts](marts.md).\n\n{generic}",
+            f"## dbt tests that are a query\n\n{queries}",
+        ]
+    )
+
+
+def generic_tests() -> dict[str, str]:
+    """Name of a dbt test that takes arguments → what it asks for, by the comment at its top."""
+    found = {}
+    for path in sorted((TESTS / "generic").glob("*.sql")):
+        comment = re.match(r"\s*\{#(.*?)#\}", path.read_text("utf-8"), re.DOTALL)
+        found[path.stem] = one_line(comment[1]) if comment else ""
+    return found
+
+
+def sql_tests() -> list[SqlTest]:
+    """The dbt tests in `dbt_project/tests`, each with the comment at its top."""
+    return [_sql_test(path.stem, path.read_text("utf-8")) for path in sorted(TESTS.glob("*.sql"))]
+
+
+def _sql_test(name: str, text: str) -> SqlTest:
+    comment = re.match(r"(?:--[^\n]*\n)*", text)
+    severity = re.search(r"severity='(\w+)'", text)
+    return SqlTest(
+        name=name,
+        severity=severity[1] if severity else "error",
+        meaning=one_line(re.sub(r"^-- ?", "", comment[0] if comment else "", flags=re.MULTILINE)),
+        refs=tuple(sorted(set(re.findall(r"ref\('(\w+)'\)", text)))),
+    )
+
+
+def _bullets(meanings: Mapping[str, str]) -> str:
+    return "\n".join(f"- `{name}`: {meaning}" for name, meaning in meanings.items())

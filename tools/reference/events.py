@@ -1,0 +1,88 @@
+"""Fields of events by the JSON Schemas in `ingest/events/schemas/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+from ingest.events.shapes import shapes
+from tools.reference.markdown import table
+
+# Where a field goes that is no column by itself.
+BECOMES = {
+    "page": "`url` or `path`",
+    "sent_query": "`utm_…`, `click_id`",
+    "ip": "`ip_hash`, `subnet_hash`, place",
+    "viewport_width": "`device_fingerprint`",
+    "viewport_height": "`device_fingerprint`",
+    "pixel_ratio": "`device_fingerprint`",
+    "platform": "`device_fingerprint`",
+}
+
+
+def event_shapes() -> str:
+    known = {(each["x-shape"], each["x-version"]): each for each in _schemas()}
+    ordered = [known[shape.name, shape.version] for shape in shapes()]
+    listed = table(
+        ["shape", "version", "is recognised by"],
+        ([f"[`{each['x-shape']}`](#{_anchor(each)})", str(each["x-version"]), recognised_by(each)] for each in ordered),
+    )
+    sections = [f"### {_title(each)}\n\n{section_of(each)}" for each in ordered]
+    note = "An event is taken for the first shape whose fields it has, in this order."
+    return "\n\n".join([note, listed, "## Fields", *sections])
+
+
+def _schemas() -> Iterator[dict[str, Any]]:
+    for each in files("ingest").joinpath("events", "schemas").iterdir():
+        if each.name.endswith(".json"):
+            yield json.loads(each.read_text("utf-8"))
+
+
+def _title(schema: dict[str, Any]) -> str:
+    version = schema["x-version"]
+    return schema["x-shape"] if version == 1 else f"{schema['x-shape']} version {version}"
+
+
+def _anchor(schema: dict[str, Any]) -> str:
+    return _title(schema).replace(" ", "-")
+
+
+def recognised_by(schema: dict[str, Any]) -> str:
+    keys = schema["x-recognised-by"]
+    by_all = " and ".join(f"`{key}`" for key in keys["all"])
+    by_any = ", ".join(f"`{key}`" for key in keys["any"])
+    return by_all + (f" and one of {by_any}" if by_any else "")
+
+
+def section_of(schema: dict[str, Any]) -> str:
+    """What a shape is, and its fields."""
+    rows = ["| field | type | becomes | |", "|---|---|---|---|", *rows_of(schema, schema["required"])]
+    return f"{schema['description']}\n\n" + "\n".join(rows)
+
+
+def rows_of(schema: dict[str, Any], required: list[str], path: str = "", is_kept: bool = False) -> Iterator[str]:
+    for name, each in schema["properties"].items():
+        kept = is_kept or each.get("x-keep", False) or each.get("x-free", False)
+        notes = ["**required**"] if name in required else []
+        notes += [each["description"]] if "description" in each else []
+        type_of, becomes = in_words(each), becomes_of(each, kept)
+        yield " | ".join([f"| `{path}{name}`", type_of, becomes, ". ".join(notes)]).rstrip() + " |"
+        yield from rows_of(each, [], f"{path}{name}.", kept) if "properties" in each else ()
+
+
+def in_words(schema: dict[str, Any]) -> str:
+    limits = [f"{schema['minLength']} to"] if schema.get("minLength") else ["at most"]
+    length = f", {limits[0]} {schema['maxLength']} characters" if "maxLength" in schema else ""
+    return " or ".join(schema.get("type", ["anything"])) + length
+
+
+def becomes_of(schema: dict[str, Any], is_kept: bool) -> str:
+    if schema.get("x-children"):
+        return "an event each"
+    column = schema.get("x-column")
+    into = [BECOMES.get(column, f"`{column.removeprefix('sent_')}`")] if column else []
+    if is_kept or (not column and "properties" not in schema):
+        into.append("`properties`")
+    return ", ".join(into)
