@@ -38,7 +38,7 @@ def _shown(column: str | None) -> str:
 
 def _models() -> Iterator[Model]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for path in sorted(MODELS.glob("*.yml")):
+    for path in sorted(MODELS.rglob("*.yml")):
         text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # of which most files consist
         yield from yaml.load(text, loader).get("models") or ()  # noqa: S506 - a safe loader
 
@@ -81,7 +81,8 @@ def _queries(mart: str) -> Iterator[list[str]]:
 
 def _config(mart: str) -> str:
     """What a model's file gives to `config()`."""
-    found = re.search(r"\{\{\s*config\((.*?)\)\s*\}\}", (MODELS / f"{mart}.sql").read_text("utf-8"), re.DOTALL)
+    (path,) = MODELS.rglob(f"{mart}.sql")
+    found = re.search(r"\{\{\s*config\((.*?)\)\s*\}\}", path.read_text("utf-8"), re.DOTALL)
     return found[1] if found else ""
 
 
