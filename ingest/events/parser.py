@@ -1,7 +1,7 @@
 """Event rows: JSON lines of four shapes become the columns of `raw.events`, or rejects with a reason.
 
 Works on whole columns, in a private DuckDB of each thread: events with the same keys are read by one query, made from
-their JSON Schema (`event_shapes.py`). What costs Python time is done once for each distinct value.
+their JSON Schema (`shapes.py`). What costs Python time is done once for each distinct value.
 """
 
 from __future__ import annotations

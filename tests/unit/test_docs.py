@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -207,7 +207,7 @@ def test_images_are_shown_and_small() -> None:
 def test_every_setting_is_documented_with_its_default() -> None:
     text = (REFERENCE / "settings.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `(CLICKLAKE_\w+)` \| ([^|]+) \|", text, re.MULTILINE))
-    assert set(rows) == {f"CLICKLAKE_{name}".upper() for name in Settings.model_fields}
+    assert set(rows) == {f"CLICKLAKE_{name}".upper() for name in Settings.model_fields}, "write it anew: make reference"
     for name, field in Settings.model_fields.items():
         shown = rows[f"CLICKLAKE_{name}".upper()].strip().strip("`")
         if field.is_required():
@@ -234,11 +234,21 @@ def test_reasons_checks_and_columns_are_documented() -> None:
     assert [tuple(row) for row in listed] == known
 
 
+def differences(page: Iterable[object], code: Iterable[object]) -> str:
+    """What has to be added to a page and taken out of it, so that it lists what the code has."""
+    listed, known = set(page), set(code)
+    return f"add {sorted(known - listed, key=str)}, take out {sorted(listed - known, key=str)}"
+
+
 def test_every_mart_is_listed() -> None:
     row = r"^\| \[`(\w+)`\]\([^)]+\) \| (?:`(\w+)`|one file) \|"
     rows = re.findall(row, (DOCS / "marts.md").read_text("utf-8"), re.MULTILINE)
     known = {mart["name"]: mart["config"].get("partition_by") or "" for mart in marts()}
-    assert dict(rows) == known | {"data_quality": "judged_date"}
+    known |= {"data_quality": "judged_date"}
+    assert dict(rows) == known, (
+        f"docs/marts.md, table of marts: {differences(dict(rows).items(), known.items())}. "
+        "A row begins: | [`mart`](page.md#section) | `its date column` |, or | one file | without one"
+    )
 
 
 def test_the_columns_of_data_quality_are_documented() -> None:
@@ -317,7 +327,8 @@ def test_the_backfill_by_graphql_names_every_asset_and_is_understood() -> None:
 
     assert validate(create_schema().graphql_schema, parse(request["query"])) == []
     named = {asset["path"][0] for asset in request["variables"]["parameters"]["assetSelection"]}
-    assert named == {key.to_user_string() for key in defs.resolve_asset_graph().executable_asset_keys}
+    assets = {key.to_user_string() for key in defs.resolve_asset_graph().executable_asset_keys}
+    assert named == assets, f"docs/operations.md, assetSelection of the backfill: {differences(named, assets)}"
 
 
 def test_the_runbook_names_every_sensor_schedule_and_warning() -> None:

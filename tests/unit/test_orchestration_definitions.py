@@ -124,7 +124,7 @@ def test_every_asset_says_what_it_is_and_whose(specs: list[dg.AssetSpec]) -> Non
     for spec in specs:
         assert spec.description, spec.key
         assert len(spec.description) > 20, spec.key
-        assert spec.group_name in GROUPS, spec.key
+        assert spec.group_name in GROUPS, f"{spec.key}: add the group {spec.group_name} to GROUPS of this test"
         assert spec.kinds, spec.key
         assert spec.owners == ["team:data-platform"], spec.key
 
