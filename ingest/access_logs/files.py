@@ -1,6 +1,6 @@
 """The file formats of access logs: text with a `#Fields` header, JSON lines, Parquet → columns by field name.
 
-Gives each row's object and line with it. What a column means is in `access_logs.py`.
+Gives each row's object and line with it. What a column means is in `parser.py`.
 """
 
 from __future__ import annotations

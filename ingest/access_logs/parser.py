@@ -242,7 +242,7 @@ class _Logged:
         return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
 
     def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
-        """(numbers, which of them could not be read and are null). What `log_files` reads as a number at once, it
+        """(numbers, which of them could not be read and are null). What `files.py` reads as a number at once, it
         reads alike: blanks around one do no harm, hexadecimal counts, what is not finite does not."""
         nothing = np.zeros(self.length, dtype=bool)
         if field not in self.columns:

@@ -1,6 +1,6 @@
 """The files of events: JSON lines, or one JSON array, plain or gzip → batches of lines.
 
-What a line means is in `events.py`.
+What a line means is in `parser.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _NEWLINE = ord("\n")
 _BLANKS = pa.array([b" ", b"\t", b"\r", b"\n", b""], pa.binary())
 _SPACE = re.compile(r"[\s,\ufeff]*")
 _NEXT_ELEMENT = re.compile(r"\}\s*(?:,|\][\s\ufeff]*\[)\s*(?=\{)")  # of this array or the next
-_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
+# What says how an event is nested. The engine takes JSON that Python's reader does not, such as a comma at an end.
+NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]:]', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Python makes no number of thousands of digits
 MAX_DEPTH = 900  # of objects and arrays within one another; Python's readers follow so many
 # What is broken may be read so many times its length: each object within it may begin the next element. Beyond that the
@@ -185,7 +186,7 @@ def _element_end(text: str, position: int) -> tuple[int, int]:
 def _end_of_nesting(text: str, position: int) -> int:
     """How far an element has to be read to know that it is nested too deeply, or to its end."""
     depth = 0
-    for token in _NESTING.finditer(text, position):
+    for token in NESTING.finditer(text, position):
         if token[0] in "{[":
             depth += 1
         elif token[0] in "}]":

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.events.files import MAX_DEPTH, EventBatch
+from ingest.events.files import MAX_DEPTH, NESTING, EventBatch
 from ingest.events.shapes import (
     VERSION_KEY,
     Field,
@@ -641,17 +641,13 @@ def _patch(kind: Structure) -> str | None:
     return json.dumps(columns_taken(kind.shape))
 
 
-# What says how an event is nested. The engine takes JSON that Python's reader does not, such as a comma at an end.
-_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]:]', re.DOTALL)
-
-
 def _excess(text: str) -> str | None:
     """Why this line may not be read: `too_deep`, or `too_many_keys` in one object."""
     if text.count("[") + text.count("{") < SUSPECT_BRACKETS and text.count(":") <= MAX_KEYS:
         return None
     above: list[int] = []
     keys = 0
-    for token in _NESTING.finditer(text):
+    for token in NESTING.finditer(text):
         sign = token[0]
         if sign == ":":
             keys += 1

@@ -7,7 +7,7 @@ meaning, and a day has few structures and few combinations of types. Both are lo
 Extensions of JSON Schema, all of them said by `x-`:
     x-shape, x-version    which shape this is; an event names its version in `schema_version`, else it is 1
     x-recognised-by       keys that tell the shape: `all` of them, and one of `any` where there are some
-    x-column              the field becomes this column, or goes into it (see `events.py`); the first known one wins
+    x-column              the field becomes this column, or goes into it (see `parser.py`); the first known one wins
     x-keep                kept in `properties` although it has a column
     x-free                its keys are the sender's own: kept whole in `properties`
     x-children            the events of a batch

@@ -1,6 +1,6 @@
 """The SQL that reads events: one query for a structure of keys, made from its schema, and one for web addresses.
 
-Column names and JSON pointers come from our own schemas, or are checked by `event_shapes`; values never stand in SQL.
+Column names and JSON pointers come from our own schemas, or are checked by `shapes.py`; values never stand in SQL.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ with extracted as (
 select row, batch_index, types,
     {shown}
 from extracted
-"""  # noqa: S608 - of our own schemas, and of keys that `event_shapes` found plain
+"""  # noqa: S608 - of our own schemas, and of keys that `shapes` found plain
 
 
 # Web addresses in column `text` of `lines` → host, path and query string without its `?`, one row for each. One
@@ -267,7 +267,7 @@ def _length_problem(readable: Sequence[Field], at: Mapping[Any, int]) -> str:
 
 
 def _traits(known: Any) -> str:
-    """What is known of a device, each thing with its name, to tell it by (see `events.py`)."""
+    """What is known of a device, each thing with its name, to tell it by (see `parser.py`)."""
     named = {
         "screen": f"{known('screen_width')} || 'x' || {known('screen_height')}",
         "viewport": f"{known('viewport_width')} || 'x' || {known('viewport_height')}",

@@ -397,7 +397,9 @@ def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
 def counts_of(row: dict[str, Any], item: SourceObject) -> ObjectCounts:
     """What a row of the ledger says of an object: the reverse of `_ledger_row`."""
     unknown, missing = set(row["unknown_fields"]), set(row["missing_fields"])
-    facts = ObjectFacts(row["format"], row["error"], fields=unknown, missing_fields=missing, unknown_fields=unknown)
+    facts = ObjectFacts(
+        row["format"], row["error"], fields=unknown, missing_fields=missing, unknown_fields=set(unknown)
+    )
     return ObjectCounts(
         item,
         facts,

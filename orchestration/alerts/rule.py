@@ -13,6 +13,9 @@ from ingest.lake.files import Lake
 from orchestration.alerts.alert import Alert
 from orchestration.settings import Settings
 
+WEEK = 7
+LOOKED_AT = dt.timedelta(days=WEEK)  # what nobody has mended for so long, nobody waits to hear of again
+
 
 @dataclass(frozen=True)
 class Look:

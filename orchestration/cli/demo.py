@@ -82,10 +82,11 @@ def _run(days: list[str]) -> dict[str, str]:
 
 
 def _show_entries(first: dt.date, last: dt.date) -> None:
-    from orchestration.publishing.targets.performance_entries import TARGET, read_entries
+    from orchestration.publishing.entries import read_entries
+    from orchestration.publishing.targets.performance_entries import KIND, TARGET
 
     with TARGET.open(load_settings()) as database:
-        entries = read_entries(database, first, last)
+        entries = read_entries(database, KIND, first, last)
     shown = sorted(entries, key=lambda entry: -entry["metrics"]["impressions"])[:ENTRIES_SHOWN]
     rows = [
         (

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from orchestration.marts.project import manifest
+from orchestration.publishing.entries import read_entries
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.targets.performance_entries import read_entries
+from orchestration.publishing.targets.performance_entries import KIND
 from tests.environment_fixtures import CLICKLAKE, ROOT, mart_key
 from tests.ui_fixtures import BACKFILL, MARK, UI, answers, free_port, left_over, wait_until
 
@@ -287,7 +288,7 @@ def test_what_the_ui_shows_green_is_in_the_lake_and_in_mongodb(
     assert published == {mart_key(day) for day in days}
     first, last = dt.date.fromisoformat(days[0]), dt.date.fromisoformat(days[-1])
     with connect(ui.settings["CLICKLAKE_MONGODB_URL"]) as client:
-        entries = read_entries(client[ui.settings["CLICKLAKE_MONGODB_DATABASE"]], first, last)
+        entries = read_entries(client[ui.settings["CLICKLAKE_MONGODB_DATABASE"]], KIND, first, last)
     assert {entry["dateStart"].date().isoformat() for entry in entries} == set(days)
 
 

@@ -21,8 +21,9 @@ from ingest.partition.datasets import EVENTS
 from ingest.partition.day import IngestOptions, ingest_day
 from ingest.source import FolderSource
 from orchestration.operations.status import status
+from orchestration.publishing.entries import ensure_indexes
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.targets.performance_entries import COLLECTION, ensure_indexes, publish_day
+from orchestration.publishing.targets.performance_entries import COLLECTION, KIND, publish_day
 from tests.event_lines import line as event_line
 from tests.event_lines import pixel
 from tests.faults.fixtures import files_of, mounted, process_in, rows_in
@@ -209,7 +210,7 @@ def test_the_clock_is_set_back_between_two_publications(tried: Tried, embedded_m
     now = datetime(2026, 1, 13, 6, tzinfo=UTC)
     with connect(embedded_mongodb_url) as client:
         database: Database = client["clock"]
-        ensure_indexes(database)
+        ensure_indexes(database, KIND)
         publish_day(database, DAY, BEFORE, now)
         report = publish_day(database, DAY, AFTER, now - timedelta(hours=1))
         again = publish_day(database, DAY, AFTER, now - timedelta(hours=2))

@@ -16,8 +16,9 @@ import pytest
 
 from demo.services import S3Service
 from orchestration.failures import RETRIES
+from orchestration.publishing.entries import ensure_indexes
 from orchestration.publishing.mongodb import connect
-from orchestration.publishing.targets.performance_entries import COLLECTION, ensure_indexes, publish_day
+from orchestration.publishing.targets.performance_entries import COLLECTION, KIND, publish_day
 from tests.environment_fixtures import WRITTEN_AT, Environment, mart_key, new_environment
 from tests.faults.fixtures import failure_of
 from tests.faults.marts import AFTER, BEFORE, DAY
@@ -48,7 +49,7 @@ class World:
         name = f"{self.environment.bucket}-{next(self.numbers)}"
         self.patch.setenv("CLICKLAKE_MONGODB_DATABASE", name)
         with connect(self.environment.settings["CLICKLAKE_MONGODB_URL"]) as client:
-            ensure_indexes(client[name])
+            ensure_indexes(client[name], KIND)
             publish_day(client[name], DAY, BEFORE)
         return name
 

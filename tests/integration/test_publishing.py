@@ -21,16 +21,15 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from ingest.errors import PublishError, TransientError
-from orchestration.publishing.entries import PUBLISHER
+from orchestration.publishing.entries import PUBLISHER, ensure_indexes, read_entries
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets import campaign_entries
 from orchestration.publishing.targets.performance_entries import (
     COLLECTION,
     KEY,
+    KIND,
     DayReport,
-    ensure_indexes,
     publish_day,
-    read_entries,
 )
 from tests.environment_fixtures import ROOT
 from tests.mongo_fixtures import new_database_name
@@ -143,7 +142,7 @@ def listened(url: str, database: Mongo, commands: Commands) -> Iterator[Mongo]:
 
 @pytest.fixture
 def database(mongodb_database: Mongo) -> Mongo:
-    ensure_indexes(mongodb_database)
+    ensure_indexes(mongodb_database, KIND)
     return mongodb_database
 
 
@@ -575,7 +574,7 @@ def test_a_server_that_stops_is_a_passing_error(mongodb_server: str, tmp_path: A
 
 
 def test_the_indexes_are_there_and_made_once(database: Mongo) -> None:
-    ensure_indexes(database)
+    ensure_indexes(database, KIND)
 
     indexes = database[COLLECTION].index_information().values()
     keys = [[name for name, _ in index["key"]] for index in indexes]
@@ -612,7 +611,7 @@ def test_read_entries_gives_days_back_last_first(database: Mongo) -> None:
         publish_day(database, day, table(row(report_date=day), unmapped(None, report_date=day)), now=FIRST)
     publish_day(database, DAY + timedelta(days=1), table(row(report_date=DAY + timedelta(days=1))), now=LATER)
 
-    found = read_entries(database, DAY, DAY + timedelta(days=2))
+    found = read_entries(database, KIND, DAY, DAY + timedelta(days=2))
 
     assert [(entry["dateStart"].day, entry["publicationCode"]) for entry in found] == [
         (14, "chicago-reader"),
@@ -644,7 +643,7 @@ _TABLES = st.dictionaries(st.integers(0, len(_KEYS) - 1), st.integers(0, 2), max
 def test_any_sequence_of_tables_ends_with_the_last(mongodb_url: str, days: list[dict[int, int]]) -> None:
     with connect(mongodb_url) as client:
         database = client[new_database_name()]
-        ensure_indexes(database)
+        ensure_indexes(database, KIND)
         for position, day in enumerate(days):
             rows = [row(**_KEYS[key], clicks=clicks) for key, clicks in day.items()]
             report = publish_day(database, DAY, table(*rows), now=FIRST + timedelta(seconds=position))
@@ -673,11 +672,11 @@ def test_the_role_of_the_publisher_is_what_publishing_needs(mongodb_url: str, mo
 
     commands = Commands()
     with listened(mongodb_url, mongodb_database, commands) as watched:
-        ensure_indexes(watched)
-        campaign_entries.ensure_indexes(watched)
+        ensure_indexes(watched, KIND)
+        ensure_indexes(watched, campaign_entries.KIND)
         for day in ([row()], [row(clicks=1)], [], [row()]):
             publish_day(watched, DAY, table(*day))
-        read_entries(watched, DAY, DAY)
+        read_entries(watched, KIND, DAY, DAY)
 
     used = {actions.get(name, f"nothing that allows {name}") for name in {*commands.names} - of_nobody}
     assert used == set(made["ACTIONS"]["publisher"])

@@ -16,14 +16,13 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from ingest.errors import PublishError
-from orchestration.publishing.entries import PUBLISHER
+from orchestration.publishing.entries import PUBLISHER, ensure_indexes, read_entries
 from orchestration.publishing.targets.campaign_entries import (
     COLLECTION,
     KEY,
+    KIND,
     DayReport,
-    ensure_indexes,
     publish_day,
-    read_entries,
 )
 from tests.integration.test_publishing import Commands, listened
 
@@ -122,7 +121,7 @@ def written(report: DayReport) -> dict[str, int]:
 
 @pytest.fixture
 def database(mongodb_database: Mongo) -> Mongo:
-    ensure_indexes(mongodb_database)
+    ensure_indexes(mongodb_database, KIND)
     return mongodb_database
 
 
@@ -295,7 +294,7 @@ def test_a_difference_after_writing_is_an_error_with_figures(mongodb_url: str, d
 
 
 def test_the_indexes_are_there_made_once_and_unique_by_key(database: Mongo) -> None:
-    ensure_indexes(database)
+    ensure_indexes(database, KIND)
 
     indexes = database[COLLECTION].index_information().values()
     keys = [[name for name, _ in index["key"]] for index in indexes]
@@ -315,6 +314,6 @@ def test_read_entries_gives_days_back_last_first(database: Mongo) -> None:
         publish_day(database, day, table(campaign(report_date=day)), now=FIRST)
     publish_day(database, DAY + timedelta(days=1), table(), now=LATER)
 
-    found = read_entries(database, DAY, DAY + timedelta(days=2))
+    found = read_entries(database, KIND, DAY, DAY + timedelta(days=2))
 
     assert [entry["dateStart"].day for entry in found] == [14, 12]

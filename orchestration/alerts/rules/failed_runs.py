@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -11,12 +10,11 @@ from typing import cast
 import dagster as dg
 
 from orchestration.alerts.alert import Alert, plain
-from orchestration.alerts.rule import Look, Rule
+from orchestration.alerts.rule import LOOKED_AT, Look, Rule
 from orchestration.partitions import days_of_tags
 from orchestration.publishing.targets import TARGETS
 
 RUN_FAILED = "run_failed"
-LOOKED_AT = dt.timedelta(days=7)  # what nobody has mended for so long, nobody waits to hear of again
 RUNS_AT_MOST = 500
 # Days that a check refused have an alert of their own, but those that a target refused. What could not be built, since
 # what it is made of was refused or not delivered, follows from that.

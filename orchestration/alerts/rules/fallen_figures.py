@@ -10,12 +10,11 @@ from statistics import median
 from ingest.lake.files import Lake
 from ingest.lake.layout import mart_folder, mart_key
 from orchestration.alerts.alert import WARNING, Alert, name
-from orchestration.alerts.rule import Look, Rule, back
+from orchestration.alerts.rule import WEEK, Look, Rule, back
 from orchestration.settings import Settings
 
 CTR_DROP, DELIVERY_LOW = "ctr_drop", "delivery_low"
 MART = "daily_aggregates"
-WEEK = 7
 SAME_WEEKDAYS = 4
 LEAST_SAME_WEEKDAYS = 2
 LEAST_PACING_DAYS = 4  # of the week before

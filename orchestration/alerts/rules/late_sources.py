@@ -11,12 +11,11 @@ from ingest.lake.layout import ledger_folder, quarantine_folder
 from ingest.partition.datasets import DATASETS, Dataset
 from ingest.source import Source, SourceObject
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name
-from orchestration.alerts.rule import Look, Rule, back
+from orchestration.alerts.rule import WEEK, Look, Rule, back
 from orchestration.resources import sources_of
 from orchestration.settings import Settings
 
 SOURCE_MISSING, SOURCE_LATE = "source_missing", "source_late"
-WEEK = 7
 LIVE_DAYS = 28  # a dataset without any day of so many has ended, or is a backfill of old days
 USUAL_DAYS = 4  # of the week before
 

@@ -8,12 +8,11 @@ from typing import cast
 import dagster as dg
 
 from orchestration.alerts.alert import WARNING, Alert, name
-from orchestration.alerts.rule import Look, Rule
+from orchestration.alerts.rule import LOOKED_AT, Look, Rule
 from orchestration.publishing.mongodb_target import PUBLICATIONS_MAPPED
 from orchestration.publishing.targets import TARGETS
 
 PUBLICATIONS_UNMAPPED = "publications_unmapped"
-LOOKED_AT = dt.timedelta(days=7)  # what nobody has mended for so long, nobody waits to hear of again
 VERDICTS_AT_MOST = 500
 CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
 

@@ -96,16 +96,6 @@ KIND = Entries(
 )
 
 
-def ensure_indexes(database: Database[Document]) -> None:
-    """Creates the indexes that are missing. Raises as `entries.ensure_indexes` does."""
-    entries.ensure_indexes(database, KIND)
-
-
-def read_entries(database: Database[Document], first: date, last: date) -> list[Document]:
-    """What is published for these days, both included, without soft-deleted ones: the last day first, then by key."""
-    return entries.read_entries(database, KIND, first, last)
-
-
 def publish_day(
     database: Database[Document], day: date | str, table: pa.Table, now: datetime | None = None
 ) -> DayReport:
