@@ -60,6 +60,15 @@
   {%- endif -%}
 {%- endmacro %}
 
+{% macro published_day_rows(model_name) -%}
+  {# A row for each day that a model has published, or is built for in this run, in the column published_date: unlike the
+     days of its rows, also those without any. #}
+  {%- set days = lake_days({'ask': 'marts', 'of': [model_name]}).days if has_days() else [] -%}
+  select cast(published_day as date) as published_date
+  from (values {% for day in days %}('{{ day }}'), {% endfor %}(null)) as published_days (published_day)
+  where published_day is not null
+{%- endmacro %}
+
 {% macro built_day_rows(model_names) -%}
   {# A row for each day that the run builds of any of some models, in the column built_date. #}
   {%- set days = [] -%}

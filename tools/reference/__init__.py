@@ -29,7 +29,7 @@ PAGES = {
     "data-quality.md": ("data_quality", "Columns of the table that holds every check's result", data_quality),
     "settings.md": ("Settings", "Environment variables, their defaults and limits", settings),
     "metrics.md": ("Metrics", "What `clicklake metrics` exports, with labels", metrics),
-    "alerts.md": ("Alerts", "Kinds of alerts, and the rule that finds each", alerts),
+    "alerts.md": ("Alerts", "Kinds of alerts, when each opens and closes, and the rules that find them", alerts),
 }
 
 
