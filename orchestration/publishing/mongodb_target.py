@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -30,6 +30,13 @@ PUBLICATIONS_MAPPED = Check(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CollectionTarget(Target[Mongo]):
+    """A target that is a collection of the database that the settings name."""
+
+    collection: str
+
+
 def lacks(settings: Settings) -> str | None:
     return None if settings.mongodb_url else NOT_PUBLISHED
 
@@ -42,7 +49,7 @@ def collection_target(
     publish_day: Callable[[Mongo, str, pa.Table], DayReport],
     lacks: Callable[[Settings], str | None] = lacks,
     rows: str | None = None,
-) -> Target[Mongo]:
+) -> CollectionTarget:
     """A target of entries.
 
     rows: SQL; the rows of the mart that are an entry each. Without it days are not compared with the mart.
@@ -50,8 +57,9 @@ def collection_target(
     measures = tuple(kind.measures({}))
     figures = f"{', '.join(measures[:-1])} and {measures[-1]}"
     reconciled = Check(RECONCILED, f"The day's documents, {figures} in MongoDB are those of the mart", blocks=True)
-    return Target(
+    return CollectionTarget(
         name=name,
+        collection=kind.collection,
         mart=kind.mart,
         description=description,
         kinds=frozenset({"mongodb", "python"}),

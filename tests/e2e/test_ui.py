@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -155,17 +154,19 @@ def backfill(ui: UI, days: list[str]) -> dict[str, Any]:
 
 
 def _asked_as_in_the_runbook(ui: UI, days: list[str]) -> dict[str, Any]:
-    """The data of the answer; where there is no curl, the request is sent without it."""
+    """The data of the answer to the runbook's commands; without curl and jq, their requests are sent by this process."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    ((command, body),) = re.findall(r"^(curl .*?) <<'JSON'\n(.*?)\nJSON$", text, re.DOTALL | re.MULTILINE)
-    request = json.loads(body)
-    request["variables"]["parameters"]["partitionNames"] = days
-    if shutil.which("curl") is None:
-        answer: dict[str, Any] = ui.ask(request["query"], **request["variables"])
+    commands = text.partition("**GraphQL**")[2].partition("```sh\n")[2].partition("```")[0]
+    if shutil.which("curl") is None or shutil.which("jq") is None:
+        asked, launched = map(json.loads, re.findall(r"<<'JSON'\n(.*?)\nJSON\n", commands, re.DOTALL))
+        assets = [node["assetKey"] for node in ui.ask(asked["query"])["assetNodes"] if node["isExecutable"]]
+        parameters = {"assetSelection": assets, "partitionNames": days}
+        answer: dict[str, Any] = ui.ask(launched["query"], parameters=parameters)
         return answer
-    words = shlex.split(command.replace("127.0.0.1:3000", f"127.0.0.1:{ui.port}"))
+    commands = commands.replace("127.0.0.1:3000", f"127.0.0.1:{ui.port}").replace("curl ", "curl --noproxy '*' ")
+    commands = re.sub(r'"partitionNames": \[.*\]', f'"partitionNames": {json.dumps(days)}', commands)
     done = subprocess.run(
-        [*words, "--noproxy", "*"], input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True
+        ["bash", "-e"], input=commands, cwd=ui.log.parent, capture_output=True, text=True, timeout=60, check=True
     )
     data: dict[str, Any] = json.loads(done.stdout)["data"]
     return data

@@ -100,7 +100,7 @@ def test_h2_clicklake_dev_names_the_settings_that_it_lacks(tmp_path: Path) -> No
 
 def test_h2_every_program_of_the_docs_comes_along_or_is_named_as_yours() -> None:
     """A newcomer has what the set-up brings, and the tools of the place that a page is about."""
-    yours = {"aws", "cat", "cd", "curl", "docker", "export", "git", "kubectl", "mkdir", "python", "pip", "make"}
+    yours = {"aws", "cat", "cd", "curl", "docker", "export", "git", "jq", "kubectl", "mkdir", "python", "pip", "make"}
     for page in PAGES:
         for words in shell_words(page):
             program = words[0]

@@ -10,6 +10,7 @@ from ingest.access_logs.parser import REASONS
 from ingest.events.parser import EVENT_REASONS
 from ingest.partition.audit import CHECKS, NEVER_RELEASED, checks_of
 from ingest.partition.datasets import EVENTS
+from orchestration.catalog import MODELS as MARTS
 from orchestration.places import DBT_DIR
 from tools.reference.markdown import code, one_line, table
 
@@ -35,16 +36,21 @@ def checks() -> str:
     of_logs = code(*(check.name for check in CHECKS if check not in checks_of(EVENTS)))
     kept = _bullets({name: f"{why}." for name, why in NEVER_RELEASED.items()})
     generic = _bullets(generic_tests())
+    marts = {path.stem for path in MARTS.rglob("*.sql")}
     queries = table(
         ["test", "severity", "reads", "what it asks for"],
-        ([code(each.name), each.severity, code(*each.refs), each.meaning] for each in sql_tests()),
+        (
+            [code(each.name), each.severity, code(*each.refs), each.meaning]
+            for each in sql_tests()
+            if not marts & set(each.refs)
+        ),
     )
     return "\n\n".join(
         [
             f"## Raw days\n\n{raw}\n\nOf logs alone: {of_logs}.",
             f"## What cannot be released\n\n{kept}",
             f"## dbt tests with arguments\n\nWhich mart has which is in [marts](marts.md).\n\n{generic}",
-            f"## dbt tests that are a query\n\n{queries}",
+            f"## dbt tests that are a query\n\nThose that read a mart are in [marts](marts.md); these read none.\n\n{queries}",
         ]
     )
 
