@@ -11,6 +11,7 @@ from orchestration.cli.console import console, line, notes, table
 from orchestration.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from orchestration.operations.status import DayStatus
     from orchestration.publishing.target import Target
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -50,8 +51,7 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
         days = _days(first, last)
         console.print(f"No day{days} is known: the source holds no objects{days}, and the lake no files.")
         return
-    compared = [target for target in TARGETS if target.comparison]
-    states = {target.name: _target_states(settings, target, [day.day for day in found]) for target in compared}
+    states = _states_by_target(settings, [target for target in TARGETS if target.comparison], found)
     table(
         None,
         ("day", "objects", *found[0].tables, *states),
@@ -71,18 +71,32 @@ def _days(first: dt.datetime | None, last: dt.datetime | None) -> str:
     return start + (f" to {last:%Y-%m-%d}" if last else " on" if first else "")
 
 
+def _states_by_target(
+    settings: Settings, targets: list[Target[Any]], found: list[DayStatus]
+) -> dict[str, dict[str, str]]:
+    """Target → day → state; without those that lack something and whose mart is not there, such as without events."""
+    from orchestration.operations.status import published_days
+
+    lake = settings.open_lake()
+    marts = {(target.mart, target.day_column) for target in targets}
+    published = {mart: published_days(lake, mart, column) for mart, column in marts}
+    return {
+        target.name: _target_states(settings, target, [day.day for day in found if day.day in published[target.mart]])
+        for target in targets
+        if published[target.mart] or not target.lacks(settings)
+    }
+
+
 def _target_states(settings: Settings, target: Target[Any], days: list[str]) -> dict[str, str]:
     """The states of the mart's days in a target; `unknown` where it, or the mart, cannot be asked, said once."""
     from ingest.errors import LakeError, PublishError
-    from orchestration.operations.status import days_of_mart, target_states
+    from orchestration.operations.status import target_states
 
-    lake = settings.open_lake()
-    days = days_of_mart(lake, target, days)
     if target.lacks(settings):
         return dict.fromkeys(days, "not published")
     try:
         with target.open(settings) as opened:
-            return target_states(lake, target, opened, days)
+            return target_states(settings.open_lake(), target, opened, days)
     except (LakeError, PublishError) as error:
         line((str(error), "yellow"), to=notes)
         return dict.fromkeys(days, "unknown")

@@ -115,32 +115,43 @@ def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: str) -> list[str]:
     return reasons
 
 
-def days_of_mart(lake: Lake, target: Target[Any], days: Iterable[str]) -> list[str]:
-    """Those days that the mart which a target shows has a partition of."""
-    found = {file.partition(target.day_column) for file in lake.files(mart_folder(target.mart))}
-    return [day for day in days if day in found]
+def published_days(lake: Lake, mart: str, day_column: str) -> set[str]:
+    """The days that a mart has a partition of."""
+    return {day for file in lake.files(mart_folder(mart)) if (day := file.partition(day_column))}
 
 
 def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[str]) -> dict[str, str]:
     """Day → whether the target holds what the mart holds, by number and sums of measures.
 
+    Args:
+        days: those that the mart has a partition of.
+
     Raises:
         LakeError: some file of the mart cannot be read.
         PublishError: the target cannot be asked.
     """
-    from ingest.lake.views import create_views, require
-
     if not days or target.comparison is None:
         return {}
-    sums = "".join(f", sum({measure})" for measure in target.measures)
-    with lake.connect() as connection:
-        require(create_views(lake, connection), f"marts.{target.mart}")
-        found = connection.execute(
-            f"select cast({target.day_column} as varchar), count(*){sums} from marts.{target.mart} "  # noqa: S608 - ours
-            f"where {target.comparison.rows} group by all"
-        ).fetchall()
-    mart = {day: tuple(figures) for day, *figures in found}
-    published = target.comparison.published(opened, dt.date.fromisoformat(min(days)), dt.date.fromisoformat(max(days)))
-    none = (0,) * (1 + len(target.measures))
-    is_same = {day: published.get(day, none) == mart.get(day, none) for day in days}
+    mart = _totals(lake, target, target.comparison.rows, days)
+    asked = dt.date.fromisoformat(min(days)), dt.date.fromisoformat(max(days))
+    published = {day: _rounded(figures) for day, figures in target.comparison.published(opened, *asked).items()}
+    none = (0.0,) * (1 + len(target.measures))
+    is_same = {day: published.get(day, none) == mart[day] for day in days}
     return {day: PUBLISHED if is_same[day] else OUT_OF_DATE if day in published else MISSING for day in days}
+
+
+def _totals(lake: Lake, target: Target[Any], rows: str, days: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """Day → number of the mart's rows that are published, and the sums of their measures."""
+    sums = "".join(f", coalesce(sum({measure}), 0)" for measure in target.measures)
+    found = {}
+    with lake.connect() as connection:
+        for day in days:
+            connection.register("day_of_mart", lake.rows(connection, target.mart_key(day)))
+            query = f"select count(*){sums} from day_of_mart where {rows}"  # noqa: S608 - ours
+            found[day] = _rounded(connection.execute(query).fetchall()[0])
+    return found
+
+
+def _rounded(figures: Iterable[Any]) -> tuple[float, ...]:
+    """A mart has exact decimals, a target maybe the doubles nearest to them."""
+    return tuple(round(float(figure), 6) for figure in figures)

@@ -47,12 +47,17 @@ def collection_target(
     name: str,
     description: str,
     publish_day: Callable[[Mongo, str, pa.Table], DayReport],
+    rows: str,
     lacks: Callable[[Settings], str | None] = lacks,
-    rows: str | None = None,
 ) -> CollectionTarget:
     """A target of entries.
 
-    rows: SQL; the rows of the mart that are an entry each. Without it days are not compared with the mart.
+    Args:
+        publish_day: makes the day's entries in MongoDB those of the mart, from all rows of the day, and compares the
+            two. As a fourth argument tests give the moment that is written as createdAt, updatedAt, deletedAt. Raises
+            PublishError where MongoDB refuses, or does not hold afterwards what was to be published, and
+            TransientPublishError where it cannot be reached.
+        rows: SQL; which rows of the mart are an entry each, with its measures.
     """
     measures = tuple(kind.measures({}))
     figures = f"{', '.join(measures[:-1])} and {measures[-1]}"
@@ -73,7 +78,7 @@ def collection_target(
         open=_database,
         prepare=lambda database: entries.ensure_indexes(database, kind),
         publish=lambda database, day, table: _reported(publish_day(database, day, table)),
-        comparison=Comparison(rows, lambda *asked: _published(kind, *asked)) if rows else None,
+        comparison=Comparison(rows, lambda *asked: _published(kind, *asked)),
     )
 
 

@@ -72,16 +72,7 @@ KIND = Entries(
 def publish_day(
     database: Database[Document], day: date | str, table: pa.Table, now: datetime | None = None
 ) -> DayReport:
-    """Makes the day's entries in MongoDB those of the mart, and compares the two.
-
-    Args:
-        table: all rows of this day in `campaign_performance`.
-        now: what is written as createdAt, updatedAt, deletedAt; MongoDB keeps milliseconds.
-
-    Raises:
-        PublishError: MongoDB refuses, or does not hold afterwards what was to be published.
-        TransientPublishError: MongoDB cannot be reached.
-    """
+    """What `collection_target` asks for, of all rows of this day in `campaign_performance`."""
     day = date.fromisoformat(day) if isinstance(day, str) else day
     made = _entries(entries.rows_of(table, KIND, day, COLUMNS, NUMBERS), day)
     done = entries.publish(database, KIND, day, KIND.by_key(made, day), now)
@@ -156,4 +147,5 @@ TARGET = collection_target(
     "nothing where the settings name no events, which attribution is made from.",
     publish_day=publish_day,
     lacks=_lacks,
+    rows="model = 'last'",
 )
