@@ -1,7 +1,7 @@
 """Makes MongoDB's roles and users: a publisher that may do what publishing does, and a dashboard that may read.
 
-For whoever administers MongoDB; the collections are those of the targets. Run again, it sets roles and passwords anew. It reads
-MONGODB_ADMIN_URL, MONGODB_PUBLISHER_PASSWORD, MONGODB_DASHBOARD_PASSWORD, and MONGODB_DATABASE (`clicklake`).
+For whoever administers MongoDB; the collections are those of the targets. Run again, it sets roles and passwords anew.
+It reads MONGODB_ADMIN_URL, MONGODB_PUBLISHER_PASSWORD, MONGODB_DASHBOARD_PASSWORD, and MONGODB_DATABASE (`clicklake`).
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def backfill(ui: UI, days: list[str]) -> dict[str, Any]:
 
 
 def _asked_as_in_the_runbook(ui: UI, days: list[str]) -> dict[str, Any]:
-    """The data of the answer to the runbook's commands; without curl and jq, their requests are sent by this process."""
+    """The data of the answer to the runbook's commands; without curl and jq, this process sends their requests."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     commands = text.partition("**GraphQL**")[2].partition("```sh\n")[2].partition("```")[0]
     if shutil.which("curl") is None or shutil.which("jq") is None:

@@ -45,12 +45,13 @@ def checks() -> str:
             if not marts & set(each.refs)
         ),
     )
+    note = "Those that read a mart are in [marts](marts.md); these read none."
     return "\n\n".join(
         [
             f"## Raw days\n\n{raw}\n\nOf logs alone: {of_logs}.",
             f"## What cannot be released\n\n{kept}",
             f"## dbt tests with arguments\n\nWhich mart has which is in [marts](marts.md).\n\n{generic}",
-            f"## dbt tests that are a query\n\nThose that read a mart are in [marts](marts.md); these read none.\n\n{queries}",
+            f"## dbt tests that are a query\n\n{note}\n\n{queries}",
         ]
     )
 

@@ -10,9 +10,9 @@ impressions than the dbt variable `trend_min_impressions` tell no usual CTR, and
 the expected clicks) are lacking: a campaign of five clicks a day halves every other day.
 
 **`delivery_low`.** Impressions against the campaign's own median of the 7 days before, of which 4 must be published; a
-day without the campaign counts as 0. It is an alert where they are fewer than `CLICKLAKE_ALERT_DELIVERY_SHARE`, half, of
-a median of at least `CLICKLAKE_ALERT_MIN_IMPRESSIONS`. A campaign that ended is told once, and closes when its median
-has fallen, some four days later. Weekends that are less than half of a weekday need a smaller share.
+day without the campaign counts as 0. It is an alert where they are fewer than `CLICKLAKE_ALERT_DELIVERY_SHARE`, half,
+of a median of at least `CLICKLAKE_ALERT_MIN_IMPRESSIONS`. A campaign that ended is told once, and closes when its
+median has fallen, some four days later. Weekends that are less than half of a weekday need a smaller share.
 """
 
 from __future__ import annotations

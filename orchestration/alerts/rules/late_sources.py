@@ -5,13 +5,13 @@ dataset every closed day is expected where any of the four weeks before it was d
 silent for a day is broken; where none was, such as while a month of last year is backfilled, it is not live and nothing
 is expected of it. A site is expected on a day where it delivered on the same weekday a week before and on at least 4 of
 the 7 days before: a site that rests on Sundays is not missed on Sundays, one that came once is not missed at all, and
-one that has been silent for a week is taken for closed. Where a whole dataset is missing, its sites are not named. A run
-of a day without objects opens no other alert. A published day whose objects have all gone is `refused`, and has that
-alert alone.
+one that has been silent for a week is taken for closed. Where a whole dataset is missing, its sites are not named. A
+run of a day without objects opens no other alert. A published day whose objects have all gone is `refused`, and has
+that alert alone.
 
-**`source_late`.** The age of the newest object of yesterday and today, by when it arrived; of a site, where today is one
-of its usual days. 12 hours are longer than a quiet night and shorter than the 30 hours until the day closes. Lower it
-where files arrive all day long.
+**`source_late`.** The age of the newest object of yesterday and today, by when it arrived; of a site, where today is
+one of its usual days. 12 hours are longer than a quiet night and shorter than the 30 hours until the day closes. Lower
+it where files arrive all day long.
 """
 
 from __future__ import annotations
