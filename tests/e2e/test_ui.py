@@ -20,6 +20,7 @@ import pytest
 from orchestration.marts.project import manifest
 from orchestration.publishing.entries import read_entries
 from orchestration.publishing.mongodb import connect
+from orchestration.publishing.targets import TARGETS
 from orchestration.publishing.targets.performance_entries import KIND
 from tests.environment_fixtures import CLICKLAKE, ROOT, mart_key
 from tests.ui_fixtures import BACKFILL, MARK, UI, answers, free_port, left_over, wait_until
@@ -200,7 +201,7 @@ def test_lineage_goes_from_the_logs_through_every_model_to_mongodb(ui: UI) -> No
     models = {
         node["name"] for node in manifest()["nodes"].values() if node["resource_type"] in ("model", "seed")
     }  # what dbt knows
-    built_here = {"raw_access_logs", "raw_events", "performance_entries", "campaign_entries"}
+    built_here = {"raw_access_logs", "raw_events", *(target.name for target in TARGETS)}
     assert set(above) == models | built_here | {"data_quality"}
     assert above["raw_access_logs"] == above["raw_events"] == set()
     assert above["performance_entries"] == {"daily_aggregates"}
