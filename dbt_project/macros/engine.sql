@@ -35,3 +35,12 @@
   {# Of whole numbers that are not negative, exactly. #}
   {{ return('((' ~ dividend ~ ') // (' ~ divisor ~ '))') }}
 {% endmacro %}
+
+{% macro median_of(values) %}
+  {{ return(adapter.dispatch('median_of', 'clicklake')(values)) }}
+{% endmacro %}
+
+{% macro duckdb__median_of(values) %}
+  {# Of some expressions of one row, without those that are null; null without any. #}
+  {{ return('list_median([' ~ values | join(', ') ~ '])') }}
+{% endmacro %}

@@ -5,6 +5,14 @@
     sort_by=['order_id', 'campaign_id'],
     restates={'before': 0, 'after': 28}
 ) }}
+{%- set days_before = [1, 2, 3, 4, 5, 6, 7] %}
+{%- set same_weekdays = [7, 14, 21, 28] %}
+{%- set click_rates, impressions = [], [] %}
+{%- for days in same_weekdays %}{% do click_rates.append('by_campaign.click_rate_' ~ days) %}{% endfor %}
+{%- for days in days_before %}
+    {%- do impressions.append('coalesce(by_campaign.impressions_' ~ days ~ ', report_days.none_' ~ days ~ ')') %}
+{%- endfor %}
+{%- set compared_days = ([0] + days_before + same_weekdays) | unique | join(', ') %}
 
 with published as (
 
@@ -12,8 +20,7 @@ with published as (
 
 ),
 
--- A day that was published without the campaign counts as none; one that was not published does not count.
-compared_days as (
+compared as (
 
     select
         published.published_date as report_date,
@@ -21,10 +28,22 @@ compared_days as (
         published.published_date - earlier.published_date as days_back
     from published
     inner join published as earlier
-        on
-            published.published_date - earlier.published_date between 0 and 7
-            or published.published_date - earlier.published_date in (14, 21, 28)
+        on published.published_date - earlier.published_date in ({{ compared_days }})
     where {{ in_built_days('campaign_trends', 'published.published_date') }}
+
+),
+
+-- A day that was published without the campaign counts as none; one that was not published does not count.
+report_days as (
+
+    select
+        report_date,
+        {%- for days in days_before %}
+            max(case when days_back = {{ days }} then 0 end) as none_{{ days }},
+        {%- endfor %}
+        count(case when days_back between 1 and 7 then 1 end) as compared_days
+    from compared
+    group by report_date
 
 ),
 
@@ -34,96 +53,77 @@ counted as (
         report_date,
         order_id,
         campaign_id,
-        sum(valid_impressions) as valid_impressions,
-        sum(valid_clicks) as valid_clicks
+        cast(sum(valid_impressions) as bigint) as valid_impressions,
+        cast(sum(valid_clicks) as bigint) as valid_clicks
     from {{ ref('daily_aggregates') }}
     where {{ in_built_days('campaign_trends', 'report_date', before=28) }}
     group by report_date, order_id, campaign_id
 
 ),
 
-campaigns as (
+-- A column for each compared day: a row for each, with those of days without the campaign, would be far more.
+by_campaign as (
 
-    select distinct
-        compared_days.report_date,
+    select
+        compared.report_date,
         counted.order_id,
-        counted.campaign_id
-    from compared_days
-    inner join counted
-        on compared_days.compared_date = counted.report_date
-    where compared_days.days_back <= 7
+        counted.campaign_id,
+        {%- for days in days_before %}
+            max(case when compared.days_back = {{ days }} then counted.valid_impressions end) as impressions_{{ days }},
+        {%- endfor %}
+        {%- for days in same_weekdays %}
+            max(
+                case
+                    when
+                        compared.days_back = {{ days }}
+                        and counted.valid_impressions >= {{ var('trend_min_impressions') }}
+                        then cast(counted.valid_clicks as double) / counted.valid_impressions
+                end
+            ) as click_rate_{{ days }},
+        {%- endfor %}
+        coalesce(max(case when compared.days_back = 0 then counted.valid_impressions end), 0) as valid_impressions,
+        coalesce(max(case when compared.days_back = 0 then counted.valid_clicks end), 0) as valid_clicks
+    from counted
+    inner join compared
+        on counted.report_date = compared.compared_date
+    group by compared.report_date, counted.order_id, counted.campaign_id
+    having min(compared.days_back) <= 7
 
 ),
 
-figures as (
+usual as (
 
     select
-        campaigns.report_date,
-        campaigns.order_id,
-        campaigns.campaign_id,
-        compared_days.days_back,
-        coalesce(counted.valid_impressions, 0) as valid_impressions,
-        coalesce(counted.valid_clicks, 0) as valid_clicks
-    from campaigns
-    inner join compared_days
-        on campaigns.report_date = compared_days.report_date
-    left join counted
-        on
-            compared_days.compared_date = counted.report_date
-            and campaigns.order_id is not distinct from counted.order_id
-            and campaigns.campaign_id is not distinct from counted.campaign_id
-
-),
-
-trends as (
-
-    select
-        report_date,
-        order_id,
-        campaign_id,
-        sum(case when days_back = 0 then valid_impressions end) as valid_impressions,
-        sum(case when days_back = 0 then valid_clicks end) as valid_clicks,
-        count(
-            case
-                when days_back in (7, 14, 21, 28) and valid_impressions >= {{ var('trend_min_impressions') }} then 1
-            end
-        ) as compared_weekdays,
-        median(
-            case
-                when days_back in (7, 14, 21, 28) and valid_impressions >= {{ var('trend_min_impressions') }}
-                    then cast(valid_clicks as double) / valid_impressions
-            end
-        ) as usual_clicks_by_impressions,
-        count(case when days_back between 1 and 7 then 1 end) as compared_days,
-        median(case when days_back between 1 and 7 then valid_impressions end) as usual_impressions
-    from figures
-    group by report_date, order_id, campaign_id
-
-),
-
--- What is usual is unknown where too few days tell it.
-known as (
-
-    select
-        *,
-        case
-            when compared_weekdays >= {{ var('trend_min_weekdays') }} then usual_clicks_by_impressions
-        end as known_clicks_by_impressions,
-        case when compared_days >= {{ var('trend_min_days') }} then usual_impressions end as known_impressions
-    from trends
+        by_campaign.report_date,
+        by_campaign.order_id,
+        by_campaign.campaign_id,
+        by_campaign.valid_impressions,
+        by_campaign.valid_clicks,
+        report_days.compared_days,
+        {%- for days in same_weekdays %}
+            case when by_campaign.click_rate_{{ days }} is null then 0 else 1 end {{ '+' if not loop.last }}
+        {%- endfor %} as compared_weekdays,
+        {{ median_of(click_rates) }} as click_rate,
+        {{ median_of(impressions) }} as impressions
+    from by_campaign
+    inner join report_days
+        on by_campaign.report_date = report_days.report_date
 
 )
 
+-- What is usual is unknown where too few days tell it.
 select
     report_date,
     order_id,
     campaign_id,
-    cast(valid_impressions as bigint) as valid_impressions,
-    cast(valid_clicks as bigint) as valid_clicks,
+    valid_impressions,
+    valid_clicks,
     {{ percentage('valid_clicks', 'valid_impressions') }} as valid_ctr,
-    compared_weekdays,
-    100 * known_clicks_by_impressions as usual_ctr,
-    known_clicks_by_impressions * valid_impressions as expected_clicks,
+    cast(compared_weekdays as bigint) as compared_weekdays,
+    case when compared_weekdays >= {{ var('trend_min_weekdays') }} then 100 * click_rate end as usual_ctr,
+    case
+        when compared_weekdays >= {{ var('trend_min_weekdays') }} then click_rate * valid_impressions
+    end as expected_clicks,
     compared_days,
-    cast(known_impressions as double) as usual_impressions
-from known
+    cast(case when compared_days >= {{ var('trend_min_days') }} then impressions end as double) as usual_impressions
+from usual
