@@ -102,10 +102,11 @@ class Place:
             }
             for name, given in campaigns.items()
         ]
-        types = {"expected_clicks": pa.float64(), "usual_impressions": pa.float64()}
-        table = pa.Table.from_pylist(rows)
-        for name, kind in types.items():
-            table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+        texts, floats = ("order_id", "campaign_id"), ("valid_ctr", "usual_ctr", "expected_clicks", "usual_impressions")
+        types = (
+            dict.fromkeys(rows[0], pa.int64()) | dict.fromkeys(texts, pa.string()) | dict.fromkeys(floats, pa.float64())
+        )
+        table = pa.Table.from_pylist(rows, schema=pa.schema(types))
         self.lake.put_table(table, f"marts/campaign_trends/report_date={day}/data.parquet")
 
 
