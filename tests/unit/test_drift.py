@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingest.events.parser import MAX_OTHERS
+from ingest.events.found import MAX_OTHERS
 from ingest.lake.layout import ledger_key
 from ingest.partition.datasets import EVENTS
 from ingest.partition.day import ingest_day
