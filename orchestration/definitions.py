@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.cli.home import warn_of_a_passing_home
+from orchestration.home import warn_of_a_passing_home
+from orchestration.logs import loggers
 from orchestration.marts.assets import build_dbt_models
-from orchestration.observability.logs import loggers
+from orchestration.observability.lineage import LINEAGE_SENSORS
 from orchestration.operations.alerts import ALERT_SENSORS
 from orchestration.operations.jobs import JOBS
-from orchestration.operations.lineage import LINEAGE_SENSORS
 from orchestration.operations.schedules import SCHEDULES
 from orchestration.operations.sensors import sensors
 from orchestration.publishing.assets import publishing_asset

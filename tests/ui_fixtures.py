@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.cli.home import dagster_home
+from orchestration.home import dagster_home
 from tests.environment_fixtures import ROOT, Environment
 
 MARK = "UI_TEST_MARK"  # in the environment of every process that the test starts, to find those left over
