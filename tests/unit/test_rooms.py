@@ -44,7 +44,9 @@ def test_planning_knows_neither_dbt_nor_an_engine_and_of_the_lake_its_layout_alo
 
 
 def test_every_file_is_in_a_room() -> None:
-    files = [path.relative_to(ROOT) for package in ("ingest", "orchestration") for path in (ROOT / package).rglob("*.py")]
+    files = [
+        path.relative_to(ROOT) for package in ("ingest", "orchestration") for path in (ROOT / package).rglob("*.py")
+    ]
     rooms = {path: room_of(".".join(path.with_suffix("").parts)) for path in files if path.name != "__init__.py"}
     assert [path for path, room in rooms.items() if room is None] == []
     assert {path.parent for path, room in rooms.items() if room == "orchestration"} == {Path("orchestration")}
