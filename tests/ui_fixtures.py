@@ -109,13 +109,17 @@ def left_over(mark: str) -> list[int]:
 
 
 @contextmanager
-def dagster_dev(environment: Environment, **settings: str) -> Iterator[UI]:
-    """`dagster dev`, with backfills in windows of two days. At the end all its processes are killed, as they are."""
+def dagster_dev(environment: Environment, definitions: Path | None = None, **settings: str) -> Iterator[UI]:
+    """`dagster dev`, with backfills in windows of two days. At the end all its processes are killed, as they are.
+
+    definitions: a file that holds them, other than those of workspace.yaml.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(environment.home))
         dagster_home(environment.home)
     mark, port, log_file = uuid.uuid4().hex, free_port(), environment.folder / "dagster-dev.log"
-    program = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+    loaded = ["-f", str(definitions)] if definitions else ["-w", str(ROOT / "workspace.yaml")]
+    program = [sys.executable, "-m", "dagster", "dev", *loaded, "-h", "127.0.0.1"]
     with log_file.open("ab") as output:
         process = subprocess.Popen(
             [*program, "-p", str(port)],
