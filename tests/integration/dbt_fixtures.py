@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,11 @@ import pyarrow.parquet as pq
 from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE, raw_key
 from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
-from orchestration.marts.dbt_process import run_loaded
+from orchestration.marts.dbt_process import PARSED, run_loaded
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "dbt_project"
 DATASET = "access_logs"
-PARSED = "partial_parse.msgpack"
 
 
 def request(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
@@ -87,6 +87,13 @@ def build(lake: Lake, target: Path, first: str, after_last: str, *arguments: str
     window = ("--event-time-start", first, "--event-time-end", after_last)
     command = ("--no-write-json", "build", *window, "--exclude-resource-type", "unit_test")
     return run_dbt(lake, target, *command, *arguments, **options)
+
+
+def build_each(lake: Lake, target: Path, windows: Iterable[tuple[str, str]], *arguments: str, **options: Any) -> None:
+    """A build of each window (first day, day after the last), in this order; all of them succeed."""
+    for first, after_last in windows:
+        done = build(lake, target, first, after_last, *arguments, **options)
+        assert done.returncode == 0, done.stdout
 
 
 def mart_key(model: str, day: str) -> str:
