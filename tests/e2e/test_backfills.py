@@ -12,7 +12,8 @@ import pytest
 
 from tests.environment_fixtures import CLICKLAKE, EVENTS_PREFIX, Environment, Maker, put_small_day
 from tests.log_lines import log
-from tests.ui_fixtures import BACKFILL, LAUNCH, dagster_dev, wait_until
+from tests.ui_fixtures import BACKFILL, LAUNCH, dagster_dev
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +116,7 @@ def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(
         launched = ui.ask(LAUNCH, parameters={"assetSelection": selection, "partitionNames": SIXTY[:4]})
         identity = launched["launchPartitionBackfill"]["backfillId"]
         is_at_work = lambda: bool(disturbed.lake.files("raw")) and len(disturbed.lake.files(".locks")) > 0  # noqa: E731
-        assert wait_until(is_at_work, 300), ui.lines()[-20:]
+        assert wait_until(is_at_work), ui.lines()[-20:]
     assert _backfill_of(disturbed, identity) != "COMPLETED_SUCCESS"
     _watch_starts_closely(disturbed)
 
@@ -124,7 +125,7 @@ def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(
         def has_ended() -> bool:
             return bool(ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]["status"] != "REQUESTED")
 
-        assert wait_until(has_ended, 900), ui.lines()[-20:]
+        assert wait_until(has_ended, 3 * PATIENCE), ui.lines()[-20:]
         ended = ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]
     assert ended["status"] == "COMPLETED_SUCCESS", ended
     assert "FAILURE" in [run["status"] for run in ended["runs"]]

@@ -15,6 +15,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 MARTS = {"daily_aggregates", "campaign_performance"}
 ENTRIES = {"performance_entries", "campaign_entries"}
@@ -68,7 +70,7 @@ def loaded(manifest: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             env=inherited | {"PYTHONPATH": str(ROOT)} | settings,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         return Loaded(done, folder)
