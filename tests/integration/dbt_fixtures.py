@@ -61,7 +61,8 @@ def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def run_dbt(
     lake: Lake, target: Path, *arguments: str, project: Path = PROJECT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs dbt over a lake. What the project's own target folder, or an earlier run in this one, has parsed is used."""
+    """Runs dbt over a lake, without reports of its own. What the project's own target folder, or an earlier run in this
+    one, has parsed is used."""
     parsed = project / "target" / PARSED
     if parsed.exists() and not (target / PARSED).exists():
         shutil.copy(parsed, target)
@@ -74,7 +75,7 @@ def run_dbt(
         "DBT_LOG_LEVEL_FILE": "none",
     }
     command = {
-        "arguments": ["--no-use-colors", *arguments],
+        "arguments": ["--no-use-colors", "--no-write-json", *arguments],
         "folder": str(project),
         "environment": inherited | variables | environment,
     }
@@ -83,9 +84,9 @@ def run_dbt(
 
 
 def build(lake: Lake, target: Path, first: str, after_last: str, *arguments: str, **options: Any) -> Any:
-    """`dbt build` of a window as production runs it: without unit tests and dbt's own reports."""
+    """`dbt build` of a window as production runs it: without unit tests."""
     window = ("--event-time-start", first, "--event-time-end", after_last)
-    command = ("--no-write-json", "build", *window, "--exclude-resource-type", "unit_test")
+    command = ("build", *window, "--exclude-resource-type", "unit_test")
     return run_dbt(lake, target, *command, *arguments, **options)
 
 
