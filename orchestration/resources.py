@@ -1,6 +1,12 @@
 """What a run needs of the outside. Nothing is opened, and no setting read, before it is asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import dagster as dg
+from dagster_duckdb import DuckDBResource
+from duckdb import DuckDBPyConnection
 
 from ingest.lake import s3
 from ingest.lake.files import Lake
@@ -13,7 +19,12 @@ SETTINGS = {ACCESS_LOGS.name: "CLICKLAKE_LOGS", EVENTS.name: "CLICKLAKE_EVENTS"}
 
 
 class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The logs, the events and the lake, as the settings name them."""
+    """The logs, the events and the lake, as the settings name them.
+
+    duckdb: the engine that reads the lake where Python does; `connection_config` limits its memory and threads.
+    """
+
+    duckdb: DuckDBResource = DuckDBResource(database=":memory:")
 
     def settings(self) -> Settings:
         return load_settings()
@@ -24,6 +35,13 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def sources(self) -> dict[str, Source]:
         return sources_of(self.settings())
 
+    @contextmanager
+    def engine(self) -> Iterator[DuckDBPyConnection]:
+        """A disposable DuckDB that reads the lake."""
+        with self.duckdb.get_connection() as connection:
+            self.lake().attach(connection)
+            yield connection
+
 
 def sources_of(settings: Settings) -> dict[str, Source]:
     """Dataset → where its objects are, of all datasets that the settings name."""
@@ -32,5 +50,16 @@ def sources_of(settings: Settings) -> dict[str, Source]:
 
 
 def _open(url: str, settings: Settings, setting: str) -> Source:
-    client = s3.client(settings.s3, connections=FETCH_THREADS) if url.startswith("s3://") else None
-    return open_source(url, client, setting)
+    return open_source(url, _s3_client(settings) if url.startswith("s3://") else None, setting)
+
+
+def _s3_client(settings: Settings) -> Any:
+    """A client by dagster-aws's resource, with what the resource has no settings for: a timeout for every answer, and a
+    connection for each thread that fetches."""
+    from dagster_aws.s3 import S3Resource  # here, because it loads all of dagster-aws
+
+    class Sources(S3Resource):
+        def get_client(self) -> Any:
+            return s3.client(settings.s3, connections=FETCH_THREADS)
+
+    return Sources(endpoint_url=settings.s3.endpoint_url, region_name=settings.s3.region).get_client()

@@ -18,6 +18,7 @@ import dagster as dg
 from ingest.errors import ClicklakeError
 from ingest.partition.datasets import DATASETS
 from ingest.partition.day import is_published
+from orchestration.marts.translator import model_key
 from orchestration.operations.backfills import BACKFILL_TAG
 from orchestration.operations.jobs import daily_build, publish, refresh, restate
 from orchestration.operations.lateness import News, days_with_news
@@ -152,7 +153,7 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
             return
         of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
         for target in targets:
-            of_mart[dg.AssetKey(target.mart)].append(dg.AssetKey(target.name))
+            of_mart[model_key(target.mart)].append(dg.AssetKey(target.name))
         found = _since_last_tick(context, list(of_mart))
         for mart, record in sorted(found, key=lambda each: each[1].storage_id):
             yield from _to_publish(context, of_mart[mart], record)

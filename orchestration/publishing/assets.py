@@ -13,6 +13,7 @@ from ingest.lake.files import Lake
 from ingest.lake.layout import mart_folder
 from orchestration import progress
 from orchestration.failures import explained
+from orchestration.marts.translator import model_key
 from orchestration.partitions import daily, range_in_windows
 from orchestration.publishing.target import Report, Target
 from orchestration.raw.assets import OWNERS
@@ -27,7 +28,7 @@ def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
     key = dg.AssetKey(target.name)
     spec = dg.AssetSpec(
         key,
-        deps=[target.mart],
+        deps=[model_key(target.mart)],
         description=target.description,
         group_name=GROUP,
         kinds=set(target.kinds),
@@ -58,7 +59,7 @@ def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
     with explained():
         lacks = target.lacks(lakehouse.settings())
         if lacks is None:
-            restated = materialized_days(context.instance, context.run_id, dg.AssetKey(target.mart))
+            restated = materialized_days(context.instance, context.run_id, model_key(target.mart))
             bad = _publish_days(step, target, sorted({*step.days, *restated}))
         elif lakehouse.lake().files(mart_folder(target.mart)):
             context.log.info(lacks)  # a fine state: no failure, and no day is green
@@ -80,7 +81,7 @@ def _publish_days(step: Step, target: Target[Any], days: Iterable[str]) -> dict[
     """Publishes the days; gives those that cannot be, and why."""
     bad: dict[str, str] = {}
     context, settings, lake = step.context, step.lakehouse.settings(), step.lakehouse.lake()
-    with step.at_work(lake), target.open(settings) as opened, lake.connect() as engine:
+    with step.at_work(lake), target.open(settings) as opened, step.lakehouse.engine() as engine:
         target.prepare(opened)
         for day in days:
             with lake.lock(

@@ -1,10 +1,13 @@
-"""Checks on raw days by `ingest/partition/audit.py`, dbt tests by their files, and reasons to reject a row."""
+"""Checks on raw days by `ingest/partition/audit.py`, dbt tests by their properties, and reasons to reject a row."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
 
 from ingest.access_logs.parser import REASONS
 from ingest.events.parser import EVENT_REASONS
@@ -57,26 +60,31 @@ def checks() -> str:
 
 
 def generic_tests() -> dict[str, str]:
-    """Name of a dbt test that takes arguments → what it asks for, by the comment at its top."""
-    found = {}
-    for path in sorted((TESTS / "generic").glob("*.sql")):
-        comment = re.match(r"\s*\{#(.*?)#\}", path.read_text("utf-8"), re.DOTALL)
-        found[path.stem] = one_line(comment[1]) if comment else ""
-    return found
+    """Name of a dbt test that takes arguments → what it asks for."""
+    described = _described(TESTS / "generic" / "_generic.yml", "macros")
+    return {path.stem: described.get(f"test_{path.stem}", "") for path in sorted((TESTS / "generic").glob("*.sql"))}
 
 
 def sql_tests() -> list[SqlTest]:
-    """The dbt tests in `dbt_project/tests`, each with the comment at its top."""
-    return [_sql_test(path.stem, path.read_text("utf-8")) for path in sorted(TESTS.glob("*.sql"))]
+    """The dbt tests in `dbt_project/tests`."""
+    described = _described(TESTS / "_tests.yml", "data_tests")
+    return [
+        _sql_test(path.stem, described.get(path.stem, ""), path.read_text("utf-8"))
+        for path in sorted(TESTS.glob("*.sql"))
+    ]
 
 
-def _sql_test(name: str, text: str) -> SqlTest:
-    comment = re.match(r"(?:--[^\n]*\n)*", text)
+def _described(properties: Path, kind: str) -> dict[str, str]:
+    found = yaml.safe_load(properties.read_text("utf-8"))[kind]
+    return {each["name"]: one_line(each.get("description", "")) for each in found}
+
+
+def _sql_test(name: str, meaning: str, text: str) -> SqlTest:
     severity = re.search(r"severity='(\w+)'", text)
     return SqlTest(
         name=name,
         severity=severity[1] if severity else "error",
-        meaning=one_line(re.sub(r"^-- ?", "", comment[0] if comment else "", flags=re.MULTILINE)),
+        meaning=meaning,
         refs=tuple(sorted(set(re.findall(r"ref\('(\w+)'\)", text)))),
     )
 

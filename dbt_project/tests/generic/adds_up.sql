@@ -1,4 +1,3 @@
-{# Of each day that is built, the sums of the columns are those of another model. Gives the days where they are not. #}
 {% test adds_up(model, other, columns, date_column) %}
 with own as (
     select {{ date_column }}{% for column in columns %}, sum({{ column }}) as {{ column }}{% endfor %}
