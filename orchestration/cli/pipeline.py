@@ -15,7 +15,7 @@ import dagster as dg
 from ingest.errors import ClicklakeError, SettingsError
 from ingest.lake.layout import ledger_folder
 from orchestration.cli.console import bar, notes, step
-from orchestration.cli.home import dagster_instance
+from orchestration.home import dagster_instance
 from orchestration.settings import JSON, Settings, load_partition_settings
 
 # The daemon cannot run again what a command ran; the person who called it can.

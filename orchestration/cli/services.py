@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from orchestration.cli.console import notes, step
-from orchestration.cli.home import dagster_home
+from orchestration.home import dagster_home
 from orchestration.places import state_dir
 
 

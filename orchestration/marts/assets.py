@@ -1,7 +1,6 @@
 """Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -16,13 +15,13 @@ from orchestration.dagster_internals.event_log import at_once
 from orchestration.dagster_internals.light_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
-    DbtCliResource,
     build_dbt_asset_specs,
 )
 from orchestration.failures import explained
 from orchestration.marts.project import manifest
 from orchestration.marts.windows import WindowResult, build
 from orchestration.partitions import consecutive, daily, range_in_windows
+from orchestration.places import DBT_DIR
 from orchestration.quality import Judgement
 from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
@@ -120,13 +119,11 @@ def build_dbt_models() -> dg.AssetsDefinition:
         partitions_def=daily,
         backfill_policy=range_in_windows,
     )
-    def dbt_models(
-        context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: DbtCliResource
-    ) -> Iterator[dg.Output[None]]:
+    def dbt_models(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
         with begun(context, lakehouse) as step:
-            yield from built(step, Path(dbt.project_dir))
+            yield from built(step)
 
-    def built(step: Step, project: Path) -> Iterator[dg.Output[None]]:
+    def built(step: Step) -> Iterator[dg.Output[None]]:
         context, lakehouse, days = step.context, step.lakehouse, step.days
         _check_order(context, specs)
         with explained():
@@ -144,7 +141,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
                 for window in consecutive(ready):
                     if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
-                    result.add(build(project, window, arguments, settings.environment()))
+                    result.add(build(DBT_DIR, window, arguments, settings.environment()))
                 with at_once(context.instance):  # still at work: thousands of events take a while
                     _report(step, lake, result, checks)
         above = refusals(context.instance, context.run_id) if step.is_last else {}

@@ -80,7 +80,7 @@ def _publish_days(step: Step, target: Target[Any], days: Iterable[str]) -> dict[
     """Publishes the days; gives those that cannot be, and why."""
     bad: dict[str, str] = {}
     context, settings, lake = step.context, step.lakehouse.settings(), step.lakehouse.lake()
-    with step.at_work(lake), target.open(settings) as opened, step.lakehouse.engine() as engine:
+    with step.at_work(lake), target.open(settings) as opened, lake.connect() as engine:
         target.prepare(opened)
         for day in days:
             with lake.lock(

@@ -23,11 +23,11 @@ from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets import TARGETS
 from orchestration.publishing.targets.performance_entries import KIND
 from tests.environment_fixtures import CLICKLAKE, ROOT, mart_key
-from tests.ui_fixtures import BACKFILL, MARK, UI, answers, free_port, left_over, wait_until
+from tests.ui_fixtures import BACKFILL, MARK, UI, answers, left_over
+from tests.waiting import PATIENCE, free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
-START_SECONDS, BACKFILL_SECONDS, STOP_SECONDS = 120, 300, 60
 DAYS_OF_LOGS, DAYS_BUILT = 5, 3
 DAGSTER = Path(sys.executable).with_name("dagster")
 CHECKS_OF_RAW = {
@@ -112,13 +112,13 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
             stderr=subprocess.STDOUT,
         )
     try:
-        comes = wait_until(lambda: answers(port), START_SECONDS, lambda: process.poll() is not None)
+        comes = wait_until(lambda: answers(port), is_in_vain=lambda: process.poll() is not None)
         assert comes, f"the UI does not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}"
         exports = re.findall(r"^export (\w+)=(.+)$", log.read_text("utf-8"), re.MULTILINE)
         yield UI(port, log, {name: value.strip("'") for name, value in exports})
         process.send_signal(signal.SIGTERM)
-        process.wait(STOP_SECONDS)
-        assert wait_until(lambda: not left_over(mark), STOP_SECONDS), f"these outlive the UI: {left_over(mark)}"
+        process.wait(PATIENCE)
+        assert wait_until(lambda: not left_over(mark)), f"these outlive the UI: {left_over(mark)}"
     finally:
         if process.poll() is None:
             process.kill()
@@ -150,7 +150,7 @@ def backfill(ui: UI, days: list[str]) -> dict[str, Any]:
         found: dict[str, Any] = ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]
         return found
 
-    assert wait_until(lambda: state()["status"] != "REQUESTED", BACKFILL_SECONDS), state()
+    assert wait_until(lambda: state()["status"] != "REQUESTED"), state()
     return state()
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from ingest.errors import SettingsError
 from ingest.lake.layout import raw_key
-from orchestration.cli.home import dagster_home
+from orchestration.home import dagster_home
 from orchestration.marts.project import fingerprint
 from orchestration.publishing.target import ready
 from orchestration.publishing.targets import TARGETS
@@ -75,7 +75,7 @@ def test_h2_an_empty_home_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_h2_plain_dagster_dev_says_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from orchestration.cli.home import warn_of_a_passing_home
+    from orchestration.home import warn_of_a_passing_home
 
     monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")
     monkeypatch.setattr("dagster.get_dagster_logger", lambda: __import__("logging").getLogger("seen"))

@@ -15,6 +15,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 MARTS = {"daily_aggregates", "campaign_performance"}
 ENTRIES = {"performance_entries", "campaign_entries"}
@@ -68,7 +70,7 @@ def loaded(manifest: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             env=inherited | {"PYTHONPATH": str(ROOT)} | settings,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         return Loaded(done, folder)
@@ -214,11 +216,9 @@ def test_the_lineage_leads_from_the_logs_to_mongodb(defs: dg.Definitions) -> Non
 
 
 def test_a_resource_can_be_replaced(manifest: None) -> None:
-    from dagster_duckdb import DuckDBResource
-
     from orchestration.definitions import build_defs
     from orchestration.resources import Lakehouse
 
-    other = Lakehouse(duckdb=DuckDBResource(database=":memory:", connection_config={"threads": 1}))
+    other = Lakehouse()
     assert build_defs(lakehouse=other).resources["lakehouse"] is other
     assert build_defs().resources["lakehouse"] is not other
