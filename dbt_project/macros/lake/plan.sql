@@ -43,9 +43,15 @@
   {% endfor %}
   {% set nodes = [] %}
   {% for node in graph.get('nodes', {}).values() | list + graph.get('sources', {}).values() | list %}
+    {# Not the whole configurations, which would make the question three times as long. #}
+    {% set config = node.config %}
     {% do nodes.append({
-      'id': node.unique_id, 'name': node.identifier or node.name, 'kind': node.resource_type, 'config': node.config,
-      'parents': node.get('depends_on', {}).nodes or []
+      'id': node.unique_id, 'name': node.identifier or node.name, 'kind': node.resource_type,
+      'parents': node.get('depends_on', {}).nodes or [], 'config': {
+        'materialized': config.get('materialized'), 'severity': config.get('severity'), 'meta': config.get('meta'),
+        'partition_by': config.get('partition_by'), 'restates': config.get('restates'),
+        'neighbour_days': config.get('neighbour_days')
+      }
     }) %}
   {% endfor %}
   {{ return(lake_answer('plan', {
