@@ -55,13 +55,3 @@
   from (values {% for day in days %}('{{ day }}'), {% endfor %}(null)) as published_days (published_day)
   where published_day is not null
 {%- endmacro %}
-
-{% macro built_day_rows(model_names) -%}
-  {%- set days = [] -%}
-  {%- for name in model_names if has_days() -%}
-    {%- do days.extend(built_days(name)) -%}
-  {%- endfor -%}
-  select cast(built_day as date) as built_date
-  from (values {% for day in days | unique | sort %}('{{ day }}'), {% endfor %}(null)) as built_days (built_day)
-  where built_day is not null
-{%- endmacro %}

@@ -36,7 +36,7 @@ def test_every_macro_and_its_arguments_are_described(macros: dict[str, Any]) -> 
 def test_a_macro_is_called_at_more_than_one_place(macros: dict[str, Any]) -> None:
     """What has one user stands in it. Dispatched macros are apart: they have a user for each engine."""
     texts = [path.read_text("utf-8") for path in DBT_DIR.rglob("*.sql") if "target" not in path.parts]
-    texts += [path.read_text("utf-8") for path in (DBT_DIR / "models").rglob("*_unit_tests.yml")]
+    texts += [path.read_text("utf-8") for path in (DBT_DIR / "models").rglob("*.yml")]
     single = []
     for name, each in macros.items():
         found = sum(len(re.findall(rf"(?<!macro )(?<![\w.]){name}(?:\(|: )", text)) for text in texts)
