@@ -30,6 +30,7 @@ from ingest.errors import SettingsError
 from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE, MARTS, RAW, VERDICT_FILE
 from ingest.lake.s3 import S3Options
+from ingest.schema import RAW as RAW_COLUMNS
 
 PREFIX = "CLICKLAKE_"
 
@@ -135,7 +136,8 @@ class Plugin(BasePlugin):
             window: days.
             built: model → days, of the lake_tables that are selected.
             neighbours: model → files of the days around those, which its view shows as well.
-            views: [{id, files, partitioned_by}], what has to be visible before anything is built.
+            views: [{id, files, partitioned_by, columns}], what has to be visible before anything is built; columns:
+                [name, type] of raw, for what has its rows.
             judged: test → [[table, days]], the releases that count when it fails.
         """
         if self._run != run or prepares:
@@ -155,7 +157,12 @@ class Plugin(BasePlugin):
                 if prepares and plan.is_building
             },
             "views": [
-                {"id": node.id, "files": self._files(keys), "partitioned_by": node.path_columns}
+                {
+                    "id": node.id,
+                    "files": self._files(keys),
+                    "partitioned_by": node.path_columns,
+                    "columns": [(column.name, column.sql_type) for column in RAW_COLUMNS.get(node.rows_of or "", ())],
+                }
                 for node, keys in (plan.views() if prepares else ())
             ],
             "judged": {

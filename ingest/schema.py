@@ -54,7 +54,25 @@ class Column:
     role: Role | None = None
     is_repeated: bool = False
 
+    @property
+    def sql_type(self) -> str:
+        """The type that DuckDB gives it."""
+        if pa.types.is_decimal(self.type):
+            return f"decimal({self.type.precision},{self.type.scale})"
+        return _SQL_TYPES[self.type]
 
+
+_SQL_TYPES = {
+    pa.string(): "varchar",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+    pa.timestamp("us"): "timestamp",
+    pa.list_(pa.string()): "varchar[]",
+    pa.map_(pa.string(), pa.int64()): "map(varchar, bigint)",
+}
 TEXT = pa.string()
 INT = pa.int64()
 REAL = pa.float64()
@@ -262,6 +280,13 @@ DEVICE_TRAITS = {
     "language": ("language",),
     "platform": ("platform",),
 }
+
+# In the path of each raw file, as Hive has it.
+RAW_PARTITIONS = (
+    Column("event_date", pa.date32(), "Day of event_ts, UTC; from the path"),
+    Column("source_date", pa.date32(), "Day that the object's key names; from the path"),
+)
+RAW = {"access_logs": (*ACCESS_LOGS, *RAW_PARTITIONS), "events": (*EVENTS, *RAW_PARTITIONS)}
 
 REJECTS = (
     Column("dataset", TEXT, "Dataset that the row was meant for"),

@@ -15,25 +15,22 @@ import pyarrow as pa
 import yaml  # type: ignore[import-untyped]
 
 from ingest.lake.views import RECORDS
-from ingest.schema import ACCESS_LOGS, DATA_QUALITY, DATA_QUALITY_PARTITIONS, EVENTS, LEDGER, REJECTS, Column
+from ingest.schema import (
+    ACCESS_LOGS,
+    DATA_QUALITY,
+    DATA_QUALITY_PARTITIONS,
+    EVENTS,
+    LEDGER,
+    RAW_PARTITIONS,
+    REJECTS,
+    Column,
+)
 from orchestration.places import DBT_DIR
 
 MODELS = DBT_DIR / "models" / "marts"
 
-_TYPES = {
-    pa.string(): "varchar",
-    pa.int32(): "integer",
-    pa.int64(): "bigint",
-    pa.float64(): "double",
-    pa.bool_(): "boolean",
-    pa.date32(): "date",
-    pa.timestamp("us"): "timestamp",
-    pa.list_(pa.string()): "varchar[]",
-    pa.map_(pa.string(), pa.int64()): "map(varchar, bigint)",
-}
 _DAY = Column("day", pa.date32(), "Day that was refused")
-_EVENT_DATE = Column("event_date", pa.date32(), "Day of event_ts, UTC; from the path")
-_SOURCE_DATE = Column("source_date", pa.date32(), "Day that the object's key names; from the path")
+_EVENT_DATE, _SOURCE_DATE = RAW_PARTITIONS
 _SITE = Column("site", pa.string(), "Site whose folder the object lies in; from the path")
 _RECORDS = {
     "quarantine.verdicts": ("Why each partition that lies in quarantine was refused.", ("table", "day", "site")),
@@ -118,12 +115,8 @@ def _of_columns(description: str, grain: str, columns: tuple[Column, ...]) -> Do
     return Documented(
         description,
         grain,
-        {each.name: (_TYPES.get(each.type) or _decimal(each.type), each.description) for each in columns},
+        {each.name: (each.sql_type, each.description) for each in columns},
     )
-
-
-def _decimal(kind: Any) -> str:
-    return f"decimal({kind.precision},{kind.scale})"
 
 
 def _of_model(model: dict[str, Any]) -> Documented:

@@ -24,6 +24,7 @@ class Node:
         restates: the published days around the window that are built again with it.
         neighbour_days: published days around the window that its view shows as well.
         scope_of, scope: of a source: it is read of the days that this model builds, and of those around them.
+        rows_of: the raw dataset whose columns it has, before its own.
         severity: of a test.
     """
 
@@ -37,6 +38,7 @@ class Node:
     neighbour_days: int | Literal["all"] = 0
     scope_of: str | None = None
     scope: Around = NOTHING_AROUND
+    rows_of: str | None = None
     severity: str = "error"
 
     @property
@@ -56,8 +58,8 @@ class Node:
 
 
 def node_of(described: Mapping[str, Any]) -> Node:
-    """A node as the macro `asked_plan` describes it: id, name, kind, parents, and dbt's config, in which a source's
-    `meta` is its scope."""
+    """A node as the macro `asked_plan` describes it: id, name, kind, parents, and dbt's config, whose `meta` holds
+    the scope of a source, and `rows_of`."""
     config = described["config"]
     restates, meta = config.get("restates"), config.get("meta") or {}
     return Node(
@@ -71,6 +73,7 @@ def node_of(described: Mapping[str, Any]) -> Node:
         neighbour_days=config.get("neighbour_days") or 0,
         scope_of=meta.get("scope_of"),
         scope=Around(meta.get("before", 0), meta.get("after", 0)),
+        rows_of=meta.get("rows_of"),
         severity=(config.get("severity") or "error").lower(),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ingest.schema import RAW, Column
 from orchestration.dagster_internals.light_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
@@ -31,8 +32,8 @@ def model_name(key: dg.AssetKey) -> str:
 
 
 class Translator(DagsterDbtTranslator):
-    """Owners are `meta: {dagster: {owners: …}}`, as dagster-dbt has them; `meta: {kinds: …}` are kinds beside dbt and
-    its engine."""
+    """Owners are `meta: {dagster: {owners: …}}`, as dagster-dbt has them. `meta: {kinds: …}` adds kinds to dbt and its
+    engine, `meta: {rows_of: …}` the columns of a raw dataset."""
 
     def get_asset_key(self, dbt_resource_props: Properties) -> dg.AssetKey:
         if dbt_resource_props["resource_type"] == "source":
@@ -51,8 +52,17 @@ class Translator(DagsterDbtTranslator):
 
     def get_asset_spec(self, manifest: Manifest, unique_id: str, project: Any) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
-        kinds = self.get_resource_props(manifest, unique_id)["meta"].get("kinds", ())
-        return spec.replace_attributes(kinds=spec.kinds.union(kinds))
+        properties = self.get_resource_props(manifest, unique_id)
+        spec = spec.replace_attributes(kinds=spec.kinds.union(properties["meta"].get("kinds", ())))
+        columns = RAW.get(properties["meta"].get("rows_of"), ())
+        return spec.merge_attributes(metadata=_table_schema(columns, properties)) if columns else spec
+
+
+def _table_schema(raw: Iterable[Column], properties: Properties) -> Mapping[str, Any]:
+    columns = [(each.name, each.sql_type, each.description) for each in raw]
+    columns += [(each["name"], each["data_type"], each["description"]) for each in properties["columns"].values()]
+    schema = dg.TableSchema([dg.TableColumn(name, type_, description) for name, type_, description in columns])
+    return {"dagster/column_schema": schema}
 
 
 def specs_of(manifest: Manifest) -> list[dg.AssetSpec]:

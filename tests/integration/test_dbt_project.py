@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ingest.lake.files import Lake
 from ingest.lake.s3 import S3Options
 from ingest.partition.releases import Release, write_release
-from ingest.schema import ACCESS_LOGS
 from tests.integration.dbt_fixtures import (
     PROJECT,
     build,
@@ -35,14 +33,6 @@ DAYS = ("2026-01-12", "2026-01-13", "2026-01-14")
 AFTER = "2026-01-15"
 # Ads by day, and what is made of them here; other marts have tests of their own.
 SELECTED = ("--select", "+daily_aggregates", "order_totals")
-DUCKDB_TYPES = {
-    "string": "varchar",
-    "int64": "bigint",
-    "int32": "integer",
-    "double": "double",
-    "bool": "boolean",
-    "timestamp[us]": "timestamp",
-}
 # A second lake_table below daily_aggregates: it must never be published from refused rows.
 ORDER_TOTALS = """
 {{ config(partition_by='report_date', sort_by=['order_id'], contract={'enforced': false}) }}
@@ -153,15 +143,6 @@ def test_a_release_covers_no_other_day_of_the_window(
 
     assert {entry["status"] for entry in report(target).values()} == {"refused", "skipped"}
     assert lake.read_table(mart_key("daily_aggregates", DAYS[0])).equals(before)
-
-
-def test_source_columns_are_those_of_the_schema_registry() -> None:
-    properties = yaml.safe_load((PROJECT / "models/staging/ads/_access_logs.yml").read_text())
-    columns = properties["sources"][0]["tables"][0]["columns"]
-    declared = [(column["name"], column["data_type"], column["description"]) for column in columns]
-    registered = [(column.name, DUCKDB_TYPES[str(column.type)], column.description) for column in ACCESS_LOGS]
-    assert declared[:-2] == registered
-    assert [name for name, *_ in declared[-2:]] == ["event_date", "source_date"]
 
 
 def test_daily_aggregates_of_a_day(range_lake: Lake) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ingest.schema import RAW
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -241,3 +242,14 @@ def test_a_resource_can_be_replaced(manifest: None) -> None:
     other = Lakehouse()
     assert build_defs(lakehouse=other).resources["lakehouse"] is other
     assert build_defs().resources["lakehouse"] is not other
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "own"),
+    [("stg_access_logs__requests", "access_logs", []), ("stg_events", "events", ["visitor_key"])],
+)
+def test_staging_shows_the_columns_of_raw(defs: dg.Definitions, name: str, dataset: str, own: list[str]) -> None:
+    spec = defs.resolve_asset_graph().get(dg.AssetKey(name))
+    schema = spec.metadata["dagster/column_schema"]
+    assert [column.name for column in schema.columns] == [*(each.name for each in RAW[dataset]), *own]
+    assert all(column.description for column in schema.columns)

@@ -7,13 +7,16 @@
     {% do run_query('create schema if not exists audit') %}
     {% for view in plan.views %}
       {% set node = graph.nodes.get(view.id) or graph.sources[view.id] %}
-      {% if node.columns %}
+      {% set columns = {} %}
+      {% for name, type in view.columns %}{% do columns.update({name: {'name': name, 'data_type': type}}) %}{% endfor %}
+      {% do columns.update(node.columns) %}
+      {% if columns %}
         {% set relation = relation_of(node) %}
         {% set query = files_query(view.files, view.partitioned_by) if view.files %}
         {% set present = run_query('describe ' ~ query).columns[0].values() if view.files else [] %}
         {# Null in columns that none of the files has yet. Not a union with an empty table, which would halve the speed of
            joins. #}
-        {% set rows = typed_rows(node.columns, present, '(' ~ query ~ ')' if view.files) %}
+        {% set rows = typed_rows(columns, present, '(' ~ query ~ ')' if view.files) %}
         {% do run_query('create schema if not exists ' ~ relation.without_identifier()) %}
         {% do run_query('create or replace view ' ~ relation ~ ' as ' ~ rows) %}
       {% endif %}
