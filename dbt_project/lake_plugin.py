@@ -26,9 +26,10 @@ from dbt_project.planning.variables import problems
 from dbt_project.planning.verdicts import Result, judge, publication, quarantine
 from dbt_project.planning.window import Around, around, iso, window
 from dbt_project.reference_files import read_csv
+from ingest.days import parse_day
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
-from ingest.lake.layout import DATA_FILE, MARTS, RAW, VERDICT_FILE
+from ingest.lake.layout import DATA_FILE, MARTS, RAW
 from ingest.lake.s3 import S3Options
 
 PREFIX = "CLICKLAKE_"
@@ -298,16 +299,17 @@ class Plugin(BasePlugin):
         others.
 
         Args:
-            request: {run, files: [{staged, folder, entry}], others}; `others` are entries that are reported after them.
+            request: {run, files: [{staged, folder, rows, verdict, entry}], others}; `others` are entries that are
+                reported after them.
         """
         asked = json.loads(request)
         for file in asked["files"]:
-            started, entry, folder = time.monotonic(), file["entry"], file["folder"]
-            self.lake.delete(folder)
+            started, entry = time.monotonic(), file["entry"]
+            self.lake.delete(file["folder"])
             if file["staged"]:
-                entry |= self._put(file["staged"], f"{folder}/rows/{DATA_FILE}")
+                entry |= self._put(file["staged"], file["rows"])
             verdict = {"table": entry["model"], "day": entry["day"], "reasons": entry["reasons"], "run": asked["run"]}
-            self.lake.put_text(json.dumps(verdict), f"{folder}/{VERDICT_FILE}")
+            self.lake.put_text(json.dumps(verdict), file["verdict"])
             self._report([entry | {"seconds": time.monotonic() - started}])
         self._report(asked["others"])
         return True
@@ -320,7 +322,7 @@ class Plugin(BasePlugin):
         """So many failing rows of a test people have released on any of these days; -1 where nobody has."""
         from ingest.partition.releases import accepted_failures  # costs a while, and good days need none of it
 
-        return accepted_failures(self.lake, table, test, days.split())
+        return accepted_failures(self.lake, table, test, map(parse_day, days.split()))
 
     def _report(self, entries: list[dict[str, Any]]) -> None:
         """Adds entries to the report of the run, for whoever started it: a JSON object a line. The first call of a run

@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tools.rooms -->", "<!-- end of rooms -->"
 
 # Each room may import those above it. What stands in `TOP` belongs to all: it imports nothing of ours.
-TOP = ("ingest.errors", "ingest.schema", "ingest.shown", "ingest.words")
+TOP = ("ingest.days", "ingest.errors", "ingest.schema", "ingest.shown", "ingest.words")
 ROOMS = (
     "ingest.lake",
     "ingest.rows",

@@ -44,6 +44,6 @@ class Rule:
     find: Callable[[Look], list[Alert]]
 
 
-def back(day: dt.date, days: int) -> str:
-    """The ISO date so many days before."""
-    return (day - dt.timedelta(days=days)).isoformat()
+def back(day: dt.date, days: int) -> dt.date:
+    """The day so many days before."""
+    return day - dt.timedelta(days=days)

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestration.cli.console import console, line, notes, table
+from orchestration.cli.days import DAY
 from orchestration.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from orchestration.publishing.target import Target
 
-DAY = click.DateTime(["%Y-%m-%d"])
-
 
 @click.command("status", short_help="Show days by table: published, refused, missing, out of date.")
 @click.option("--from", "first", type=DAY, metavar="D1", help="First day; all without it.")
 @click.option("--to", "last", type=DAY, metavar="D2", help="Last day; all without it.")
-def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
+def command(first: dt.date | None, last: dt.date | None) -> None:
     """Shows every day that the source or the lake knows, by table.
 
     \b
@@ -39,9 +38,9 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     from orchestration.resources import sources_of
 
     if first and last and last < first:
-        raise click.UsageError(f"--to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}.")
+        raise click.UsageError(f"--to {last} lies before --from {first}.")
     sources = sources_of(settings)
-    found = status(settings.open_lake(), sources, first and first.date(), last and last.date())
+    found = status(settings.open_lake(), sources, first, last)
     if not any(day.objects for day in found):
         for source in sources.values():
             if name := source.undated():
@@ -62,16 +61,16 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     )
     for day in found:
         if day.reason:
-            line((day.day, "red"), f" {day.reason}")
+            line((f"{day.day}", "red"), f" {day.reason}")
 
 
-def _days(first: dt.datetime | None, last: dt.datetime | None) -> str:
+def _days(first: dt.date | None, last: dt.date | None) -> str:
     """The days that were asked for, as a sentence goes on; nothing where it was all of them."""
-    start = f" from {first:%Y-%m-%d}" if first else ""
-    return start + (f" to {last:%Y-%m-%d}" if last else " on" if first else "")
+    start = f" from {first}" if first else ""
+    return start + (f" to {last}" if last else " on" if first else "")
 
 
-def _target_states(settings: Settings, target: Target[Any], days: list[str]) -> dict[str, str]:
+def _target_states(settings: Settings, target: Target[Any], days: list[dt.date]) -> dict[dt.date, str]:
     """The states of the mart's days in a target; `unknown` where it, or the mart, cannot be asked, said once."""
     from ingest.errors import LakeError, PublishError
     from orchestration.operations.status import days_of_mart, target_states

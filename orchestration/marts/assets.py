@@ -1,12 +1,14 @@
 """Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from ingest.lake.files import Lake
+from ingest.lake.layout import MARTS, Partition
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.partition.day import is_published
 from ingest.partition.releases import release_of
@@ -28,8 +30,6 @@ from orchestration.raw.assets import OWNERS, RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EV
 from orchestration.resources import Lakehouse
 from orchestration.step import Step, begun, partitioned_check, refusals
 
-DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
-CAMPAIGN_PERFORMANCE = dg.AssetKey("campaign_performance")
 # For dbt, where the settings name none: what needs events, and what is made for them alone.
 NO_EVENTS = ["--exclude", "source:raw.events+", "ad_touches"]
 
@@ -132,7 +132,9 @@ def build_dbt_models() -> dg.AssetsDefinition:
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
             datasets = [ACCESS_LOGS, EVENTS] if settings.events else [ACCESS_LOGS]
-            ready = [day for day in days if any(is_published(lake, day, dataset) for dataset in datasets)]
+            ready = [
+                day for day in days if any(is_published(lake, Partition(dataset.name, day)) for dataset in datasets)
+            ]
             bad = {
                 day: f"{_named(datasets)} has no published partition of this day to build on"
                 for day in days
@@ -142,7 +144,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
             arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
             with step.at_work(lake):
                 for window in consecutive(ready):
-                    if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
+                    if holder := lake.holder(MARTS):  # dbt itself waits for it, and holds it until it ends
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
                     result.add(build(project, window, arguments, settings.environment()))
                 with at_once(context.instance):  # still at work: thousands of events take a while
@@ -212,7 +214,7 @@ def _report(step: Step, lake: Lake, result: WindowResult, checks: Mapping[str, d
             _report_test(step, lake, checks[unique_id], day, test)
 
 
-def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any]) -> None:
+def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: date, test: Mapping[str, Any]) -> None:
     """A test that blocks and only warned was released; dbt's own result does not say so."""
     if test["status"] == "skipped":
         step.keep_result(spec.key, day, Judgement(False, spec.blocking, test["message"] or "", has_run=False))
@@ -226,7 +228,7 @@ def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: str, test
     figures = {"failures": test["failures"] or 0, "status": test["status"]}
     released = None
     if spec.blocking and test["status"] == "warn":
-        released = str(release_of(lake, spec.asset_key.path[-1], spec.name, day) or "released")
+        released = str(release_of(lake, Partition(spec.asset_key.path[-1], day), spec.name) or "released")
     judgement = Judgement(
         passed,
         spec.blocking,

@@ -14,9 +14,11 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from demo.traffic import expected_aggregates
+from ingest.days import parse_day
 from ingest.partition.audit import CHECKS
 from tests.environment_fixtures import DAYS, Environment, bad, good, mart_key
 from tests.integration.dbt_fixtures import request, spoil, write_raw
+from tests.partitions import days_of
 
 pytestmark = pytest.mark.slow
 
@@ -76,10 +78,12 @@ def _query(environment: Environment, sql: str) -> list[dict[str, Any]]:
 
 def test_good_days_are_published_and_the_bad_one_is_named(told: dict[str, Any]) -> None:
     result = told["result"]
-    assert list(result.bad) == [BAD]
-    assert "raw_access_logs refused (reject_share)" in result.bad[BAD]
-    assert "raw_access_logs refused (objects_readable)" in result.bad[BAD]  # of most of its objects no row can be used
-    assert f"limit 5.0%): {BAD_ROWS.truth.broken['space_separated']} bad_timestamp" in result.bad[BAD]
+    assert list(result.bad) == days_of(BAD)
+    assert "raw_access_logs refused (reject_share)" in result.bad[parse_day(BAD)]
+    assert (
+        "raw_access_logs refused (objects_readable)" in result.bad[parse_day(BAD)]
+    )  # of most of its objects no row can be used
+    assert f"limit 5.0%): {BAD_ROWS.truth.broken['space_separated']} bad_timestamp" in result.bad[parse_day(BAD)]
     with _instance() as instance:
         assert instance.get_run_by_id(told["run"]).status == dg.DagsterRunStatus.FAILURE
     failures = _events(told["run"], dg.DagsterEventType.STEP_FAILURE)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +37,7 @@ def test_planning_knows_neither_dbt_nor_an_engine_and_of_the_lake_its_layout_alo
     files = sorted((ROOT / "dbt_project" / "planning").glob("*.py"))
     found = {module for path in files for module in imported(path)}
     ours = {module for module in found if room_of(module) and not module.startswith("dbt_project.planning.")}
-    assert all(module.startswith("ingest.lake.layout.") for module in ours)
+    assert all(module.startswith(("ingest.lake.layout.", "ingest.days.")) for module in ours)
     assert not {module.partition(".")[0] for module in found} & {"dbt", "duckdb", "pyarrow", "dagster", "os", "pathlib"}
 
 
@@ -63,12 +66,51 @@ def test_folders_of_the_lake_are_spelled_in_one_place() -> None:
         layout.RELEASES,
     )
     beginnings = tuple(f"{layer}/" for layer in layers)
+    columns = ("event_date=", "source_date=", "judged_date=", "/day=", "/site=")
     found = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for package in ("ingest", "dbt_project", "orchestration")
-        for path in (ROOT / package).rglob("*.py")
-        if path != Path(layout.__file__)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(beginnings)
+        place
+        for place, node in _nodes("ingest", "dbt_project", "orchestration")
+        if (_is_text(node) and node.value.startswith(beginnings))
+        or (
+            isinstance(node, ast.JoinedStr)
+            and any(_is_text(each) and each.value.endswith(columns) for each in node.values)
+        )
     ]
-    assert found == []
+    assert [place for place in found if not place.startswith(("ingest/lake/layout.py", SOURCE_KEYS))] == []
+
+
+SOURCE_KEYS = "ingest/source.py"  # how the folders of objects are called is not ours to say
+CONTENT = (
+    "ingest/access_logs/parser.py",
+    "dbt_project/reference_files.py",
+)  # days in lines and cells, not of partitions
+
+
+def test_a_day_is_a_date_and_is_read_in_one_place() -> None:
+    read = [
+        place
+        for place, node in _nodes("ingest", "dbt_project", "orchestration")
+        if isinstance(node, ast.Attribute)
+        and re.search(r"strptime$|\bdate\.fromisoformat$", ast.unparse(node))
+        and not place.startswith(("ingest/days.py", *CONTENT))
+    ]
+    assert read == []
+    names = {"day", "days", "event_date", "source_date", "source_day", "judged_date"}
+    texts = [
+        f"{place} {node.arg}"
+        for place, node in _nodes("ingest", "orchestration")
+        if isinstance(node, ast.arg) and node.arg in names and node.annotation and "str" in ast.unparse(node.annotation)
+    ]
+    assert texts == []
+
+
+def _nodes(*packages: str) -> Iterator[tuple[str, Any]]:
+    """(file:line, node) of the syntax of some packages."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

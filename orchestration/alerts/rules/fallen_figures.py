@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import mart_folder, mart_key
 from orchestration.alerts.alert import WARNING, Alert, name
 from orchestration.alerts.rule import WEEK, Look, Rule, back
+from orchestration.marts.known import DAILY_AGGREGATES
 from orchestration.settings import Settings
 
 CTR_DROP, DELIVERY_LOW = "ctr_drop", "delivery_low"
-MART = "daily_aggregates"
 SAME_WEEKDAYS = 4
 LEAST_SAME_WEEKDAYS = 2
 LEAST_PACING_DAYS = 4  # of the week before
@@ -24,33 +23,34 @@ SIGMAS = 3.0
 def fallen_figures(look: Look) -> list[Alert]:
     """Campaigns whose click rate or impressions fell, on the newest published day of the week that closed last."""
     lake, settings = look.lake, look.settings
-    published = {file.partition("report_date"): file for file in lake.files(mart_folder(MART))}
+    published = {DAILY_AGGREGATES.day_of(file.key) for file in lake.files(DAILY_AGGREGATES.folder)}
     week = [back(look.last_closed, days) for days in range(WEEK)]
-    newest = next((day for day in week if day in published), None)
-    if newest is None:
+    day = next((day for day in week if day in published), None)
+    if day is None:
         return []
-    day = dt.date.fromisoformat(newest)
     before = [back(day, days) for days in range(1, WEEK + 1) if back(day, days) in published]
     weekdays = [back(day, WEEK * weeks) for weeks in range(1, SAME_WEEKDAYS + 1)]
     weekdays = [each for each in weekdays if each in published]
-    campaigns = _campaigns(lake, sorted({newest, *before, *weekdays}), settings.alert_min_impressions)
+    campaigns = _campaigns(lake, sorted({day, *before, *weekdays}), settings.alert_min_impressions)
     found: list[Alert] = []
     for campaign, figures in campaigns.items():
-        found += _ctr_drop(campaign, newest, figures, weekdays, settings)
-        found += _delivery_low(campaign, newest, figures, before, settings)
+        found += _ctr_drop(campaign, day, figures, weekdays, settings)
+        found += _delivery_low(campaign, day, figures, before, settings)
     return found
 
 
-Figures = Mapping[str, tuple[int, int]]  # day → valid impressions, valid clicks
+Figures = Mapping[dt.date, tuple[int, int]]  # day → valid impressions, valid clicks
 
 
-def _campaigns(lake: Lake, days: Sequence[str], least: int) -> dict[tuple[str, str], dict[str, tuple[int, int]]]:
+def _campaigns(
+    lake: Lake, days: Sequence[dt.date], least: int
+) -> dict[tuple[str, str], dict[dt.date, tuple[int, int]]]:
     """(order, campaign) → its figures by day, of those with enough impressions on any of the days."""
-    addresses = [lake.uri(mart_key(MART, "report_date", day)) for day in days]
+    addresses = [lake.uri(DAILY_AGGREGATES.file(day)) for day in days]
     with lake.connect() as connection:
         rows = connection.execute(
             """
-            select cast(report_date as varchar), coalesce(order_id, '-'), coalesce(campaign_id, '-'),
+            select report_date, coalesce(order_id, '-'), coalesce(campaign_id, '-'),
                 cast(sum(valid_impressions) as bigint) as seen, cast(sum(valid_clicks) as bigint)
             from read_parquet($1, hive_partitioning = true)
             group by report_date, order_id, campaign_id
@@ -59,14 +59,14 @@ def _campaigns(lake: Lake, days: Sequence[str], least: int) -> dict[tuple[str, s
             """,
             [addresses, least],
         ).fetchall()
-    found: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+    found: dict[tuple[str, str], dict[dt.date, tuple[int, int]]] = {}
     for day, order, campaign, impressions, clicks in rows:
         found.setdefault((order, campaign), {})[day] = (impressions, clicks)
     return found
 
 
 def _ctr_drop(
-    campaign: tuple[str, str], day: str, figures: Figures, weekdays: Sequence[str], settings: Settings
+    campaign: tuple[str, str], day: dt.date, figures: Figures, weekdays: Sequence[dt.date], settings: Settings
 ) -> list[Alert]:
     """Below the usual share of the median of the same weekdays, and by more than chance would have it."""
     least = settings.alert_min_impressions
@@ -87,7 +87,7 @@ def _ctr_drop(
 
 
 def _delivery_low(
-    campaign: tuple[str, str], day: str, figures: Figures, before: Sequence[str], settings: Settings
+    campaign: tuple[str, str], day: dt.date, figures: Figures, before: Sequence[dt.date], settings: Settings
 ) -> list[Alert]:
     """Far below the campaign's own median of the week before; a day without it counts as none."""
     if len(before) < LEAST_PACING_DAYS:
@@ -103,7 +103,7 @@ def _delivery_low(
     return [_of_campaign(DELIVERY_LOW, campaign, day, "delivery is low", text)]
 
 
-def _of_campaign(kind: str, campaign: tuple[str, str], day: str, what: str, text: str) -> Alert:
+def _of_campaign(kind: str, campaign: tuple[str, str], day: dt.date, what: str, text: str) -> Alert:
     order, named = map(name, campaign)
     return Alert(
         kind=kind,
