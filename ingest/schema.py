@@ -7,16 +7,52 @@ Timestamps are UTC, in microseconds, without a zone; ids and hashes are text (Sp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import pyarrow as pa
 
 
+class Role(Enum):
+    """What a value that an event is sent with is. `ingest/events/roles.py` has the rules of each role: how it is read,
+    cleaned and kept private. The text of a role says so in docs/reference/event-shapes.md.
+    """
+
+    TIME = "ISO 8601, UTC where it names no offset, or seconds, milliseconds or microseconds since 1970"
+    ID = "id of a person, device or session; null for a placeholder, a keyed hash for an e-mail address or phone number"
+    NAME = "name of a site or campaign: the same, but any word may be a name"
+    TEXT = "text, without blanks around it, scrubbed"
+    WORD = "text in snake case, scrubbed"
+    CODE = "text in capitals, scrubbed"
+    NUMBER = "number; null and counted for what is none"
+    FLAG = (
+        "`true`, `1`, `yes`, `y`, `t`, `on` or their opposites, in small letters or capitals; null for what is neither"
+    )
+    JSON = "any JSON, kept as its text, scrubbed"
+    ADDRESS = "web address, scrubbed; host, path and campaign are read from it"
+    PATH = "path of a page, scrubbed, used where the page's address is missing"
+    PAGE = "address of a page, or its path"
+    QUERY = "query string of a page, used where its address names no campaign"
+    TAG = "tag of a campaign, used where neither the address nor the query string names one; null for a placeholder"
+    AGENT = "user agent, scrubbed; device, browser and system are read from it"
+    IP = "address of the client; only its keyed hashes and its place are kept"
+    TRAIT = "a trait of the device, for its fingerprint"
+
+
 @dataclass(frozen=True)
 class Column:
+    """A column of the lake, or a part of columns.
+
+    field: the access log's own name of the value, where it is taken as it stands.
+    role: of a value of an event that a schema of events names in `x-column`; None where ingest makes the value.
+    is_repeated: few values of an event's column differ, and it is read as a dictionary.
+    """
+
     name: str
     type: pa.DataType
     description: str
-    field: str | None = None  # the log's own name for it, where it is taken as it stands
+    field: str | None = None
+    role: Role | None = None
+    is_repeated: bool = False
 
 
 TEXT = pa.string()
@@ -105,71 +141,127 @@ ACCESS_LOGS = (
 )
 
 EVENTS = (
-    Column("event_ts", TIMESTAMP, "When it happened, by the sender's clock, UTC"),
-    Column("event_id", TEXT, "Given, else a hash of site, line, time and place in its batch; the same id is one event"),
-    Column("event_type", TEXT, "What happened, in snake case: `page_view`, `click`, `purchase` …"),
+    Column("event_ts", TIMESTAMP, "When it happened, by the sender's clock, UTC", role=Role.TIME),
+    Column(
+        "event_id",
+        TEXT,
+        "Given, else a hash of site, line, time and place in its batch; the same id is one event",
+        role=Role.ID,
+    ),
+    Column("event_type", TEXT, "What happened, in snake case: `page_view`, `click`, `purchase` …", role=Role.WORD),
     Column("site_id", TEXT, "Site whose folder the object lies in; where there is none, the one that the event names"),
-    Column("declared_site_id", TEXT, "Site or app that the event itself names"),
-    Column("visitor_id", TEXT, "Visitor, as the tracker knows them; placeholders are null, in all ids"),
-    Column("client_session_id", TEXT, "Session, as the tracker cut it"),
-    Column("user_id", TEXT, "User who is logged in; a keyed hash where it was an e-mail address or a phone number"),
-    Column("device_id", TEXT, "Device, as the app knows it"),
-    Column("advertising_id", TEXT, "Advertising id: gaid or idfa"),
-    Column("cookie_id", TEXT, "Cookie id"),
-    Column("device_fingerprint", TEXT, "Given, else a hash of screen, browser and place; null where little is known"),
-    Column("ip_hash", TEXT, "Keyed hash of the client address: HMAC-SHA256, its first 128 bits in hex"),
-    Column("subnet_hash", TEXT, "Keyed hash of the client's network (/24 for IPv4, /48 for IPv6)"),
-    Column("country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; null without one"),
-    Column("region", TEXT, "ISO 3166-2 subdivision, without its country"),
-    Column("city", TEXT, "City, English name"),
-    Column("url", TEXT, "Address of the page, or its path with a query string, scrubbed"),
+    Column("declared_site_id", TEXT, "Site or app that the event itself names", role=Role.NAME),
+    Column("visitor_id", TEXT, "Visitor, as the tracker knows them; placeholders are null, in all ids", role=Role.ID),
+    Column("client_session_id", TEXT, "Session, as the tracker cut it", role=Role.ID),
+    Column(
+        "user_id",
+        TEXT,
+        "User who is logged in; a keyed hash where it was an e-mail address or a phone number",
+        role=Role.ID,
+    ),
+    Column("device_id", TEXT, "Device, as the app knows it", role=Role.ID),
+    Column("advertising_id", TEXT, "Advertising id: gaid or idfa", role=Role.ID),
+    Column("cookie_id", TEXT, "Cookie id", role=Role.ID),
+    Column(
+        "device_fingerprint",
+        TEXT,
+        "Given, else a hash of screen, browser and place; null where little is known",
+        role=Role.ID,
+    ),
+    Column(
+        "ip_hash", TEXT, "Keyed hash of the client address: HMAC-SHA256, its first 128 bits in hex", is_repeated=True
+    ),
+    Column("subnet_hash", TEXT, "Keyed hash of the client's network (/24 for IPv4, /48 for IPv6)", is_repeated=True),
+    Column(
+        "country", TEXT, "ISO 3166-1 code of the address, from the MaxMind database; null without one", is_repeated=True
+    ),
+    Column("region", TEXT, "ISO 3166-2 subdivision, without its country", is_repeated=True),
+    Column("city", TEXT, "City, English name", is_repeated=True),
+    Column("url", TEXT, "Address of the page, or its path with a query string, scrubbed", role=Role.ADDRESS),
     Column(
         "host",
         TEXT,
         "Host of the page, in lower case, without a dot at its end; that of the site's folder for a page without",
+        is_repeated=True,
     ),
-    Column("path", TEXT, "Path of the page"),
-    Column("page_title", TEXT, "Title of the page"),
-    Column("referrer", TEXT, "Address that the visitor came from, scrubbed"),
-    Column("referrer_host", TEXT, "Host of the referrer, in lower case"),
-    Column("utm_source", TEXT, "Of the page's query string, else what the tracker sent; placeholders are null"),
-    Column("utm_medium", TEXT, "utm_medium of the page's query string, else what the tracker sent"),
-    Column("utm_campaign", TEXT, "utm_campaign of the page's query string, else what the tracker sent"),
-    Column("utm_term", TEXT, "utm_term of the page's query string, else what the tracker sent"),
-    Column("utm_content", TEXT, "utm_content of the page's query string, else what the tracker sent"),
-    Column("click_id", TEXT, "Click id in the page's query string"),
+    Column("path", TEXT, "Path of the page", role=Role.PATH, is_repeated=True),
+    Column("page_title", TEXT, "Title of the page", role=Role.TEXT),
+    Column("referrer", TEXT, "Address that the visitor came from, scrubbed", role=Role.ADDRESS),
+    Column("referrer_host", TEXT, "Host of the referrer, in lower case", is_repeated=True),
+    Column(
+        "utm_source",
+        TEXT,
+        "Of the page's query string, else what the tracker sent; placeholders are null",
+        is_repeated=True,
+    ),
+    Column("utm_medium", TEXT, "utm_medium of the page's query string, else what the tracker sent", is_repeated=True),
+    Column(
+        "utm_campaign", TEXT, "utm_campaign of the page's query string, else what the tracker sent", is_repeated=True
+    ),
+    Column("utm_term", TEXT, "utm_term of the page's query string, else what the tracker sent", is_repeated=True),
+    Column("utm_content", TEXT, "utm_content of the page's query string, else what the tracker sent", is_repeated=True),
+    Column("click_id", TEXT, "Click id in the page's query string", is_repeated=True),
     Column(
         "click_id_kind",
         TEXT,
         "Parameter that the click id stood in: gclid, fbclid, msclkid …, oid for links of our own; gad_source without "
         "an id",
+        is_repeated=True,
     ),
-    Column("campaign_id", TEXT, "Campaign that an app's event names"),
-    Column("language", TEXT, "Language of the browser or app"),
-    Column("screen_width", INT, "Pixels"),
-    Column("screen_height", INT, "Pixels"),
-    Column("timezone", TEXT, "IANA name of the time zone"),
-    Column("user_agent", TEXT, "User agent"),
+    Column("campaign_id", TEXT, "Campaign that an app's event names", role=Role.NAME),
+    Column("language", TEXT, "Language of the browser or app", role=Role.TEXT),
+    Column("screen_width", INT, "Pixels", role=Role.NUMBER),
+    Column("screen_height", INT, "Pixels", role=Role.NUMBER),
+    Column("timezone", TEXT, "IANA name of the time zone", role=Role.TEXT),
+    Column("user_agent", TEXT, "User agent", role=Role.AGENT, is_repeated=True),
     Column(
         "device_category",
         TEXT,
         "`desktop`, `mobile`, `tablet`, `tv`, `other`; machines: `bot`, `program`, `mail`; null without an agent",
+        is_repeated=True,
     ),
-    Column("browser_family", TEXT, "Browser family, as uap-core names it"),
-    Column("os_family", TEXT, "Operating system family, as uap-core names it"),
+    Column("browser_family", TEXT, "Browser family, as uap-core names it", is_repeated=True),
+    Column("os_family", TEXT, "Operating system family, as uap-core names it", is_repeated=True),
     Column("is_bot", FLAG, "The user agent is a known machine, no person's browser; false where it is missing"),
-    Column("revenue", MONEY, "What the event is worth, in its currency"),
-    Column("currency", TEXT, "ISO 4217 code, in capitals"),
-    Column("opted_out", FLAG, "The visitor has opted out of tracking; null where nothing is said"),
-    Column("gpc", FLAG, "The browser sends Global Privacy Control; null where nothing is said"),
-    Column("properties", TEXT, "JSON of all fields that have no column, scrubbed"),
-    Column("source_identity", TEXT, "JSON: `identity` that the event already carried"),
-    Column("source_normalized", TEXT, "JSON: `normalized` that the event already carried"),
-    Column("shape", TEXT, "`pixel`, `site`, `app` or `clickstream`"),
+    Column("revenue", MONEY, "What the event is worth, in its currency", role=Role.NUMBER),
+    Column("currency", TEXT, "ISO 4217 code, in capitals", role=Role.CODE),
+    Column("opted_out", FLAG, "The visitor has opted out of tracking; null where nothing is said", role=Role.FLAG),
+    Column("gpc", FLAG, "The browser sends Global Privacy Control; null where nothing is said", role=Role.FLAG),
+    Column("properties", TEXT, "JSON of all fields that have no column, scrubbed", role=Role.JSON),
+    Column("source_identity", TEXT, "JSON: `identity` that the event already carried", role=Role.JSON),
+    Column("source_normalized", TEXT, "JSON: `normalized` that the event already carried", role=Role.JSON),
+    Column("shape", TEXT, "Shape of the event: one of docs/reference/event-shapes.md"),
     Column("batch_index", INT, "Place in its batch, the first being 0; null where it came alone"),
-    Column("source_object", TEXT, "Object that the row came from"),
+    Column("source_object", TEXT, "Object that the row came from", is_repeated=True),
     Column("source_line", INT, "Line in that object, the first being 1; in a JSON array, the number of the element"),
 )
+
+# What a schema of events may name in `x-column` beside the columns: read on the way, not kept as such.
+EVENT_PARTS = (
+    Column("page", TEXT, "`url` or `path`", role=Role.PAGE),
+    Column("ip", TEXT, "`ip_hash`, `subnet_hash`, place", role=Role.IP),
+    Column("sent_query", TEXT, "`utm_…`, `click_id`", role=Role.QUERY),
+    Column("sent_utm_source", TEXT, "`utm_source`", role=Role.TAG),
+    Column("sent_utm_medium", TEXT, "`utm_medium`", role=Role.TAG),
+    Column("sent_utm_campaign", TEXT, "`utm_campaign`", role=Role.TAG),
+    Column("sent_utm_term", TEXT, "`utm_term`", role=Role.TAG),
+    Column("sent_utm_content", TEXT, "`utm_content`", role=Role.TAG),
+    Column("viewport_width", TEXT, "`device_fingerprint`", role=Role.TRAIT),
+    Column("viewport_height", TEXT, "`device_fingerprint`", role=Role.TRAIT),
+    Column("pixel_ratio", TEXT, "`device_fingerprint`", role=Role.TRAIT),
+    Column("platform", TEXT, "`device_fingerprint`", role=Role.TRAIT),
+)
+
+# What a device is told by, where it sends no fingerprint: name → values that make it. Names and order are hashed.
+DEVICE_TRAITS = {
+    "screen": ("screen_width", "screen_height"),
+    "viewport": ("viewport_width", "viewport_height"),
+    "pixel_ratio": ("pixel_ratio",),
+    "user_agent": ("user_agent",),
+    "timezone": ("timezone",),
+    "language": ("language",),
+    "platform": ("platform",),
+}
 
 REJECTS = (
     Column("dataset", TEXT, "Dataset that the row was meant for"),

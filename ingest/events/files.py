@@ -27,8 +27,8 @@ _NEXT_ELEMENT = re.compile(r"\}\s*(?:,|\][\s\ufeff]*\[)\s*(?=\{)")  # of this ar
 NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]:]', re.DOTALL)
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Python makes no number of thousands of digits
 MAX_DEPTH = 900  # of objects and arrays within one another; Python's readers follow so many
-# What is broken may be read so many times its length: each object within it may begin the next element. Beyond that the
-# next one is looked for where reading ended.
+# How many times its length a broken text may be read: each object within it may be the next element. Beyond that, the
+# search for the next element starts where reading ended.
 MOST_IN_VAIN = 8
 
 
@@ -132,8 +132,8 @@ class _Text(str):
 
 
 def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece]:
-    """The elements of a JSON array, read as it comes; the line is the number of the element. Of arrays one behind the
-    other, as of files that are joined, the elements of all.
+    """The elements of a JSON array, read as it arrives; the number of an element is its line. Joined files hold
+    several arrays one after the other: the elements of all are read.
 
     What is no JSON is one reject, up to the next object.
     """

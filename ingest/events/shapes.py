@@ -1,16 +1,20 @@
 """The shapes of events: their JSON Schemas, and what a structure of keys means under them.
 
-The schemas in `event_schemas/` are the only place that says which fields an event may have, of which types, and
-which column each becomes (`x-column`). Events are not validated one by one: those with the same keys have the same
-meaning, and a day has few structures and few combinations of types. Both are looked at once, here.
+The schemas in `schemas/` are the only place that names the fields of an event: their types, and the column that each
+becomes. The columns, and what a value in each of them is, are declared in `ingest/schema.py`. Events are not validated
+one by one: those with the same keys have the same meaning, and a day has few structures and few combinations of types.
+Both are looked at once, here.
 
-Extensions of JSON Schema, all of them said by `x-`:
+Extensions of JSON Schema, all of them begin with `x-`:
     x-shape, x-version    which shape this is; an event names its version in `schema_version`, else it is 1
     x-recognised-by       keys that tell the shape: `all` of them, and one of `any` where there are some
-    x-column              the field becomes this column, or goes into it (see `parser.py`); the first known one wins
+    x-order               shapes with a lower number are tried first
+    x-screens             its pages are screens of an app: they have no host
+    x-column              the field becomes this column or part of one (`EVENTS`, `EVENT_PARTS` in `ingest/schema.py`);
+                          of several fields of one column the first known one wins
     x-keep                kept in `properties` although it has a column
     x-free                its keys are the sender's own: kept whole in `properties`
-    x-children            the events of a batch
+    x-children            the events of a batch; its value says which field holds which text in an event that is one
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -61,7 +65,7 @@ class Field:
     is_required: bool = False
     is_kept: bool = False
     is_free: bool = False
-    is_children: bool = False
+    children_of: tuple[str, str] | None = None  # (field, text) that say that the event is a batch of these children
     min_length: int = 0
     max_length: int | None = None
     fields: tuple[Field, ...] = ()
@@ -76,15 +80,44 @@ class Field:
             yield from each.all()
 
 
+@dataclass(frozen=True)
+class Batch:
+    """How the events of one shape come together in one.
+
+    kind: the field that says so.
+    name: the text that stands in it then.
+    children: the field that holds them.
+    time: of the batch, taken by a child whose own is null; a child inherits what it lacks.
+    own: fields that no child inherits.
+    """
+
+    kind: str
+    name: str
+    children: str
+    time: str
+    own: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Shape:
     """A shape of events in one version."""
 
     name: str
     version: int
+    order: int
+    has_screens: bool
     recognised_by_all: frozenset[str]
     recognised_by_any: frozenset[str]
     root: Field
+
+    @cached_property
+    def batch(self) -> Batch | None:
+        field = next((each for each in self.root.fields if each.children_of), None)
+        if field is None or field.children_of is None:
+            return None
+        column_of = {each.column: each.name for each in self.root.fields if each.column}
+        kind, name = field.children_of
+        return Batch(kind, name, field.name, column_of["event_ts"], (kind, column_of["event_id"]))
 
     def has_keys(self, keys: Sequence[str]) -> bool:
         found = set(keys)
@@ -95,9 +128,9 @@ class Shape:
 class Structure:
     """What an event with certain keys is: which fields to read, and what is left for `properties`.
 
-    left: the fields without a column, as a tree of keys; None where they are not counted up one by one.
+    left: the fields without a column, as a tree of keys; None where they are not listed one by one.
     problem: why no event with these keys can be used.
-    others: the fields at the top that no schema knows. They change nothing in how an event is read.
+    others: the top-level fields that no schema knows. They do not change how an event is read.
     """
 
     shape: Shape | None
@@ -111,11 +144,10 @@ class Structure:
 
 @cache
 def shapes() -> tuple[Shape, ...]:
-    """All shapes, in the order in which they are tried: the one that asks for most first."""
+    """All shapes, in the order in which they are tried."""
     folder = files("ingest").joinpath("events", "schemas")
     found = [_shape(json.loads(each.read_text("utf-8"))) for each in folder.iterdir() if each.name.endswith(".json")]
-    order = ("pixel", "site", "app", "clickstream")
-    return tuple(sorted(found, key=lambda shape: (order.index(shape.name), shape.version)))
+    return tuple(sorted(found, key=lambda shape: (shape.order, shape.version)))
 
 
 def _shape(schema: Mapping[str, Any]) -> Shape:
@@ -123,6 +155,8 @@ def _shape(schema: Mapping[str, Any]) -> Shape:
     return Shape(
         name=schema["x-shape"],
         version=schema["x-version"],
+        order=schema["x-order"],
+        has_screens=schema.get("x-screens", False),
         recognised_by_all=frozenset(recognised["all"]),
         recognised_by_any=frozenset(recognised["any"]),
         root=_field((), schema, is_required=True),
@@ -141,7 +175,7 @@ def _field(path: Path, schema: Mapping[str, Any], is_required: bool) -> Field:
         is_required=is_required,
         is_kept=schema.get("x-keep", False),
         is_free=schema.get("x-free", False),
-        is_children=schema.get("x-children", False),
+        children_of=next(iter(schema.get("x-children", {}).items()), None),
         min_length=schema.get("minLength", 0),
         max_length=schema.get("maxLength"),
         fields=tuple(
@@ -152,13 +186,13 @@ def _field(path: Path, schema: Mapping[str, Any], is_required: bool) -> Field:
 
 @cache
 def object_paths() -> tuple[Path, ...]:
-    """The objects whose keys make the structure of an event: the event itself, and what schemas describe inside."""
+    """The objects whose keys make the structure of an event: the event itself, and objects that schemas describe."""
     found = {each.path for shape in shapes() for each in shape.root.all() if each.fields and not each.is_free}
     return ((), *sorted(found))
 
 
 def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure:
-    """What events with these keys are. `keys` has those of each of `object_paths()`, none for what is no object."""
+    """What events with these keys are. `keys` maps each of `object_paths()` that is an object to its keys."""
     top = keys.get((), ())
     named = [shape for shape in shapes() if shape.has_keys(top)]
     if not named:
@@ -181,7 +215,7 @@ def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure
 
 
 def everything(shape: Shape, others: tuple[Field, ...] = ()) -> Structure:
-    """The general way, for any keys: all fields of a shape are looked for."""
+    """The structure for any keys: it looks for all fields of a shape."""
     return Structure(shape, _all_fields(shape), others=others)
 
 
@@ -234,7 +268,7 @@ def pointer(path: Path) -> str:
 
 
 def columns_taken(shape: Shape) -> dict[str, Any]:
-    """An RFC 7396 patch that takes out of an event all that has a column: what stays are its properties."""
+    """An RFC 7396 patch that removes all fields with a column from an event. What remains are its properties."""
 
     def patch(parent: Field) -> dict[str, Any]:
         taken: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """Query strings: the rules by which links in access logs and addresses in events are read, one value after the other.
 
-What reads whole columns (`access_logs/parser.py`, `events/sql.py`) takes the plain ones at once, leaves the others to
-this, and is tested against it.
+What reads whole columns (`access_logs/parser.py`, `events/addresses.py`) takes the plain ones at once, leaves the
+others to this, and is tested against it.
 
 - Parts are separated by `&`, and by `&amp;`, as links have it that were taken from HTML. `;` is a letter like others,
   as it is to browsers. What separates names and values is the first `=` of a part; a part without one says nothing.

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.access_logs.parser import PARAMETERS
-from ingest.events.parser import _campaign
-from ingest.events.sql import UTM
+from ingest.events.addresses import TAGS as TAGS_OF_LINKS
+from ingest.events.addresses import campaign
 from ingest.rows.clients import Clients
 from ingest.rows.encoding import decode_parameter
 from ingest.rows.enrich import Geo, Place
@@ -156,9 +156,9 @@ def test_c10_logs_and_events_read_query_strings_by_the_same_rules(
             name: expected.get(name) for name in PARAMETERS
         }, query
     rows = Events(folder).take(*(pixel(n=n, url=f"https://e.example/?{query}") for n, query in enumerate(queries)))
-    names = (*(f"utm_{name}" for name in UTM), "click_id", "click_id_kind")
+    names = (*TAGS_OF_LINKS, "click_id", "click_id_kind")
     for row, query in zip(rows, queries, strict=True):
-        expected = _campaign(query) if "=" in query else {}
+        expected = campaign(query) if "=" in query else {}
         assert {name: row[name] for name in names} == {name: expected.get(name) for name in names}, query
 
 

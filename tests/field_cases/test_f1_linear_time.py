@@ -23,8 +23,10 @@ import dbt_project.reference_files
 import ingest
 import orchestration
 from ingest.access_logs.files import _without_private_values
+from ingest.events.addresses import campaign, host_name
 from ingest.events.files import EventPiece, event_batches, read_event_pieces
-from ingest.events.parser import EventParser, _campaign, _Found, _host
+from ingest.events.found import Found
+from ingest.events.parser import EventParser
 from ingest.rows import agents
 from ingest.rows.batches import MAX_REJECT_BYTES, ObjectFacts
 from ingest.rows.encoding import decode_user_agent
@@ -157,11 +159,11 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "json column": lambda text: scrub_json_column(pa.array([text])),
     "id": lambda text: known_ids(pa.array([text]), str),
     "query string": logged_parameters,
-    "campaign": _campaign,
+    "campaign": campaign,
     "agent": decode_user_agent,
     "kind of agent": agents.kind_of,
     "phone": lambda text: agents.kind_of(f"Mozilla/5.0 (Linux; Android 1; bot) AppleWebKit/1 {text}"),
-    "host": _host,
+    "host": host_name,
     "key": hour_of,
     "line of a log": lambda text: _without_private_values(text, tuple(ACCESS_LOG_FIELDS)),
     "shown": shown_lines,
@@ -227,7 +229,7 @@ def test_f1_lines_of_ever_new_keys_are_told_apart_at_once(name: str, monkeypatch
         done: list[str] = []
 
         def counting(name: str) -> Callable[..., None]:
-            function: Callable[..., None] = getattr(_Found, name)
+            function: Callable[..., None] = getattr(Found, name)
 
             def call(*given: Any, **more: Any) -> None:
                 done.append(name)
@@ -237,7 +239,7 @@ def test_f1_lines_of_ever_new_keys_are_told_apart_at_once(name: str, monkeypatch
 
         with monkeypatch.context() as patch:
             for each in ("reject_each", "count_fields"):
-                patch.setattr(_Found, each, counting(each))
+                patch.setattr(Found, each, counting(each))
             EventParser(HASH_KEY, "a.example", ["2026-01-12-10"]).parse(batch)
         return len(done)
 

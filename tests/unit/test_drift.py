@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingest.events.parser import MAX_OTHERS
+from ingest.events.found import MAX_OTHERS
 from ingest.partition.day import ingest_day
 from ingest.partition.drift import Profile, drift, profile_of
 from ingest.source import FolderSource

@@ -14,7 +14,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
+from ingest.events.roles import CLEANED, EVENT_VALUES, READ
 from ingest.events.shapes import shapes
+from ingest.schema import Role
 from tests.event_lines import DAY, Events
 
 pytestmark = pytest.mark.slow
@@ -63,13 +65,28 @@ def test_every_schema_file_is_a_valid_schema(name: str) -> None:
 def test_a_schema_says_nothing_that_ingest_does_not_look_at(name: str) -> None:
     """Another word of JSON Schema would be law to those who read the schema, and nothing to ingest."""
     understood = {"type", "properties", "required", "minLength", "maxLength", "items", "title", "description"}
-    top = {"$schema", "$id", "x-shape", "x-version", "x-recognised-by"}
+    top = {"$schema", "$id", "x-shape", "x-version", "x-recognised-by", "x-order", "x-screens"}
     assert set(SCHEMAS[name]) <= understood | top
     nested = [schema for _, schema in fields_of(SCHEMAS[name])]
     for schema in nested:
         assert set(schema) <= understood | {"x-column", "x-keep", "x-free", "x-children"}
         assert "required" not in schema
         assert "items" not in schema or (schema["x-children"] and schema["items"] == {"type": "object"})
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_names_columns_of_the_registry(name: str) -> None:
+    named = {schema["x-column"] for _, schema in fields_of(SCHEMAS[name]) if "x-column" in schema}
+    assert named <= {column.name for column in EVENT_VALUES}
+
+
+def test_every_role_has_a_rule() -> None:
+    """Those without one of their own are read as a part of other columns, or by `addresses.py` and `clients.py`."""
+    parts = {Role.PAGE, Role.TRAIT}
+    elsewhere = {Role.ADDRESS, Role.PATH, Role.QUERY, Role.TAG, Role.AGENT, Role.IP}
+    as_read = {Role.TIME, Role.NUMBER, Role.FLAG}
+    assert set(READ) == set(Role) - parts
+    assert set(CLEANED) == set(READ) - elsewhere - as_read
 
 
 def test_every_schema_is_read() -> None:
@@ -109,7 +126,7 @@ def expected(event: dict[str, Any]) -> str:
 
 
 def recognised(event: dict[str, Any]) -> str | None:
-    for shape in ("pixel", "site", "app", "clickstream"):
+    for shape in sorted(BY_SHAPE, key=lambda name: int(BY_SHAPE[name]["x-order"])):
         keys = BY_SHAPE[shape]["x-recognised-by"]
         if event.keys() >= set(keys["all"]) and (not keys["any"] or event.keys() & set(keys["any"])):
             return shape

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from ingest.events.addresses import CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS
 from ingest.events.parser import EVENT_REASONS
-from ingest.events.sql import CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS
 from tests.event_lines import DAY, SITE, Events, lenient, line, pixel, reasons
 from tests.partitions import days_of
 
@@ -501,6 +501,11 @@ def test_a_fingerprint_needs_three_things(events: Events) -> None:
     assert prints[0] is None
     assert prints[1] == prints[3] != prints[2]
     assert given[0]["device_fingerprint"] == "fp"
+
+
+def test_a_placeholder_does_not_hide_the_other_fingerprint(events: Events) -> None:
+    (row,) = events.take(pixel(deviceFingerprint="undefined", device_fingerprint="fp"))
+    assert row["device_fingerprint"] == "fp"
 
 
 def test_identity_and_normalized_are_kept_beside(events: Events) -> None:

@@ -7,19 +7,13 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
+from ingest.events.roles import EVENT_VALUES
 from ingest.events.shapes import shapes
+from ingest.schema import EVENT_PARTS, Role
 from tools.reference.markdown import table
 
 # Where a field goes that is no column by itself.
-BECOMES = {
-    "page": "`url` or `path`",
-    "sent_query": "`utm_…`, `click_id`",
-    "ip": "`ip_hash`, `subnet_hash`, place",
-    "viewport_width": "`device_fingerprint`",
-    "viewport_height": "`device_fingerprint`",
-    "pixel_ratio": "`device_fingerprint`",
-    "platform": "`device_fingerprint`",
-}
+PARTS = {column.name: column.description for column in EVENT_PARTS}
 
 
 def event_shapes() -> str:
@@ -31,7 +25,17 @@ def event_shapes() -> str:
     )
     sections = [f"### {_title(each)}\n\n{section_of(each)}" for each in ordered]
     note = "An event is taken for the first shape whose fields it has, in this order."
-    return "\n\n".join([note, listed, "## Fields", *sections])
+    return "\n\n".join([note, listed, "## How values are read", _roles(), "## Fields", *sections])
+
+
+def _roles() -> str:
+    """What a value is, by the columns that it becomes."""
+    columns = {role: [each for each in EVENT_VALUES if each.role is role] for role in Role}
+    names = {
+        role: ", ".join(dict.fromkeys(PARTS.get(each.name, f"`{each.name}`") for each in of))
+        for role, of in columns.items()
+    }
+    return table(["becomes", "what it is"], ([names[role], role.value] for role in Role))
 
 
 def _schemas() -> Iterator[dict[str, Any]]:
@@ -82,7 +86,7 @@ def becomes_of(schema: dict[str, Any], is_kept: bool) -> str:
     if schema.get("x-children"):
         return "an event each"
     column = schema.get("x-column")
-    into = [BECOMES.get(column, f"`{column.removeprefix('sent_')}`")] if column else []
+    into = [PARTS.get(column, f"`{column}`")] if column else []
     if is_kept or (not column and "properties" not in schema):
         into.append("`properties`")
     return ", ".join(into)

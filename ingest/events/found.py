@@ -1,0 +1,170 @@
+"""What the lines of a batch turned out to be: tables of events, rejects, and the fields that were seen."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.events.files import EventBatch
+from ingest.events.shapes import Field, Structure
+from ingest.events.sql import COLUMN_TYPES, types_of
+from ingest.rows.batches import MAX_REJECT_BYTES, KeptRejects, Reject, beginning_of, reasons_of
+from ingest.rows.columns import count_of_each, single
+from ingest.rows.privacy import scrub_json_line, scrub_line
+
+MAX_OTHERS = 100  # fields without a schema that are counted, of structures that are read together
+NAMES_KEPT = 10_000  # fields whose names were looked at
+TYPE_NAMES = {  # what JSON knows, of what json_type says
+    "VARCHAR": "string",
+    **dict.fromkeys(("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"), "number"),
+}
+
+
+class Found:
+    """The events and rejects of a batch of lines, by (line, place in its batch)."""
+
+    def __init__(self, batch: EventBatch) -> None:
+        self.batch = batch
+        self.tables: list[pa.Table] = []
+        self.fields: dict[int, Counter[str]] = {}  # object → `shape.name:type` → events
+        # For lines that were rejected together: reasons, details, lines, places in their batches, texts.
+        self._rejects: list[tuple[Sequence[str], Sequence[str | None], np.ndarray, np.ndarray, pa.Array]] = []
+        length = len(batch)
+        self.lines = pa.table(
+            {
+                "row": pa.array(np.arange(length, dtype=np.int32)),
+                "batch_index": pa.nulls(length, pa.int64()),
+                "origin": pa.nulls(length, pa.string()),
+                "line": batch.texts,
+            }
+        )
+        for reason in dict.fromkeys(batch.reasons.values()):
+            self.reject(self.lines, [row for row, each in batch.reasons.items() if each == reason], reason)
+
+    @staticmethod
+    def numbered(lines: pa.Table) -> pa.Table:
+        """With `position`, by which a query's rows are told apart."""
+        if "position" in lines.column_names:
+            lines = lines.drop_columns(["position"])
+        return lines.append_column("position", pa.array(np.arange(len(lines), dtype=np.int32)))
+
+    def reject(
+        self,
+        lines: pa.Table,
+        positions: Sequence[int],
+        reason: str,
+        is_event: bool = False,
+    ) -> None:
+        """Rejects the lines at these positions. A row that is an event is shown as the line that it came from."""
+        self.reject_each(lines, positions, [reason] * len(positions), [None] * len(positions), is_event)
+
+    def reject_each(
+        self,
+        lines: pa.Table,
+        positions: Sequence[int] | np.ndarray,
+        reasons: Sequence[str],
+        details: Sequence[str | None],
+        is_event: bool = False,
+    ) -> None:
+        """The same, each with its own reason and detail."""
+        if not len(positions):
+            return
+        chosen = lines.take(pa.array(positions, pa.int64()))
+        rows = chosen.column("row").to_numpy().astype(np.int64)
+        places = chosen.column("batch_index").fill_null(-1).to_numpy()
+        texts = self.batch.texts.take(pa.array(rows)) if is_event else single(chosen.column("line"))
+        self._rejects.append((reasons, details, rows, places, texts))
+
+    def count_fields(self, kind: Structure, types: pa.DictionaryArray, rows: np.ndarray) -> None:
+        """Counts the fields at the top of these events, object by object; once for each combination of types."""
+        shape = kind.shape.name if kind.shape else ""
+        names = [_typed_names(shape, kind, types_of(text)) for text in types.dictionary.to_pylist()]
+        codes = types.indices.to_numpy(zero_copy_only=False)
+        pairs, numbers = np.unique(
+            self.batch.object_index[rows].astype(np.int64) << 32 | codes.astype(np.int64), return_counts=True
+        )
+        for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True):
+            of_object = self.fields.setdefault(pair >> 32, Counter())
+            for name in names[pair & 0xFFFFFFFF]:
+                of_object[name] += number
+
+    def rejects(self, kept: KeptRejects) -> tuple[list[Reject], dict[int, Counter[str]]]:
+        """(the rejects that are kept; object → reason → number of all its rejected rows)."""
+        if not self._rejects:
+            return [], {}
+        reasons, details = ([value for each in self._rejects for value in each[index]] for index in (0, 1))
+        rows, places = (np.concatenate([each[index] for each in self._rejects]) for index in (2, 3))
+        texts = pa.chunked_array([each[4] for each in self._rejects])
+        order = np.lexsort([places, rows])
+        objects = self.batch.object_index[rows[order]]
+        rejected = reasons_of(objects, (reasons[at] for at in order.tolist()))
+        shown = lru_cache(1_000)(scrub_line)  # a detail may name the sender's own keys
+        chosen = order[kept.choose(objects)]
+        found = [
+            Reject(
+                int(self.batch.object_index[rows[at]]),
+                int(self.batch.line[rows[at]]),
+                str(reasons[at]),
+                _shown(text),
+                (detail := details[at]) and shown(detail),
+            )
+            for at, text in zip(chosen.tolist(), texts.take(pa.array(chosen)), strict=True)
+        ]
+        return found, rejected
+
+    def table(self) -> pa.Table:
+        """All events, in the order of the lines and of their places in a batch."""
+        table = pa.concat_tables(self.tables, promote_options="default")
+        for name in COLUMN_TYPES.keys() - set(table.column_names):
+            table = table.append_column(name, pa.nulls(len(table), COLUMN_TYPES[name]))
+        if len(self.tables) > 1:
+            order = np.lexsort([table.column("batch_index").fill_null(-1).to_numpy(), table.column("row").to_numpy()])
+            table = table.take(pa.array(order))
+        return table
+
+
+def _shown(text: pa.StringScalar) -> str:
+    """A rejected line as it may be kept."""
+    shown = scrub_line(scrub_json_line(beginning_of(text.as_py())))
+    return shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
+
+
+def rows_read(kept: np.ndarray, rejected: dict[int, Counter[str]]) -> dict[int, int]:
+    """Object → number of its rows, kept and rejected together."""
+    return dict(Counter(count_of_each(kept)) + Counter({index: each.total() for index, each in rejected.items()}))
+
+
+def _typed_names(shape: str, kind: Structure, types: Sequence[str | None]) -> list[str]:
+    return [
+        f"{shape}.{each.name}:{TYPE_NAMES.get(of, of.lower())}"
+        for each, of in zip((*kind.fields, *kind.others), types, strict=False)
+        if of is not None and len(each.path) == 1
+    ]
+
+
+def rows_of(codes: np.ndarray, groups: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """The rows of each group of codes, in their order; all groups in one pass."""
+    sizes = [len(members) for members in groups]
+    group_of = np.zeros(sum(sizes), dtype=np.int64)
+    group_of[[code for members in groups for code in members]] = np.repeat(np.arange(len(groups)), sizes)
+    group = group_of[codes]
+    ends = np.cumsum(np.bincount(group, minlength=len(groups)))
+    return np.split(np.argsort(group, kind="stable"), ends[:-1])
+
+
+def named_others(kinds: Iterable[Structure]) -> tuple[Field, ...]:
+    """The fields of several structures that no schema knows, if their names may stand in the lake."""
+    found = {each.path[0]: each for kind in kinds for each in kind.others}
+    return tuple(islice((found[name] for name in sorted(found) if _is_name(name)), MAX_OTHERS))
+
+
+@lru_cache(NAMES_KEPT)
+def _is_name(key: str) -> bool:
+    """Whether a key is a plain name. Senders choose keys, and some put ids and addresses into them."""
+    return re.fullmatch(r"[A-Za-z_$][\w.$-]{0,63}", key, re.ASCII) is not None and scrub_line(key) == key
