@@ -131,12 +131,8 @@ def _show_marts() -> None:
         for title, query in (("Sites by day", SITE_NUMBERS), ("Where sessions come from", CHANNELS)):
             found = connection.execute(query)
             names = [column[0].replace("_", " ") for column in found.description or ()]
-            table(title, tuple(names), [tuple(map(_shown, row)) for row in found.fetchall()])
+            table(title, tuple(names), found.fetchall())
         show_people(connection)
-
-
-def _shown(value: object) -> object:
-    return value.isoformat() if isinstance(value, dt.date) else value
 
 
 def _show_next(folder: Path, refused: dict[dt.date, str]) -> None:

@@ -70,13 +70,10 @@ def test_folders_of_the_lake_are_spelled_in_one_place() -> None:
     found = [
         place
         for place, node in _nodes("ingest", "dbt_project", "orchestration")
-        if (_is_text(node) and node.value.startswith(beginnings))
-        or (
-            isinstance(node, ast.JoinedStr)
-            and any(_is_text(each) and each.value.endswith(columns) for each in node.values)
-        )
+        if any(text.startswith(beginnings) or text.endswith(columns) for text in _texts(node))
+        and not place.startswith(("ingest/lake/layout.py", SOURCE_KEYS))
     ]
-    assert [place for place in found if not place.startswith(("ingest/lake/layout.py", SOURCE_KEYS))] == []
+    assert found == []
 
 
 SOURCE_KEYS = "ingest/source.py"  # how the folders of objects are called is not ours to say
@@ -112,5 +109,6 @@ def _nodes(*packages: str) -> Iterator[tuple[str, Any]]:
                 yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _texts(node: ast.AST) -> list[str]:
+    """The text of a literal."""
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
