@@ -131,7 +131,7 @@ def test_checks_of_the_very_day_hold_the_figures(told: dict[str, Any]) -> None:
 def test_the_materialization_has_rows_bytes_and_seconds(told: dict[str, Any]) -> None:
     environment_rows = told["result"].materialized
     for asset in ("raw_access_logs", "daily_aggregates"):
-        metadata = environment_rows[asset, ONE]
+        metadata = environment_rows[asset, parse_day(ONE)]
         assert metadata["dagster/partition_row_count"] > 0
         assert metadata["bytes"] > 0
         assert metadata["seconds"] >= 0
@@ -187,7 +187,7 @@ def replaced(told: dict[str, Any], shared_environment: Environment) -> dict[str,
 def test_the_last_good_version_stands(
     told: dict[str, Any], replaced: dict[str, Any], shared_environment: Environment
 ) -> None:
-    assert list(replaced["result"].bad) == [ONE]
+    assert list(replaced["result"].bad) == days_of(ONE)
     assert _materialized(replaced["run"]) == []
     assert not _checks(replaced["run"], RAW, ONE)["reject_share"].passed
     found = shared_environment.contents("raw", "marts", "rejects", "ledger")

@@ -93,7 +93,7 @@ def test_days_and_those_that_they_restate_are_published_in_any_order(new: Maker)
     again = backwards.run(ONE, TWO)  # both at once
     assert backwards.documents(COLLECTION) == documents
     for day in (ONE, TWO):
-        report = again.materialized["campaign_entries", day]
+        report = again.materialized["campaign_entries", parse_day(day)]
         assert report["unchanged"] == report["documents"] > 0
         assert report["mart_conversions"] == report["mongodb_conversions"] > 0
 

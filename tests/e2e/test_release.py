@@ -25,7 +25,7 @@ from orchestration.cli import cli
 from tests.environment_fixtures import DAYS, FIRST, Caller, Environment, bad, mart_key, new_environment
 from tests.integration.dbt_fixtures import request, spoil, write_raw
 from tests.log_lines import line, log
-from tests.partitions import logs_of
+from tests.partitions import days_of, logs_of
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,7 @@ def test_a_refused_run_names_the_command_that_shows_and_the_one_that_releases(
 ) -> None:
     from orchestration.cli.summary import print_summary
 
-    assert list(refused["result"].bad) == [DAY]
+    assert list(refused["result"].bad) == days_of(DAY)
     print_summary(refused["result"])
     for text in (refused["said"], capfd.readouterr().out):
         assert f"clicklake quarantine show {DAY} --table access_logs" in text
