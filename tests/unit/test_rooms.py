@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ingest.lake import layout
+from orchestration.marts import known
 from tools.rooms import PAGE, ROOT, goes_wrong, imported, imports, page, room_of
 
 
@@ -99,6 +100,14 @@ def test_a_day_is_a_date_and_is_read_in_one_place() -> None:
         if isinstance(node, ast.arg) and node.arg in names and node.annotation and "str" in ast.unparse(node.annotation)
     ]
     assert texts == []
+
+
+def test_the_marts_that_python_names_have_the_column_that_dbt_gives_them() -> None:
+    marts = [each for each in vars(known).values() if isinstance(each, layout.Mart)]
+    assert marts
+    for mart in marts:
+        (path,) = (ROOT / "dbt_project" / "models" / "marts").rglob(f"{mart.name}.sql")
+        assert f"partition_by='{mart.partition_by}'" in path.read_text("utf-8")
 
 
 def _nodes(*packages: str) -> Iterator[tuple[str, Any]]:
