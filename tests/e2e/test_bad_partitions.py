@@ -135,7 +135,7 @@ def test_the_materialization_has_rows_bytes_and_seconds(told: dict[str, Any]) ->
         assert metadata["dagster/partition_row_count"] > 0
         assert metadata["bytes"] > 0
         assert metadata["seconds"] >= 0
-    raw = environment_rows["raw_access_logs", ONE]
+    raw = environment_rows["raw_access_logs", parse_day(ONE)]
     assert raw["rows_read"] == raw["rows_kept"] + raw["rows_rejected"] + raw["rows_duplicate"]
     assert raw["rows_read"] == good(ONE).truth.rows_read
     assert raw["touched_days"] == [TWO]
