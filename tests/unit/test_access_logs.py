@@ -13,7 +13,7 @@ import pytest
 
 from ingest.access_logs import files as log_files
 from ingest.access_logs.parser import PARAMETERS, REASONS, _shown
-from ingest.events import parser as events
+from ingest.events import found as events
 from ingest.rows.batches import MAX_REJECT_BYTES, beginning_of
 from ingest.rows.privacy import keyed_hash
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, LEDGER, REJECTS, arrow_schema
