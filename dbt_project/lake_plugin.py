@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from dbt_project.planning.graph import Graph, node_of
-from dbt_project.planning.plan import BUILDS, Plan, SelectionError, require_window
+from dbt_project.planning.plan import BUILDS, Plan, SelectionError
 from dbt_project.planning.variables import problems
-from dbt_project.planning.verdicts import Result, judge, publication, quarantine
+from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine
 from dbt_project.planning.window import Around, around, iso, window
 from dbt_project.reference_files import read_csv
 from ingest.days import parse_day
@@ -44,6 +44,7 @@ class Plugin(BasePlugin):
         self._scratch: str | None = None
         self._run = ""  # dbt's invocation_id; a process may have several
         self._plan: Plan | None = None
+        self._judged: dict[str, Judged] = {}
         self._report_path: Path | None = None
         self._has_reported = False
         self._at_exit = ExitStack()
@@ -59,13 +60,8 @@ class Plugin(BasePlugin):
         if self._lake is not None:
             self._lake.attach(conn)
         functions: dict[Callable[..., Any], tuple[list[str], str]] = {
-            self.lake_plan: (["VARCHAR"], "VARCHAR"),
-            self.lake_days: (["VARCHAR"], "VARCHAR"),
-            self.lake_judge: (["VARCHAR"], "VARCHAR"),
-            self.lake_publish: (["VARCHAR"], "VARCHAR"),
-            self.lake_quarantine: (["VARCHAR"], "BOOLEAN"),
-            self.lake_reference: (["VARCHAR", "VARCHAR"], "VARCHAR"),
-            self.lake_accepted: (["VARCHAR", "VARCHAR", "VARCHAR"], "BIGINT"),
+            self.lake_answer: (["VARCHAR"] * 2, "VARCHAR"),
+            self.lake_accepted: (["VARCHAR"] * 3, "BIGINT"),
         }
         for function, (parameters, returns) in functions.items():
             name = function.__name__
@@ -100,33 +96,76 @@ class Plugin(BasePlugin):
             self._scratch = self._at_exit.enter_context(folder)
         return self._scratch
 
-    def lake_plan(self, request: str) -> str:
+    def lake_answer(self, question: str, request: str) -> str:
+        """What macros ask, by the method that answers it; its arguments and its answer are JSON.
+
+        Args:
+            question: plan, days_around, days_of_marts, files_before, reference_file, judge or publish.
+
+        Returns:
+            The answer, or {error} where the command cannot work as it was given.
+        """
+        asked_at_compiling = (self.days_around, self.days_of_marts, self.files_before, self.reference_file)
+        answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, self.judge, self.publish)
+        answer = {each.__name__: each for each in answers}[question]
+        try:
+            return json.dumps(answer(**json.loads(request)))
+        except SelectionError as error:
+            return json.dumps({"error": str(error)})
+
+    def plan(
+        self,
+        run: str,
+        command: str,
+        start: str,
+        end: str,
+        selected: list[str],
+        nodes: list[dict[str, Any]],
+        variables: dict[str, Any],
+        report: str,
+        prepares: bool,
+    ) -> dict[str, Any]:
         """Plans the run, and makes ready what it needs: holds the lock of the marts where it builds some, until this
         process ends, and lists what it reads.
 
         Args:
-            request: {run, command, start, end, selected, nodes, variables, report, prepares}; without `prepares`
-                nothing is checked or locked, and the plan of this run stays, if there is one.
+            prepares: without it, as where dbt compiles alone, nothing is checked or locked, and the plan of this run
+                stays, if there is one.
 
         Returns:
-            {window, built: {model: days}, sources: {id: paths}, published: {id: paths}, judged: {test: [[table,
-            days]]}}, or {error}.
+            window: days.
+            built: model → days, of the lake_tables that are selected.
+            neighbours: model → files of the days around those, which its view shows as well.
+            views: [{id, files, partitioned_by}], what has to be visible before anything is built.
+            judged: test → [[table, days]], the releases that count when it fails.
         """
-        asked = json.loads(request)
-        if self._run != asked["run"] or asked["prepares"]:
-            self._run = asked["run"]
-            graph = Graph.of(map(node_of, asked["nodes"]), asked["selected"])
-            self._plan = Plan(graph, asked["command"], window(asked["start"], asked["end"]), self._keys_below)
-            self._report_path = Path(_setting("PUBLISH_REPORT") or asked["report"])
-        assert self._plan is not None
-        if not asked["prepares"]:
-            return json.dumps(self._answer(self._plan, looks=False))
-        try:
-            return json.dumps(self._prepared(self._plan, asked["variables"]))
-        except SelectionError as error:
-            return json.dumps({"error": str(error)})
+        if self._run != run or prepares:
+            self._run = run
+            graph = Graph.of(map(node_of, nodes), selected)
+            self._plan = Plan(graph, command, window(start, end), self._keys_below)
+            self._report_path = Path(_setting("PUBLISH_REPORT") or report)
+        plan = self._planned
+        if prepares:
+            self._prepare(plan, variables)
+        return {
+            "window": iso(plan.window),
+            "built": {node.name: iso(plan.built_days(node)) for node in plan.inputs.lake_tables},
+            "neighbours": {
+                node.name: self._files(plan.neighbour_keys(node))
+                for node in plan.inputs.lake_tables
+                if prepares and plan.is_building
+            },
+            "views": [
+                {"id": node.id, "files": self._files(keys), "partitioned_by": node.path_columns}
+                for node, keys in (plan.views() if prepares else ())
+            ],
+            "judged": {
+                test.id: [[node.name, " ".join(iso(days))] for node, days in plan.released_days(test)]
+                for test in plan.graph.tests
+            },
+        }
 
-    def _prepared(self, plan: Plan, variables: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(self, plan: Plan, variables: dict[str, Any]) -> None:
         if plan.command in BUILDS:
             self._report([])
         plan.check()
@@ -135,27 +174,11 @@ class Plugin(BasePlugin):
         if plan.is_building:
             self._at_exit.enter_context(self.lake.lock(MARTS))
         plan.look()
-        return self._answer(plan, looks=True)
 
-    def _answer(self, plan: Plan, looks: bool) -> dict[str, Any]:
-        inputs = plan.inputs
-        of_one_day = len(plan.window) == 1
-        tests = [node for node in plan.graph.nodes.values() if node.kind == "test" and node.id in plan.graph.selected]
-        return {
-            "window": iso(plan.window),
-            "built": {node.name: iso(plan.built_days(node)) for node in inputs.lake_tables} if looks else {},
-            "sources": {node.id: self._files(plan.source_keys(node)) for node in inputs.sources} if looks else {},
-            "published": {node.id: self._files(plan.view_keys(node)) for node in inputs.published} if looks else {},
-            # Of several days nobody could tell whether the failing rows are those that were released. Whoever runs
-            # windows halves what was refused.
-            "judged": {
-                test.id: [
-                    [node.name, " ".join(iso(plan.built_days(node))) if of_one_day else ""]
-                    for node in plan.graph.judged_by(test)
-                ]
-                for test in tests
-            },
-        }
+    @property
+    def _planned(self) -> Plan:
+        assert self._plan is not None  # macros ask for the plan first
+        return self._plan
 
     def _keys_below(self, folders: Sequence[str]) -> dict[str, list[str]]:
         return {
@@ -163,40 +186,22 @@ class Plugin(BasePlugin):
             for folder in folders
         }
 
-    def lake_days(self, request: str) -> str:
-        """What a model asks of the plan while it is compiled.
+    def days_around(self, model: str, before: int, after: int) -> dict[str, Any]:
+        """{days}: those that the run builds of a model, and so many before and after each; None of what is no model."""
+        node = self._planned.graph.model(model)
+        built = self._planned.built_days(node) if node else []
+        return {"days": iso(around(built, Around(before, after))) if node else None}
 
-        Args:
-            request: {ask: built, of: model, before, after}, {ask: marts, of: [model]}, {ask: before, of: model, days},
-                {ask: neighbours, of: model} or {ask: window, of: whoever needs one}.
+    def days_of_marts(self, models: list[str]) -> dict[str, Any]:
+        """{days}: those that any of these models has published, or is built for."""
+        plan = self._planned
+        return {"days": iso(plan.days_of_marts([plan.known_model(name) for name in models]))}
 
-        Returns:
-            {days} of the first two, {files} of the next two, {error} where there is none.
-        """
-        asked, plan = json.loads(request), self._plan
-        assert plan is not None  # `lake_plan` comes first
-        try:
-            return json.dumps(self._days(plan, asked))
-        except SelectionError as error:
-            return json.dumps({"error": str(error)})
-
-    def _days(self, plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
-        match asked["ask"]:
-            case "window":
-                require_window(plan.window, asked["of"])
-                return {}
-            case "built":
-                node = plan.graph.model(asked["of"])
-                built = plan.built_days(node) if node else []
-                return {"days": iso(around(built, Around(asked["before"], asked["after"]))) if node else None}
-            case "marts":
-                return {"days": iso(plan.days_of_marts([plan.known_model(name) for name in asked["of"]]))}
-            case "before":
-                node = plan.known_model(asked["of"])
-                return {"files": self._files(plan.keys_before(node, asked["days"])), "partition_by": node.partition_by}
-            case "neighbours":
-                return {"files": self._files(plan.neighbour_keys(plan.known_model(asked["of"])))}
-        raise ValueError(asked["ask"])
+    def files_before(self, model: str, days: int) -> dict[str, Any]:
+        """{files, partitioned_by}: of a model's published days that the run does not build, from so many days before
+        the first that it builds on."""
+        node = self._planned.known_model(model)
+        return {"files": self._files(self._planned.keys_before(node, days)), "partitioned_by": node.path_columns}
 
     def _files(self, keys: Iterable[str]) -> list[str]:
         """Local paths of files of the lake, which stay as they are now for all of this run.
@@ -216,103 +221,91 @@ class Plugin(BasePlugin):
             self.lake.fetch(key, local)
         return str(local)
 
-    def lake_reference(self, key: str, types: str) -> str:
-        """Local path of a Parquet file with the rows of a CSV file of the lake; empty where there is no such file.
+    def reference_file(self, name: str, types: dict[str, str]) -> dict[str, Any]:
+        """{files}: one Parquet file with the rows of reference/<name>.csv, which people keep in the lake; none where
+        there is no such file.
 
         Args:
-            types: column → type, as JSON.
+            types: column → type.
         """
+        key = f"reference/{name}.csv"
         if not self.lake.exists(key):
-            return ""
-        table = read_csv(self.lake.read_bytes(key), key, json.loads(types))
+            return {"files": []}
         local = Path(self.scratch) / f"{key}.parquet"
         local.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, local)
-        return str(local)
+        pq.write_table(read_csv(self.lake.read_bytes(key), key, types), local)
+        return {"files": [str(local)]}
 
     @property
     def _staging(self) -> str:
-        """This run's private folder, from which `lake_publish` is one rename or one upload."""
+        """This run's private folder, from which `publish` is one rename or one upload."""
         if self._stage is None:
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
-    def lake_judge(self, request: str) -> str:
+    def judge(self, results: list[dict[str, Any]], empty: bool) -> list[dict[str, Any]]:
         """Reports what dbt did, and judges each lake_table that it has run.
 
         Args:
-            request: {results: [{id, name, status, message, failures, seconds}], empty}.
+            results: {id, name, status, message, failures, seconds} of each node.
+            empty: dbt built with `--empty`.
 
         Returns:
-            [{id, warnings, others, publish, quarantine}]: `others` are entries of the report that need no file, the
-            last two {paths, files} as in `planning/verdicts.py`.
+            {id, warnings, paths} of each: `paths`, day → where its rows have to be written, refused ones too, before
+            `publish` is called.
         """
-        asked, plan = json.loads(request), self._plan
-        assert plan is not None  # `lake_plan` comes first
-        self._report([self._of_node(plan, result) for result in asked["results"]])
-        results = [
-            Result(each["id"], each["name"], each["status"], each["message"], each["failures"])
-            for each in asked["results"]
+        plan = self._planned
+        self._report([_reported(plan.graph, result) for result in results])
+        named = [Result(*(each[name] for name in ("id", "name", "status", "message", "failures"))) for each in results]
+        self._judged = {judged.node.id: judged for judged in judge(plan, named, empty)}
+        return [
+            {
+                "id": id_,
+                "warnings": judged.warnings,
+                "paths": publication(judged, self._staging)["paths"] | quarantine(judged, self._staging)["paths"],
+            }
+            for id_, judged in self._judged.items()
         ]
-        return json.dumps(
-            [
-                {
-                    "id": judged.node.id,
-                    "warnings": judged.warnings,
-                    "others": judged.entries("skipped", "absent"),
-                    "publish": publication(judged, self._staging),
-                    "quarantine": quarantine(judged, self._staging),
-                }
-                for judged in judge(plan, results, asked["empty"])
-            ]
-        )
 
-    @staticmethod
-    def _of_node(plan: Plan, result: dict[str, Any]) -> dict[str, Any]:
-        """What became of a node, which dbt itself would write only with its whole manifest, in a second and a half."""
-        node = plan.graph.nodes.get(result["id"])
-        named = {name: result[name] for name in ("name", "status", "failures", "message", "seconds")}
-        return {"node": result["id"], "is_lake_table": bool(node and node.is_lake_table)} | named
+    def publish(self, id: str) -> dict[str, Any]:
+        """Puts the finished files of a lake_table in their places one by one, refused ones into quarantine. Each is one
+        atomic put, and reported at once: if the next one cannot be written, whoever reads the report still learns what
+        is published.
 
-    def lake_publish(self, files: str) -> str:
-        """Puts finished files in their places one by one, and deletes what each settles; gives {rows, bytes} of all.
-        Each is one atomic put, and reported at once: if the next one cannot be written, whoever reads the report still
-        learns what is published.
-
-        Args:
-            files: [{staged, key, settles, entries}]. The entries go into the report, with rows, bytes and seconds, as
-                soon as their file is in place.
+        Returns:
+            {said}: one line for people; empty where nothing was published.
         """
-        sums = {"rows": 0, "bytes": 0}
-        for file in json.loads(files):
-            started = time.monotonic()
-            figures = self._put(file["staged"], file["key"])
-            self.lake.delete(file["settles"])
-            for name in sums:
-                sums[name] += figures[name]
-            figures["seconds"] = time.monotonic() - started
-            self._report([entry | figures for entry in file["entries"]])
-        return json.dumps(sums)
+        judged = self._judged[id]
+        for file in quarantine(judged, self._staging)["files"]:
+            self._put_aside(file)
+        self._report(judged.entries("skipped", "absent"))
+        files = publication(judged, self._staging)["files"]
+        figures = [self._put_in_place(file) for file in files]
+        if not files:
+            return {"said": ""}
+        days = [entry["day"] for file in files for entry in file["entries"]]
+        span = " … ".join(dict.fromkeys((days[0], days[-1])))
+        rows, size = (sum(each[name] for each in figures) for name in ("rows", "bytes"))
+        return {"said": f"Published {judged.node.name} {span}: {rows} rows, {size} bytes"}
 
-    def lake_quarantine(self, request: str) -> bool:
-        """Puts the rows of refused days, and why, where people look at them. Old rows go first: the verdict never names
-        others.
+    def _put_in_place(self, file: dict[str, Any]) -> dict[str, Any]:
+        started = time.monotonic()
+        figures = self._put(file["staged"], file["key"])
+        self.lake.delete(file["settles"])
+        figures["seconds"] = time.monotonic() - started
+        self._report([entry | figures for entry in file["entries"]])
+        return figures
 
-        Args:
-            request: {run, files: [{staged, folder, rows, verdict, entry}], others}; `others` are entries that are
-                reported after them.
-        """
-        asked = json.loads(request)
-        for file in asked["files"]:
-            started, entry = time.monotonic(), file["entry"]
-            self.lake.delete(file["folder"])
-            if file["staged"]:
-                entry |= self._put(file["staged"], file["rows"])
-            verdict = {"table": entry["model"], "day": entry["day"], "reasons": entry["reasons"], "run": asked["run"]}
-            self.lake.put_text(json.dumps(verdict), file["verdict"])
-            self._report([entry | {"seconds": time.monotonic() - started}])
-        self._report(asked["others"])
-        return True
+    def _put_aside(self, file: dict[str, Any]) -> None:
+        """Rows of a refused day, and why, where people look at them. Old rows go first: the verdict never names
+        others."""
+        started, entry = time.monotonic(), file["entry"]
+        self.lake.delete(file["folder"])
+        if file["staged"]:
+            entry |= self._put(file["staged"], file["rows"])
+        verdict = {"table": entry["model"], "day": entry["day"], "reasons": entry["reasons"], "run": self._run}
+        self.lake.put_text(json.dumps(verdict), file["verdict"])
+        self._report([entry | {"seconds": time.monotonic() - started}])
 
     def _put(self, staged: str, key: str) -> dict[str, Any]:
         rows = pq.read_metadata(staged).num_rows
@@ -332,6 +325,13 @@ class Plugin(BasePlugin):
         with self._report_path.open("a" if self._has_reported else "w", encoding="utf-8") as report:
             report.writelines(json.dumps(entry) + "\n" for entry in entries)
         self._has_reported = True
+
+
+def _reported(graph: Graph, result: dict[str, Any]) -> dict[str, Any]:
+    """What became of a node, which dbt itself would write only with its whole manifest, in a second and a half."""
+    node = graph.nodes.get(result["id"])
+    named = {name: result[name] for name in ("name", "status", "failures", "message", "seconds")}
+    return {"node": result["id"], "is_lake_table": bool(node and node.is_lake_table)} | named
 
 
 def _setting(name: str) -> str | None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.cli.home import warn_of_a_passing_home
+from orchestration.home import warn_of_a_passing_home
+from orchestration.logs import loggers
 from orchestration.marts.assets import build_dbt_models
-from orchestration.observability.logs import loggers
+from orchestration.observability.lineage import LINEAGE_SENSORS
 from orchestration.operations.alerts import ALERT_SENSORS
 from orchestration.operations.jobs import JOBS
-from orchestration.operations.lineage import LINEAGE_SENSORS
 from orchestration.operations.schedules import SCHEDULES
 from orchestration.operations.sensors import sensors
 from orchestration.publishing.assets import publishing_asset
@@ -18,17 +18,17 @@ from orchestration.publishing.target import Target
 from orchestration.publishing.targets import TARGETS
 from orchestration.quality import data_quality
 from orchestration.raw.assets import raw_access_logs, raw_events
-from orchestration.resources import default_resources
+from orchestration.resources import Lakehouse
 
 
 def build_defs(targets: Sequence[Target[Any]] = TARGETS, **resources: Any) -> dg.Definitions:
-    """All definitions; any resource can be replaced by name (`lakehouse`, `dbt`)."""
+    """All definitions; the resource can be replaced by its name, `lakehouse`."""
     return dg.Definitions(
         assets=[raw_access_logs, raw_events, build_dbt_models(), *map(publishing_asset, targets), data_quality],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=[*sensors(targets), *ALERT_SENSORS, *LINEAGE_SENSORS],
-        resources=default_resources() | resources,
+        resources={"lakehouse": Lakehouse()} | resources,
         loggers=loggers(),
         # Steps share one process: a process for each would cost more than a small day's work.
         executor=dg.in_process_executor,

@@ -9,11 +9,11 @@ import re
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.errors import SettingsError
@@ -33,6 +33,30 @@ JSON = "json"  # of log_format
 S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
 _SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|[KMGT](?:i?B)?)", re.IGNORECASE)  # of memory; DuckDB takes more
 SECRET_LENGTH = 8  # shorter values in a url are words, such as a retry's `true`, and hide nothing
+
+
+def _url(scheme: str, expected: str, if_secret: str | None = None) -> AfterValidator:
+    """The check of a url: of this scheme, or its encrypted kind, and with a host.
+
+    Args:
+        if_secret: of a url that is shown: what to say where it holds a user or a query.
+    """
+
+    def checked(value: Any) -> Any:
+        url = value.get_secret_value() if isinstance(value, SecretStr) else value
+        begins = url and url.partition("://")[0].lower() in (scheme, f"{scheme}s")
+        if url and not (begins and urlsplit(url).hostname):
+            raise ValueError(f"must be {expected}")
+        if url and if_secret and (_names_more_than_a_host(url) or urlsplit(url).query):
+            raise ValueError(if_secret)
+        return value
+
+    return AfterValidator(checked)
+
+
+def _names_more_than_a_host(url: str) -> bool:
+    """Whether there is a user or a password in a url, which would be shown wherever the url is."""
+    return "@" in url.partition("://")[2].partition("/")[0]
 
 
 class PartitionSettings(BaseSettings):
@@ -61,7 +85,9 @@ class LakeSettings(PartitionSettings):
 
     lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
 
-    s3_endpoint_url: str | None = Field(None, description="S3 API other than AWS's own")
+    s3_endpoint_url: Annotated[
+        str | None, _url("http", "a URL, such as https://s3.example.com", f"must name host and port alone. {S3_KEYS}")
+    ] = Field(None, description="S3 API other than AWS's own")
     s3_region: str | None = Field(None, description="Region; without it that of AWS's default chain")
     s3_access_key_id: SecretStr | None = Field(None, description="Access key; without it AWS's default chain")
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
@@ -93,15 +119,6 @@ class LakeSettings(PartitionSettings):
         sites = [part for part in (value or "").split("/") if part.startswith("domain=")]
         if sites:
             raise ValueError(f"lies within {sites[0]}, a site's own folder. Name the folder that holds {sites[0]}")
-        return value
-
-    @field_validator("s3_endpoint_url")
-    @classmethod
-    def _is_url(cls, value: str | None) -> str | None:
-        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
-            raise ValueError("must be a URL, such as https://s3.example.com")
-        if value and (_names_more_than_a_host(value) or urlsplit(value).query):
-            raise ValueError(f"must name host and port alone. {S3_KEYS}")
         return value
 
     @property
@@ -192,7 +209,7 @@ class Settings(LakeSettings):
     )
     max_late_runs: int = Field(6, ge=1, description="Runs that late objects of a day may cause in 24 hours")
 
-    alert_webhook_url: SecretStr | None = Field(
+    alert_webhook_url: Annotated[SecretStr | None, _url("http", "a url, such as https://hooks.example.com/…")] = Field(
         None, description="Where alerts are posted as JSON; the url is a secret"
     )
     alert_email_to: str | None = Field(
@@ -200,9 +217,9 @@ class Settings(LakeSettings):
         description="Who gets alerts by mail; addresses separated by commas. Needs the next two",
     )
     alert_email_from: str | None = Field(None, description="Whom these mails are from")
-    smtp_url: SecretStr | None = Field(
-        None, description="smtp://user:password@host:port, or smtps://…, for these mails"
-    )
+    smtp_url: Annotated[
+        SecretStr | None, _url("smtp", "smtp://user:password@host:port or smtps://user:password@host:port")
+    ] = Field(None, description="smtp://user:password@host:port, or smtps://…, for these mails")
     alert_late_hours: float = Field(12.0, gt=0, le=87_600, description="A source with nothing new for longer is late")
     alert_min_impressions: int = Field(
         1000, ge=1, description="Campaigns with fewer valid impressions a day are not judged"
@@ -217,7 +234,14 @@ class Settings(LakeSettings):
         description="Fewer impressions than this share of usual are an alert",
     )
 
-    openlineage_url: str | None = Field(
+    openlineage_url: Annotated[
+        str | None,
+        _url(
+            "http",
+            "a url, such as https://marquez.example.com/api/v1/lineage",
+            "must hold neither a user nor a key; set CLICKLAKE_OPENLINEAGE_API_KEY",
+        ),
+    ] = Field(
         None,
         description="Where OpenLineage events of runs are posted, such as https://marquez.example.com/api/v1/lineage",
     )
@@ -257,29 +281,6 @@ class Settings(LakeSettings):
     def _is_mongodb(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("must start with mongodb:// or mongodb+srv://")
-        return value
-
-    @field_validator("openlineage_url")
-    @classmethod
-    def _is_http_url(cls, value: str | None) -> str | None:
-        if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
-            raise ValueError("must be a url, such as https://marquez.example.com/api/v1/lineage")
-        if value and (_names_more_than_a_host(value) or urlsplit(value).query):
-            raise ValueError("must hold neither a user nor a key; set CLICKLAKE_OPENLINEAGE_API_KEY")
-        return value
-
-    @field_validator("alert_webhook_url")
-    @classmethod
-    def _is_http(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not (_scheme_of(value) in ("http", "https") and urlsplit(value.get_secret_value()).hostname):
-            raise ValueError("must be a url, such as https://hooks.example.com/…")
-        return value
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not (_scheme_of(value) in ("smtp", "smtps") and urlsplit(value.get_secret_value()).hostname):
-            raise ValueError("must be smtp://user:password@host:port or smtps://user:password@host:port")
         return value
 
     @model_validator(mode="after")
@@ -402,15 +403,6 @@ def _explained(problem: Any) -> str:
         return sentence(f"{name} is not set. {description}")
     said = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return sentence(f"{name}: {_EXPECTED.get(problem['type'].partition('_')[0], said)}")
-
-
-def _scheme_of(url: SecretStr) -> str:
-    return url.get_secret_value().partition("://")[0].lower()
-
-
-def _names_more_than_a_host(url: str) -> bool:
-    """Whether there is a user or a password in a url, which would be shown wherever the url is."""
-    return "@" in url.partition("://")[2].partition("/")[0]
 
 
 def _secrets_of(secret: str) -> list[str]:

@@ -19,7 +19,7 @@ from ingest.lake.files import Lake
 from ingest.words import counted
 from orchestration.dagster_internals.checks import NO_EVENTS, Target, last_materialization
 from orchestration.failures import failed
-from orchestration.observability.logs import FIGURES
+from orchestration.logs import FIGURES
 from orchestration.partitions import daily
 from orchestration.quality import Judgement, keep, result_row, what_to_do
 from orchestration.resources import Lakehouse

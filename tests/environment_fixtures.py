@@ -28,6 +28,7 @@ from orchestration.publishing.targets.performance_entries import COLLECTION
 from tests.event_lines import line, pixel
 from tests.log_lines import lines, log
 from tests.partitions import days_of
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 CLICKLAKE = str(Path(sys.executable).with_name("clicklake"))
@@ -127,7 +128,7 @@ class Environment:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=PATIENCE,
             check=False,
         )
 

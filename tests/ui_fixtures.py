@@ -6,12 +6,11 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -20,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from orchestration.cli.home import dagster_home
+from orchestration.home import dagster_home
 from tests.environment_fixtures import ROOT, Environment
+from tests.waiting import PATIENCE, free_port, wait_until
 
 MARK = "UI_TEST_MARK"  # in the environment of every process that the test starts, to find those left over
 
@@ -51,7 +51,7 @@ class UI:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The data of an answer, over a plain HTTP client: it knows no proxies, which loopback must not go through."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             body = json.dumps({"query": query, "variables": variables})
             connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
@@ -66,14 +66,6 @@ class UI:
         return re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text("utf-8", "replace")).splitlines()
 
 
-def free_port() -> int:
-    """A port that is free now. `dagster dev` cannot bind port 0 and say what it got."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def answers(port: int) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -83,16 +75,6 @@ def answers(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def wait_until(holds: Callable[[], bool], seconds: float, is_in_vain: Callable[[], bool] = lambda: False) -> bool:
-    """Waits until something holds; whether it does."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not is_in_vain():
-        if holds():
-            return True
-        time.sleep(0.5)
-    return holds()
 
 
 def left_over(mark: str) -> list[int]:
@@ -109,13 +91,17 @@ def left_over(mark: str) -> list[int]:
 
 
 @contextmanager
-def dagster_dev(environment: Environment, **settings: str) -> Iterator[UI]:
-    """`dagster dev`, with backfills in windows of two days. At the end all its processes are killed, as they are."""
+def dagster_dev(environment: Environment, definitions: Path | None = None, **settings: str) -> Iterator[UI]:
+    """`dagster dev`, with backfills in windows of two days. At the end all its processes are killed, as they are.
+
+    definitions: a file that holds them, other than those of workspace.yaml.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(environment.home))
         dagster_home(environment.home)
     mark, port, log_file = uuid.uuid4().hex, free_port(), environment.folder / "dagster-dev.log"
-    program = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+    loaded = ["-f", str(definitions)] if definitions else ["-w", str(ROOT / "workspace.yaml")]
+    program = [sys.executable, "-m", "dagster", "dev", *loaded, "-h", "127.0.0.1"]
     with log_file.open("ab") as output:
         process = subprocess.Popen(
             [*program, "-p", str(port)],
@@ -126,7 +112,9 @@ def dagster_dev(environment: Environment, **settings: str) -> Iterator[UI]:
             stderr=subprocess.STDOUT,
         )
     try:
-        assert wait_until(lambda: answers(port), 180, lambda: process.poll() is not None), log_file.read_text()[-3000:]
+        assert wait_until(lambda: answers(port), is_in_vain=lambda: process.poll() is not None), log_file.read_text()[
+            -3000:
+        ]
         yield UI(port, log_file, environment.settings)
     finally:
         while left := left_over(mark):

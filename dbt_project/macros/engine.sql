@@ -1,11 +1,29 @@
-{# What engines call by different names. #}
+{# What engines call by different names: one macro that models call, and one for each engine. #}
+
+{% macro text_file(path) %}
+  {{ return(adapter.dispatch('text_file', 'clicklake')(path)) }}
+{% endmacro %}
+
+{% macro duckdb__text_file(path) %}
+  {# Nothing about it is guessed: regular expressions look like other separators. #}
+  {% set options = "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"'" %}
+  {{ return('read_csv(' ~ quoted_list([path]) ~ ', ' ~ options ~ ')') }}
+{% endmacro %}
+
+{% macro matches(text, regex) %}
+  {{ return(adapter.dispatch('matches', 'clicklake')(text, regex)) }}
+{% endmacro %}
+
+{% macro duckdb__matches(text, regex) %}
+  {{ return('regexp_matches(' ~ text ~ ', ' ~ regex ~ ')') }}
+{% endmacro %}
 
 {% macro md5_number(text) %}
   {{ return(adapter.dispatch('md5_number', 'clicklake')(text)) }}
 {% endmacro %}
 
 {% macro duckdb__md5_number(text) %}
-  {# A text's MD5 as a number, which sorts and compares faster than a text. #}
+  {# A number sorts and compares faster than a text. #}
   {{ return('md5_number(' ~ text ~ ')') }}
 {% endmacro %}
 
@@ -14,7 +32,6 @@
 {% endmacro %}
 
 {% macro duckdb__days_from_to(first, last) %}
-  {# In a select list: a row for each day between two dates, both included. #}
   {{ return('cast(unnest(generate_series(' ~ first ~ ', ' ~ last ~ ", interval '1' day)) as date)") }}
 {% endmacro %}
 
@@ -23,7 +40,6 @@
 {% endmacro %}
 
 {% macro duckdb__each_number(first, last) %}
-  {# A row for each whole number from one to another, both included; as a column of a select. #}
   {{ return('unnest(generate_series(' ~ first ~ ', ' ~ last ~ '))') }}
 {% endmacro %}
 
@@ -32,6 +48,13 @@
 {% endmacro %}
 
 {% macro duckdb__whole_quotient(dividend, divisor) %}
-  {# Of whole numbers that are not negative, exactly. #}
   {{ return('((' ~ dividend ~ ') // (' ~ divisor ~ '))') }}
+{% endmacro %}
+
+{% macro median_of(values) %}
+  {{ return(adapter.dispatch('median_of', 'clicklake')(values)) }}
+{% endmacro %}
+
+{% macro duckdb__median_of(values) %}
+  {{ return('list_median([' ~ values | join(', ') ~ '])') }}
 {% endmacro %}

@@ -5,63 +5,58 @@
 
    Which days are built, restated and left out is decided in planning/; here they become SQL. #}
 
-{% macro window_start() -%}
-  cast('{{ (planned().window or ['0001-01-01']) | first }}' as date)
-{%- endmacro %}
-
-{% macro window_end() -%}
-  {# The day after the last. #}
-  {%- set days = planned().window -%}
-  {{ "cast('" ~ days | last ~ "' as date) + 1" if days else "cast('9999-12-31' as date)" }}
-{%- endmacro %}
-
 {% macro in_window(column) -%}
-  ({{ column }} >= {{ window_start() }} and {{ column }} < {{ window_end() }})
+  {{ column_within(column, planned().window or none) }}
 {%- endmacro %}
-
-{% macro built_days(model_name, before=0, after=0) %}
-  {# The days that the run builds of a model, and so many before and after each of them, as ISO texts; none of what is no
-     model. #}
-  {% set known = planned().built %}
-  {% set asked = model_name ~ (' ' ~ before ~ ' ' ~ after if before or after else '') %}
-  {% if asked not in known %}
-    {% set answer = lake_days({'ask': 'built', 'of': model_name, 'before': before, 'after': after}) %}
-    {% do known.update({asked: answer.days}) %}
-  {% endif %}
-  {{ return(known[asked]) }}
-{% endmacro %}
-
-{% macro has_days() %}
-  {# Whether there is a window and a graph: unit tests know no graph. #}
-  {{ return(execute and graph.nodes and planned().window) }}
-{% endmacro %}
 
 {% macro in_built_days(model_name, column, before=0, after=0) -%}
-  {# Whether a date is one that the run builds of a model, or lies so many days before or after one. All are where
-     nothing is built, as in unit tests. #}
-  {%- set days = built_days(model_name, before, after) if has_days() else none -%}
+  {{ column_within(column, built_days(model_name, before, after)) }}
+{%- endmacro %}
+
+{% macro column_within(column, days) -%}
   {%- if days is none -%}
     true
-  {%- elif days == planned().window -%}
-    {{ in_window(column) }}
+  {%- elif days and days == planned().window -%}
+    ({{ column }} >= date '{{ days | first }}' and {{ column }} <= date '{{ days | last }}')
   {%- else -%}
     {{ column ~ ' in (' ~ quoted_list(days) ~ ')' if days else 'false' }}
   {%- endif -%}
 {%- endmacro %}
 
+{% macro built_days(model_name, before=0, after=0) %}
+  {% if not has_days() %}
+    {{ return(none) }}
+  {% endif %}
+  {% if before or after or model_name not in planned().built %}
+    {{ return(lake_answer('days_around', {'model': model_name, 'before': before, 'after': after}).days) }}
+  {% endif %}
+  {{ return(planned().built[model_name]) }}
+{% endmacro %}
+
+{% macro has_days() %}
+  {# Unit tests know no graph. #}
+  {{ return(execute and graph.nodes and planned().window) }}
+{% endmacro %}
+
 {% macro days_of_marts(names) -%}
-  {# A row `date_day` for each day from the first to the last that any of these models has published, or is built for in
-     this run; none where nothing is built. #}
-  {%- set days = lake_days({'ask': 'marts', 'of': names}).days if has_days() else [] -%}
+  {%- set days = lake_answer('days_of_marts', {'models': names}).days if has_days() else [] -%}
+  (
   {%- if days -%}
-    (select {{ days_from_to("date '" ~ days | first ~ "'", "date '" ~ days | last ~ "'") }} as date_day) as days_of_marts
+    select {{ days_from_to("date '" ~ days | first ~ "'", "date '" ~ days | last ~ "'") }} as date_day
   {%- else -%}
-    (select cast(null as date) as date_day where false) as days_of_marts
+    select cast(null as date) as date_day where false
   {%- endif -%}
+  ) as days_of_marts
+{%- endmacro %}
+
+{% macro published_day_rows(model_name) -%}
+  {%- set days = lake_answer('days_of_marts', {'models': [model_name]}).days if has_days() else [] -%}
+  select cast(published_day as date) as published_date
+  from (values {% for day in days %}('{{ day }}'), {% endfor %}(null)) as published_days (published_day)
+  where published_day is not null
 {%- endmacro %}
 
 {% macro built_day_rows(model_names) -%}
-  {# A row for each day that the run builds of any of some models, in the column built_date. #}
   {%- set days = [] -%}
   {%- for name in model_names if has_days() -%}
     {%- do days.extend(built_days(name)) -%}

@@ -53,22 +53,31 @@ class Node:
         """Where the lake has a lake_table."""
         return Mart(self.name, self.partition_by)
 
+    @property
+    def path_columns(self) -> list[str]:
+        """The date columns that the paths of its files tell."""
+        if self.kind == "source":
+            return ["event_date", "source_date"]
+        return [self.partition_by] if self.partition_by else []
+
 
 def node_of(described: Mapping[str, Any]) -> Node:
-    """A node as the macro `planned_nodes` describes it."""
-    restates, scope = described.get("restates"), described.get("scope") or {}
+    """A node as the macro `asked_plan` describes it: id, name, kind, parents, and dbt's config, in which a source's
+    `meta` is its scope."""
+    config = described["config"]
+    restates, meta = config.get("restates"), config.get("meta") or {}
     return Node(
         id=described["id"],
         name=described["name"],
         kind=described["kind"],
-        parents=tuple(described.get("parents", ())),
-        materialized=described.get("materialized") or "",
-        partition_by=described.get("partition_by"),
+        parents=tuple(described["parents"]),
+        materialized=config.get("materialized") or "",
+        partition_by=config.get("partition_by"),
         restates=Around(restates["before"], restates["after"]) if restates else None,
-        neighbour_days=described.get("neighbour_days") or 0,
-        scope_of=scope.get("scope_of"),
-        scope=Around(scope.get("before", 0), scope.get("after", 0)),
-        severity=(described.get("severity") or "error").lower(),
+        neighbour_days=config.get("neighbour_days") or 0,
+        scope_of=meta.get("scope_of"),
+        scope=Around(meta.get("before", 0), meta.get("after", 0)),
+        severity=(config.get("severity") or "error").lower(),
     )
 
 
@@ -86,6 +95,11 @@ class Graph:
 
     def model(self, name: str) -> Node | None:
         return next((node for node in self.nodes.values() if node.kind == "model" and node.name == name), None)
+
+    @property
+    def tests(self) -> list[Node]:
+        """Those that are selected."""
+        return [node for node in self.nodes.values() if node.kind == "test" and node.id in self.selected]
 
     def ancestors(self, id_: str) -> list[str]:
         """Everything that a node is made from, nearest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -185,11 +185,30 @@ class Plan:
         """Files of a lake_table that the run reads and does not build."""
         return self.published_keys(node, *self._neighbourhood(node))
 
+    def views(self) -> Iterator[tuple[Node, list[str]]]:
+        """What has to be visible before anything is built, each with its files: what the run reads and does not build.
+        Where it runs unit tests also everything else, without files: dbt asks the engine for the column types of their
+        inputs, and this engine starts empty."""
+        found = [(source, self.source_keys(source)) for source in self.inputs.sources]
+        found += [(node, self.view_keys(node)) for node in self.inputs.published]
+        yield from found
+        if self.command == "test" and any(id_.startswith("unit_test.") for id_ in self.graph.selected):
+            known = {node.id for node, _ in found}
+            yield from (
+                (node, []) for id_, node in self.graph.nodes.items() if node.kind != "test" and id_ not in known
+            )
+
     def neighbour_keys(self, node: Node) -> list[str]:
         """Files of the days around those that are built, which the view of a model shows as well."""
         if node.neighbour_days == 0 or node.is_snapshot:
             return []
         return self.published_keys(node, *self._neighbourhood(node), without=self.built_days(node))
+
+    def released_days(self, test: Node) -> list[tuple[Node, list[date]]]:
+        """The lake_tables that a test judges, each with the days on which a person may have accepted its failure. Of
+        several days none: nobody could tell whether the failing rows are those that were released. Whoever runs windows
+        halves what was refused."""
+        return [(node, self.built_days(node) if len(self.window) == 1 else []) for node in self.graph.judged_by(test)]
 
     def _neighbourhood(self, node: Node) -> tuple[date | None, date | None]:
         """First and last day of the window and the days around it; none and none for all days."""
@@ -203,7 +222,7 @@ class Plan:
         built = self.built_days(node)
         return self.published_keys(node, shifted(built[0], -days), built[-1], built) if built else []
 
-    def days_of_marts(self, nodes: Iterable[Node]) -> list[date]:
+    def days_of_marts(self, nodes: Sequence[Node]) -> list[date]:
         """The days that any of these models has published, or is built for in this run, in order."""
         found = {day for node in nodes for day in self.published_days(node)}
         found |= {day for node in nodes for day in self.makeable_days(node, self.built_days(node))}

@@ -87,8 +87,8 @@ class Judged:
 
 def publication(judged: Judged, folder: str) -> dict[str, Any]:
     """What is to be written of the good days of a lake_table: `paths`, day → where it is staged in a folder, and
-    `files`, with what `lake_publish` takes. A snapshot has one file for all days, and what it refused on any day is
-    settled by a good one."""
+    `files`: {staged, key, settles, entries}, put in place one by one, each with its entries of the report. A snapshot
+    has one file for all days, and what it refused on any day is settled by a good one."""
     node, mart = judged.node, judged.node.mart
     paths: dict[str, str] = {}
     files: list[dict[str, Any]] = []

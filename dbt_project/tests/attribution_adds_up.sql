@@ -1,5 +1,3 @@
--- Of every conversion and model: the credits add up to 1, or there is one row without a touch and credit; what it is
--- worth is all given away, and every model is there. Gives those where that does not hold.
 with given as (
 
     select

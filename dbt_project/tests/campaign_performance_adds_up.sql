@@ -1,5 +1,3 @@
--- Of every day and model: impressions and clicks are those of daily_aggregates, the shares in conversions add up to the
--- conversions, and where there is one currency, so do revenue and spend. Gives those where they are not.
 with given as (
 
     select

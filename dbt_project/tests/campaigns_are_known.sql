@@ -1,4 +1,3 @@
--- Every campaign and publication of a fact is in its dimension. Gives those of the built days that are not.
 with named as (
 
     select

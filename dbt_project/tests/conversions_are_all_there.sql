@@ -1,4 +1,3 @@
--- Of every day: conversions and what they are worth are those of people's events. Gives the days where they are not.
 with given as (
 
     select

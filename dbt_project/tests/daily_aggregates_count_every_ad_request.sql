@@ -1,5 +1,3 @@
--- Of every day: the impressions and clicks of all ads are the ad requests of staging. Gives the days where they
--- are not.
 with requests as (
 
     select

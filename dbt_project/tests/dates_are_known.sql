@@ -1,4 +1,3 @@
--- Every day of a fact is in dim_dates. Gives those of the built days that are not.
 with named as (
 
     select session_date as date_day

@@ -1,6 +1,3 @@
--- Sessions and conversions are of people whom identity_map knows, events and conversions of sessions that fact_sessions
--- has, on days that it has at all: it needs access logs too. Gives those of the built days that are not. A warning: no
--- one of these is made from all others, so that a failure could not tell which of them to hold back.
 {{ config(severity='warn') }}
 
 with people as (

@@ -1,5 +1,3 @@
--- Of every funnel: its steps are numbered from 1 on, and all of them name the same time, which is not above
--- `funnel_max_days`. Gives the funnels where that is not so.
 select
     funnel,
     count(*) as steps,

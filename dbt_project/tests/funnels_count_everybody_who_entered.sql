@@ -1,5 +1,3 @@
--- Of every day: those who entered funnels are the identities of whom a first step is known on that day, at each site.
--- Gives the funnels where they are not.
 with given as (
 
     select

@@ -1,5 +1,3 @@
--- Of every day, funnel and site: all steps are there, all who entered did step 1, no step has more people than the one
--- before, and none takes less time than none. Gives the rows where that is not so.
 with funnels as (
 
     select

@@ -1,5 +1,3 @@
--- Of every day: the sessions of its identities are the sessions of people, each counted once. Gives the days where they
--- are not.
 with of_people as (
 
     select

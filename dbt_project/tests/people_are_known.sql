@@ -1,5 +1,3 @@
--- Whoever an event is of is in identity_map, and every identity of the map in dim_users. Gives those that are not; of
--- events, those of the built days.
 select distinct
     'fact_events' as missing_from,
     fact_events.person_key as missing

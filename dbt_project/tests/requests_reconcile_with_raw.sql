@@ -1,5 +1,3 @@
--- Of every day: raw rows = requests + duplicates, no request id is there twice, and every id that was dropped as a
--- duplicate still has its request. Gives the days where that does not hold.
 with raw_rows as (
 
     select

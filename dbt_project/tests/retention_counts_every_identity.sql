@@ -1,5 +1,3 @@
--- Of every day: the cohorts of the day itself are the identities that were seen on it, and the new ones among them.
--- Gives the days where they are not.
 with given as (
 
     select

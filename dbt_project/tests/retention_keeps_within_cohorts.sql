@@ -1,5 +1,3 @@
--- Of every cohort: no more are retained than are in it, in its own period all of them, and first-time visitors are
--- some of all. Gives the rows where that is not so.
 select
     retained.report_date,
     retained.period,

@@ -1,5 +1,3 @@
--- Of every day and site: conversions in sessions of robots. They are in no mart of conversions, only in the rows of
--- `site_daily` with is_bot. Gives the days and sites that have some: a shop's own system may call itself a robot.
 {{ config(severity='warn') }}
 
 select

@@ -1,5 +1,3 @@
--- Of every day: the events of its sessions are the events that were given to them, and no event is in two. Gives the
--- days where they are not.
 with given as (
 
     select

@@ -1,5 +1,3 @@
--- Of every day and dimension: sessions and page views add up to those of `sessions`; of pages, it is the views, entries
--- and exits that do. Gives those that do not.
 with given as (
 
     select

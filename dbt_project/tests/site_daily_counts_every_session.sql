@@ -1,5 +1,3 @@
--- Of every day: the sessions, page views and events of its sites are those of `sessions`. Gives the days where they
--- are not.
 with given as (
 
     select

@@ -1,5 +1,3 @@
--- Of every day: each valid ad click and impression is one touch, its own or that of the visit it led to, and each
--- session of a person is one, its own or that of its click on a tracking link. Gives what is there never or twice.
 with visits_by_ad as (
 
     select

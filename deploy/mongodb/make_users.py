@@ -1,7 +1,7 @@
 """Makes MongoDB's roles and users: a publisher that may do what publishing does, and a dashboard that may read.
 
-A script of its own, for whoever administers MongoDB. Run again, it sets roles and passwords anew. It reads
-MONGODB_ADMIN_URL, MONGODB_PUBLISHER_PASSWORD, MONGODB_DASHBOARD_PASSWORD, and MONGODB_DATABASE (`clicklake`).
+For whoever administers MongoDB; the collections are those of the targets. Run again, it sets roles and passwords anew.
+It reads MONGODB_ADMIN_URL, MONGODB_PUBLISHER_PASSWORD, MONGODB_DASHBOARD_PASSWORD, and MONGODB_DATABASE (`clicklake`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-COLLECTIONS = ("performance_entries", "campaign_performance")
+from orchestration.publishing.mongodb_target import CollectionTarget
+from orchestration.publishing.targets import TARGETS
+
+COLLECTIONS = tuple(target.collection for target in TARGETS if isinstance(target, CollectionTarget))
 # User → what it may do in each collection, and nowhere else. Nothing is ever removed: entries are soft-deleted.
 ACTIONS = {"publisher": ["find", "insert", "update", "createIndex"], "dashboard": ["find"]}
 

@@ -36,7 +36,7 @@ def filesystem(options: S3Options) -> fs.FileSystem:
         session_token=options.session_token,
         region=options.region,
         endpoint_override=address or None,
-        scheme=scheme or "https",
+        scheme=scheme.lower() or "https",
         connect_timeout=CONNECT_SECONDS,
         request_timeout=SILENCE_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),

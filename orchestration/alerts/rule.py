@@ -35,13 +35,28 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of alerts, as the reference lists it: how severe they are, when one opens, and when it closes."""
+
+    name: str
+    severity: str
+    opens: str
+    closes: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """What it is about, the kinds of alerts that it finds, and how. It changes nothing; what it raises is told as an
-    alert of its own."""
+    alert of its own. The docstring of its module states the rule to users: it is a part of docs/reference/alerts.md."""
 
     about: str
-    kinds: frozenset[str]
+    kinds: tuple[Kind, ...]
     find: Callable[[Look], list[Alert]]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of its kinds."""
+        return frozenset(kind.name for kind in self.kinds)
 
 
 def back(day: dt.date, days: int) -> dt.date:

@@ -12,7 +12,7 @@ import click
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import console, line, notes, table
-from orchestration.cli.home import dagster_instance
+from orchestration.home import dagster_instance
 from orchestration.settings import load_settings
 
 if TYPE_CHECKING:

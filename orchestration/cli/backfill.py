@@ -66,9 +66,9 @@ def command(
     days = checked_days(first, last)
     settings = load_settings()
     window = window or settings.backfill_window_days
-    from orchestration.cli.home import dagster_instance
     from orchestration.cli.pipeline import check_reachable, marts_job, publishes_to
     from orchestration.cli.summary import days_by_state, print_summary
+    from orchestration.home import dagster_instance
     from orchestration.operations.backfills import begin
 
     publishes = publishes_to(settings, no_publish)
@@ -102,8 +102,8 @@ def _refused_days(settings: Settings, days: Iterable[dt.date]) -> list[dt.date]:
 
 
 def _run(backfill: Backfill, parallel: int) -> PipelineResult:
-    from orchestration.cli.home import dagster_instance
     from orchestration.cli.pipeline import ended_before, late_days
+    from orchestration.home import dagster_instance
     from orchestration.operations.backfills import done
 
     # With what had ended when it was gone on with: its bad days are still bad, and nobody else builds its late days.

@@ -8,7 +8,7 @@ import sys
 import click
 
 from orchestration.cli.console import notes
-from orchestration.cli.home import dagster_home
+from orchestration.home import dagster_home
 from orchestration.places import PROJECT_DIR
 from orchestration.settings import load_settings
 

@@ -11,7 +11,7 @@ import click
 
 from orchestration.cli import DONE
 from orchestration.cli.console import notes
-from orchestration.cli.home import dagster_instance
+from orchestration.home import dagster_instance
 from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:

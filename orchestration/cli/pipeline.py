@@ -18,7 +18,7 @@ from ingest.errors import ClicklakeError, SettingsError
 from ingest.lake.layout import Partition
 from orchestration.cli.console import bar, notes, step
 from orchestration.cli.days import span
-from orchestration.cli.home import dagster_instance
+from orchestration.home import dagster_instance
 from orchestration.settings import JSON, Settings, load_partition_settings
 
 # The daemon cannot run again what a command ran; the person who called it can.

@@ -13,7 +13,7 @@ import click
 
 from ingest.days import day_text
 from orchestration.cli.console import notes, step
-from orchestration.cli.home import dagster_home
+from orchestration.home import dagster_home
 from orchestration.places import state_dir
 
 

@@ -12,6 +12,7 @@ from orchestration.cli.days import DAY
 from orchestration.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from orchestration.operations.status import DayStatus
     from orchestration.publishing.target import Target
 
 
@@ -49,8 +50,7 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
         days = _days(first, last)
         console.print(f"No day{days} is known: the source holds no objects{days}, and the lake no files.")
         return
-    compared = [target for target in TARGETS if target.comparison]
-    states = {target.name: _target_states(settings, target, [day.day for day in found]) for target in compared}
+    states = _states_by_target(settings, [target for target in TARGETS if target.comparison], found)
     table(
         None,
         ("day", "objects", *found[0].tables, *states),
@@ -70,18 +70,31 @@ def _days(first: dt.date | None, last: dt.date | None) -> str:
     return start + (f" to {last}" if last else " on" if first else "")
 
 
+def _states_by_target(
+    settings: Settings, targets: list[Target[Any]], found: list[DayStatus]
+) -> dict[str, dict[dt.date, str]]:
+    """Target → day → state; without those that lack something and whose mart is not there, such as without events."""
+    from orchestration.operations.status import published_days
+
+    lake = settings.open_lake()
+    published = {mart: published_days(lake, mart) for mart in {target.mart for target in targets}}
+    return {
+        target.name: _target_states(settings, target, [day.day for day in found if day.day in published[target.mart]])
+        for target in targets
+        if published[target.mart] or not target.lacks(settings)
+    }
+
+
 def _target_states(settings: Settings, target: Target[Any], days: list[dt.date]) -> dict[dt.date, str]:
     """The states of the mart's days in a target; `unknown` where it, or the mart, cannot be asked, said once."""
     from ingest.errors import LakeError, PublishError
-    from orchestration.operations.status import days_of_mart, target_states
+    from orchestration.operations.status import target_states
 
-    lake = settings.open_lake()
-    days = days_of_mart(lake, target, days)
     if target.lacks(settings):
         return dict.fromkeys(days, "not published")
     try:
         with target.open(settings) as opened:
-            return target_states(lake, target, opened, days)
+            return target_states(settings.open_lake(), target, opened, days)
     except (LakeError, PublishError) as error:
         line((str(error), "yellow"), to=notes)
         return dict.fromkeys(days, "unknown")

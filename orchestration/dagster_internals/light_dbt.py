@@ -14,7 +14,7 @@ _MARK = "dbt.version"  # where dagster-dbt looks whether there is a dbt-core
 _loaded = sys.modules.get(_MARK)
 sys.modules[_MARK] = None  # type: ignore[assignment]
 try:
-    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
     from dagster_dbt.asset_specs import build_dbt_asset_specs
 finally:
     if _loaded is None:
@@ -22,10 +22,4 @@ finally:
     else:
         sys.modules[_MARK] = _loaded
 
-__all__ = [
-    "DagsterDbtTranslator",
-    "DagsterDbtTranslatorSettings",
-    "DbtCliResource",
-    "DbtProject",
-    "build_dbt_asset_specs",
-]
+__all__ = ["DagsterDbtTranslator", "DagsterDbtTranslatorSettings", "build_dbt_asset_specs"]

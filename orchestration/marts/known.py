@@ -6,4 +6,5 @@ from ingest.lake.layout import Mart
 
 DAILY_AGGREGATES = Mart("daily_aggregates", "report_date")
 CAMPAIGN_PERFORMANCE = Mart("campaign_performance", "report_date")
+CAMPAIGN_TRENDS = Mart("campaign_trends", "report_date")
 SESSIONS = Mart("sessions", "session_date")

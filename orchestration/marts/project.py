@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,18 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ingest.errors import ClicklakeError
-from orchestration.dagster_internals.light_dbt import DbtCliResource
 from orchestration.marts.dbt_process import PARSED, TEMPLATES, run_dbt, versions
 from orchestration.places import DBT_DIR, dbt_target
 
 _MANIFEST = "manifest.json"
 _MADE_OF = "clicklake_made_of"  # beside the manifest: the fingerprint of what it was made of
 _NOT_READ = {"target", "logs", "__pycache__"}
-
-
-def dbt_resource() -> DbtCliResource:
-    # The interpreter's own dbt, also where its folder is not on the PATH.
-    return DbtCliResource(project_dir=str(DBT_DIR), dbt_executable=str(Path(sys.executable).with_name("dbt")))
 
 
 def manifest() -> dict[str, Any]:

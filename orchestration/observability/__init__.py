@@ -1,1 +1,1 @@
-"""What machines watch: metrics for Prometheus, logs as JSON, lineage events. What people are told is in `alerts/`."""
+"""What machines watch: metrics for Prometheus, lineage events. What people are told is in `alerts/`."""

@@ -265,7 +265,7 @@ def _alerts(lake: Lake) -> Families:
     counts = Counter(alert.kind for alert in state.open.values())
     gauge = _gauge("alerts_open", "Alerts that are open", ["kind"])
     for kind in KINDS:
-        gauge.add_metric([kind], counts[kind])
+        gauge.add_metric([kind.name], counts[kind.name])
     waiting = _gauge("alert_notices_waiting", "Notices that a receiver has not taken yet", ["receiver"])
     for receiver, notices in state.waiting.items():
         waiting.add_metric([receiver], len(notices))

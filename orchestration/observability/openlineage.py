@@ -18,6 +18,7 @@ import dagster as dg
 from ingest.lake.layout import Mart, raw_folder
 from orchestration.alerts.alert import plain
 from orchestration.alerts.receivers import post_json
+from orchestration.marts.translator import model_name
 from orchestration.partitions import days_of_tags, next_day
 from orchestration.publishing.target import Target
 from orchestration.publishing.targets import TARGETS
@@ -118,7 +119,7 @@ class Events:
         if key in self._places:
             return _named(*self._places[key], {})
         datasets = {asset: dataset for dataset, asset in RAW_ASSETS.items()}
-        folder = raw_folder(datasets[key]) if key in datasets else Mart(key.to_user_string()).folder
+        folder = raw_folder(datasets[key]) if key in datasets else Mart(model_name(key)).folder
         facets = _schema(self.graph.get(key).metadata) if self.graph.has(key) else {}
         return _named(*_place(self.settings.lake, folder.rstrip("/")), facets)
 

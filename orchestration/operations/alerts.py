@@ -11,17 +11,17 @@ import dagster as dg
 
 from ingest.errors import ClicklakeError
 from ingest.words import counted
-from orchestration.alerts.alert import OPENED, Alert, plain
+from orchestration.alerts.alert import ERROR, OPENED, Alert, plain
 from orchestration.alerts.outbox import LOCK, deliver, note, read_state, remembered, write_state
 from orchestration.alerts.receivers import receivers_of
-from orchestration.alerts.rule import Look
+from orchestration.alerts.rule import Kind, Look
 from orchestration.alerts.rules import RULES
 from orchestration.operations.sensors import last_closed_day
 from orchestration.resources import Lakehouse
 from orchestration.settings import Settings
 
-NOT_JUDGED = "not_judged"
-KINDS = (*(kind for rule in RULES for kind in sorted(rule.kinds)), NOT_JUDGED)
+NOT_JUDGED = Kind("not_judged", ERROR, "a rule could not look, such as with S3 down", "it can")
+KINDS = (*(kind for rule in RULES for kind in rule.kinds), NOT_JUDGED)
 
 
 def open_alerts(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime | None = None) -> list[Alert]:
@@ -46,9 +46,9 @@ def _judged(look: Look) -> tuple[list[Alert], frozenset[str]]:
         try:
             found += rule.find(look)
         except Exception as error:  # whatever it is, the other rules are judged, and somebody hears of it
-            unjudged |= rule.kinds
+            unjudged |= rule.names
             reason = plain(error if isinstance(error, ClicklakeError) else f"{type(error).__name__}: {error}")
-            found.append(Alert(NOT_JUDGED, rule.about, f"Alerts of {rule.about} cannot be judged", reason))
+            found.append(Alert(NOT_JUDGED.name, rule.about, f"Alerts of {rule.about} cannot be judged", reason))
     redacted = look.settings.redacted
     return [replace(each, title=redacted(each.title), text=redacted(each.text)) for each in found], frozenset(unjudged)
 

@@ -19,6 +19,7 @@ from ingest.days import day_text, parse_day
 from ingest.errors import ClicklakeError
 from ingest.lake.layout import Partition
 from ingest.partition.day import is_published
+from orchestration.marts.translator import model_key
 from orchestration.operations.backfills import BACKFILL_TAG
 from orchestration.operations.jobs import daily_build, publish, refresh, restate
 from orchestration.operations.lateness import News, days_with_news
@@ -156,7 +157,7 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
             return
         of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
         for target in targets:
-            of_mart[dg.AssetKey(target.mart.name)].append(dg.AssetKey(target.name))
+            of_mart[model_key(target.mart.name)].append(dg.AssetKey(target.name))
         found = _since_last_tick(context, list(of_mart))
         for mart, record in sorted(found, key=lambda each: each[1].storage_id):
             yield from _to_publish(context, of_mart[mart], record)

@@ -120,32 +120,43 @@ def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: dt.date) -> list[s
     return reasons
 
 
-def days_of_mart(lake: Lake, target: Target[Any], days: Iterable[dt.date]) -> list[dt.date]:
-    """Those days that the mart which a target shows has a partition of."""
-    found = _files_of(lake, target.mart)
-    return [day for day in days if day in found]
+def published_days(lake: Lake, mart: Mart) -> set[dt.date]:
+    """The days that a mart has a partition of."""
+    return set(_files_of(lake, mart))
 
 
 def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[dt.date]) -> dict[dt.date, str]:
     """Day → whether the target holds what the mart holds, by number and sums of measures.
 
+    Args:
+        days: those that the mart has a partition of.
+
     Raises:
         LakeError: some file of the mart cannot be read.
         PublishError: the target cannot be asked.
     """
-    from ingest.lake.views import create_views, require
-
     if not days or target.comparison is None:
         return {}
-    sums = "".join(f", sum({measure})" for measure in target.measures)
-    with lake.connect() as connection:
-        require(create_views(lake, connection), target.mart.view)
-        found = connection.execute(
-            f"select {target.mart.partition_by}, count(*){sums} from {target.mart.view} "  # noqa: S608 - ours
-            f"where {target.comparison.rows} group by all"
-        ).fetchall()
-    mart = {day: tuple(figures) for day, *figures in found}
-    published = target.comparison.published(opened, min(days), max(days))
-    none = (0,) * (1 + len(target.measures))
-    is_same = {day: published.get(day, none) == mart.get(day, none) for day in days}
+    mart = _totals(lake, target, target.comparison.rows, days)
+    asked = min(days), max(days)
+    published = {day: _rounded(figures) for day, figures in target.comparison.published(opened, *asked).items()}
+    none = (0.0,) * (1 + len(target.measures))
+    is_same = {day: published.get(day, none) == mart[day] for day in days}
     return {day: PUBLISHED if is_same[day] else OUT_OF_DATE if day in published else MISSING for day in days}
+
+
+def _totals(lake: Lake, target: Target[Any], rows: str, days: Iterable[dt.date]) -> dict[dt.date, tuple[float, ...]]:
+    """Day → number of the mart's rows that are published, and the sums of their measures."""
+    sums = "".join(f", coalesce(sum({measure}), 0)" for measure in target.measures)
+    found = {}
+    with lake.connect() as connection:
+        for day in days:
+            connection.register("day_of_mart", lake.rows(connection, target.mart.file(day)))
+            query = f"select count(*){sums} from day_of_mart where {rows}"  # noqa: S608 - ours
+            found[day] = _rounded(connection.execute(query).fetchall()[0])
+    return found
+
+
+def _rounded(figures: Iterable[Any]) -> tuple[float, ...]:
+    """A mart has exact decimals, a target maybe the doubles nearest to them."""
+    return tuple(round(float(figure), 6) for figure in figures)

@@ -14,6 +14,7 @@ from ingest.errors import PublishError, TransientError
 from ingest.lake.files import Lake
 from orchestration import progress
 from orchestration.failures import explained
+from orchestration.marts.translator import model_key
 from orchestration.partitions import daily, range_in_windows
 from orchestration.publishing.target import Report, Target
 from orchestration.raw.assets import OWNERS
@@ -28,7 +29,7 @@ def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
     key = dg.AssetKey(target.name)
     spec = dg.AssetSpec(
         key,
-        deps=[target.mart.name],
+        deps=[model_key(target.mart.name)],
         description=target.description,
         group_name=GROUP,
         kinds=set(target.kinds),
@@ -59,7 +60,7 @@ def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
     with explained():
         lacks = target.lacks(lakehouse.settings())
         if lacks is None:
-            restated = materialized_days(context.instance, context.run_id, dg.AssetKey(target.mart.name))
+            restated = materialized_days(context.instance, context.run_id, model_key(target.mart.name))
             bad = _publish_days(step, target, sorted({*step.days, *restated}))
         elif lakehouse.lake().files(target.mart.folder):
             context.log.info(lacks)  # a fine state: no failure, and no day is green

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -31,6 +31,13 @@ PUBLICATIONS_MAPPED = Check(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CollectionTarget(Target[Mongo]):
+    """A target that is a collection of the database that the settings name."""
+
+    collection: str
+
+
 def lacks(settings: Settings) -> str | None:
     return None if settings.mongodb_url else NOT_PUBLISHED
 
@@ -41,18 +48,24 @@ def collection_target(
     name: str,
     description: str,
     publish_day: Callable[[Mongo, date, pa.Table], DayReport],
+    rows: str,
     lacks: Callable[[Settings], str | None] = lacks,
-    rows: str | None = None,
-) -> Target[Mongo]:
+) -> CollectionTarget:
     """A target of entries.
 
-    rows: SQL; the rows of the mart that are an entry each. Without it days are not compared with the mart.
+    Args:
+        publish_day: makes the day's entries in MongoDB those of the mart, from all rows of the day, and compares the
+            two. As a fourth argument tests give the moment that is written as createdAt, updatedAt, deletedAt. Raises
+            PublishError where MongoDB refuses, or does not hold afterwards what was to be published, and
+            TransientPublishError where it cannot be reached.
+        rows: SQL; which rows of the mart are an entry each, with its measures.
     """
     measures = tuple(kind.measures({}))
     figures = f"{', '.join(measures[:-1])} and {measures[-1]}"
     reconciled = Check(RECONCILED, f"The day's documents, {figures} in MongoDB are those of the mart", blocks=True)
-    return Target(
+    return CollectionTarget(
         name=name,
+        collection=kind.collection,
         mart=kind.mart,
         description=description,
         kinds=frozenset({"mongodb", "python"}),
@@ -66,7 +79,7 @@ def collection_target(
         open=_database,
         prepare=lambda database: entries.ensure_indexes(database, kind),
         publish=lambda database, day, table: _reported(publish_day(database, day, table)),
-        comparison=Comparison(rows, lambda *asked: _published(kind, *asked)) if rows else None,
+        comparison=Comparison(rows, lambda *asked: _published(kind, *asked)),
     )
 
 

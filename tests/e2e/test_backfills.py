@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ import pytest
 from ingest.lake.layout import value_in
 from tests.environment_fixtures import CLICKLAKE, EVENTS_PREFIX, Environment, Maker, put_small_day
 from tests.log_lines import log
-from tests.ui_fixtures import BACKFILL, LAUNCH, dagster_dev, wait_until
+from tests.ui_fixtures import BACKFILL, LAUNCH, dagster_dev
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
 FIRST = date(2026, 1, 1)
 SIXTY = [(FIRST + timedelta(days=n)).isoformat() for n in range(60)]
 SPAN = ("--from", SIXTY[0], "--to", SIXTY[3])
+NOTICE_SOON = Path(__file__).with_name("definitions_that_notice_soon.py")
+START_TIMEOUT = "start_timeout_seconds: 90"
 ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
 
 
@@ -97,6 +101,7 @@ def _run(reference: Environment) -> Any:
         return reference.run(*SIXTY[:4])
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.long(part=False)
 def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(new: Maker) -> None:
     """By the UI: `kill -9` of the daemon, the code server, the UI and a run at work. Started again, they finish it."""
@@ -106,27 +111,36 @@ def test_a_backfill_whose_daemon_and_run_are_killed_ends_as_if_nothing_had_been(
         for day in SIXTY[:4]:
             put_small_day(environment, day)
     assert not _run(reference).bad
-    with dagster_dev(disturbed, first_day=SIXTY[0]) as ui:
+    with dagster_dev(disturbed, NOTICE_SOON, first_day=SIXTY[0]) as ui:
         nodes = [node for node in ui.ask(ASSETS)["assetNodes"] if node["isExecutable"]]
         selection = [{"path": node["assetKey"]["path"]} for node in nodes]
         launched = ui.ask(LAUNCH, parameters={"assetSelection": selection, "partitionNames": SIXTY[:4]})
         identity = launched["launchPartitionBackfill"]["backfillId"]
         is_at_work = lambda: bool(disturbed.lake.files("raw")) and len(disturbed.lake.files(".locks")) > 0  # noqa: E731
-        assert wait_until(is_at_work, 300), ui.lines()[-20:]
+        assert wait_until(is_at_work), ui.lines()[-20:]
     assert _backfill_of(disturbed, identity) != "COMPLETED_SUCCESS"
+    _watch_starts_closely(disturbed)
 
-    with dagster_dev(disturbed, first_day=SIXTY[0]) as ui:
+    with dagster_dev(disturbed, NOTICE_SOON, first_day=SIXTY[0]) as ui:
 
         def has_ended() -> bool:
             return bool(ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]["status"] != "REQUESTED")
 
-        assert wait_until(has_ended, 480), ui.lines()[-20:]
+        assert wait_until(has_ended, 3 * PATIENCE), ui.lines()[-20:]
         ended = ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]
     assert ended["status"] == "COMPLETED_SUCCESS", ended
     assert "FAILURE" in [run["status"] for run in ended["runs"]]
     assert disturbed.contents("marts", "raw", "rejects") == reference.contents("marts", "raw", "rejects")
     assert disturbed.entries() == reference.entries()
     assert len(disturbed.documents()) == len(disturbed.entries())
+
+
+def _watch_starts_closely(environment: Environment) -> None:
+    """Has Dagster look every few seconds, and not every two minutes, whether a run has not started in its time."""
+    config = environment.home / "dagster.yaml"
+    text = config.read_text("utf-8")
+    assert START_TIMEOUT in text
+    config.write_text(text.replace(START_TIMEOUT, f"poll_interval_seconds: 5\n  {START_TIMEOUT}"), "utf-8")
 
 
 def _backfill_of(environment: Environment, identity: str) -> str:

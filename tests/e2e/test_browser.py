@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.environment_fixtures import ROOT, bad, good, new_environment
-from tests.ui_fixtures import BACKFILL, LAUNCH, UI, dagster_dev, wait_until
+from tests.ui_fixtures import BACKFILL, LAUNCH, UI, dagster_dev
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +25,6 @@ DAYS = [(dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days)).isoformat() f
 BAD = DAYS[2]
 ASSETS = "{ assetNodes { assetKey { path } isExecutable } }"
 SCREENSHOTS = os.environ.get("CLICKLAKE_TEST_SCREENSHOTS")
-PAGE_SECONDS = 90
 # The last element whose whole text this is: tabs of a part of a page come behind those of the page.
 CLICK = """
 const found = [...document.querySelectorAll("a, div, span, button")].filter(e => e.innerText === arguments[0]);
@@ -73,7 +73,7 @@ def ui(
             def state() -> str:
                 return str(running.ask(BACKFILL, id=identity)["partitionBackfillOrError"]["status"])
 
-            assert wait_until(lambda: state() not in ("REQUESTED", "FAILING"), 300), running.lines()[-20:]
+            assert wait_until(lambda: state() not in ("REQUESTED", "FAILING")), running.lines()[-20:]
             yield running, identity
 
 
@@ -86,8 +86,8 @@ def _page(browser: Any, ui: UI, path: str, *texts: str, clicks: tuple[str, ...] 
         return str(browser.execute_script("return document.body.innerText"))
 
     for text in clicks:
-        assert wait_until(lambda text=text: bool(browser.execute_script(CLICK, text)), PAGE_SECONDS), (text, shown())  # type: ignore[misc]
-    assert wait_until(lambda: all(text in shown() for text in texts), PAGE_SECONDS), shown()
+        assert wait_until(lambda text=text: bool(browser.execute_script(CLICK, text))), (text, shown())  # type: ignore[misc]
+    assert wait_until(lambda: all(text in shown() for text in texts)), shown()
     if SCREENSHOTS:
         browser.execute_script("return new Promise(done => setTimeout(done, 1500))")  # what is drawn comes to rest
         browser.save_screenshot(str(Path(ROOT / SCREENSHOTS) / f"{picture}.png"))

@@ -8,11 +8,9 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +21,7 @@ import pytest
 import yaml
 
 from tests.environment_fixtures import FIRST, ROOT, Environment, good, mart_key
+from tests.waiting import PATIENCE, free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +29,6 @@ COMPOSE = ROOT / "deploy" / "compose"
 SERVICES = yaml.safe_load((COMPOSE / "compose.yaml").read_text("utf-8"))["services"]
 HOME_IN_IMAGE = "/opt/dagster/home"
 DAY = FIRST.isoformat()
-SECONDS = 100  # for whatever is waited for: a run takes some 15 s on a quiet machine
 PASSWORD = "only-for-this-test"
 LAUNCH = """
 mutation ($parameters: ExecutionParams!) {
@@ -44,19 +42,10 @@ mutation ($parameters: ExecutionParams!) {
 STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_for(what: str, is_so: Callable[[], Any]) -> Any:
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        if found := is_so():
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"{what} did not come about in {SECONDS} s")
+    found = wait_until(is_so)
+    assert found, f"{what} did not come about in {PATIENCE} s"
+    return found
 
 
 @contextmanager
@@ -184,7 +173,7 @@ class Deployment:
             env=self.variables(service),
             cwd=ROOT,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode == 0
@@ -193,7 +182,7 @@ class Deployment:
         body = json.dumps({"query": query, "variables": variables}).encode()
         url = f"http://127.0.0.1:{self.ports['3000']}/graphql"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=SECONDS) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE) as answer:
             found = json.load(answer)
         assert "errors" not in found, found
         return found["data"]

@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.environment_fixtures import CLICKLAKE, DAYS, ROOT, SECRET, Environment, bad, good
+from tests.waiting import PATIENCE
 
 RAW = dg.AssetKey("raw_access_logs")
 ROWS = 2_000
@@ -149,8 +150,8 @@ def test_the_command_serves_on_loopback(built: Environment) -> None:
         told = process.stderr.readline()
         url = re.search(r"http://127\.0\.0\.1:\d+/metrics", told)
         assert url, told
-        with urllib.request.urlopen(url[0], timeout=60) as answer:
+        with urllib.request.urlopen(url[0], timeout=PATIENCE) as answer:
             assert values(answer.read().decode())["clicklake_up",] == 1
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0

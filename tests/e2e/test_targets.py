@@ -35,16 +35,35 @@ def defs(manifest: None) -> dg.Definitions:
 
 @pytest.fixture
 def folder(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the CSV files are to be; an environment with two days of logs, one with a code that nobody knows."""
+    """Where the CSV files are to be."""
     made = environment.folder / "share" / "csv"
     made.parent.mkdir()
     monkeypatch.setenv(FOLDER, str(made))
     monkeypatch.setattr("orchestration.failures.SECONDS_BETWEEN_RETRIES", 0.05)
+    return made
+
+
+def put_logs(environment: Environment) -> None:
+    """Two days, one with a code that nobody knows."""
     for day in (ONE, TWO):
         put_small_day(environment, day, has_events=False)
     unknown = lines(5, 50, path="/c", query="oid=24017&cid=a&pid=new-paper&ch=website&cr=1&s=1x1")
     environment.put_object(f"E1TEST.{ONE}-11.b.gz", log(unknown))
-    return made
+
+
+@pytest.fixture(scope="module")
+def built(shared_environment: Environment, defs: dg.Definitions) -> Path:
+    """The lake of these days, built once and not published."""
+    put_logs(shared_environment)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run(defs, instance, ONE, TWO, job="daily_build").success
+    return Path(shared_environment.lake.root)
+
+
+@pytest.fixture
+def marts_are_there(built: Path, environment: Environment) -> None:
+    """The lake of a test is a copy of what was built."""
+    shutil.copytree(built, environment.lake.root)
 
 
 def run(
@@ -100,6 +119,7 @@ def days_in_mongodb(environment: Environment) -> set[str]:
 def test_a_target_of_one_file_is_published_checked_and_written_once(
     environment: Environment, defs: dg.Definitions, instance: dg.DagsterInstance, folder: Path
 ) -> None:
+    put_logs(environment)
     first = run(defs, instance, ONE, TWO)
     assert first.success
     assert sorted(path.name for path in folder.iterdir()) == [f"{ONE}.csv", f"{TWO}.csv"]
@@ -131,6 +151,7 @@ def test_a_day_that_one_target_refuses_is_named_and_published_to_the_others(
     environment: Environment, defs: dg.Definitions, instance: dg.DagsterInstance, folder: Path
 ) -> None:
     (folder / f"{TWO}.csv").mkdir(parents=True)
+    put_logs(environment)
     ran = run(defs, instance, ONE, TWO)
 
     why = f"{TWO}.csv is a folder. Remove it, then publish the day again"
@@ -146,6 +167,7 @@ def test_a_day_that_one_target_refuses_is_named_and_published_to_the_others(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("marts_are_there")
 def test_a_target_that_cannot_be_reached_leaves_the_others_published(
     environment: Environment,
     defs: dg.Definitions,
@@ -154,7 +176,7 @@ def test_a_target_that_cannot_be_reached_leaves_the_others_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder.parent.rmdir()
-    ran = run(defs, instance, ONE, TWO)
+    ran = run(defs, instance, ONE, TWO, job="publish")
     assert failures(ran) == {"csv_files": f"{folder.parent} is not there. Is it mounted? (tried 4 times)"}
     assert set(published(instance, ran, ENTRIES)) == days_in_mongodb(environment) == {ONE, TWO}
 
@@ -168,6 +190,7 @@ def test_a_target_that_cannot_be_reached_leaves_the_others_published(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("marts_are_there")
 def test_a_target_that_lacks_a_setting_says_so_and_the_others_are_published(
     environment: Environment,
     defs: dg.Definitions,
@@ -176,7 +199,7 @@ def test_a_target_that_lacks_a_setting_says_so_and_the_others_are_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CLICKLAKE_MONGODB_URL")
-    ran = run(defs, instance, ONE)
+    ran = run(defs, instance, ONE, job="publish")
     assert ran.success
     said = [
         entry.message for entry in instance.all_logs(ran.run_id) if "CLICKLAKE_MONGODB_URL is not set" in entry.message
@@ -187,10 +210,11 @@ def test_a_target_that_lacks_a_setting_says_so_and_the_others_are_published(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("marts_are_there")
 def test_what_a_target_holds_is_compared_and_named_in_lineage(
     environment: Environment, defs: dg.Definitions, instance: dg.DagsterInstance, folder: Path
 ) -> None:
-    ran = run(defs, instance, ONE, TWO)
+    ran = run(defs, instance, ONE, TWO, job="publish")
 
     def states() -> dict[str, str]:
         with TARGET.open(load_settings()) as opened:

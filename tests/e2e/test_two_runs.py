@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from ingest.lake.layout import value_in
 from tests.environment_fixtures import CLICKLAKE, DAYS, ROOT, Environment, Maker, put_small_day
 from tests.log_lines import lines, log
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -53,13 +53,12 @@ def _change(environment: Environment, number: int) -> None:
     environment.put_object(CHANGING, log(rows))
 
 
-def _comes(check: Callable[[], bool], processes: list[subprocess.Popen[str]], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "it takes too long"
-        for process in processes:
-            assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.002)
+def _comes(check: Callable[[], bool], processes: list[subprocess.Popen[str]]) -> None:
+    def ended() -> list[subprocess.Popen[str]]:
+        return [process for process in processes if process.poll() is not None]
+
+    comes = wait_until(check, is_in_vain=lambda: bool(ended()))
+    assert comes, [process.communicate()[1] for process in ended()] or "it takes too long"
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.long(part=False))])

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -21,13 +20,14 @@ import pytest
 from orchestration.marts.project import manifest
 from orchestration.publishing.entries import read_entries
 from orchestration.publishing.mongodb import connect
+from orchestration.publishing.targets import TARGETS
 from orchestration.publishing.targets.performance_entries import KIND
 from tests.environment_fixtures import CLICKLAKE, ROOT, mart_key
-from tests.ui_fixtures import BACKFILL, MARK, UI, answers, free_port, left_over, wait_until
+from tests.ui_fixtures import BACKFILL, MARK, UI, answers, left_over
+from tests.waiting import PATIENCE, free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
-START_SECONDS, BACKFILL_SECONDS, STOP_SECONDS = 120, 300, 60
 DAYS_OF_LOGS, DAYS_BUILT = 5, 3
 DAGSTER = Path(sys.executable).with_name("dagster")
 CHECKS_OF_RAW = {
@@ -112,13 +112,13 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
             stderr=subprocess.STDOUT,
         )
     try:
-        comes = wait_until(lambda: answers(port), START_SECONDS, lambda: process.poll() is not None)
+        comes = wait_until(lambda: answers(port), is_in_vain=lambda: process.poll() is not None)
         assert comes, f"the UI does not come up:\n{log.read_text('utf-8', 'replace')[-3000:]}"
         exports = re.findall(r"^export (\w+)=(.+)$", log.read_text("utf-8"), re.MULTILINE)
         yield UI(port, log, {name: value.strip("'") for name, value in exports})
         process.send_signal(signal.SIGTERM)
-        process.wait(STOP_SECONDS)
-        assert wait_until(lambda: not left_over(mark), STOP_SECONDS), f"these outlive the UI: {left_over(mark)}"
+        process.wait(PATIENCE)
+        assert wait_until(lambda: not left_over(mark)), f"these outlive the UI: {left_over(mark)}"
     finally:
         if process.poll() is None:
             process.kill()
@@ -150,22 +150,24 @@ def backfill(ui: UI, days: list[str]) -> dict[str, Any]:
         found: dict[str, Any] = ui.ask(BACKFILL, id=identity)["partitionBackfillOrError"]
         return found
 
-    assert wait_until(lambda: state()["status"] != "REQUESTED", BACKFILL_SECONDS), state()
+    assert wait_until(lambda: state()["status"] != "REQUESTED"), state()
     return state()
 
 
 def _asked_as_in_the_runbook(ui: UI, days: list[str]) -> dict[str, Any]:
-    """The data of the answer; where there is no curl, the request is sent without it."""
+    """The data of the answer to the runbook's commands; without curl and jq, this process sends their requests."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    ((command, body),) = re.findall(r"^(curl .*?) <<'JSON'\n(.*?)\nJSON$", text, re.DOTALL | re.MULTILINE)
-    request = json.loads(body)
-    request["variables"]["parameters"]["partitionNames"] = days
-    if shutil.which("curl") is None:
-        answer: dict[str, Any] = ui.ask(request["query"], **request["variables"])
+    commands = text.partition("**GraphQL**")[2].partition("```sh\n")[2].partition("```")[0]
+    if shutil.which("curl") is None or shutil.which("jq") is None:
+        asked, launched = map(json.loads, re.findall(r"<<'JSON'\n(.*?)\nJSON\n", commands, re.DOTALL))
+        assets = [node["assetKey"] for node in ui.ask(asked["query"])["assetNodes"] if node["isExecutable"]]
+        parameters = {"assetSelection": assets, "partitionNames": days}
+        answer: dict[str, Any] = ui.ask(launched["query"], parameters=parameters)
         return answer
-    words = shlex.split(command.replace("127.0.0.1:3000", f"127.0.0.1:{ui.port}"))
+    commands = commands.replace("127.0.0.1:3000", f"127.0.0.1:{ui.port}").replace("curl ", "curl --noproxy '*' ")
+    commands = re.sub(r'"partitionNames": \[.*\]', f'"partitionNames": {json.dumps(days)}', commands)
     done = subprocess.run(
-        [*words, "--noproxy", "*"], input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True
+        ["bash", "-e"], input=commands, cwd=ui.log.parent, capture_output=True, text=True, timeout=60, check=True
     )
     data: dict[str, Any] = json.loads(done.stdout)["data"]
     return data
@@ -199,7 +201,7 @@ def test_lineage_goes_from_the_logs_through_every_model_to_mongodb(ui: UI) -> No
     models = {
         node["name"] for node in manifest()["nodes"].values() if node["resource_type"] in ("model", "seed")
     }  # what dbt knows
-    built_here = {"raw_access_logs", "raw_events", "performance_entries", "campaign_entries"}
+    built_here = {"raw_access_logs", "raw_events", *(target.name for target in TARGETS)}
     assert set(above) == models | built_here | {"data_quality"}
     assert above["raw_access_logs"] == above["raw_events"] == set()
     assert above["performance_entries"] == {"daily_aggregates"}

@@ -31,6 +31,7 @@ from tests.faults.marts import AFTER, BEFORE
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
 from tests.log_lines import DAY, HASH_KEY, LogDay, lines, log
 from tests.partitions import events_of, logs_of
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +137,7 @@ def test_too_little_memory_for_ingest(day: LogDay, tmp_path: Path, tried: Tried)
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert re.match(r"out of memory\. Give the process more", json.loads(done.stdout)), done.stdout

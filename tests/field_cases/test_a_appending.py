@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.environment_fixtures import CLICKLAKE
+from tests.waiting import PATIENCE
 
 BEFORE = "what stood there\n"
 
@@ -28,7 +29,7 @@ def shell(folder: Path, script: str) -> subprocess.CompletedProcess[bytes]:
         cwd=folder,
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
 
@@ -66,7 +67,7 @@ def test_a5_parquet_is_not_written_to_a_terminal(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env=os.environ | {"CLICKLAKE_LAKE": str(tmp_path)},
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
     os.close(theirs)
     os.close(ours)

@@ -18,7 +18,7 @@ import pytest
 
 from ingest.days import parse_day
 from ingest.errors import SettingsError
-from orchestration.cli.home import dagster_home
+from orchestration.home import dagster_home
 from orchestration.marts.project import fingerprint
 from orchestration.publishing.target import ready
 from orchestration.publishing.targets import TARGETS
@@ -76,7 +76,7 @@ def test_h2_an_empty_home_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_h2_plain_dagster_dev_says_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from orchestration.cli.home import warn_of_a_passing_home
+    from orchestration.home import warn_of_a_passing_home
 
     monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")
     monkeypatch.setattr("dagster.get_dagster_logger", lambda: __import__("logging").getLogger("seen"))
@@ -101,7 +101,7 @@ def test_h2_clicklake_dev_names_the_settings_that_it_lacks(tmp_path: Path) -> No
 
 def test_h2_every_program_of_the_docs_comes_along_or_is_named_as_yours() -> None:
     """A newcomer has what the set-up brings, and the tools of the place that a page is about."""
-    yours = {"aws", "cat", "cd", "curl", "docker", "export", "git", "kubectl", "mkdir", "python", "pip", "make"}
+    yours = {"aws", "cat", "cd", "curl", "docker", "export", "git", "jq", "kubectl", "mkdir", "python", "pip", "make"}
     for page in PAGES:
         for words in shell_words(page):
             program = words[0]

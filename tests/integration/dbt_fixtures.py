@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,11 @@ from ingest.days import parse_day
 from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE, Partition
 from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
-from orchestration.marts.dbt_process import run_loaded
+from orchestration.marts.dbt_process import PARSED, run_loaded
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "dbt_project"
 DATASET = "access_logs"
-PARSED = "partial_parse.msgpack"
 
 
 def request(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def run_dbt(
     lake: Lake, target: Path, *arguments: str, project: Path = PROJECT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs dbt over a lake. What the project's own target folder, or an earlier run in this one, has parsed is used."""
+    """Runs dbt over a lake, without reports of its own. What the project's own target folder, or an earlier run in this
+    one, has parsed is used."""
     parsed = project / "target" / PARSED
     if parsed.exists() and not (target / PARSED).exists():
         shutil.copy(parsed, target)
@@ -75,7 +76,7 @@ def run_dbt(
         "DBT_LOG_LEVEL_FILE": "none",
     }
     command = {
-        "arguments": ["--no-use-colors", *arguments],
+        "arguments": ["--no-use-colors", "--no-write-json", *arguments],
         "folder": str(project),
         "environment": inherited | variables | environment,
     }
@@ -84,10 +85,17 @@ def run_dbt(
 
 
 def build(lake: Lake, target: Path, first: str, after_last: str, *arguments: str, **options: Any) -> Any:
-    """`dbt build` of a window as production runs it: without unit tests and dbt's own reports."""
+    """`dbt build` of a window as production runs it: without unit tests."""
     window = ("--event-time-start", first, "--event-time-end", after_last)
-    command = ("--no-write-json", "build", *window, "--exclude-resource-type", "unit_test")
+    command = ("build", *window, "--exclude-resource-type", "unit_test")
     return run_dbt(lake, target, *command, *arguments, **options)
+
+
+def build_each(lake: Lake, target: Path, windows: Iterable[tuple[str, str]], *arguments: str, **options: Any) -> None:
+    """A build of each window (first day, day after the last), in this order; all of them succeed."""
+    for first, after_last in windows:
+        done = build(lake, target, first, after_last, *arguments, **options)
+        assert done.returncode == 0, done.stdout
 
 
 def mart_key(model: str, day: str) -> str:

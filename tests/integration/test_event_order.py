@@ -110,11 +110,6 @@ def marts(lake: Lake) -> dict[str, pa.Table]:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
-
-
-@pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory, target: Path) -> dict[str, pa.Table]:
     """Each event once, in time, one object a day, both days at once."""
     folder = tmp_path_factory.mktemp("in-order")

@@ -11,7 +11,7 @@ import pytest
 
 from ingest.lake.files import Lake
 from ingest.lake.views import create_views
-from tests.integration.dbt_fixtures import build, event, report, write_events
+from tests.integration.dbt_fixtures import build, build_each, event, report, write_events
 
 pytestmark = pytest.mark.slow
 
@@ -76,11 +76,6 @@ SESSIONS_OF_ANN = """
     where identity_id = (select identity_id from marts.identity_map where node_key = 'user:ann') and not is_bot
     order by session_start
 """
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +153,7 @@ def test_a_range_equals_its_days_in_any_order(
     assert published(in_one) == expected
     assert {entry["status"] for entry in report(target).values()} == {"published"}
     shuffled = raw_lake(tmp_path_factory.mktemp("shuffled"))
-    for first, after in ((DAYS[4], AFTER), (DAYS[1], DAYS[4]), (DAYS[0], DAYS[1])):
-        done = build(shuffled, target, first, after, *SELECTED)
-        assert done.returncode == 0, done.stdout
+    build_each(shuffled, target, ((DAYS[4], AFTER), (DAYS[1], DAYS[4]), (DAYS[0], DAYS[1])), *SELECTED)
     assert published(shuffled) == expected
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -16,11 +17,15 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from ingest.errors import PublishError
+from ingest.lake.files import Lake
+from ingest.lake.layout import mart_key
+from orchestration.operations.status import OUT_OF_DATE, PUBLISHED, target_states
 from orchestration.publishing.entries import PUBLISHER, ensure_indexes, read_entries
 from orchestration.publishing.targets.campaign_entries import (
     COLLECTION,
     KEY,
     KIND,
+    TARGET,
     DayReport,
     publish_day,
 )
@@ -123,6 +128,22 @@ def written(report: DayReport) -> dict[str, int]:
 def database(mongodb_database: Mongo) -> Mongo:
     ensure_indexes(mongodb_database, KIND)
     return mongodb_database
+
+
+def test_a_day_is_compared_by_its_campaigns_and_the_conversions_of_one_model(database: Mongo, tmp_path: Path) -> None:
+    """Conversions are decimals in the mart, and the doubles nearest to them in MongoDB."""
+    third = NOTHING | {"conversions": Decimal("0.333333333")}
+    rows = table(*(campaign({"last": third}, order_id=str(number)) for number in range(3)))
+    lake = Lake(str(tmp_path))
+    lake.put_table(rows.drop_columns("report_date"), mart_key("campaign_performance", "report_date", DAY.isoformat()))
+    publish_day(database, DAY, rows, now=FIRST)
+
+    def state() -> dict[str, str]:
+        return target_states(lake, TARGET, database, [DAY.isoformat()])
+
+    assert state() == {DAY.isoformat(): PUBLISHED}
+    database[COLLECTION].delete_one({"orderId": "1"})
+    assert state() == {DAY.isoformat(): OUT_OF_DATE}
 
 
 def test_an_entry_holds_what_each_model_gives_its_campaign(database: Mongo) -> None:

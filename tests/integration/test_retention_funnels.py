@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ingest.lake.files import Lake
-from tests.integration.dbt_fixtures import PROJECT, build, event, mart, mart_key, write_events
+from tests.integration.dbt_fixtures import PROJECT, build, build_each, event, mart, mart_key, write_events
 
 pytestmark = pytest.mark.slow
 
@@ -273,11 +273,6 @@ def percent(part: int, whole: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
-
-
-@pytest.fixture(scope="module")
 def range_lake(tmp_path_factory: pytest.TempPathFactory, target: Path) -> Lake:
     """All days published by one run."""
     lake = raw_lake(tmp_path_factory.mktemp("range"), made_up_events())
@@ -342,9 +337,7 @@ def test_days_in_any_order_give_what_a_range_gives(
     range_lake: Lake, target: Path, tmp_path: Path, order: tuple[tuple[str, str], ...]
 ) -> None:
     lake = raw_lake(tmp_path, made_up_events())
-    for first, after_last in order:
-        done = build(lake, target, first, after_last, *SELECTED)
-        assert done.returncode == 0, done.stdout
+    build_each(lake, target, order, *SELECTED)
     one_by_one, in_a_range = published(lake), published(range_lake)
     assert [key for key in in_a_range if one_by_one[key] != in_a_range[key]] == []
 

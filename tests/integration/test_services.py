@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,8 +18,7 @@ import pytest
 from demo.services import ROOT, S3Service, ServiceError, embedded_mongodb, embedded_s3, running
 from orchestration.publishing.mongodb import connect
 from tests.s3_fixtures import client_of
-
-SECONDS = 30
+from tests.waiting import PATIENCE, wait_until
 
 
 def is_answering(url: str) -> bool:
@@ -28,17 +26,10 @@ def is_answering(url: str) -> bool:
     assert address.hostname == "127.0.0.1"
     assert address.port
     try:
-        socket.create_connection((address.hostname, address.port), timeout=SECONDS).close()
+        socket.create_connection((address.hostname, address.port), timeout=PATIENCE).close()
     except OSError:
         return False
     return True
-
-
-def wait_until(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + SECONDS
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.05)
-    return holds()
 
 
 def test_s3_takes_and_gives_objects(s3_service: S3Service) -> None:

@@ -10,17 +10,12 @@ from typing import Any
 import pytest
 
 from ingest.lake.files import Lake
-from tests.integration.dbt_fixtures import build, event, report, request, write_events, write_raw
+from tests.integration.dbt_fixtures import build, build_each, event, report, request, write_events, write_raw
 
 DAYS = ("2026-01-12", "2026-01-13", "2026-01-14")
 BEFORE, AFTER = "2026-01-11", "2026-01-15"
 MODELS = {"sessions": "session_date", "site_daily": "report_date", "site_daily_by": "report_date"}
 SELECTED = ("--select", *(f"+{model}" for model in MODELS))
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
 
 
 def events_of(day: str) -> list[dict[str, Any]]:
@@ -120,9 +115,7 @@ def test_days_in_any_order_give_what_a_range_gives(
 ) -> None:
     lake = raw_lake(tmp_path)
     after = {DAYS[0]: DAYS[1], DAYS[1]: DAYS[2], DAYS[2]: AFTER}
-    for day in order:
-        done = build(lake, target, day, after[day], *SELECTED)
-        assert done.returncode == 0, done.stdout
+    build_each(lake, target, [(day, after[day]) for day in order], *SELECTED)
     one_by_one, in_a_range = published(lake), published(range_lake)
     assert [key for key in in_a_range if one_by_one[key] != in_a_range[key]] == []
 

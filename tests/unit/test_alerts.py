@@ -86,16 +86,29 @@ class Place:
         self.lake.put_text(json.dumps(verdict | ({"site": site} if site else {})), f"{prefix}/verdict.json")
         return prefix
 
-    def figures(self, day: str, campaigns: Mapping[str, tuple[int, int]]) -> None:
-        """daily_aggregates of a day: campaign → valid impressions and clicks; two rows a campaign, to be summed."""
+    def trends(self, day: str, campaigns: Mapping[str, Mapping[str, Any]]) -> None:
+        """campaign_trends of a day: campaign → impressions, clicks, expected clicks and usual impressions."""
         rows = [
-            {"order_id": "o1", "campaign_id": name, "valid_impressions": seen - seen // 2, "valid_clicks": clicks}
-            for name, (seen, clicks) in campaigns.items()
+            {
+                "order_id": "o1",
+                "campaign_id": name,
+                "valid_impressions": given["impressions"],
+                "valid_clicks": given.get("clicks", 0),
+                "valid_ctr": 0.0,
+                "compared_weekdays": 4,
+                "usual_ctr": 1.0,
+                "expected_clicks": given.get("expected"),
+                "compared_days": 7,
+                "usual_impressions": given.get("usual"),
+            }
+            for name, given in campaigns.items()
         ]
-        rows += [
-            row | {"valid_impressions": campaigns[str(row["campaign_id"])][0] // 2, "valid_clicks": 0} for row in rows
-        ]
-        self.lake.put_table(pa.Table.from_pylist(rows), f"marts/daily_aggregates/report_date={day}/data.parquet")
+        texts, floats = ("order_id", "campaign_id"), ("valid_ctr", "usual_ctr", "expected_clicks", "usual_impressions")
+        types = (
+            dict.fromkeys(rows[0], pa.int64()) | dict.fromkeys(texts, pa.string()) | dict.fromkeys(floats, pa.float64())
+        )
+        table = pa.Table.from_pylist(rows, schema=pa.schema(types))
+        self.lake.put_table(table, f"marts/campaign_trends/report_date={day}/data.parquet")
 
 
 @pytest.fixture
@@ -258,58 +271,44 @@ def test_a_source_that_cannot_be_read_is_an_alert_and_keeps_what_was_open(
     ]
 
 
-def test_a_fallen_ctr_is_told_beyond_chance_and_with_enough_impressions(
-    place: Place, instance: dg.DagsterInstance
+@pytest.mark.parametrize(
+    ("figures", "found"),
+    [
+        ({"impressions": 1000, "clicks": 9, "expected": 20.0}, []),  # 9 > 20 − 3 × √20 or half of it
+        ({"impressions": 1000, "clicks": 4, "expected": 20.0}, ["ctr_drop:o1/a"]),
+        ({"impressions": 1000, "clicks": 50, "expected": 100.0}, []),  # exactly half
+        ({"impressions": 1000, "clicks": 49, "expected": 100.0}, ["ctr_drop:o1/a"]),
+        ({"impressions": 999, "clicks": 0, "expected": 100.0}, []),
+        ({"impressions": 1000, "clicks": 0, "expected": None}, []),
+        ({"impressions": 0, "usual": 1000.0}, ["delivery_low:o1/a"]),
+        ({"impressions": 0, "usual": 999.5}, []),
+        ({"impressions": 0, "usual": None}, []),
+        ({"impressions": 1000, "usual": 2000.0}, []),  # exactly half
+        ({"impressions": 999, "usual": 2000.0}, ["delivery_low:o1/a"]),
+    ],
+)
+def test_what_counts_as_fallen(
+    place: Place, instance: dg.DagsterInstance, figures: dict[str, Any], found: list[str]
 ) -> None:
-    usual = {"fell": (20_000, 200), "steady": (20_000, 200), "rare": (5_000, 5), "small": (500, 50)}
-    for weeks in (1, 2, 3):
-        place.figures((CLOSED - dt.timedelta(weeks=weeks)).isoformat(), usual)
-    today = {"fell": (20_000, 90), "steady": (20_000, 150), "rare": (5_000, 1), "small": (500, 0)}
-    place.figures(CLOSED.isoformat(), today)
-
-    [found] = open_alerts(place.settings, instance, NOW)
-
-    assert found.key == "ctr_drop:o1/fell"
-    assert found.text.startswith(
-        "CTR of 2026-02-17 is 0.45% (90 valid clicks of 20,000 impressions); "
-        "the median of the last 3 same weekdays is 1.00%."
-    )
+    place.trends(CLOSED.isoformat(), {"a": figures})
+    assert keys(place, instance) == found
 
 
-def test_one_earlier_week_is_no_usual_ctr(place: Place, instance: dg.DagsterInstance) -> None:
-    place.figures(day_before(7), {"a": (20_000, 200)})
-    place.figures(CLOSED.isoformat(), {"a": (20_000, 0)})
+def test_limits_of_fallen_figures_are_settings(place: Place, instance: dg.DagsterInstance) -> None:
+    figures = {"impressions": 900, "clicks": 70, "expected": 100.0, "usual": 1000.0}
+    place.trends(CLOSED.isoformat(), {"a": figures})
     assert keys(place, instance) == []
-
-
-def test_delivery_far_below_the_campaigns_own_week_is_told(place: Place, instance: dg.DagsterInstance) -> None:
-    for days in range(1, 8):
-        new = {"new": (9_000, 0)} if days < 3 else {}
-        place.figures(day_before(days), {"low": (10_000, 0), "gone": (10_000, 0), "fine": (10_000, 0)} | new)
-    place.figures(CLOSED.isoformat(), {"low": (4_999, 0), "fine": (5_000, 0)})
-
-    found = open_alerts(place.settings, instance, NOW)
-
-    assert [alert.key for alert in found] == ["delivery_low:o1/gone", "delivery_low:o1/low"]
-    assert "0 valid impressions on 2026-02-17; the median of the 7 days before is 10,000" in found[0].text
-
-
-def test_figures_are_those_of_the_newest_published_day(place: Place, instance: dg.DagsterInstance) -> None:
-    """A day that is not published yet neither opens an alert nor closes one."""
-    for days in range(2, 9):
-        place.figures(day_before(days), {"a": (10_000, 0)})
-    place.figures(day_before(1), {"a": (0, 0)})
-    assert keys(place, instance) == ["delivery_low:o1/a"]
-
-    place.figures(CLOSED.isoformat(), {"a": (10_000, 0)})
-    assert keys(place, instance) == []
+    place.set("alert_min_impressions", "900")
+    place.set("alert_ctr_drop", "0.25")
+    place.set("alert_delivery_share", "0.95")
+    assert keys(place, instance) == ["delivery_low:o1/a"]  # 30 clicks less are chance
+    place.trends(CLOSED.isoformat(), {"a": figures | {"clicks": 69}})
+    assert keys(place, instance) == ["ctr_drop:o1/a", "delivery_low:o1/a"]
 
 
 def test_names_from_outside_do_no_harm(place: Place, instance: dg.DagsterInstance, webhook: HttpReceiver) -> None:
     hostile = "<!channel> @here [x](http://evil)\r\nBcc: x@example.com \u202e" + "x" * 500
-    for days in range(1, 8):
-        place.figures(day_before(days), {hostile: (10_000, 0)})
-    place.figures(CLOSED.isoformat(), {hostile: (1, 0)})
+    place.trends(CLOSED.isoformat(), {hostile: {"impressions": 1, "usual": 10_000.0}})
     place.set("alert_webhook_url", webhook.url)
 
     send(place, instance)

@@ -1,4 +1,4 @@
-"""Which mart a test of the dbt project judges: one, or parts of the project could not be built alone."""
+"""Which mart a dbt test judges: one, or parts of the project could not be built alone; and which marts restate."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def test_a_test_that_can_refuse_judges_the_one_mart_that_is_made_from_its_others
         marts = [parent for parent in parents if nodes[parent]["config"]["materialized"] == "lake_table"]
         judged = [mart for mart in marts if not any(mart in ancestors(nodes, other) for other in marts)]
         assert len(judged) <= 1, node["name"]
+
+
+def test_a_mart_that_is_made_from_one_that_restates_restates_itself(nodes: dict[str, Any]) -> None:
+    """Else its days around the window would keep what they were made of before. A snapshot is made anew each time."""
+    by_day = {id_ for id_, node in nodes.items() if node["config"].get("partition_by")}
+    restating = {id_ for id_ in by_day if nodes[id_]["config"].get("restates")}
+    assert restating
+    assert {id_ for id_ in by_day - restating if ancestors(nodes, id_) & restating} == set()

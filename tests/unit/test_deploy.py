@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.go_programs import built_program
 
 DEPLOY = ROOT / "deploy"
 COMPOSE, KUBERNETES = DEPLOY / "compose", DEPLOY / "kubernetes"
+NAME = re.compile(r"[\w.-]+")  # of a package, at the beginning of what is wanted
 SCHEMAS = ("1.33", "1.37")  # of clusters in use
 SECRET = re.compile(r"PASSWORD|SECRET|HASH_KEY|ACCESS_KEY|MONGODB_URL|ADMIN_URL|TOKEN")
 
@@ -178,8 +180,6 @@ def test_what_the_image_copies_exists_and_is_let_in() -> None:
 
 
 def test_the_image_has_every_package_and_no_root() -> None:
-    import tomllib
-
     built = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]
     assert set(built["wheel"]["packages"]) <= set(copied())
     users = re.findall(r"^USER (\S+)$", (COMPOSE / "Dockerfile").read_text("utf-8"), re.MULTILINE)
@@ -192,6 +192,13 @@ def test_the_deployment_has_the_versions_that_are_tested() -> None:
     assert {name: tested[name] for name in deployed if name in tested} == {
         name: version for name, version in deployed.items() if name in tested
     }
+
+
+def test_the_deployment_has_nothing_that_serves_the_demo_or_development_alone() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    wanted = [found for extra in ("demo", "dev", "bench") for found in map(NAME.match, extras[extra]) if found]
+    assert {"moto", "nx-27017", "pytest"} <= {found[0] for found in wanted}
+    assert not {found[0] for found in wanted} & set(versions(ROOT / "requirements-deploy.lock"))
 
 
 def versions(lock: Path) -> dict[str, str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.cli.home import dagster_home
 from orchestration.dagster_internals import event_log
 from orchestration.dagster_internals.event_log import EventLogStorage, at_once
+from orchestration.home import dagster_home
 
 pytestmark = pytest.mark.slow
 

@@ -197,6 +197,30 @@ def test_inputs_are_what_is_read_and_not_built() -> None:
     assert tested.view_keys(SESSIONS) == files_of({"sessions": [9, 12]})  # without a window, all days
 
 
+def test_views_are_of_what_is_read_and_for_unit_tests_of_all() -> None:
+    raw = {"events": [12], "access_logs": [12]}
+    keys = files_of({"sessions": [9, 12], "daily": [12, 13], "facts": [12]}, raw)
+    of_facts = planned([12], keys, ["model.facts", "test.facts_unique"])
+    assert list(of_facts.views()) == [(SESSIONS, files_of({"sessions": [12]})), (DAILY, files_of({"daily": [12]}))]
+    of_daily = planned([12], keys, ["model.stg", "model.daily", "test.daily_unique"])
+    assert list(of_daily.views()) == [(LOGS, files_of(raw={"access_logs": [12]}))]
+    shapes = planned([], keys, ["unit_test.facts_join"], "test")
+    assert list(shapes.views()) == [(node, []) for node in (LOGS, EVENTS, STAGED, DAILY, SESSIONS, FACTS, PEOPLE)]
+
+
+def test_a_release_counts_where_the_day_is_the_only_one() -> None:
+    adds_up = TESTS[4]
+    raw = {"events": [12], "access_logs": [12]}
+    assert planned([12], files_of(raw=raw)).released_days(adds_up) == [(FACTS, [day(12)])]
+    assert planned([12, 13]).released_days(adds_up) == [(FACTS, [])]
+
+
+def test_paths_tell_the_day_of_raw_and_of_marts() -> None:
+    assert LOGS.path_columns == ["event_date", "source_date"]
+    assert DAILY.path_columns == ["report_date"]
+    assert PEOPLE.path_columns == []
+
+
 @pytest.mark.parametrize(
     ("selected", "days", "command", "said"),
     [
@@ -318,21 +342,27 @@ def test_refused_rows_are_kept_where_there_are_some() -> None:
 
 
 def test_nodes_are_read_as_dbt_describes_them() -> None:
-    described = {"id": "a", "name": "a", "kind": "source", "scope": {"scope_of": "m", "before": 2, "after": 1}}
-    assert node_of(described) == Node("a", "a", "source", scope_of="m", scope=Around(2, 1))
+    described = {"id": "a", "name": "a", "kind": "source", "parents": []}
+    scope = {"scope_of": "m", "before": 2, "after": 1}
+    assert node_of(described | {"config": {"meta": scope}}) == Node(
+        "a", "a", "source", scope_of="m", scope=Around(2, 1)
+    )
     model = {
         "id": "m",
         "name": "m",
         "kind": "model",
         "parents": ["a"],
-        "materialized": "lake_table",
-        "severity": None,
-        "partition_by": "d",
-        "restates": {"before": 1, "after": 30},
-        "neighbour_days": "all",
+        "config": {
+            "materialized": "lake_table",
+            "severity": None,
+            "partition_by": "d",
+            "restates": {"before": 1, "after": 30},
+            "neighbour_days": "all",
+        },
     }
     assert node_of(model) == Node("m", "m", "model", ("a",), "lake_table", "d", Around(1, 30), "all")
-    assert node_of({"id": "t", "name": "t", "kind": "test", "severity": "ERROR"}).severity == "error"
+    test = {"id": "t", "name": "t", "kind": "test", "parents": [], "config": {"severity": "ERROR"}}
+    assert node_of(test).severity == "error"
 
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"

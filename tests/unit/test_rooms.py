@@ -12,7 +12,7 @@ import pytest
 
 from ingest.lake import layout
 from orchestration.marts import known
-from tools.rooms import PAGE, ROOT, goes_wrong, imported, imports, page, room_of
+from tools.rooms import PAGE, ROOT, goes_wrong, imported, imports, page, room_of, shortest
 
 
 def test_no_import_goes_the_wrong_way() -> None:
@@ -28,6 +28,11 @@ def test_no_import_goes_the_wrong_way() -> None:
         ("ingest.events", "ingest.access_logs"),
         ("ingest.errors", "ingest.rows"),
         ("dbt_project", "orchestration"),
+        ("demo", "orchestration"),
+        ("orchestration", "orchestration.marts"),
+        ("orchestration.marts", "orchestration.operations"),
+        ("orchestration.operations", "orchestration.observability"),
+        ("orchestration.definitions", "orchestration.cli"),
     ],
 )
 def test_an_import_the_wrong_way_is_found(own: str, other: str) -> None:
@@ -43,12 +48,28 @@ def test_planning_knows_neither_dbt_nor_an_engine_and_of_the_lake_its_layout_alo
 
 
 def test_every_file_is_in_a_room() -> None:
-    lost = [
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "ingest").rglob("*.py")
-        if path.name != "__init__.py" and not room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    files = [
+        path.relative_to(ROOT) for package in ("ingest", "orchestration") for path in (ROOT / package).rglob("*.py")
     ]
-    assert lost == []
+    rooms = {path: room_of(".".join(path.with_suffix("").parts)) for path in files if path.name != "__init__.py"}
+    assert [path for path, room in rooms.items() if room is None] == []
+    assert {path.parent for path, room in rooms.items() if room == "orchestration"} == {Path("orchestration")}
+
+
+def test_only_the_command_line_knows_the_demo() -> None:
+    assert {own for own, other in imports() if other == "demo"} == {"orchestration.cli"}
+
+
+@pytest.mark.parametrize(
+    ("arrows", "drawn"),
+    [
+        ({("c", "b"), ("b", "a"), ("c", "a")}, [("b", "a"), ("c", "b")]),
+        ({("d", "c"), ("c", "b"), ("b", "a"), ("d", "a")}, [("b", "a"), ("c", "b"), ("d", "c")]),
+        ({("c", "a"), ("c", "b")}, [("c", "a"), ("c", "b")]),
+    ],
+)
+def test_an_arrow_is_drawn_where_no_others_lead(arrows: set[tuple[str, str]], drawn: list[tuple[str, str]]) -> None:
+    assert shortest(arrows) == drawn
 
 
 def test_the_picture_in_the_docs_is_that_of_the_code() -> None:

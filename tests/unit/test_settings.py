@@ -81,6 +81,21 @@ def test_a_command_writes_no_file_of_its_user_among_the_lakes_or_the_sources(
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("s3_endpoint_url", "http://localhost:9000"),
+        ("openlineage_url", "https://h/api"),
+        ("alert_webhook_url", "HTTPS://u:p@h/?key=k"),
+        ("smtp_url", "smtps://u:p@h:465"),
+    ],
+)
+def test_a_url_of_the_right_scheme_is_taken_as_it_is(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"CLICKLAKE_{name.upper()}", value)
+    found = getattr(load_settings(), name)
+    assert getattr(found, "get_secret_value", lambda: found)() == value
+
+
+@pytest.mark.parametrize(
     ("name", "value", "says"),
     [
         ("first_day", "12.1.2026", "must be a day such as 2026-01-12."),
@@ -97,6 +112,14 @@ def test_a_command_writes_no_file_of_its_user_among_the_lakes_or_the_sources(
             "lies within domain=a.example, a site's own folder. Name the folder that holds domain=a.example.",
         ),
         ("lake", "s3:///prefix", "names no bucket: must be s3://bucket/prefix."),
+        ("s3_endpoint_url", "https://", "must be a URL, such as https://s3.example.com."),
+        ("openlineage_url", "ftp://h", "must be a url, such as https://marquez.example.com/api/v1/lineage."),
+        (
+            "openlineage_url",
+            "https://h/?key=k",
+            "must hold neither a user nor a key; set CLICKLAKE_OPENLINEAGE_API_KEY.",
+        ),
+        ("smtp_url", "smtp://", "must be smtp://user:password@host:port or smtps://user:password@host:port."),
     ],
 )
 def test_a_wrong_value_is_told_what_a_right_one_looks_like(

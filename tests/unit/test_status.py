@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
@@ -57,6 +58,17 @@ def test_an_object_that_names_no_day_is_named_where_nothing_else_is_found(day: L
     day.add(log(lines(3)))
     assert "access.log" not in said().output
     assert day.ingest().published
+
+
+def test_a_target_has_a_column_where_its_mart_is_there_or_could_be_published(
+    day: LogDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day.add(log(lines(3)))
+    assert "_entries" not in said().output
+    day.lake.put_table(pa.table({"order_id": ["a"]}), "marts/daily_aggregates/report_date=2026-01-12/data.parquet")
+    shown = said().output
+    assert ("performance_entries" in shown, "campaign_entries" in shown) == (True, False)
+    assert "not published" in shown
 
 
 def test_a_name_that_is_shown_holds_no_address(day: LogDay) -> None:

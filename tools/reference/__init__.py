@@ -11,6 +11,7 @@ from tools.reference.marts import marts
 from tools.reference.running import alerts, metrics
 from tools.reference.settings import settings
 from tools.reference.tables import data_quality, raw_tables
+from tools.reference.targets import targets
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 NOTE = "<!-- Generated from the code: make reference. Do not edit. -->"
@@ -28,8 +29,9 @@ PAGES = {
     "marts.md": ("Marts", "Partition, key, columns and tests of each mart", marts),
     "data-quality.md": ("data_quality", "Columns of the table that holds every check's result", data_quality),
     "settings.md": ("Settings", "Environment variables, their defaults and limits", settings),
+    "targets.md": ("Targets", "Where days of marts are published to: mart, key and checks of each target", targets),
     "metrics.md": ("Metrics", "What `clicklake metrics` exports, with labels", metrics),
-    "alerts.md": ("Alerts", "Kinds of alerts, and the rule that finds each", alerts),
+    "alerts.md": ("Alerts", "Kinds of alerts, when each opens and closes, and the rules that find them", alerts),
 }
 
 

@@ -1,15 +1,19 @@
-"""Checks on raw days by `ingest/partition/audit.py`, dbt tests by their files, and reasons to reject a row."""
+"""Checks on raw days by `ingest/partition/audit.py`, dbt tests by their properties, and reasons to reject a row."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
 
 from ingest.access_logs.parser import REASONS
 from ingest.events.parser import EVENT_REASONS
 from ingest.partition.audit import CHECKS, NEVER_RELEASED, checks_of
 from ingest.partition.datasets import EVENTS
+from orchestration.catalog import MODELS as MARTS
 from orchestration.places import DBT_DIR
 from tools.reference.markdown import code, one_line, table
 
@@ -35,41 +39,52 @@ def checks() -> str:
     of_logs = code(*(check.name for check in CHECKS if check not in checks_of(EVENTS)))
     kept = _bullets({name: f"{why}." for name, why in NEVER_RELEASED.items()})
     generic = _bullets(generic_tests())
+    marts = {path.stem for path in MARTS.rglob("*.sql")}
     queries = table(
         ["test", "severity", "reads", "what it asks for"],
-        ([code(each.name), each.severity, code(*each.refs), each.meaning] for each in sql_tests()),
+        (
+            [code(each.name), each.severity, code(*each.refs), each.meaning]
+            for each in sql_tests()
+            if not marts & set(each.refs)
+        ),
     )
+    note = "Those that read a mart are in [marts](marts.md); these read none."
     return "\n\n".join(
         [
             f"## Raw days\n\n{raw}\n\nOf logs alone: {of_logs}.",
             f"## What cannot be released\n\n{kept}",
             f"## dbt tests with arguments\n\nWhich mart has which is in [marts](marts.md).\n\n{generic}",
-            f"## dbt tests that are a query\n\n{queries}",
+            f"## dbt tests that are a query\n\n{note}\n\n{queries}",
         ]
     )
 
 
 def generic_tests() -> dict[str, str]:
-    """Name of a dbt test that takes arguments → what it asks for, by the comment at its top."""
-    found = {}
-    for path in sorted((TESTS / "generic").glob("*.sql")):
-        comment = re.match(r"\s*\{#(.*?)#\}", path.read_text("utf-8"), re.DOTALL)
-        found[path.stem] = one_line(comment[1]) if comment else ""
-    return found
+    """Name of a dbt test that takes arguments → what it asks for."""
+    described = _described(TESTS / "generic" / "_generic.yml", "macros")
+    return {path.stem: described.get(f"test_{path.stem}", "") for path in sorted((TESTS / "generic").glob("*.sql"))}
 
 
 def sql_tests() -> list[SqlTest]:
-    """The dbt tests in `dbt_project/tests`, each with the comment at its top."""
-    return [_sql_test(path.stem, path.read_text("utf-8")) for path in sorted(TESTS.glob("*.sql"))]
+    """The dbt tests in `dbt_project/tests`."""
+    described = _described(TESTS / "_tests.yml", "data_tests")
+    return [
+        _sql_test(path.stem, described.get(path.stem, ""), path.read_text("utf-8"))
+        for path in sorted(TESTS.glob("*.sql"))
+    ]
 
 
-def _sql_test(name: str, text: str) -> SqlTest:
-    comment = re.match(r"(?:--[^\n]*\n)*", text)
+def _described(properties: Path, kind: str) -> dict[str, str]:
+    found = yaml.safe_load(properties.read_text("utf-8"))[kind]
+    return {each["name"]: one_line(each.get("description", "")) for each in found}
+
+
+def _sql_test(name: str, meaning: str, text: str) -> SqlTest:
     severity = re.search(r"severity='(\w+)'", text)
     return SqlTest(
         name=name,
         severity=severity[1] if severity else "error",
-        meaning=one_line(re.sub(r"^-- ?", "", comment[0] if comment else "", flags=re.MULTILINE)),
+        meaning=meaning,
         refs=tuple(sorted(set(re.findall(r"ref\('(\w+)'\)", text)))),
     )
 

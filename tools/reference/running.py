@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
 
+from orchestration.alerts.rule import Rule
 from orchestration.alerts.rules import RULES
 from orchestration.observability import metrics as exporter
-from orchestration.operations.alerts import NOT_JUDGED
+from orchestration.operations.alerts import KINDS
 from tools.reference.markdown import code, table
 
 
@@ -29,11 +31,13 @@ def _gauges(source: str) -> Iterator[list[str]]:
 
 
 def alerts() -> str:
-    rows = [
-        [code(kind), rule.about, code(f"{rule.find.__module__.replace('.', '/')}.py"), inspect.getdoc(rule.find) or ""]
-        for rule in RULES
-        for kind in sorted(rule.kinds)
-    ]
-    rows.append([code(NOT_JUDGED), "any", "", "A rule could not look."])
-    note = "When each opens and closes is in [alerts](../alerts.md#kinds)."
-    return f"{note}\n\n" + table(["kind", "about", "rule", "what it finds"], rows)
+    rows = ([code(kind.name), kind.severity, kind.opens, kind.closes] for kind in KINDS)
+    kinds = table(["kind", "severity", "opens", "closes"], rows)
+    return "\n\n".join([kinds, "## Rules", *map(_stated, RULES)])
+
+
+def _stated(rule: Rule) -> str:
+    """A rule as the docstring of its module states it."""
+    module = import_module(rule.find.__module__)
+    title, _, text = (inspect.getdoc(module) or "").partition("\n\n")
+    return f"### {title.rstrip('.')}\n\nIn `{module.__name__.replace('.', '/')}.py`.\n\n{text}".rstrip()

@@ -1,6 +1,6 @@
 {# lake_table: write, audit, publish, for a model with one file a day.
 
-   The window is built as a table in schema `audit`. A view with the model's name shows it, and beside it the
+   The days to be built are a table in schema `audit`. A view with the model's name shows it, and beside it the
    published days around the window that the model asks for; tests and models below read that view. Nothing
    of it is in the lake yet: on-run-end publishes what passed its tests (publish.sql).
 
@@ -14,29 +14,33 @@
                       because their rows depend on the window's (planning/plan.py) #}
 
 {% materialization lake_table, adapter='duckdb' %}
-  {% do lake_days({'ask': 'window', 'of': 'Model ' ~ model.name}) %}
   {% set partition_by = config.get('partition_by') %}
   {% set view_relation = this.incorporate(type='view') %}
   {% set table_relation = audit_relation(model) %}
+  {% set neighbours = planned().neighbours.get(model.name, []) %}
 
   {{ run_hooks(pre_hooks) }}
   {% set standing = load_cached_relation(this) %}
-  {% if standing is not none and standing.is_table %}
-    {% do adapter.drop_relation(standing) %}
-  {% endif %}
-  {% set neighbours = lake_days({'ask': 'neighbours', 'of': model.name}).files if config.get('neighbour_days') else [] %}
+  {% do adapter.drop_relation(standing) if standing is not none and standing.is_table %}
   {# One question and not three: each costs dbt some ten milliseconds. #}
   {% call statement('main') %}
     drop table if exists {{ table_relation }} cascade;
     {{ get_create_table_as_sql(False, table_relation, sql) }};
     create or replace view {{ view_relation }} as
     select * from {{ table_relation }}
-    {% if neighbours %}
-    union all by name
-    {{ files_query(neighbours, [partition_by]) }}
-    {% endif %}
+    {{ 'union all by name' ~ files_query(neighbours, [partition_by]) if neighbours }}
   {% endcall %}
-  {% do refuse_other_days(table_relation, partition_by) if partition_by %}
+  {% if partition_by %}
+    {# A row outside the days to be built would be in no file: it would be lost in silence. #}
+    {% set strays = run_query(
+      'select count(*) from ' ~ table_relation ~ ' where not ' ~ in_built_days(model.name, partition_by)
+      ~ ' or ' ~ partition_by ~ ' is null'
+    ).columns[0][0] | int %}
+    {% do exceptions.raise_compiler_error(
+      strays ~ ' rows of ' ~ model.name ~ ' have a ' ~ partition_by ~ ' outside the days to be built, or none. '
+      'A lake_table yields rows of these days only'
+    ) if strays %}
+  {% endif %}
   {{ run_hooks(post_hooks) }}
   {{ adapter.commit() }}
 
@@ -44,22 +48,5 @@
 {% endmaterialization %}
 
 {% macro audit_relation(node) %}
-  {{ return(api.Relation.create(
-    database=node.database, schema='audit', identifier=node.alias, type='table'
-  )) }}
-{% endmacro %}
-
-{% macro refuse_other_days(relation, partition_by) %}
-  {# A row outside the days to be built would be in no file: it would be lost in silence. #}
-  {% set query %}
-    select count(*) from {{ relation }}
-    where not {{ in_built_days(model.name, partition_by) }} or {{ partition_by }} is null
-  {% endset %}
-  {% set strays = run_query(query).columns[0].values()[0] | int %}
-  {% if strays %}
-    {{ exceptions.raise_compiler_error(
-      strays ~ ' rows of ' ~ model.name ~ ' have a ' ~ partition_by ~ ' outside the days to be built, or none. '
-      'A lake_table yields rows of these days only'
-    ) }}
-  {% endif %}
+  {{ return(relation_of(node, schema='audit', type='table')) }}
 {% endmacro %}

@@ -1,28 +1,28 @@
 {# What planning/ decides, asked for at the start of a run, and the lake's files made visible to its engine. #}
 
 {% macro prepare_lake() %}
-  {# on-run-start: says at once why the run cannot work, or makes ready what it reads. #}
   {% if execute %}
     {% set plan = asked_plan(true) %}
     {% do graph.update({'clicklake': plan}) %}
     {% do run_query('create schema if not exists audit') %}
-    {% for id, files in plan.sources.items() %}
-      {% do register_source(graph.sources[id], files) %}
+    {% for view in plan.views %}
+      {% set node = graph.nodes.get(view.id) or graph.sources[view.id] %}
+      {% if node.columns %}
+        {% set relation = relation_of(node) %}
+        {% set query = files_query(view.files, view.partitioned_by) if view.files %}
+        {% set present = run_query('describe ' ~ query).columns[0].values() if view.files else [] %}
+        {# Null in columns that none of the files has yet. Not a union with an empty table, which would halve the speed of
+           joins. #}
+        {% set rows = typed_rows(node.columns, present, '(' ~ query ~ ')' if view.files) %}
+        {% do run_query('create schema if not exists ' ~ relation.without_identifier()) %}
+        {% do run_query('create or replace view ' ~ relation ~ ' as ' ~ rows) %}
+      {% endif %}
     {% endfor %}
-    {% for id, files in plan.published.items() %}
-      {% set node = graph.nodes[id] %}
-      {% set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) %}
-      {% do register_files(relation, node.columns, files, partition_columns(node)) %}
-    {% endfor %}
-    {% if flags.WHICH == 'test' and 'unit_test.' in selected_resources | join(' ') %}
-      {% do create_fixture_shapes(plan) %}
-    {% endif %}
   {% endif %}
 {% endmacro %}
 
 {% macro planned() %}
-  {# The plan of this run, kept in `graph`: dbt keeps no other object for all of it. Without one, as where dbt compiles
-     alone, it is asked for now, and nothing is checked or locked. #}
+  {# Kept in `graph`: dbt keeps no other object for all of a run. #}
   {% if not execute %}
     {{ return({'window': [], 'built': {}, 'judged': {}}) }}
   {% endif %}
@@ -33,91 +33,35 @@
 {% endmacro %}
 
 {% macro asked_plan(prepares) %}
-  {{ return(lake_answer('lake_plan', {
-    'run': invocation_id,
-    'command': flags.WHICH,
-    'start': (invocation_args_dict.get('event_time_start') or '') | string,
-    'end': (invocation_args_dict.get('event_time_end') or '') | string,
-    'selected': selected_resources | list,
-    'nodes': described_nodes(),
-    'variables': checked_variables(),
-    'report': (flags.TARGET_PATH or 'target') ~ '/clicklake_publish.jsonl',
-    'prepares': prepares
-  })) }}
-{% endmacro %}
-
-{% macro described_nodes() %}
-  {# What planning/graph.py knows of each node. #}
-  {% set found = [] %}
-  {% for id, node in graph.get('nodes', {}).items() %}
-    {% do found.append({
-      'id': id, 'name': node.name, 'kind': node.resource_type, 'parents': node.depends_on.nodes or [],
-      'materialized': node.config.get('materialized'), 'severity': node.config.get('severity'),
-      'partition_by': node.config.get('partition_by'), 'restates': node.config.get('restates'),
-      'neighbour_days': node.config.get('neighbour_days')
-    }) %}
-  {% endfor %}
-  {% for id, node in graph.get('sources', {}).items() %}
-    {# `meta: {scope_of: <model>, before: 2, after: 1}` where a model needs the days around those that it builds. #}
-    {% do found.append({'id': id, 'name': node.identifier, 'kind': 'source', 'scope': node.config.get('meta')}) %}
-  {% endfor %}
-  {{ return(found) }}
-{% endmacro %}
-
-{% macro checked_variables() %}
-  {# Those of planning/variables.py. #}
-  {% set names = [
+  {% set variables = {} %}
+  {% for name in [
     'session_by', 'identity_known_at', 'attribution_grain', 'visitor_history_days', 'retention_days', 'funnel_max_days',
     'attribution_click_seconds', 'attribution_impression_seconds', 'attribution_install_seconds',
     'attribution_max_touches'
   ] %}
-  {% set found = {} %}
-  {% for name in names %}
-    {% do found.update({name: var(name)}) %}
+    {% do variables.update({name: var(name)}) %}
   {% endfor %}
-  {{ return(found) }}
+  {% set nodes = [] %}
+  {% for node in graph.get('nodes', {}).values() | list + graph.get('sources', {}).values() | list %}
+    {% do nodes.append({
+      'id': node.unique_id, 'name': node.identifier or node.name, 'kind': node.resource_type, 'config': node.config,
+      'parents': node.get('depends_on', {}).nodes or []
+    }) %}
+  {% endfor %}
+  {{ return(lake_answer('plan', {
+    'run': invocation_id, 'command': flags.WHICH, 'selected': selected_resources | list, 'nodes': nodes,
+    'start': (invocation_args_dict.get('event_time_start') or '') | string,
+    'end': (invocation_args_dict.get('event_time_end') or '') | string,
+    'report': (flags.TARGET_PATH or 'target') ~ '/clicklake_publish.jsonl',
+    'variables': variables, 'prepares': prepares
+  })) }}
 {% endmacro %}
 
-{% macro lake_days(asked) %}
-  {# What a model asks of the plan: see `lake_days` in lake_plugin.py. #}
-  {% do planned() %}
-  {{ return(lake_answer('lake_days', asked)) }}
-{% endmacro %}
-
-{% macro lake_answer(function, request) %}
-  {% set answer = fromjson(lake_call(function, [tojson(request)])) %}
+{% macro lake_answer(question, request) %}
+  {% set asked = tojson(request) | replace("'", "''") %}
+  {% set answer = fromjson(run_query("select lake_answer('" ~ question ~ "', '" ~ asked ~ "')").columns[0][0]) %}
   {% if answer is mapping and answer.error %}
     {{ exceptions.raise_compiler_error(answer.error) }}
   {% endif %}
   {{ return(answer) }}
-{% endmacro %}
-
-{% macro lake_call(function, arguments) %}
-  {# Calls a function of lake_plugin.py and gives its value. #}
-  {% set quoted = [] %}
-  {% for argument in arguments %}
-    {% do quoted.append("'" ~ (argument | string | replace("'", "''")) ~ "'") %}
-  {% endfor %}
-  {{ return(run_query('select ' ~ function ~ '(' ~ quoted | join(', ') ~ ')').columns[0].values()[0]) }}
-{% endmacro %}
-
-{% macro register_source(source_node, files) %}
-  {# A view over the raw files of the event dates that the run reads, and of no other. #}
-  {% set relation = api.Relation.create(
-    database=source_node.database, schema=source_node.schema, identifier=source_node.identifier
-  ) %}
-  {% do register_files(relation, source_node.columns, files, ['event_date', 'source_date']) %}
-{% endmacro %}
-
-{% macro create_fixture_shapes(plan) %}
-  {# dbt asks the database for the column types of a unit test's inputs, and this database starts empty: every
-     model gets an empty table of its declared columns. For `dbt test --select test_type:unit` only. #}
-  {% for node in graph.nodes.values() if node.resource_type in ('model', 'seed') and node['columns'] %}
-    {% set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) %}
-    {% do run_query('create schema if not exists ' ~ relation.without_identifier()) %}
-    {% do run_query('create table if not exists ' ~ relation ~ ' as ' ~ typed_empty(node['columns'])) %}
-  {% endfor %}
-  {% for node in graph.sources.values() if node.unique_id not in plan.sources %}
-    {% do register_source(node, []) %}
-  {% endfor %}
 {% endmacro %}

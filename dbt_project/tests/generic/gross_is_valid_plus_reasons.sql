@@ -1,4 +1,3 @@
-{# Every request is valid or has exactly one reason: gross = valid + all reasons, and no count is negative. #}
 {% test gross_is_valid_plus_reasons(model) %}
 select *
 from {{ model }}

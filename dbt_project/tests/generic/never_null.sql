@@ -1,4 +1,4 @@
-{# None of the columns is null in any row. One test for all of them: each test costs its own overhead. #}
+{# One test for all of them: each test costs its own overhead. #}
 {% test never_null(model, columns, date_column=none) %}
 select {{ columns | join(', ') }}
 from {{ model }}

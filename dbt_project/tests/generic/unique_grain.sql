@@ -1,4 +1,3 @@
-{# The columns identify a row, a null being a value like any other. #}
 {% test unique_grain(model, columns, date_column=none) %}
 select
     {{ columns | join(', ') }},

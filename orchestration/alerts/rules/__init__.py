@@ -1,4 +1,4 @@
-"""The rules: a file each, with its constant `RULE`. A new file here is a new rule; docs/alerts.md states each."""
+"""The rules: a file each, with its constant `RULE`. A new file here is a new rule."""
 
 from __future__ import annotations
 

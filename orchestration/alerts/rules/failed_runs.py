@@ -1,4 +1,9 @@
-"""`run_failed`: runs that failed on days that no later run mended."""
+"""`run_failed`: runs that failed on days that no later run mended.
+
+Of the last 500 runs that ended within 7 days, each failed one counts, for the days and steps that it failed on. A later
+run that did the same steps over a day mends that day. Several failures of the same step and days are one alert. A run
+that ends red because a check refused a day is no `run_failed`: the refusal is told, and one message is enough.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,8 @@ from typing import cast
 import dagster as dg
 
 from ingest.days import day_text, parse_day
-from orchestration.alerts.alert import Alert, plain
-from orchestration.alerts.rule import LOOKED_AT, Look, Rule
+from orchestration.alerts.alert import ERROR, Alert, plain
+from orchestration.alerts.rule import LOOKED_AT, Kind, Look, Rule
 from orchestration.partitions import days_of_tags
 from orchestration.publishing.targets import TARGETS
 
@@ -136,4 +141,15 @@ def _failed(outcome: _Outcome, bad: dict[Day, str]) -> Alert:
     )
 
 
-RULE = Rule("runs", frozenset({RUN_FAILED}), failed_runs)
+RULE = Rule(
+    "runs",
+    (
+        Kind(
+            RUN_FAILED,
+            ERROR,
+            "a run failed on some days, for another reason than a refusal",
+            "a later run did the same steps for these days, or after 7 days",
+        ),
+    ),
+    failed_runs,
+)

@@ -1,118 +1,137 @@
-"""`ctr_drop` and `delivery_low`: campaigns whose click rate or impressions fell."""
+"""`ctr_drop` and `delivery_low`: campaigns whose click rate or impressions fell.
+
+Both judge the newest day of the mart `campaign_trends` in the week that closed last. The mart has an order's campaign's
+valid impressions and clicks, and what is usual for it by its own past; the rule says what counts as fallen.
+
+**`ctr_drop`.** The CTR against the median of the same weekday in the four weeks before. Weekdays with fewer valid
+impressions than the dbt variable `trend_min_impressions` tell no usual CTR, and two are needed; a day of fewer than
+`CLICKLAKE_ALERT_MIN_IMPRESSIONS` is not judged. It is an alert where the CTR is lower by more than
+`CLICKLAKE_ALERT_CTR_DROP`, half of it, and more than three standard deviations of a Poisson count (the square root of
+the expected clicks) are lacking: a campaign of five clicks a day halves every other day.
+
+**`delivery_low`.** Impressions against the campaign's own median of the 7 days before, of which 4 must be published; a
+day without the campaign counts as 0. It is an alert where they are fewer than `CLICKLAKE_ALERT_DELIVERY_SHARE`, half,
+of a median of at least `CLICKLAKE_ALERT_MIN_IMPRESSIONS`. A campaign that ended is told once, and closes when its
+median has fallen, some four days later. Weekends that are less than half of a weekday need a smaller share.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
-from statistics import median
+from dataclasses import dataclass
+from datetime import date
 
 from ingest.lake.files import Lake
 from orchestration.alerts.alert import WARNING, Alert, name
-from orchestration.alerts.rule import WEEK, Look, Rule, back
-from orchestration.marts.known import DAILY_AGGREGATES
+from orchestration.alerts.rule import WEEK, Kind, Look, Rule, back
+from orchestration.marts.known import CAMPAIGN_TRENDS
 from orchestration.settings import Settings
 
 CTR_DROP, DELIVERY_LOW = "ctr_drop", "delivery_low"
-SAME_WEEKDAYS = 4
-LEAST_SAME_WEEKDAYS = 2
-LEAST_PACING_DAYS = 4  # of the week before
 SIGMAS = 3.0
 
 
 def fallen_figures(look: Look) -> list[Alert]:
     """Campaigns whose click rate or impressions fell, on the newest published day of the week that closed last."""
-    lake, settings = look.lake, look.settings
-    published = {DAILY_AGGREGATES.day_of(file.key) for file in lake.files(DAILY_AGGREGATES.folder)}
-    week = [back(look.last_closed, days) for days in range(WEEK)]
-    day = next((day for day in week if day in published), None)
-    if day is None:
+    published = {CAMPAIGN_TRENDS.day_of(file.key) for file in look.lake.files(CAMPAIGN_TRENDS.folder)}
+    week = (back(look.last_closed, days) for days in range(WEEK))
+    newest = next((day for day in week if day in published), None)
+    if newest is None:
         return []
-    before = [back(day, days) for days in range(1, WEEK + 1) if back(day, days) in published]
-    weekdays = [back(day, WEEK * weeks) for weeks in range(1, SAME_WEEKDAYS + 1)]
-    weekdays = [each for each in weekdays if each in published]
-    campaigns = _campaigns(lake, sorted({day, *before, *weekdays}), settings.alert_min_impressions)
     found: list[Alert] = []
-    for campaign, figures in campaigns.items():
-        found += _ctr_drop(campaign, day, figures, weekdays, settings)
-        found += _delivery_low(campaign, day, figures, before, settings)
+    for trend in _trends(look.lake, newest, look.settings.alert_min_impressions):
+        found += [_ctr_drop(trend)] if trend.has_fallen_ctr(look.settings) else []
+        found += [_delivery_low(trend)] if trend.has_low_delivery(look.settings) else []
     return found
 
 
-Figures = Mapping[dt.date, tuple[int, int]]  # day → valid impressions, valid clicks
+@dataclass(frozen=True)
+class _Trend:
+    """A row of the mart, with its columns; `-` for an order or campaign that no link names."""
+
+    day: date
+    order: str
+    campaign: str
+    impressions: int
+    clicks: int
+    ctr: float
+    compared_weekdays: int
+    usual_ctr: float | None
+    expected_clicks: float | None
+    compared_days: int
+    usual_impressions: float | None
+
+    def has_fallen_ctr(self, settings: Settings) -> bool:
+        """Below the usual share of the expected clicks, and by more than chance would have it."""
+        if self.expected_clicks is None or self.impressions < settings.alert_min_impressions:
+            return False
+        lacking = self.expected_clicks - self.clicks
+        is_low = self.clicks < self.expected_clicks * (1 - settings.alert_ctr_drop)
+        return is_low and lacking > SIGMAS * math.sqrt(self.expected_clicks)
+
+    def has_low_delivery(self, settings: Settings) -> bool:
+        usual = self.usual_impressions
+        if usual is None or usual < settings.alert_min_impressions:
+            return False
+        return self.impressions < usual * settings.alert_delivery_share
 
 
-def _campaigns(
-    lake: Lake, days: Sequence[dt.date], least: int
-) -> dict[tuple[str, str], dict[dt.date, tuple[int, int]]]:
-    """(order, campaign) → its figures by day, of those with enough impressions on any of the days."""
-    addresses = [lake.uri(DAILY_AGGREGATES.file(day)) for day in days]
+def _trends(lake: Lake, day: date, least: int) -> list[_Trend]:
+    """The campaigns that have, or usually have, so many impressions."""
     with lake.connect() as connection:
         rows = connection.execute(
             """
-            select report_date, coalesce(order_id, '-'), coalesce(campaign_id, '-'),
-                cast(sum(valid_impressions) as bigint) as seen, cast(sum(valid_clicks) as bigint)
-            from read_parquet($1, hive_partitioning = true)
-            group by report_date, order_id, campaign_id
-            qualify max(seen) over (partition by order_id, campaign_id) >= $2
+            select coalesce(order_id, '-'), coalesce(campaign_id, '-'), valid_impressions, valid_clicks, valid_ctr,
+                compared_weekdays, usual_ctr, expected_clicks, compared_days, usual_impressions
+            from read_parquet($1)
+            where valid_impressions >= $2 or usual_impressions >= $2
             order by order_id, campaign_id
             """,
-            [addresses, least],
+            [lake.uri(CAMPAIGN_TRENDS.file(day)), least],
         ).fetchall()
-    found: dict[tuple[str, str], dict[dt.date, tuple[int, int]]] = {}
-    for day, order, campaign, impressions, clicks in rows:
-        found.setdefault((order, campaign), {})[day] = (impressions, clicks)
-    return found
+    return [_Trend(day, *row) for row in rows]
 
 
-def _ctr_drop(
-    campaign: tuple[str, str], day: dt.date, figures: Figures, weekdays: Sequence[dt.date], settings: Settings
-) -> list[Alert]:
-    """Below the usual share of the median of the same weekdays, and by more than chance would have it."""
-    least = settings.alert_min_impressions
-    impressions, clicks = figures.get(day, (0, 0))
-    rates = [figures[each][1] / figures[each][0] for each in weekdays if figures.get(each, (0, 0))[0] >= least]
-    if impressions < least or len(rates) < LEAST_SAME_WEEKDAYS:
-        return []
-    usual = median(rates)
-    expected = usual * impressions
-    is_low = clicks < expected * (1 - settings.alert_ctr_drop)
-    if not is_low or expected - clicks <= SIGMAS * math.sqrt(expected):
-        return []
+def _ctr_drop(trend: _Trend) -> Alert:
     text = (
-        f"CTR of {day} is {clicks / impressions:.2%} ({clicks:,} valid clicks of {impressions:,} impressions); "
-        f"the median of the last {len(rates)} same weekdays is {usual:.2%}. Do the links and the landing page work?"
+        f"CTR of {trend.day} is {trend.ctr:.2f}% ({trend.clicks:,} valid clicks of {trend.impressions:,} impressions); "
+        f"the median of the last {trend.compared_weekdays} same weekdays is {trend.usual_ctr:.2f}%. "
+        "Do the links and the landing page work?"
     )
-    return [_of_campaign(CTR_DROP, campaign, day, "CTR fell", text)]
+    return _of_campaign(CTR_DROP, trend, "CTR fell", text)
 
 
-def _delivery_low(
-    campaign: tuple[str, str], day: dt.date, figures: Figures, before: Sequence[dt.date], settings: Settings
-) -> list[Alert]:
-    """Far below the campaign's own median of the week before; a day without it counts as none."""
-    if len(before) < LEAST_PACING_DAYS:
-        return []
-    usual = median(figures.get(each, (0, 0))[0] for each in before)
-    impressions = figures.get(day, (0, 0))[0]
-    if usual < settings.alert_min_impressions or impressions >= usual * settings.alert_delivery_share:
-        return []
+def _delivery_low(trend: _Trend) -> Alert:
     text = (
-        f"{impressions:,} valid impressions on {day}; the median of the {len(before)} days before is {usual:,.0f}. "
+        f"{trend.impressions:,} valid impressions on {trend.day}; "
+        f"the median of the {trend.compared_days} days before is {trend.usual_impressions:,.0f}. "
         "Has the campaign ended, or is a placement gone?"
     )
-    return [_of_campaign(DELIVERY_LOW, campaign, day, "delivery is low", text)]
+    return _of_campaign(DELIVERY_LOW, trend, "delivery is low", text)
 
 
-def _of_campaign(kind: str, campaign: tuple[str, str], day: dt.date, what: str, text: str) -> Alert:
-    order, named = map(name, campaign)
+def _of_campaign(kind: str, trend: _Trend, what: str, text: str) -> Alert:
+    order, campaign = name(trend.order), name(trend.campaign)
     return Alert(
         kind=kind,
-        subject=f"{order}/{named}",
-        title=f"Order {order}, campaign {named}: {what}",
+        subject=f"{order}/{campaign}",
+        title=f"Order {order}, campaign {campaign}: {what}",
         text=text,
         severity=WARNING,
-        command=f"clicklake query \"from marts.daily_aggregates where report_date = '{day}'\"",
+        command=f"clicklake query \"from {CAMPAIGN_TRENDS.view} where report_date = '{trend.day}'\"",
     )
 
 
-RULE = Rule("figures", frozenset({CTR_DROP, DELIVERY_LOW}), fallen_figures)
+RULE = Rule(
+    "figures",
+    (
+        Kind(CTR_DROP, WARNING, "a campaign's CTR fell", "it is back to usual, or cannot be judged any more"),
+        Kind(
+            DELIVERY_LOW,
+            WARNING,
+            "a campaign's impressions fell",
+            "they are back to usual, or what is usual has become low",
+        ),
+    ),
+    fallen_figures,
+)

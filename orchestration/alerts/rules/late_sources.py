@@ -1,4 +1,18 @@
-"""`source_missing` and `source_late`: closed days without objects, and sources that have fallen silent."""
+"""`source_missing` and `source_late`: closed days without objects, and sources that have fallen silent.
+
+**`source_missing`.** A day is closed once the schedule has had its turn with it, at 06:00 UTC on the next day. Of a
+dataset every closed day is expected where any of the four weeks before it was delivered, since a whole source that is
+silent for a day is broken; where none was, such as while a month of last year is backfilled, it is not live and nothing
+is expected of it. A site is expected on a day where it delivered on the same weekday a week before and on at least 4 of
+the 7 days before: a site that rests on Sundays is not missed on Sundays, one that came once is not missed at all, and
+one that has been silent for a week is taken for closed. Where a whole dataset is missing, its sites are not named. A
+run of a day without objects opens no other alert. A published day whose objects have all gone is `refused`, and has
+that alert alone.
+
+**`source_late`.** The age of the newest object of yesterday and today, by when it arrived; of a site, where today is
+one of its usual days. 12 hours are longer than a quiet night and shorter than the 30 hours until the day closes. Lower
+it where files arrive all day long.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +25,7 @@ from ingest.lake.layout import ledger_folder, partition_of, quarantine_folder
 from ingest.partition.datasets import DATASETS, Dataset
 from ingest.source import Source, SourceObject
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name
-from orchestration.alerts.rule import WEEK, Look, Rule, back
+from orchestration.alerts.rule import WEEK, Kind, Look, Rule, back
 from orchestration.resources import sources_of
 from orchestration.settings import Settings
 
@@ -136,4 +150,17 @@ def _late(dataset: str, site: str | None, age: dt.timedelta) -> Alert:
     )
 
 
-RULE = Rule("sources", frozenset({SOURCE_MISSING, SOURCE_LATE}), late_sources)
+OF_A_SITE = "error; of a site a warning"
+RULE = Rule(
+    "sources",
+    (
+        Kind(SOURCE_LATE, OF_A_SITE, "nothing new for `CLICKLAKE_ALERT_LATE_HOURS`", "something new arrived"),
+        Kind(
+            SOURCE_MISSING,
+            OF_A_SITE,
+            "a closed day has no objects",
+            "objects are there, or after `CLICKLAKE_SENSOR_LOOKBACK_DAYS` days",
+        ),
+    ),
+    late_sources,
+)

@@ -1,4 +1,8 @@
-"""`refused`: partitions in quarantine."""
+"""`refused`: partitions in quarantine.
+
+Each is an alert of its own, a warning where an earlier good version stands. A published day whose objects have all gone
+is refused too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from ingest.partition.day import has_ledger
 from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.words import sentence
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name, plain
-from orchestration.alerts.rule import Look, Rule
+from orchestration.alerts.rule import Kind, Look, Rule
 from orchestration.quality import named
 
 REFUSED = "refused"
@@ -50,4 +54,15 @@ def _refused(lake: Lake, file: LakeFile, marts: Mapping[str, list[LakeFile]]) ->
     )
 
 
-RULE = Rule("quarantine", frozenset({REFUSED}), refused)
+RULE = Rule(
+    "quarantine",
+    (
+        Kind(
+            REFUSED,
+            "error; a warning where an earlier good version stands",
+            "a partition lies in quarantine",
+            "it does not any more",
+        ),
+    ),
+    refused,
+)

@@ -1,4 +1,8 @@
-"""`publications_unmapped`: codes that nobody knows, of days that were published."""
+"""`publications_unmapped`: codes that nobody knows, of days that were published.
+
+Each code is an alert of its own. Whoever calls the pixel chooses the code, so beyond 25 unknown codes at once there is
+one alert for all.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import cast
 import dagster as dg
 
 from orchestration.alerts.alert import WARNING, Alert, name
-from orchestration.alerts.rule import LOOKED_AT, Look, Rule
+from orchestration.alerts.rule import LOOKED_AT, Kind, Look, Rule
 from orchestration.publishing.mongodb_target import PUBLICATIONS_MAPPED
 from orchestration.publishing.targets import TARGETS
 
@@ -58,4 +62,15 @@ def _unmapped(subject: str, title: str, seen: str) -> Alert:
     )
 
 
-RULE = Rule("publications", frozenset({PUBLICATIONS_UNMAPPED}), unmapped_publications)
+RULE = Rule(
+    "publications",
+    (
+        Kind(
+            PUBLICATIONS_UNMAPPED,
+            WARNING,
+            "a day was published with a code that is not in the seed `publications`",
+            "the last verdict on each such day names it no more, or after 7 days",
+        ),
+    ),
+    unmapped_publications,
+)

@@ -1,5 +1,5 @@
-"""The targets: a file each, with its constant `TARGET`. A new file here is a new target; docs/architecture.md says
-how to add one."""
+"""The targets: a file each, with its constant `TARGET`. A new file here is a new target; CONTRIBUTING.md says how
+to add one."""
 
 from __future__ import annotations
 

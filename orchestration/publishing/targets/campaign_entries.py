@@ -71,16 +71,7 @@ KIND = Entries(
 
 
 def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
-    """Makes the day's entries in MongoDB those of the mart, and compares the two.
-
-    Args:
-        table: all rows of this day in `campaign_performance`.
-        now: what is written as createdAt, updatedAt, deletedAt; MongoDB keeps milliseconds.
-
-    Raises:
-        PublishError: MongoDB refuses, or does not hold afterwards what was to be published.
-        TransientPublishError: MongoDB cannot be reached.
-    """
+    """What `collection_target` asks for, of all rows of this day in `campaign_performance`."""
     made = _entries(entries.rows_of(table, KIND, day, COLUMNS, NUMBERS), day)
     done = entries.publish(database, KIND, day, KIND.by_key(made, day), now)
     mart, found, left_deleted = entries.totals(KIND, made).sums, done.found.sums, done.left_deleted.sums
@@ -154,4 +145,5 @@ TARGET = collection_target(
     "nothing where the settings name no events, which attribution is made from.",
     publish_day=publish_day,
     lacks=_lacks,
+    rows="model = 'last'",
 )

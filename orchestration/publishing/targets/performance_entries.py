@@ -98,16 +98,7 @@ KIND = Entries(
 
 
 def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
-    """Makes the day's entries in MongoDB those of the mart, and compares the two.
-
-    Args:
-        table: all rows of this day in `daily_aggregates`.
-        now: what is written as createdAt, updatedAt, deletedAt; MongoDB keeps milliseconds.
-
-    Raises:
-        PublishError: MongoDB refuses, or does not hold afterwards what was to be published.
-        TransientPublishError: MongoDB cannot be reached.
-    """
+    """What `collection_target` asks for, of all rows of this day in `daily_aggregates`."""
     made = [_entry(row, day) for row in entries.rows_of(table, KIND, day, COLUMNS, NUMBERS)]
     wanted = KIND.by_key((entry for entry in made if entry["orderId"] is not None), day)
     done = entries.publish(database, KIND, day, wanted, now)

@@ -3,6 +3,10 @@
 -- is entered on that day may reach.
 -- depends_on: {{ ref('funnel_steps') }}
 {%- set days_after = (var('funnel_max_days') | int) + 1 %}
+{%- set is_step = [] %}
+{%- for rule in funnel_rules() %}
+    {%- do is_step.append('(' ~ rule_holds(rule, {'event_type': 'event_type', 'path_regex': 'lower(path)'}) ~ ')') %}
+{%- endfor %}
 
 -- A session goes on into the day after its own: the entry may happen then, and another session that is still going on
 -- may have begun the day before.
@@ -21,13 +25,29 @@ with step_events as (
     where
         {{ in_built_days('funnels', 'session_date', before=1, after=days_after) }}
         and person_key is not null
-        and {{ is_funnel_step('event_type', 'lower(path)') }}
+        and ({{ is_step | unique | join(' or ') or 'false' }})
 
 ),
 
 by_step as (
 
-    {{ funnel_steps_of('step_events', 'event_type', 'lower_path') }}
+    select
+        *,
+        cast(null as varchar) as funnel,
+        cast(null as bigint) as step
+    from step_events
+    where false
+    {%- for rule in funnel_rules() %}
+
+        union all
+
+        select
+            *,
+            {{ quoted_list([rule['funnel']]) }} as funnel,
+            cast({{ rule['step'] }} as bigint) as step
+        from step_events
+        where {{ rule_holds(rule, {'event_type': 'event_type', 'path_regex': 'lower_path'}) }}
+    {%- endfor %}
 
 ),
 

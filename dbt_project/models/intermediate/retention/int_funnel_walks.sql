@@ -1,6 +1,6 @@
 -- One row per report date, funnel, site, identity and step that it reached, at most once a day: from the first event
 -- that is step 1 on, each step is the next event that can be it, in time.
-{%- set last_step = most_funnel_steps() | int %}
+{%- set last_step = ([1] + (funnel_rules() | map(attribute='step') | map('int') | list)) | max %}
 
 -- Taking the first event that can be a step is right: it leaves all later ones for the steps after it, so who gets
 -- further by any other choice gets as far by this one. Nothing is tried twice, however many events somebody has.

@@ -36,7 +36,9 @@ with events as (
         stg_events.user_id,
         stg_events.host,
         stg_events.path,
-        {{ is_of_robot('stg_events') }} as is_bot,
+        -- A library, a webhook or a mail program is no visitor's browser, and no robot either: with it a shop's server
+        -- reports what a visitor did.
+        stg_events.is_bot and coalesce(stg_events.device_category, 'bot') = 'bot' as is_bot,
         {{ is_sent_by_server('stg_events') }} as is_sent_by_server,
         stg_events.revenue,
         stg_events.currency,

@@ -23,7 +23,9 @@ with clicks as (
         creative_id,
         ad_size,
         landing_url,
-        {{ bare_host(host_of('landing_url')) }} as landing_host
+        {{ bare_host(
+            "regexp_extract(landing_url, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)', 1)"
+        ) }} as landing_host
     from {{ source('raw_around', 'access_logs') }}
     where request_type = 'click' and landing_url is not null and ip_hash is not null and user_agent is not null
 

@@ -23,6 +23,11 @@
     'time_decay': ('decay', 'all_decay'),
     'shapley': ('1', 'channels * touches_of_channel')
 } %}
+{%- set within = {
+    'click': duration_in_words(var('attribution_click_seconds')),
+    'impression': duration_in_words(var('attribution_impression_seconds')),
+    'retargeting': duration_in_words(var('attribution_reattribution_seconds'))
+} %}
 
 with paths as (
 
@@ -171,7 +176,31 @@ select
         when conversions.conversion_type = 'install' then 'organic'
         else 'unattributed'
     end as status,
-    {{ attribution_reason() }} as reason,
+    -- Why a touch has a part in the conversion, or why none has, in words.
+    case
+        when conversions.conversion_type = 'install' then coalesce(shared.kind, 'install without a matching click')
+        when shared.touches = 0
+            then case when shared.kind = 'direct' then 'only direct visits' else 'no eligible touch' end
+        else
+            case
+                when shared.touches = 1 then 'only'
+                when shared.position = 1 then 'first of ' || shared.touches
+                when shared.position = shared.touches then 'last of ' || shared.touches
+                else shared.position || ' of ' || shared.touches
+            end
+            || case when shared.kind like '%impression' then ' impression' else ' touch' end
+            || case when shared.touches = 1 then '' when shared.kind like '%impression' then 's' else 'es' end
+            || case shared.kind
+                when 'touch' then ' within {{ within.click }}'
+                when 'retargeting' then ' of retargeting within {{ within.retargeting }}'
+                when 'impression' then ' within {{ within.impression }}, no click'
+                else ' of retargeting within {{ within.impression }}, no click'
+            end
+            || case
+                when shared.found > shared.touches then ', the first and the latest of ' || shared.found
+                else ''
+            end
+    end as reason,
     shared.touches > 0 and conversions.is_returning
     and {{ matches_any('retargeting_campaigns', 'campaign_regex', 'shared.campaign_id') }}
     and (conversions.conversion_type = 'install' or shared.kind like 'retargeting%') as is_reattribution,

@@ -30,7 +30,7 @@ def dagster_home(default: Path | None = None) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / CONFIG).exists():
-            text = Path(__file__).parents[1].joinpath(CONFIG).read_text("utf-8")
+            text = Path(__file__).with_name(CONFIG).read_text("utf-8")
             (home / CONFIG).write_text(text.replace("{home}", json.dumps(str(home))[1:-1]), "utf-8")
     except OSError as error:
         raise SettingsError(f"DAGSTER_HOME: {home} cannot be written ({error.strerror}). Name a folder") from error

@@ -1,4 +1,4 @@
-"""The sensor that tells an OpenLineage receiver of runs. What the events hold is in `orchestration/observability/`."""
+"""The sensor that tells an OpenLineage receiver of runs. What the events hold is in `openlineage.py`."""
 
 from __future__ import annotations
 

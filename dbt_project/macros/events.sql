@@ -1,0 +1,24 @@
+{# Events, and who sent them. #}
+
+{% macro event_key(events) -%}
+  {# The same id at another time is another event. Spark calls epoch_us unix_micros. #}
+  md5(
+    coalesce({{ events }}.site_id, '') || '|' || cast(epoch_us({{ events }}.event_ts) as varchar)
+    || '|' || {{ events }}.event_id
+  )
+{%- endmacro %}
+
+{% macro same_event(one, other) -%}
+  {{ one }}.event_id = {{ other }}.event_id
+  and {{ one }}.event_ts = {{ other }}.event_ts
+  and {{ one }}.site_id is not distinct from {{ other }}.site_id
+{%- endmacro %}
+
+{% macro is_sent_by_server(events) -%}
+  coalesce({{ events }}.device_category in ('program', 'mail'), false)
+{%- endmacro %}
+
+{% macro known_of_visitor(column) -%}
+  {# By a server's address and place, all visitors that it reports on would be one. #}
+  case when not {{ is_sent_by_server('stg_events') }} then stg_events.{{ column }} end as {{ column }}
+{%- endmacro %}
