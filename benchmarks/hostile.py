@@ -17,7 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
+from ingest.lake.layout import Partition
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.source import FolderSource
@@ -181,10 +183,8 @@ def take(name: str, folder: str) -> DayResult:
     return ingest_day(
         Lake(str(Path(folder, "lake"))),
         FolderSource(Path(folder, "source")),
-        DAY,
+        Partition(case.dataset.name, parse_day(DAY), SITE if by_site else None),
         IngestOptions(hash_key="a key that hashes nothing of worth"),
-        dataset=case.dataset,
-        site=SITE if by_site else None,
     )
 
 

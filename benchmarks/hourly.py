@@ -11,7 +11,9 @@ from pathlib import Path
 
 from benchmarks.measure import THREADS
 from benchmarks.ours import HASH_KEY
+from ingest.days import parse_day
 from ingest.lake.files import Lake
+from ingest.lake.layout import Partition
 from ingest.partition.day import (  # here, for its loading is not what a refresh costs
     DayResult,
     IngestOptions,
@@ -25,10 +27,11 @@ OPTIONS = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
 def prepare_day(source_folder: str, prepared: str, day: str, *new: str) -> int:
     """For each number of new objects a lake with the day as it was before its last ones came. Returns 1."""
     source = FolderSource(source_folder)
-    found = source.objects([day])
+    partition = Partition("access_logs", parse_day(day))
+    found = source.objects([partition.day])
     for number in map(int, new):
         lake = Lake(str(Path(prepared, Path(source_folder).name, str(number))))
-        _published(ingest_day(lake, source, day, OPTIONS, found[: len(found) - number]))
+        _published(ingest_day(lake, source, partition, OPTIONS, found[: len(found) - number]))
     return 1
 
 
@@ -64,7 +67,8 @@ def _ingest(source_folder: str, prepared: str, scratch: str, day: str, new: str,
     lake = Lake(str(Path(scratch, "lake")))
     # Links cost nothing, and no file of a lake is ever written to again.
     shutil.copytree(Path(prepared, Path(source_folder).name, new), lake.root, copy_function=os.link)
-    return ingest_day(lake, FolderSource(source_folder), day, OPTIONS, incremental=incremental)
+    partition = Partition("access_logs", parse_day(day))
+    return ingest_day(lake, FolderSource(source_folder), partition, OPTIONS, incremental=incremental)
 
 
 def _published(result: DayResult) -> DayResult:

@@ -19,12 +19,16 @@ HASH_KEY = "benchmark-" * 4
 
 def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
     """Raw logs of one day to a published raw partition: parsed, checked, hashed, deduplicated. Returns rows read."""
+    from ingest.days import parse_day
     from ingest.lake.files import Lake
+    from ingest.lake.layout import Partition
     from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
     options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
-    result = ingest_day(Lake(lake_folder), open_source(source_folder), day, options)
+    result = ingest_day(
+        Lake(lake_folder), open_source(source_folder), Partition("access_logs", parse_day(day)), options
+    )
     if not result.published:
         raise RuntimeError(f"ingest refused the generated day: {result.reason}")
     return result.rows_read
@@ -33,13 +37,15 @@ def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
 def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
     """Event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read."""
     from benchmarks.generate_events import SITE
+    from ingest.days import parse_day
     from ingest.lake.files import Lake
-    from ingest.partition.datasets import EVENTS
+    from ingest.lake.layout import Partition
     from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
     options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
-    result = ingest_day(Lake(lake_folder), open_source(source_folder), day, options, dataset=EVENTS, site=SITE)
+    partition = Partition("events", parse_day(day), SITE)
+    result = ingest_day(Lake(lake_folder), open_source(source_folder), partition, options)
     if not result.published:
         raise RuntimeError(f"ingest refused the generated day: {result.reason}")
     return result.rows_read
@@ -67,13 +73,15 @@ def prepare_marts(source_folder: str, lake_folder: str, day: str) -> int:
 def prepare_sessions(source_folder: str, lake_folder: str, day: str) -> int:
     """The raw partition of a site's events, and the models' SQL as dbt compiles it for that day."""
     from benchmarks.generate_events import SITE
+    from ingest.days import parse_day
     from ingest.lake.files import Lake
-    from ingest.partition.datasets import EVENTS
+    from ingest.lake.layout import Partition
     from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
     options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
-    result = ingest_day(Lake(lake_folder), open_source(source_folder), day, options, dataset=EVENTS, site=SITE)
+    partition = Partition("events", parse_day(day), SITE)
+    result = ingest_day(Lake(lake_folder), open_source(source_folder), partition, options)
     if not result.published:
         raise RuntimeError(f"ingest refused the generated day: {result.reason}")
     _compile(lake_folder, day)

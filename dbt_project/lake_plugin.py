@@ -26,9 +26,10 @@ from dbt_project.planning.variables import problems
 from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine
 from dbt_project.planning.window import Around, around, iso, window
 from dbt_project.reference_files import read_csv
+from ingest.days import parse_day
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
-from ingest.lake.layout import DATA_FILE, MARTS, RAW, VERDICT_FILE
+from ingest.lake.layout import DATA_FILE, MARTS, RAW
 from ingest.lake.s3 import S3Options
 from ingest.schema import RAW as RAW_COLUMNS
 
@@ -305,12 +306,12 @@ class Plugin(BasePlugin):
     def _put_aside(self, file: dict[str, Any]) -> None:
         """Rows of a refused day, and why, where people look at them. Old rows go first: the verdict never names
         others."""
-        started, entry, folder = time.monotonic(), file["entry"], file["folder"]
-        self.lake.delete(folder)
+        started, entry = time.monotonic(), file["entry"]
+        self.lake.delete(file["folder"])
         if file["staged"]:
-            entry |= self._put(file["staged"], f"{folder}/rows/{DATA_FILE}")
+            entry |= self._put(file["staged"], file["rows"])
         verdict = {"table": entry["model"], "day": entry["day"], "reasons": entry["reasons"], "run": self._run}
-        self.lake.put_text(json.dumps(verdict), f"{folder}/{VERDICT_FILE}")
+        self.lake.put_text(json.dumps(verdict), file["verdict"])
         self._report([entry | {"seconds": time.monotonic() - started}])
 
     def _put(self, staged: str, key: str) -> dict[str, Any]:
@@ -321,7 +322,7 @@ class Plugin(BasePlugin):
         """So many failing rows of a test people have released on any of these days; -1 where nobody has."""
         from ingest.partition.releases import accepted_failures  # costs a while, and good days need none of it
 
-        return accepted_failures(self.lake, table, test, days.split())
+        return accepted_failures(self.lake, table, test, map(parse_day, days.split()))
 
     def _report(self, entries: list[dict[str, Any]]) -> None:
         """Adds entries to the report of the run, for whoever started it: a JSON object a line. The first call of a run

@@ -11,11 +11,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, BinaryIO, Protocol, cast
 
+from ingest.days import day_text, parse_day
 from ingest.errors import ObjectChangedError, SourceError, TransientError
 from ingest.rows.privacy import scrub
 
@@ -45,8 +46,8 @@ class SourceObject:
     modified: datetime
 
     @property
-    def day(self) -> str:
-        return self.hour[:10]
+    def day(self) -> date:
+        return _day_of(self.hour)
 
     @property
     def site(self) -> str:
@@ -93,12 +94,16 @@ def hour_of(key: str) -> str | None:
     return f"{day}-{hour}"
 
 
+def _day_of(hour: str) -> date:
+    return parse_day(hour[:10])
+
+
 class Source(Protocol):
     """What ingest needs of a place that holds objects."""
 
     url: str
 
-    def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
+    def objects(self, days: Iterable[date] | None = None) -> list[SourceObject]:
         """The objects of these days, or of all; sorted. Keys that name no day are left out."""
 
     def undated(self) -> str | None:
@@ -124,7 +129,7 @@ class FolderSource:
         self.url = str(self.folder)
         self._odd_paths: dict[str, Path] = {}
 
-    def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
+    def objects(self, days: Iterable[date] | None = None) -> list[SourceObject]:
         if not self.folder.is_dir():
             what = "is no folder" if self.folder.exists() else "no such folder"
             raise SourceError(f"{self.folder}: {what}. Set {self._setting} to the folder that they are in")
@@ -253,7 +258,7 @@ class S3Source:
         self.prefix = prefix.rstrip("/") + "/" if prefix.strip("/") else ""
         self.client = client
 
-    def objects(self, days: Iterable[str] | None = None) -> list[SourceObject]:
+    def objects(self, days: Iterable[date] | None = None) -> list[SourceObject]:
         if days is None:
             return sorted(self._list(self.prefix))
         wanted = set(days)
@@ -265,7 +270,7 @@ class S3Source:
             return sorted(found)
         for stem in self._stems(self.prefix, wanted):
             is_dated = self._hour_of(stem)  # the folders name the day, so the file need not
-            for prefix in [stem] if is_dated else [stem + day for day in sorted(wanted)]:
+            for prefix in [stem] if is_dated else [stem + day_text(day) for day in sorted(wanted)]:
                 found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
 
@@ -281,7 +286,7 @@ class S3Source:
         pages = self._pages(Prefix=f"{self.prefix}domain=", Delimiter="/")
         return [common["Prefix"] for page in pages for common in page.get("CommonPrefixes", ())]
 
-    def _stems(self, prefix: str, wanted: set[str]) -> Iterator[str]:
+    def _stems(self, prefix: str, wanted: set[date]) -> Iterator[str]:
         """Key beginnings up to the dot before the date, and keys without a dot. Other days are passed over."""
         for page in self._pages(Prefix=prefix, Delimiter="."):
             for common in page.get("CommonPrefixes", ()):
@@ -291,11 +296,11 @@ class S3Source:
                     yield stem
                     if self._has_other_names(stem):
                         yield from self._stems(stem, wanted)  # the dot was in a folder's name
-                elif dated[:10] in wanted:
+                elif _day_of(dated) in wanted:
                     yield stem
             for entry in page.get("Contents", ()):
                 dated = self._hour_of(entry["Key"])
-                if dated is not None and dated[:10] in wanted and not entry["Key"].endswith("/"):
+                if dated is not None and _day_of(dated) in wanted and not entry["Key"].endswith("/"):
                     yield entry["Key"]
 
     def _hour_of(self, key: str) -> str | None:
@@ -371,8 +376,8 @@ class S3Source:
         return kind(f"{doing}: S3 answered {code or 'with an error'}")
 
 
-def _folders_of(day: str) -> str:
-    return f"year={day[:4]}/month={day[5:7]}/day={day[8:]}/"
+def _folders_of(day: date) -> str:
+    return f"year={day:%Y}/month={day:%m}/day={day:%d}/"
 
 
 class _Whole:

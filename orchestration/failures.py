@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 
 import dagster as dg
 import duckdb
 
+from ingest.days import day_text
 from ingest.errors import ClicklakeError, TransientError
 from ingest.words import counted
 
@@ -44,11 +46,11 @@ def _retries_so_far() -> int:
         return 0
 
 
-def failed(bad: Mapping[str, str], advice: str = "") -> dg.Failure:
+def failed(bad: Mapping[date, str], advice: str = "") -> dg.Failure:
     """A failure that no retry can mend."""
     lines = [f"{day}: {reason}" for day, reason in sorted(bad.items())]
     return dg.Failure(
         f"{counted(len(bad), 'day')} not published. " + " | ".join([*lines, advice] if advice else lines),
-        metadata={"days": dg.MetadataValue.json(dict(bad))},
+        metadata={"days": dg.MetadataValue.json({day_text(day): reason for day, reason in bad.items()})},
         allow_retries=False,
     )

@@ -14,9 +14,10 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from ingest.days import day_text
 from ingest.errors import ClicklakeError
 from ingest.lake.files import Lake
-from ingest.lake.layout import quality_key
+from ingest.lake.layout import Partition, quality_key
 from ingest.partition.audit import NEVER_RELEASED
 from ingest.partition.quarantine import VERDICT_READABLE, Refused, refused_partitions
 from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, arrow_schema
@@ -75,7 +76,7 @@ class Judgement:
 StepName = tuple[str, str]  # run, step
 
 
-def result_row(group: str, check: dg.AssetCheckKey, day: str, judgement: Judgement) -> dict[str, Any]:
+def result_row(group: str, check: dg.AssetCheckKey, day: date, judgement: Judgement) -> dict[str, Any]:
     """A row of `data_quality`.
 
     Args:
@@ -85,7 +86,7 @@ def result_row(group: str, check: dg.AssetCheckKey, day: str, judgement: Judgeme
         "judged_at": datetime.now(UTC).replace(tzinfo=None),
         "layer": group if group in LAYERS else "marts",
         "table": check.asset_key.path[-1].removeprefix("raw_"),
-        "day": date.fromisoformat(day),
+        "day": day,
         "site": judgement.site,
         "check": check.name,
         "severity": "error" if judgement.blocks else "warn",
@@ -111,7 +112,7 @@ def keep(context: dg.AssetExecutionContext, lakehouse: Lakehouse, step: StepName
 
 def write(lake: Lake, step: StepName, rows: list[dict[str, Any]]) -> str:
     """One file with the results of a step of a run; returns its key."""
-    judged_date = min(row["judged_at"] for row in rows).date().isoformat()
+    judged_date = min(row["judged_at"] for row in rows).date()
     key = quality_key(judged_date, *step)
     lake.put_table(pa.Table.from_pylist(rows, schema=arrow_schema(DATA_QUALITY)), key)
     return key
@@ -132,22 +133,23 @@ def why_never_released(refused: Refused) -> str | None:
 
 def look_at(refused: Refused) -> str:
     """The command that shows a refused partition."""
-    return f"clicklake quarantine show {named(refused.table, refused.day, refused.site)}"
+    return f"clicklake quarantine show {named(refused.partition)}"
 
 
 def accept(refused: Refused) -> str | None:
     """The command that accepts it as it is; None where that cannot be done."""
     if why_never_released(refused):
         return None
-    return f"clicklake release {named(refused.table, refused.day, refused.site)} --reason '…'"
+    return f"clicklake release {named(refused.partition)} --reason '…'"
 
 
-def named(table: str, day: str, site: str | None) -> str:
+def named(refused: Partition) -> str:
     """A refused partition, as the commands about it take it."""
-    return f"{day} --table {table}" + (f" --site {shlex.quote(site)}" if site else "")
+    site = f" --site {shlex.quote(refused.site)}" if refused.site else ""
+    return f"{day_text(refused.day)} --table {refused.table}{site}"
 
 
-def what_to_do(lake: Lake, days: Collection[str]) -> str:
+def what_to_do(lake: Lake, days: Collection[date]) -> str:
     """One sentence for the end of a run: what shows the refused partitions of these days, and what accepts them, where
     that can be done."""
     try:

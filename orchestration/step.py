@@ -9,10 +9,12 @@ import time
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from ingest.days import day_text, parse_day
 from ingest.lake.files import Lake
 from ingest.words import counted
 from orchestration.dagster_internals.checks import NO_EVENTS, Target, last_materialization
@@ -30,7 +32,7 @@ class Step:
         days: of the run: one, or a range.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, lakehouse: Lakehouse, days: Sequence[str]) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, lakehouse: Lakehouse, days: Sequence[date]) -> None:
         self.context = context
         self.lakehouse = lakehouse
         self.days = list(days)
@@ -38,16 +40,16 @@ class Step:
         self._partitions = self._rows = 0
         self._results: list[dict[str, Any]] = []
         # (asset, day) → the last materialization, of days that were judged; found once for all checks of a day.
-        self._last: dict[tuple[dg.AssetKey, str], Target | None] = {}
+        self._last: dict[tuple[dg.AssetKey, date], Target | None] = {}
 
-    def tell_materialized(self, key: dg.AssetKey, day: str, metadata: Mapping[str, Any]) -> None:
+    def tell_materialized(self, key: dg.AssetKey, day: date, metadata: Mapping[str, Any]) -> None:
         """This day's file was replaced."""
-        self.context.log_event(dg.AssetMaterialization(key, partition=day, metadata=dict(metadata)))
+        self.context.log_event(dg.AssetMaterialization(key, partition=day_text(day), metadata=dict(metadata)))
         self._partitions += 1
         self._rows += int(metadata.get("dagster/partition_row_count", 0))
         self._last.pop((key, day), None)
 
-    def keep_result(self, check: dg.AssetCheckKey, day: str, judgement: Judgement) -> None:
+    def keep_result(self, check: dg.AssetCheckKey, day: date, judgement: Judgement) -> None:
         """For `data_quality`, without telling Dagster."""
         group = self.context.job_def.asset_layer.get(check.asset_key).group_name
         self._results.append(result_row(group, check, day, judgement))
@@ -55,7 +57,7 @@ class Step:
     def tell_check(
         self,
         check: dg.AssetCheckKey,
-        day: str,
+        day: date,
         passed: bool,
         blocks: bool,
         message: str,
@@ -77,16 +79,16 @@ class Step:
                 passed=passed,
                 severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
                 blocking=blocks,
-                partition=day,
+                partition=day_text(day),
                 description=message,
                 metadata=dict(figures or {}),
                 target_materialization_data=self._last_materialization(check.asset_key, day),
             )
         )
 
-    def _last_materialization(self, key: dg.AssetKey, day: str) -> Target | None:
+    def _last_materialization(self, key: dg.AssetKey, day: date) -> Target | None:
         if (key, day) not in self._last:
-            self._last[key, day] = last_materialization(self.context.instance, key, day)
+            self._last[key, day] = last_materialization(self.context.instance, key, day_text(day))
         return self._last[key, day]
 
     @contextmanager
@@ -103,7 +105,7 @@ class Step:
         below = {child for key in mine for child in layer.get(key).child_keys} - mine
         return not below & set(layer.executable_asset_keys)
 
-    def finish(self, bad: Mapping[str, str], goes_on: bool = False) -> Iterator[dg.Output[None]]:
+    def finish(self, bad: Mapping[date, str], goes_on: bool = False) -> Iterator[dg.Output[None]]:
         """Ends the step, `bad` being the days that failed and why.
 
         The good days go on to the next step. The run fails in its last step, and where no day is left, unless it
@@ -118,7 +120,7 @@ class Step:
             if key in names and key in context.selected_asset_keys:
                 yield dg.Output(None, output_name=names[key], metadata=NO_EVENTS)
 
-    def _log_end(self, bad: Mapping[str, str]) -> None:
+    def _log_end(self, bad: Mapping[date, str]) -> None:
         """One line: what was put in place, and how long it took."""
         seconds = round(time.monotonic() - self._started, 3)
         figures = {"partitions_done": self._partitions, "rows": self._rows, "seconds": seconds, "days_bad": len(bad)}
@@ -142,7 +144,7 @@ def begun(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[S
     """
     if not (context.has_partition_key or context.has_partition_key_range):
         raise dg.Failure("This run names no day. A day's checks run when the day is built: materialize it instead")
-    step = Step(context, lakehouse, context.partition_keys)
+    step = Step(context, lakehouse, [parse_day(key) for key in context.partition_keys])
     try:
         yield step
     finally:
@@ -156,23 +158,23 @@ def partitioned_check(name: str, asset: dg.AssetKey, description: str | None, bl
         return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=daily)
 
 
-def materialized_days(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> set[str]:
+def materialized_days(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> set[date]:
     """The days of an asset that a run has put in place so far, those outside of its own range too."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     events = [entry.get_dagster_event().step_materialization_data.materialization for entry in entries]
-    return {event.partition for event in events if event.asset_key == key and event.partition}
+    return {parse_day(event.partition) for event in events if event.asset_key == key and event.partition}
 
 
-def refusals(instance: dg.DagsterInstance, run_id: str, but: Collection[dg.AssetKey] = ()) -> dict[str, str]:
+def refusals(instance: dg.DagsterInstance, run_id: str, but: Collection[dg.AssetKey] = ()) -> dict[date, str]:
     """Day → why, of every blocking check that failed in a run, `but` those of some assets."""
-    found: dict[str, str] = {}
+    found: dict[date, str] = {}
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         check = entry.get_dagster_event().event_specific_data
         if not isinstance(check, dg.AssetCheckEvaluation) or check.passed or check.asset_key in but:
             continue
         if check.blocking and check.partition:
             reason = f"{check.asset_key.to_user_string()} refused ({check.check_name}): {check.description}"
-            found.setdefault(check.partition, reason)
+            found.setdefault(parse_day(check.partition), reason)
     return found
 
 

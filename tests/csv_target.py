@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ingest.days import parse_day
 from ingest.errors import PublishError, TransientPublishError
+from orchestration.marts.known import DAILY_AGGREGATES
 from orchestration.publishing.target import Check, Comparison, Report, Target, Verdict
 from orchestration.settings import TEST_PREFIX, Settings
 
@@ -38,7 +40,7 @@ def _open(_: Settings) -> Iterator[Path]:
     yield folder
 
 
-def _publish(folder: Path, day: str, rows: pa.Table) -> Report:
+def _publish(folder: Path, day: date, rows: pa.Table) -> Report:
     path = folder / f"{day}.csv"
     if path.is_dir():
         raise PublishError(f"{path.name} is a folder. Remove it, then publish the day again")
@@ -64,18 +66,18 @@ def _text(rows: pa.Table) -> str:
     return text.getvalue()
 
 
-def _published(folder: Path, first: date, last: date) -> dict[str, tuple[float, ...]]:
+def _published(folder: Path, first: date, last: date) -> dict[date, tuple[float, ...]]:
     found = {}
     for path in folder.glob("*.csv"):
-        if first.isoformat() <= path.stem <= last.isoformat():
+        if first <= parse_day(path.stem) <= last:
             lines = list(csv.DictReader(StringIO(path.read_text("utf-8"))))
-            found[path.stem] = (len(lines), *(sum(int(line[name]) for line in lines) for name in MEASURES))
+            found[parse_day(path.stem)] = (len(lines), *(sum(int(line[name]) for line in lines) for name in MEASURES))
     return found
 
 
 TARGET = Target(
     name="csv_files",
-    mart="daily_aggregates",
+    mart=DAILY_AGGREGATES,
     description="One CSV file for each day, with a line for each order, campaign, publication, channel and creative.",
     kinds=frozenset({"csv", "python"}),
     key=KEY,

@@ -27,6 +27,7 @@ from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets.performance_entries import COLLECTION
 from tests.event_lines import line, pixel
 from tests.log_lines import lines, log
+from tests.partitions import days_of
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +97,7 @@ class Environment:
         """What `clicklake run` does, in this process, which has loaded Dagster already."""
         from orchestration.cli.pipeline import run_days
 
-        return run_days(list(days), publishes)
+        return run_days(days_of(*days), publishes)
 
     def job(
         self,
@@ -114,7 +115,7 @@ class Environment:
             instance=instance,
             asset_selection=selection,
             partition_key=days[0] if len(days) == 1 else None,
-            tags=dict(tags or {}) | (range_tags(list(days)) if len(days) > 1 else {}),
+            tags=dict(tags or {}) | (range_tags(days_of(*days)) if len(days) > 1 else {}),
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import quarantine_prefix, rejects_key
-from ingest.partition.datasets import EVENTS
 from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.source import FolderSource
+from tests.partitions import events_of
 
 DAY = "2026-01-12"
 SITE = "example.com"
@@ -58,7 +57,7 @@ class Events:
         return key
 
     def ingest(self, site: str = SITE, options: IngestOptions = OPTIONS) -> DayResult:
-        return ingest_day(self.lake, FolderSource(self.folder), DAY, options, dataset=EVENTS, site=site)
+        return ingest_day(self.lake, FolderSource(self.folder), events_of(DAY, site), options)
 
     def rows(self, site: str = SITE) -> list[dict[str, Any]]:
         """All rows of a site that are published, whatever their day, by object, line and place in a batch."""
@@ -68,7 +67,7 @@ class Events:
 
     def rejects(self, site: str = SITE) -> list[dict[str, Any]]:
         """The rejects of the day, published or refused."""
-        for key in (rejects_key("events", DAY, site), f"{quarantine_prefix('events', DAY, site)}/rejects.parquet"):
+        for key in (events_of(DAY, site).rejects_file, events_of(DAY, site).refused_rejects_file):
             if self.lake.exists(key):
                 return self.lake.read_table(key).to_pylist()
         return []

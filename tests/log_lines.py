@@ -16,10 +16,12 @@ from typing import Any
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_key, quarantine_prefix, raw_key, rejects_key
+from ingest.lake.layout import value_in
 from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.source import FolderSource
+from tests.partitions import logs_of
 
 # Of examples that cost milliseconds, and of those that ingest a day each.
 QUICK = settings(max_examples=60, deadline=None)
@@ -133,7 +135,7 @@ class LogDay:
         return self
 
     def ingest(self, lake: Lake | None = None, day: str | None = None) -> DayResult:
-        return ingest_day(lake or self.lake, FolderSource(self.logs), day or self.day, self.options)
+        return ingest_day(lake or self.lake, FolderSource(self.logs), logs_of(day or self.day), self.options)
 
     def publish(self) -> list[dict[str, Any]]:
         """Ingests, and returns the rows."""
@@ -143,26 +145,24 @@ class LogDay:
 
     def rows(self, event_date: str | None = None) -> list[dict[str, Any]]:
         """Rows of this source day as they are in the lake, of one event date or of all, by object and line."""
-        keys = [file.key for file in self.lake.files("raw") if file.partition("source_date") == self.day]
+        keys = [file.key for file in self.lake.files("raw") if value_in(file.key, "source_date") == self.day]
         if event_date:
-            keys = [key for key in keys if key == raw_key("access_logs", event_date, self.day)]
+            keys = [key for key in keys if key == logs_of(self.day).raw_file(parse_day(event_date))]
         found = [row for key in keys for row in self.lake.read_table(key).to_pylist()]
         return sorted(found, key=lambda row: (row["source_object"], row["source_line"]))
 
     def rejects(self) -> list[dict[str, Any]]:
-        return self.lake.read_table(rejects_key("access_logs", self.day)).to_pylist()
+        return self.lake.read_table(logs_of(self.day).rejects_file).to_pylist()
 
     def reasons(self) -> dict[int, str]:
         """Line → reason."""
         return {row["source_line"]: row["reason"] for row in self.rejects()}
 
     def ledger(self) -> dict[str, dict[str, Any]]:
-        return {
-            row["source_object"]: row for row in self.lake.read_table(ledger_key("access_logs", self.day)).to_pylist()
-        }
+        return {row["source_object"]: row for row in self.lake.read_table(logs_of(self.day).ledger_file).to_pylist()}
 
     def quarantine(self) -> str:
-        return quarantine_prefix("access_logs", self.day)
+        return logs_of(self.day).quarantine
 
     def contents(self) -> Mapping[str, bytes]:
         """Every file of the lake, by key."""
@@ -184,17 +184,15 @@ class LogDay:
 
 def assert_accounted(day: LogDay, prefix: str = "") -> None:
     """For each object read = kept + rejected + duplicates, and the files hold as many rows as the ledger says."""
-    ledger = day.lake.read_table(
-        f"{prefix}/ledger.parquet" if prefix else ledger_key("access_logs", day.day)
-    ).to_pylist()
+    ledger = day.lake.read_table(f"{prefix}/ledger.parquet" if prefix else logs_of(day.day).ledger_file).to_pylist()
     for row in ledger:
         assert row["rows_read"] == row["rows_kept"] + row["rows_rejected"] + row["rows_duplicate"], row
     if prefix:
         files = [file.key for file in day.lake.files(f"{prefix}/rows")]
         rejected = f"{prefix}/rejects.parquet"
     else:
-        files = [file.key for file in day.lake.files("raw") if file.partition("source_date") == day.day]
-        rejected = rejects_key("access_logs", day.day)
+        files = [file.key for file in day.lake.files("raw") if value_in(file.key, "source_date") == day.day]
+        rejected = logs_of(day.day).rejects_file
     kept: dict[str, int] = {}
     for key in files:
         for name in day.lake.read_table(key, ["source_object"]).column(0).to_pylist():

@@ -13,7 +13,7 @@ BEGIN, END = "<!-- rooms: python -m tools.rooms -->", "<!-- end of rooms -->"
 
 # Each room may import those above it. What stands in `TOP` belongs to all: it imports nothing of ours. A file is in the
 # room with the longest name that fits: `orchestration` is what lies in no package of it.
-TOP = ("ingest.errors", "ingest.schema", "ingest.shown", "ingest.words")
+TOP = ("ingest.days", "ingest.errors", "ingest.schema", "ingest.shown", "ingest.words")
 ROOMS = (
     "ingest.lake",
     "ingest.rows",

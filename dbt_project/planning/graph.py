@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dbt_project.planning.window import NOTHING_AROUND, Around
+from ingest.lake.layout import Mart
 
 LAKE_TABLE = "lake_table"
 
@@ -48,6 +49,11 @@ class Node:
     @property
     def is_snapshot(self) -> bool:
         return not self.partition_by
+
+    @property
+    def mart(self) -> Mart:
+        """Where the lake has a lake_table."""
+        return Mart(self.name, self.partition_by)
 
     @property
     def path_columns(self) -> list[str]:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from dbt_project.planning.graph import Graph, Node
 from dbt_project.planning.window import Around, around, shifted
-from ingest.lake.layout import mart_folder, mart_key, partition_of, raw_folder
+from ingest.lake.layout import Partition, raw_folder
 
 BUILDS = ("build", "run")  # dbt's commands that make tables
 ListKeys = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
@@ -97,7 +97,7 @@ class Plan:
 
     def look(self) -> None:
         """Lists what the run needs, before any of it is changed, in few questions."""
-        self.listed([mart_folder(node.name) for node in (*self.inputs.lake_tables, *self.inputs.published)])
+        self.listed([node.mart.folder for node in (*self.inputs.lake_tables, *self.inputs.published)])
         for source in self.inputs.sources:
             self.source_keys(source)
         for node in self.inputs.lake_tables:
@@ -114,8 +114,8 @@ class Plan:
         """Days of a model that have a file."""
         if node.partition_by is None:
             return []
-        keys = self.listed([mart_folder(node.name)])
-        return [date.fromisoformat(partition_of(key, node.partition_by)) for key in keys]
+        days = map(node.mart.day_of, self.listed([node.mart.folder]))
+        return [day for day in days if day]
 
     def built_days(self, node: Node) -> list[date]:
         """The days of a lake_table that the run builds: those of the window. A model that restates also builds its
@@ -150,10 +150,11 @@ class Plan:
         """Ingest writes a file for its own source date even when it is empty. Where there is none, the day was never
         ingested, or its raw files are gone."""
         self.listed([raw_folder(source.name, day) for day in days])  # all at once
+        own = {day: Partition(source.name, day).raw_folder(day) for day in days}
         return [
             day
             for day in days
-            if not any(f"/source_date={day}/" in key for key in self.listed([raw_folder(source.name, day)]))
+            if not any(key.startswith(own[day]) for key in self.listed([raw_folder(source.name, day)]))
         ]
 
     def source_days(self, source: Node) -> list[date]:
@@ -172,10 +173,10 @@ class Plan:
     ) -> list[str]:
         """Files of a model's published days: all, or those from `first` to `last`, both included; some left out."""
         if node.is_snapshot:
-            return self.listed([mart_folder(node.name)])
+            return self.listed([node.mart.folder])
         left_out = set(without)
         return [
-            mart_key(node.name, node.partition_by, day)
+            node.mart.file(day)
             for day in self.published_days(node)
             if day not in left_out and (first is None or day >= first) and (last is None or day <= last)
         ]

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from dbt_project.planning.graph import Graph, Node
 from dbt_project.planning.plan import Plan
-from ingest.lake.layout import mart_key, quarantine_folder, quarantine_prefix
+from ingest.days import day_text
+from ingest.lake.layout import Partition
 
 # published: built, every blocking test passed, and all it was made from is published.
 # refused: it could not be built, or a test failed.
@@ -63,58 +64,61 @@ class Judged:
         absent = [(day, verdict) for day, verdict in self.days.items() if verdict.status == "absent"]
         return [f"{self.node.name} {day} is not published: {verdict.why}" for day, verdict in absent]
 
+    def days_with(self, *statuses: Status) -> list[date]:
+        return [day for day, verdict in self.days.items() if verdict.status in statuses]
+
     def entries(self, *statuses: Status) -> list[dict[str, Any]]:
         """The days with one of these verdicts, as the report of the run has them."""
-        return [
-            {
-                "model": self.node.name,
-                "day": day.isoformat(),
-                "status": verdict.status,
-                "rows": None,
-                "bytes": None,
-                "seconds": 0,
-                "reasons": [asdict(reason) for reason in verdict.reasons],
-            }
-            for day, verdict in self.days.items()
-            if verdict.status in statuses
-        ]
+        return [self.entry(day) for day in self.days_with(*statuses)]
+
+    def entry(self, day: date) -> dict[str, Any]:
+        """A day as the report of the run has it."""
+        verdict = self.days[day]
+        return {
+            "model": self.node.name,
+            "day": day_text(day),
+            "status": verdict.status,
+            "rows": None,
+            "bytes": None,
+            "seconds": 0,
+            "reasons": [asdict(reason) for reason in verdict.reasons],
+        }
 
 
 def publication(judged: Judged, folder: str) -> dict[str, Any]:
     """What is to be written of the good days of a lake_table: `paths`, day → where it is staged in a folder, and
     `files`: {staged, key, settles, entries}, put in place one by one, each with its entries of the report. A snapshot
     has one file for all days, and what it refused on any day is settled by a good one."""
-    node, entries = judged.node, judged.entries("published")
+    node, mart = judged.node, judged.node.mart
     paths: dict[str, str] = {}
     files: list[dict[str, Any]] = []
-    for entry in entries:
-        day = entry["day"]
+    for day in judged.days_with("published"):
         if not (node.is_snapshot and files):
-            paths[day] = staged_path(folder, node, day)
-            settles = quarantine_folder(node.name) if node.is_snapshot else quarantine_prefix(node.name, day)
-            key = mart_key(node.name, node.partition_by, day)
-            files.append({"staged": paths[day], "key": key, "settles": settles, "entries": []})
-        files[-1]["entries"].append(entry)
+            staged = paths[day_text(day)] = staged_path(folder, node, day)
+            files.append({"staged": staged, "key": mart.file(day), "settles": mart.quarantine(day), "entries": []})
+        files[-1]["entries"].append(judged.entry(day))
     return {"paths": paths, "files": files}
 
 
 def quarantine(judged: Judged, folder: str) -> dict[str, Any]:
     """Likewise of the refused days: their rows, where there are any, lie in the quarantine for people to look at."""
-    entries = judged.entries("refused")
-    paths = {entry["day"]: staged_path(folder, judged.node, entry["day"]) for entry in entries if judged.is_built}
+    refused = [Partition(judged.node.name, day) for day in judged.days_with("refused")]
+    paths = {day_text(each.day): staged_path(folder, judged.node, each.day) for each in refused if judged.is_built}
     files = [
         {
-            "staged": paths.get(entry["day"]),
-            "folder": quarantine_prefix(judged.node.name, entry["day"]),
-            "entry": entry,
+            "staged": paths.get(day_text(each.day)),
+            "folder": each.quarantine,
+            "rows": each.refused_rows_file(),
+            "verdict": each.verdict_file,
+            "entry": judged.entry(each.day),
         }
-        for entry in entries
+        for each in refused
     ]
     return {"paths": paths, "files": files}
 
 
-def staged_path(folder: str, node: Node, day: str) -> str:
-    return f"{folder}/{node.name}-{day}.parquet"
+def staged_path(folder: str, node: Node, day: date) -> str:
+    return f"{folder}/{node.name}-{day_text(day)}.parquet"
 
 
 def judge(plan: Plan, results: Iterable[Result], is_empty: bool = False) -> list[Judged]:

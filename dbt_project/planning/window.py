@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from ingest.days import day_text, parse_day
+
 
 class Around(NamedTuple):
     """So many days before a day, and after it."""
@@ -22,7 +24,7 @@ def window(start: str | None, end: str | None) -> list[date]:
     them; none without both. A part of a day asks for that whole day."""
     if not (start and end):
         return []
-    first, behind = date.fromisoformat(start[:10]), date.fromisoformat(end[:10])
+    first, behind = parse_day(start[:10]), parse_day(end[:10])
     if end[11:].replace("0", "").replace(":", ""):
         behind += timedelta(days=1)
     return [first + timedelta(days=offset) for offset in range((behind - first).days)]
@@ -42,4 +44,4 @@ def around(days: Iterable[date], span: Around) -> list[date]:
 
 
 def iso(days: Iterable[date]) -> list[str]:
-    return [day.isoformat() for day in days]
+    return [day_text(day) for day in days]

@@ -80,19 +80,18 @@ class AccessLogParser:
     def __init__(
         self,
         hash_key: str,
-        source_day: str,
+        source_day: date,
         geo: Geo | None = None,
         max_age_days: int = 400,
         rejects_kept: int = REJECTS_KEPT,
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
-        day = date.fromisoformat(source_day)
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
         self._decode = Remembered(decode_once)
         self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
         self._odd_parameters = Remembered(logged_parameters)
-        self._first_us = _microseconds(day - timedelta(days=max_age_days))
-        self._end_us = _microseconds(day + timedelta(days=2))
+        self._first_us = _microseconds(source_day - timedelta(days=max_age_days))
+        self._end_us = _microseconds(source_day + timedelta(days=2))
         self._local = threading.local()
 
     def parse(self, batch: RawBatch) -> ParsedBatch:

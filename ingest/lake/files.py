@@ -52,13 +52,6 @@ class LakeFile:
     size: int
     modified: datetime
 
-    def partition(self, name: str) -> str | None:
-        """The value of a `name=value` folder in the key, None where there is none."""
-        for part in self.key.split("/"):
-            if part.startswith(name + "="):
-                return part[len(name) + 1 :]
-        return None
-
 
 class Lake:
     """Files by key under one root.

@@ -1,10 +1,13 @@
-"""Where each file of the lake lies: the one place that spells folders and partition columns."""
+"""Where each file of the lake lies: the one place that spells folders and partition columns, and reads them."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import date
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+from ingest.days import day_text, parse_day
 
 # The layers: what lies directly below the lake's root.
 RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
@@ -15,21 +18,128 @@ VERDICT_FILE = "verdict.json"  # of a refused partition
 MAX_FOLDER_NAME = 200  # bytes; file systems take 255
 
 
-def raw_key(dataset: str, event_date: str, source_date: str, site: str | None = None) -> str:
-    return f"{RAW}/{dataset}/event_date={event_date}/{_source(source_date, site)}/{DATA_FILE}"
+@dataclass(frozen=True)
+class Partition:
+    """What is judged, and published or refused, as one: a day of a table, or of one site in it.
+
+    table: a dataset of raw, or a mart. day: of a dataset the source date. site: where each site is judged on its own.
+    """
+
+    table: str
+    day: date
+    site: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.day}" + (f" {self.site}" if self.site else "")
+
+    def raw_folder(self, event_date: date) -> str:
+        return f"{raw_folder(self.table, event_date)}{self._source}/"
+
+    def raw_file(self, event_date: date) -> str:
+        """The rows of one day that this source day has brought."""
+        return self.raw_folder(event_date) + DATA_FILE
+
+    @property
+    def rejects_file(self) -> str:
+        return f"{REJECTS}/{self.table}/{self._source}/{DATA_FILE}"
+
+    @property
+    def ledger_folder(self) -> str:
+        """Without a site: of the ledgers of all sites."""
+        return f"{ledger_folder(self.table)}{self._source}/"
+
+    @property
+    def ledger_file(self) -> str:
+        return self.ledger_folder + DATA_FILE
+
+    @property
+    def quarantine(self) -> str:
+        """The folder of the rows, rejects, ledger and verdict of what was refused of it."""
+        return f"{quarantine_folder(self.table)}/day={day_text(self.day)}{self._below}"
+
+    @property
+    def verdict_file(self) -> str:
+        return f"{self.quarantine}/{VERDICT_FILE}"
+
+    @property
+    def refused_ledger_file(self) -> str:
+        return f"{self.quarantine}/ledger.parquet"
+
+    @property
+    def refused_rejects_file(self) -> str:
+        return f"{self.quarantine}/rejects.parquet"
+
+    @property
+    def refused_rows(self) -> str:
+        """The folder of the refused rows."""
+        return f"{self.quarantine}/rows"
+
+    def refused_rows_file(self, event_date: date | None = None) -> str:
+        """Of a dataset one for each event date, of a mart one."""
+        return f"{self.refused_rows}/" + (f"{event_folder(event_date)}/" if event_date else "") + DATA_FILE
+
+    @property
+    def releases(self) -> str:
+        """The folder of its releases."""
+        return f"{release_folder(self.table)}/day={day_text(self.day)}{self._below}"
+
+    @property
+    def lock(self) -> str:
+        """Of a dataset's day, with all its sites: what ingests it holds this lock."""
+        return f"{RAW}/{self.table}/{day_text(self.day)}"
+
+    @property
+    def _source(self) -> str:
+        return f"source_date={day_text(self.day)}{self._below}"
+
+    @property
+    def _below(self) -> str:
+        return f"/{site_folder(self.site)}" if self.site else ""
 
 
-def rejects_key(dataset: str, source_date: str, site: str | None = None) -> str:
-    return f"{REJECTS}/{dataset}/{_source(source_date, site)}/{DATA_FILE}"
+@dataclass(frozen=True)
+class Mart:
+    """partition_by: the date column of its days' folders; None of a snapshot, which is one file of all days."""
+
+    name: str
+    partition_by: str | None = None
+
+    @property
+    def folder(self) -> str:
+        return f"{MARTS}/{self.name}/"
+
+    @property
+    def view(self) -> str:
+        """What SQL calls it."""
+        return f"{MARTS}.{self.name}"
+
+    def day_folder(self, day: date) -> str:
+        """Of a snapshot the folder of its one file, whatever the day."""
+        return self.folder + (f"{self.partition_by}={day_text(day)}/" if self.partition_by else "")
+
+    def file(self, day: date) -> str:
+        return self.day_folder(day) + DATA_FILE
+
+    def day_of(self, key: str) -> date | None:
+        """The day of a file of it; None where its folder names none."""
+        return _day_in(key, self.partition_by) if self.partition_by else None
+
+    def quarantine(self, day: date) -> str:
+        """The folder of what was refused, and a good file of the day settles: of a snapshot that of all days."""
+        return Partition(self.name, day).quarantine if self.partition_by else quarantine_folder(self.name)
 
 
-def ledger_key(dataset: str, source_date: str, site: str | None = None) -> str:
-    return f"{ledger_folder(dataset)}{_source(source_date, site)}/{DATA_FILE}"
+def event_folder(event_date: date) -> str:
+    return f"event_date={day_text(event_date)}"
 
 
-def ledger_folder(dataset: str, source_date: str | date | None = None) -> str:
-    """Of all ledgers of a dataset, or of those of a source date, of all sites."""
-    return f"{LEDGER}/{dataset}/" + (f"source_date={source_date}/" if source_date else "")
+def raw_folder(dataset: str, event_date: date | None = None) -> str:
+    """Of all raw files of a dataset, or of those with rows of a day, whatever source day brought them."""
+    return f"{RAW}/{dataset}/" + (f"{event_folder(event_date)}/" if event_date else "")
+
+
+def ledger_folder(dataset: str) -> str:
+    return f"{LEDGER}/{dataset}/"
 
 
 def quarantine_folder(table: str | None = None) -> str:
@@ -37,24 +147,13 @@ def quarantine_folder(table: str | None = None) -> str:
     return f"{QUARANTINE}/{table}" if table else QUARANTINE
 
 
-def release_folder(table: str, day: str | None = None, site: str | None = None) -> str:
-    """Of a table's releases, or of those of a partition."""
-    folder = f"{RELEASES}/{table}" + (f"/day={day}" if day else "")
-    return folder + (f"/{site_folder(site)}" if site else "")
+def release_folder(table: str) -> str:
+    return f"{RELEASES}/{table}"
 
 
-def quarantine_prefix(table: str, day: str, site: str | None = None) -> str:
-    """Where the rows, rejects and verdict of a refused partition lie."""
-    return f"{quarantine_folder(table)}/day={day}" + (f"/{site_folder(site)}" if site else "")
-
-
-def quality_key(judged_date: str, run_id: str, step: str) -> str:
+def quality_key(judged_date: date, run_id: str, step: str) -> str:
     """The verdicts of one step of a run. No two steps share a file, so that none can lose another's."""
-    return f"{QUALITY_FOLDER}/judged_date={judged_date}/run_id={run_id}/step={step}/{DATA_FILE}"
-
-
-def _source(source_date: str, site: str | None) -> str:
-    return f"source_date={source_date}" + (f"/{site_folder(site)}" if site else "")
+    return f"{QUALITY_FOLDER}/judged_date={day_text(judged_date)}/run_id={run_id}/step={step}/{DATA_FILE}"
 
 
 def site_folder(site: str) -> str:
@@ -66,23 +165,34 @@ def site_folder(site: str) -> str:
     return f"site={name}"
 
 
-def raw_folder(dataset: str, event_date: str | date | None = None, source_date: str | date | None = None) -> str:
-    """Of all raw files of a dataset; of those with events of a date, whatever day they came on; or of those of a source
-    date among them."""
-    folder = f"{RAW}/{dataset}/" + (f"event_date={event_date}/" if event_date else "")
-    return folder + (f"source_date={source_date}/" if source_date else "")
+def table_of(key: str) -> str:
+    """The table that a file below a layer's folder is of."""
+    return key.split("/")[1]
 
 
-def mart_folder(model: str, column: str | None = None, day: str | date | None = None) -> str:
-    """Of all files of a mart, or of a day's."""
-    return f"{MARTS}/{model}/" + (f"{column}={day}/" if column else "")
+def partition_of(key: str) -> Partition | None:
+    """Whose file it is, of raw, rejects, ledgers, quarantine and releases; None where no folder names a day.
+
+    The name of a site is what its folder shows: that of a long one is shortened.
+    """
+    day = _day_in(key, "source_date") or _day_in(key, "day")
+    site = value_in(key, "site")
+    return Partition(table_of(key), day, unquote(site) if site else None) if day else None
 
 
-def mart_key(model: str, column: str | None, day: str | date) -> str:
-    """A day's file of a mart; the one file of a snapshot, which has no column."""
-    return mart_folder(model, column, day) + DATA_FILE
+def event_date_of(key: str) -> date | None:
+    """The day whose rows a file of raw holds."""
+    return _day_in(key, "event_date")
 
 
-def partition_of(key: str, column: str) -> str:
-    """The value of the `column=value` folder in a key, which has one."""
-    return key.split(f"/{column}=")[1].split("/")[0]
+def value_in(key: str, column: str) -> str | None:
+    """The value of a `column=value` folder in a key; None where there is none."""
+    return next((part[len(column) + 1 :] for part in key.split("/") if part.startswith(f"{column}=")), None)
+
+
+def _day_in(key: str, column: str) -> date | None:
+    value = value_in(key, column)
+    try:
+        return parse_day(value) if value else None
+    except ValueError:
+        return None

@@ -23,6 +23,7 @@ from ingest.lake.layout import (
     REJECTS,
     RELEASES,
     VERDICT_FILE,
+    table_of,
 )
 from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, Column
 
@@ -94,7 +95,7 @@ def tables_of(lake: Lake) -> dict[str, list[LakeFile]]:
     refused = [file for file in quarantined if "/rows/" in file.key]
     for layer, files in [*((layer, lake.files(layer)) for layer in LAYERS), (QUARANTINE, refused)]:
         for file in filter(_is_data, files):
-            name = file.key.split("/")[1].replace('"', "")
+            name = table_of(file.key).replace('"', "")
             found.setdefault(f"{layer}.{name}", []).append(file)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ingest.days import day_text
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_key
-from ingest.partition.datasets import ACCESS_LOGS, Dataset, Partition
+from ingest.lake.layout import Partition
+from ingest.partition.datasets import ACCESS_LOGS, DATASETS, Dataset
 from ingest.partition.drift import Profile, drift, profile_of
 from ingest.partition.stage import ObjectCounts, StagedDay
 from ingest.rows.batches import REJECTS_KEPT
@@ -119,7 +120,7 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
         _reject_rate(staged, past),
         _schema_drift(staged, lake),
     ]
-    names = {check.name for check in checks_of(staged.partition.dataset)}
+    names = {check.name for check in checks_of(DATASETS[staged.partition.table])}
     return [verdict for verdict in verdicts if verdict.check in names]
 
 
@@ -130,7 +131,7 @@ def not_processed(staged: StagedDay, reason: str) -> list[Verdict]:
 
 def _objects_present(staged: StagedDay) -> Verdict:
     count = len(staged.objects)
-    what = "logs" if staged.partition.dataset is ACCESS_LOGS else "events"
+    what = "logs" if staged.partition.table == ACCESS_LOGS.name else "events"
     lacking = (
         f"the source has no object of this day. Check that the {what} were delivered and that the prefix is right; "
         "a day that really had none need not be run"
@@ -244,8 +245,8 @@ def _weekdays(count: int) -> str:
     return f"the last {count} same weekdays" if count > 1 else "the one earlier day of this weekday"
 
 
-def _is_over(day: str) -> bool:
-    return date.fromisoformat(day) < datetime.now(UTC).date()
+def _is_over(day: date) -> bool:
+    return day < datetime.now(UTC).date()
 
 
 def _reject_rate(staged: StagedDay, past: list[_PastDay]) -> Verdict:
@@ -263,26 +264,30 @@ def _reject_rate(staged: StagedDay, past: list[_PastDay]) -> Verdict:
 
 def _schema_drift(staged: StagedDay, lake: Lake) -> Verdict:
     now = profile_of(staged.ledger())
-    day, before = _last_profile(lake, staged.partition)
+    before = _last_profile(lake, staged.partition)
     if before is None or now is None:
         return Verdict("schema_drift", True, "no earlier day to compare with", False)
-    found = drift(before, now)
+    day, earlier = before
+    found = drift(earlier, now)
     parts = {"new": found.new, "missing": found.missing, "changed": found.changed}
     said = "; ".join(f"{name}: {_some(fields)}" for name, fields in parts.items() if fields)
     message = f"{said} (against {day})" if found else f"the fields are those of {day}"
-    return Verdict("schema_drift", not found, message, False, {"against": day, **parts})
+    return Verdict("schema_drift", not found, message, False, {"against": day_text(day), **parts})
 
 
-def _last_profile(lake: Lake, partition: Partition) -> tuple[str, Profile | None]:
+def _last_profile(lake: Lake, partition: Partition) -> tuple[date, Profile] | None:
     """The last published day before this one, and its fields; None where no day of the last ones has any."""
     for days in range(1, DRIFT_DAYS + 1):
-        day = (date.fromisoformat(partition.day) - timedelta(days=days)).isoformat()
-        key = ledger_key(partition.dataset.name, day, partition.site)
-        if lake.exists(key):
-            profile = profile_of(lake.read_table(key))
+        earlier = _before(partition, timedelta(days=days))
+        if lake.exists(earlier.ledger_file):
+            profile = profile_of(lake.read_table(earlier.ledger_file))
             if profile is not None and any(profile.rows.values()):
-                return day, profile
-    return "", None
+                return earlier.day, profile
+    return None
+
+
+def _before(partition: Partition, span: timedelta) -> Partition:
+    return replace(partition, day=partition.day - span)
 
 
 @dataclass(frozen=True)
@@ -299,10 +304,9 @@ def _same_weekdays(lake: Lake, partition: Partition) -> list[_PastDay]:
     found = []
     columns = ["rows_read", "rows_kept", "rows_rejected"]
     for week in range(1, SAME_WEEKDAYS + 1):
-        day = (date.fromisoformat(partition.day) - timedelta(weeks=week)).isoformat()
-        key = ledger_key(partition.dataset.name, day, partition.site)
-        if lake.exists(key):
-            ledger = lake.read_table(key, columns)
+        earlier = _before(partition, timedelta(weeks=week))
+        if lake.exists(earlier.ledger_file):
+            ledger = lake.read_table(earlier.ledger_file, columns)
             found.append(_PastDay(*(pc.sum(ledger.column(name)).as_py() or 0 for name in columns)))
     return found
 

@@ -15,6 +15,7 @@ from ingest.access_logs.parser import REQUEST_TYPES, AccessLogParser
 from ingest.events import parser as events
 from ingest.events.files import event_batches, read_event_pieces
 from ingest.events.parser import EventParser
+from ingest.lake.layout import Partition
 from ingest.rows.batches import REJECTS_KEPT, ObjectFacts, ParsedBatch
 from ingest.rows.enrich import Geo
 from ingest.source import UNKNOWN_SITE, SourceObject
@@ -40,18 +41,6 @@ class Dataset:
     kinds: Callable[[pa.Table], dict[str, pa.Table]]
     id_column: str
     id_hash: str
-
-
-@dataclass(frozen=True)
-class Partition:
-    """What is ingested as one: a day of a dataset, or of one site in it."""
-
-    dataset: Dataset
-    day: str
-    site: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.dataset.name} {self.day}" + (f" {self.site}" if self.site else "")
 
 
 Parse = Callable[[Any], Iterable[ParsedBatch]]
@@ -102,7 +91,7 @@ def parser_of(
     rejects_kept: int = REJECTS_KEPT,
 ) -> Parse:
     """What turns the batches of this partition's objects into rows."""
-    if partition.dataset is EVENTS:
+    if partition.table == EVENTS.name:
         hours = [item.hour for item in objects]
         site = None if partition.site == UNKNOWN_SITE else partition.site
         return EventParser(hash_key, site, hours, geo, max_age_days, rejects_kept).parse_in_parts

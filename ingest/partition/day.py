@@ -13,22 +13,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from ingest.days import day_text
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import (
-    DATA_FILE,
-    VERDICT_FILE,
-    ledger_folder,
-    ledger_key,
-    quarantine_prefix,
-    raw_folder,
-    raw_key,
-    rejects_key,
-    site_folder,
-)
+from ingest.lake.layout import Partition, event_date_of, raw_folder, site_folder
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
-from ingest.partition.datasets import ACCESS_LOGS, Dataset, Partition, parser_of
+from ingest.partition.datasets import DATASETS, parser_of
 from ingest.partition.joined_files import NotJoinableError
 from ingest.partition.ledger import version_of, versions_taken
 from ingest.partition.releases import with_releases
@@ -83,23 +74,20 @@ class DayResult:
     rows_rejected: int
     rows_duplicate: int
     rejects_by_reason: dict[str, int]
-    rows_by_event_date: dict[str, int]
+    rows_by_event_date: dict[date, int]
     bytes_written: int
     seconds: dict[str, float]
     reading: Reading = "whole"
     traceback: str = ""
     objects_read: int = 0
     why_whole: str = ""
-    unchanged: frozenset[str] = frozenset()
+    unchanged: frozenset[date] = frozenset()
 
     @property
-    def day(self) -> str:
-        return self.partition.day
-
-    @property
-    def touched_days(self) -> list[str]:
+    def touched_days(self) -> list[date]:
         """Event dates other than its own that this source day has rows of, or new ones."""
-        return [day for day in sorted(self.rows_by_event_date) if day != self.day and day not in self.unchanged]
+        own = self.partition.day
+        return [day for day in sorted(self.rows_by_event_date) if day != own and day not in self.unchanged]
 
     @property
     def refusals(self) -> list[Verdict]:
@@ -113,20 +101,18 @@ class DayResult:
 def ingest_day(
     lake: Lake,
     source: Source,
-    day: str,
+    partition: Partition,
     options: IngestOptions,
     objects: Sequence[SourceObject] | None = None,
     raw_files: Sequence[LakeFile] | None = None,
     progress: Progress | None = None,
-    dataset: Dataset = ACCESS_LOGS,
-    site: str | None = None,
     incremental: bool = False,
 ) -> DayResult:
     """Ingests one source day of a dataset, or of one site in it, and publishes it, or refuses it and leaves the last
     good one standing.
 
     Args:
-        objects: the objects of this day and site, where they are listed already.
+        objects: the objects of this partition, where they are listed already.
         raw_files: all files below `raw/<dataset>`, where they are listed already.
         incremental: read the objects alone that are not in the ledger, and add them to what is published. Where that
             would not give what a whole reading gives, all are read; where there are none, nothing is done.
@@ -135,15 +121,14 @@ def ingest_day(
         SourceError, LakeError, TransientError: nothing could be judged; the lake is as it was.
     """
     started = time.monotonic()
-    partition = Partition(dataset, day, site)
     found = sorted(objects if objects is not None else _objects_of(source, partition))
     listed = time.monotonic()
-    if incremental and versions_taken(lake, ledger_key(dataset.name, day, site)) == set(map(version_of, found)):
+    if incremental and versions_taken(lake, partition) == set(map(version_of, found)):
         return _nothing_new(lake, partition, listed - started)
     why_whole, trace = "", ""
     with lake.staging() as folder:
         try:
-            _ensure_site_name(site)
+            _ensure_site_name(partition.site)
             staged, why_whole = _stage(
                 lake, source, found, partition, options, raw_files, progress, incremental, folder
             )
@@ -204,7 +189,7 @@ def _ensure_site_name(site: str | None) -> None:
 
 
 def _nothing_new(lake: Lake, partition: Partition, seconds: float) -> DayResult:
-    ledger = lake.read_table(ledger_key(partition.dataset.name, partition.day, partition.site))
+    ledger = lake.read_table(partition.ledger_file)
     read, kept, rejected, duplicate = (
         sum(ledger.column(f"rows_{name}").to_pylist()) for name in ("read", "kept", "rejected", "duplicate")
     )
@@ -236,7 +221,7 @@ def _stage(
     if incremental:
         aside = folder / "new"
         (aside / "standing").mkdir(parents=True)
-        before = raw_files if raw_files is not None else lake.files(raw_folder(partition.dataset.name))
+        before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
         try:
             kept = options.limits.rejects_kept
             with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
@@ -249,7 +234,7 @@ def _stage(
 
 def _objects_of(source: Source, partition: Partition) -> list[SourceObject]:
     found = source.objects([partition.day])
-    return [item for item in found if not partition.dataset.by_site or item.site == partition.site]
+    return [item for item in found if not DATASETS[partition.table].by_site or item.site == partition.site]
 
 
 def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None) -> int:
@@ -258,19 +243,19 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     A run that was killed on the way is repaired by the next: the ledger, which says that the day is
     taken, comes last, and what an earlier run wrote for days that have no rows now is found by listing.
     """
-    name, day, site = staged.partition.dataset.name, staged.partition.day, staged.partition.site
-    before = raw_files if raw_files is not None else lake.files(raw_folder(name))
+    partition = staged.partition
+    before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
     size = 0
     for event_date, path in staged.files.items():
         if event_date not in staged.unchanged:
-            size += lake.put(path, raw_key(name, event_date, day, site))
+            size += lake.put(path, partition.raw_file(event_date))
     for file in before:
-        event_date = file.partition("event_date") or ""
-        if file.key == raw_key(name, event_date, day, site) and event_date not in staged.files:
+        stood = event_date_of(file.key)
+        if stood and stood not in staged.files and file.key == partition.raw_file(stood):
             lake.delete(file.key)
-    lake.put(staged.rejects_file, rejects_key(name, day, site))
-    lake.put_table(staged.ledger(), ledger_key(name, day, site))
-    lake.delete(quarantine_prefix(name, day, site))
+    lake.put(staged.rejects_file, partition.rejects_file)
+    lake.put_table(staged.ledger(), partition.ledger_file)
+    lake.delete(partition.quarantine)
     return size
 
 
@@ -280,37 +265,35 @@ def _refuse(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
     A partition without objects that was never published has nothing to look at, and leaves nothing in quarantine.
     """
     partition = staged.partition
-    prefix = quarantine_prefix(partition.dataset.name, partition.day, partition.site)
-    lake.delete(prefix)
+    lake.delete(partition.quarantine)
     if not staged.objects and not has_ledger(lake, partition):
         return 0
-    size = sum(
-        lake.put(path, f"{prefix}/rows/event_date={event_date}/{DATA_FILE}")
-        for event_date, path in staged.files.items()
-    )
-    lake.put(staged.rejects_file, f"{prefix}/rejects.parquet")
-    lake.put_table(staged.ledger(), f"{prefix}/ledger.parquet")
-    lake.put_text(json.dumps(verdict_record(partition, verdicts), indent=1), f"{prefix}/{VERDICT_FILE}")
+    size = sum(lake.put(path, partition.refused_rows_file(event_date)) for event_date, path in staged.files.items())
+    lake.put(staged.rejects_file, partition.refused_rejects_file)
+    lake.put_table(staged.ledger(), partition.refused_ledger_file)
+    lake.put_text(json.dumps(verdict_record(partition, verdicts), indent=1), partition.verdict_file)
     return size
 
 
-def moot_refusals(lake: Lake, dataset: Dataset, day: str, sites: Collection[str]) -> list[str]:
+def moot_refusals(lake: Lake, day: Partition, sites: Collection[str]) -> list[str]:
     """What lies in quarantine of a day of which the source lists objects of these sites, and of no other, and has lost
     its meaning: refusals of other sites that were never published, and of the day as one without any object."""
     if not sites:
         return []
-    ledgers = lake.files(ledger_folder(dataset.name, day))
-    known = {site_folder(site) for site in sites} | {file.key.split("/")[-2] for file in ledgers}
-    folder = quarantine_prefix(dataset.name, day)
-    within = {file.key.removeprefix(f"{folder}/").partition("/")[0] for file in lake.files(folder)}
-    return [f"{folder}/{name}" for name in sorted(within - known)]
+    known = {site_folder(site) for site in sites} | _names_below(lake, day.ledger_folder)
+    within = _names_below(lake, f"{day.quarantine}/")
+    return [f"{day.quarantine}/{name}" for name in sorted(within - known)]
+
+
+def _names_below(lake: Lake, folder: str) -> set[str]:
+    return {file.key.removeprefix(folder).partition("/")[0] for file in lake.files(folder)}
 
 
 def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The JSON that stands beside refused rows: table, day, site and the checks that refused them, with figures."""
     return {
-        "table": partition.dataset.name,
-        "day": partition.day,
+        "table": partition.table,
+        "day": day_text(partition.day),
         **({"site": partition.site} if partition.site else {}),
         "reasons": [
             {"check": verdict.check, "message": verdict.message, "figures": verdict.figures}
@@ -322,12 +305,11 @@ def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[st
 
 def has_ledger(lake: Lake, partition: Partition) -> bool:
     """Whether a good version stands; of a day of events without a site, whether one of any site does."""
-    name, day, site = partition.dataset.name, partition.day, partition.site
-    return lake.exists(ledger_key(name, day, site)) if site else bool(lake.files(ledger_folder(name, day)))
+    return lake.exists(partition.ledger_file) if partition.site else bool(lake.files(partition.ledger_folder))
 
 
-def is_published(lake: Lake, day: str, dataset: Dataset = ACCESS_LOGS) -> bool:
+def is_published(lake: Lake, day: Partition) -> bool:
     """Whether a source day was ever published: its own file stands, even where it holds no row; by site, of any."""
-    if dataset.by_site:
-        return bool(lake.files(raw_folder(dataset.name, day, day)))
-    return lake.exists(raw_key(dataset.name, date.fromisoformat(day).isoformat(), day))
+    if DATASETS[day.table].by_site:
+        return bool(lake.files(day.raw_folder(day.day)))
+    return lake.exists(day.raw_file(day.day))

@@ -111,9 +111,9 @@ def _is_sudden(here: int, rows_here: int, there: int, rows_there: int) -> bool:
     return expected >= MIN_EXPECTED_ROWS and there < expected * FEW
 
 
-def _types(*days: Mapping[str, int]) -> set[str]:
+def _types(*of_days: Mapping[str, int]) -> set[str]:
     """A null says that a value is not there, not that it is of another type."""
-    return {kind for day in days for kind in day if kind != "null"}
+    return {kind for counted in of_days for kind in counted if kind != "null"}
 
 
 def _named(types: Mapping[str, int], rows: int) -> str:

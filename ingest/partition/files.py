@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.lake.layout import DATA_FILE
+from ingest.lake.layout import DATA_FILE, event_folder
 from ingest.partition.joined_files import begin_with, join_footers
 
 ROW_GROUP_ROWS = 100_000
@@ -19,7 +20,7 @@ WAITING_ROWS = 400_000  # over all buffers, before the fullest is written
 # Minima and maxima of a text in mixed rows never let a reader skip anything, and cost 30 % of the writing.
 FILTER_COLUMNS = frozenset({"event_ts", "request_type", "status", "is_bot"})
 
-Buffer = tuple[str, str]  # event date, kind of row
+Buffer = tuple[date, str]  # event date, kind of row
 
 
 class PartitionFiles:
@@ -32,11 +33,11 @@ class PartitionFiles:
         earlier: event date → the file that its rows are written behind. One that gets no rows is left as it is.
     """
 
-    def __init__(self, folder: Path, plain_columns: frozenset[str], earlier: Mapping[str, Path] | None = None) -> None:
+    def __init__(self, folder: Path, plain_columns: frozenset[str], earlier: Mapping[date, Path] | None = None) -> None:
         self._folder = folder
         self._plain = plain_columns
         self._earlier = dict(earlier or {})
-        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._writers: dict[date, pq.ParquetWriter] = {}
         self._buffers: dict[Buffer, list[pa.Table]] = {}
         self._waiting: dict[Buffer, int] = {}
         self.rows = {event_date: pq.read_metadata(path).num_rows for event_date, path in self._earlier.items()}
@@ -48,7 +49,7 @@ class PartitionFiles:
         for writer in self._writers.values():
             let_go(writer)
 
-    def add(self, event_date: str, kind: str, table: pa.Table) -> None:
+    def add(self, event_date: date, kind: str, table: pa.Table) -> None:
         buffer = (event_date, kind)
         self._buffers.setdefault(buffer, []).append(table)
         self._waiting[buffer] = self._waiting.get(buffer, 0) + len(table)
@@ -63,7 +64,7 @@ class PartitionFiles:
         del self._waiting[buffer]
         self._writer(buffer[0], table.schema).write_table(table, row_group_size=len(table) or None)
 
-    def _writer(self, event_date: str, schema: pa.Schema) -> pq.ParquetWriter:
+    def _writer(self, event_date: date, schema: pa.Schema) -> pq.ParquetWriter:
         if event_date not in self._writers:
             path = self.path(event_date)
             path.parent.mkdir(parents=True)
@@ -81,10 +82,10 @@ class PartitionFiles:
                 begin_with(self._writers[event_date], self._earlier[event_date])
         return self._writers[event_date]
 
-    def path(self, event_date: str) -> Path:
-        return self._folder / f"event_date={event_date}" / DATA_FILE
+    def path(self, event_date: date) -> Path:
+        return self._folder / event_folder(event_date) / DATA_FILE
 
-    def close(self) -> dict[str, Path]:
+    def close(self) -> dict[date, Path]:
         """Writes what waits; returns the finished files by event date."""
         for buffer in sorted(self._buffers):
             self._write(buffer)

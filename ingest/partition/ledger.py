@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import date
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_folder, ledger_key, quarantine_prefix, site_folder
-from ingest.partition.datasets import Dataset
+from ingest.lake.layout import Partition
+from ingest.partition.datasets import DATASETS
 from ingest.source import SourceObject
 
 Version = tuple[str, str, int]  # object, etag, size
 
 
-def objects_by_day(listed: Iterable[SourceObject]) -> dict[str, list[SourceObject]]:
-    found: dict[str, list[SourceObject]] = {}
+def objects_by_day(listed: Iterable[SourceObject]) -> dict[date, list[SourceObject]]:
+    found: dict[date, list[SourceObject]] = {}
     for item in listed:
         found.setdefault(item.day, []).append(item)
     return found
@@ -30,18 +32,22 @@ def fingerprint(versions: Iterable[Version]) -> str:
     return hashlib.sha256(json.dumps(sorted(versions)).encode()).hexdigest()
 
 
-def versions_taken(lake: Lake, key: str) -> set[Version] | None:
-    """The versions of the objects in a ledger, None where there is no such ledger."""
+def versions_taken(lake: Lake, partition: Partition) -> set[Version] | None:
+    """The versions of the objects that it was made of, None where it was never published."""
+    return _versions(lake, partition.ledger_file) if lake.exists(partition.ledger_file) else None
+
+
+def versions_refused(lake: Lake, partition: Partition) -> set[Version] | None:
+    """The versions of the objects that it was refused with, None where it was not."""
+    key = partition.refused_ledger_file
     return _versions(lake, key) if lake.exists(key) else None
 
 
-def versions_taken_of_day(lake: Lake, dataset: str, day: str, sites: Collection[str] = ()) -> set[Version]:
+def versions_taken_of_day(lake: Lake, day: Partition, sites: Collection[str] = ()) -> set[Version]:
     """Of some sites; of all without any."""
-    folders = [site_folder(site) for site in sites]
-    ledgers = [
-        file for file in lake.files(ledger_folder(dataset, day)) if not folders or file.key.split("/")[-2] in folders
-    ]
-    return {version for file in ledgers for version in _versions(lake, file.key)}
+    wanted = {replace(day, site=site).ledger_file for site in sites}
+    keys = [file.key for file in lake.files(day.ledger_folder) if not wanted or file.key in wanted]
+    return {version for key in keys for version in _versions(lake, key)}
 
 
 def _versions(lake: Lake, key: str) -> set[Version]:
@@ -49,17 +55,12 @@ def _versions(lake: Lake, key: str) -> set[Version]:
     return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def versions_refused(lake: Lake, dataset: str, day: str, site: str | None) -> set[Version] | None:
-    return versions_taken(lake, f"{quarantine_prefix(dataset, day, site)}/ledger.parquet")
-
-
-def is_judged(lake: Lake, dataset: Dataset, day: str, listed: Iterable[SourceObject]) -> bool:
+def is_judged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> bool:
     """Whether the ledger, or a refusal, has judged just these objects of a day; site by site, where there are sites."""
     by_site: dict[str | None, set[Version]] = {}
     for item in listed:
-        by_site.setdefault(item.site if dataset.by_site else None, set()).add(version_of(item))
+        by_site.setdefault(item.site if DATASETS[day.table].by_site else None, set()).add(version_of(item))
     return all(
-        versions
-        in (versions_taken(lake, ledger_key(dataset.name, day, site)), versions_refused(lake, dataset.name, day, site))
-        for site, versions in by_site.items()
+        versions in (versions_taken(lake, partition), versions_refused(lake, partition))
+        for partition, versions in ((replace(day, site=site), versions) for site, versions in by_site.items())
     )

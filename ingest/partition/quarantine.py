@@ -6,18 +6,18 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ingest.days import parse_day
 from ingest.errors import LakeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import DATA_FILE, VERDICT_FILE, quarantine_folder, quarantine_prefix, site_folder
+from ingest.lake.layout import DATA_FILE, VERDICT_FILE, Partition, partition_of, quarantine_folder
 from ingest.partition.datasets import DATASETS
 from ingest.partition.ledger import Version, versions_refused
 
@@ -31,64 +31,51 @@ class Refused:
     since: when it was refused last, UTC.
     """
 
-    table: str
-    day: str
-    site: str | None
+    partition: Partition
     reasons: list[dict[str, Any]]
     rows: int | None
     since: datetime
 
     @property
     def is_raw(self) -> bool:
-        return self.table in DATASETS
+        return self.partition.table in DATASETS
 
     @property
     def checks(self) -> list[str]:
         return [reason["check"] for reason in self.reasons]
 
-    @property
-    def prefix(self) -> str:
-        return quarantine_prefix(self.table, self.day, self.site)
-
     def __str__(self) -> str:
-        return f"{self.table} {self.day}" + (f" {self.site}" if self.site else "")
+        return str(self.partition)
 
 
 def verdict_files(quarantine: Iterable[LakeFile]) -> list[LakeFile]:
     """Of the files in quarantine those that tell why: one for each refused partition."""
-    return [file for file in quarantine if file.key.endswith(f"/{VERDICT_FILE}")]
+    return [file for file in quarantine if file.key.endswith(f"/{VERDICT_FILE}") and partition_of(file.key)]
 
 
 VERDICT_READABLE = "verdict_readable"  # stands for the checks that a verdict would name
 
 
-def read_verdict(lake: Lake, file: LakeFile) -> dict[str, Any]:
-    """{table, day, reasons, and of events site} of a refused partition. Where the file is broken, what its path tells,
-    and that it is broken as the reason: it must not hide the others."""
+def read_verdict(lake: Lake, file: LakeFile) -> tuple[Partition, list[dict[str, Any]]]:
+    """A refused partition, and the reasons. Where the file is broken, what its path tells, and that it is broken as the
+    reason: it must not hide the others."""
     problem: object
     try:
         verdict = json.loads(lake.read_bytes(file.key))
-        if (
-            verdict["table"]
-            and verdict["day"]
-            and all(each["check"] and each["message"] for each in verdict["reasons"])
-        ):
-            return dict(verdict)
+        partition = Partition(verdict["table"], parse_day(verdict["day"]), verdict.get("site"))
+        if partition.table and all(each["check"] and each["message"] for each in verdict["reasons"]):
+            return partition, verdict["reasons"]
         problem = "something is missing in it"
     except (ValueError, KeyError, TypeError) as error:
         problem = f"{type(error).__name__}: {error}"
     message = f"{lake.uri(file.key)} cannot be read ({problem}). Run its day again, or take the file away"
-    site = file.partition("site")
-    return {
-        "table": file.key.split("/")[1],
-        "day": file.partition("day") or "",
-        **({"site": unquote(site)} if site else {}),
-        "reasons": [{"check": VERDICT_READABLE, "message": message}],
-    }
+    told = partition_of(file.key)
+    assert told is not None  # else it is no verdict
+    return told, [{"check": VERDICT_READABLE, "message": message}]
 
 
 def refused_partitions(
-    lake: Lake, days: Collection[str] = (), table: str | None = None, site: str | None = None
+    lake: Lake, days: Collection[date] = (), table: str | None = None, site: str | None = None
 ) -> list[Refused]:
     """All refused partitions by day, table and site; of some days, a table, a site only."""
     files = lake.files(quarantine_folder(table))
@@ -97,18 +84,17 @@ def refused_partitions(
         by_folder.setdefault(file.key.rpartition("/rows/")[0] or file.key.rpartition("/")[0], []).append(file)
     found = []
     for file in verdict_files(files):
-        named = file.partition("site")
-        if (days and file.partition("day") not in days) or (
-            site and (named is None or f"site={named}" != site_folder(site))
-        ):
+        told = partition_of(file.key)
+        if told is None or (days and told.day not in days):
             continue
-        folder = file.key.rpartition("/")[0]
-        found.append(_refused(lake, file, by_folder[folder]))
-    return sorted(found, key=lambda each: (each.day, each.table, each.site or ""))
+        if site and file.key != replace(told, site=site).verdict_file:
+            continue
+        found.append(_refused(lake, file, by_folder[file.key.rpartition("/")[0]]))
+    return sorted(found, key=lambda each: (each.partition.day, each.partition.table, each.partition.site or ""))
 
 
 def _refused(lake: Lake, verdict: LakeFile, files: list[LakeFile]) -> Refused:
-    record = read_verdict(lake, verdict)
+    partition, reasons = read_verdict(lake, verdict)
     ledger = next((file.key for file in files if file.key.endswith("/ledger.parquet")), None)
     rows = [file.key for file in files if file.key.endswith(f"/{DATA_FILE}")]
     count = None
@@ -117,7 +103,7 @@ def _refused(lake: Lake, verdict: LakeFile, files: list[LakeFile]) -> Refused:
             count = pc.sum(lake.read_table(ledger, ["rows_read"]).column(0)).as_py() or 0
         elif rows:
             count = sum(_parquet(lake, key).metadata.num_rows for key in rows)
-    return Refused(record["table"], record["day"], record.get("site"), record["reasons"], count, verdict.modified)
+    return Refused(partition, reasons, count, verdict.modified)
 
 
 def _parquet(lake: Lake, key: str) -> pq.ParquetFile:
@@ -129,12 +115,12 @@ def _parquet(lake: Lake, key: str) -> pq.ParquetFile:
 
 def objects_judged(lake: Lake, refused: Refused) -> set[Version]:
     """The versions of the objects that a raw partition was refused with."""
-    return versions_refused(lake, refused.table, refused.day, refused.site) or set()
+    return versions_refused(lake, refused.partition) or set()
 
 
 def reject_reasons(lake: Lake, refused: Refused) -> list[tuple[str, str | None, int]]:
     """(reason, detail, rows) of rejected lines, the commonest first."""
-    table = lake.read_table(f"{refused.prefix}/rejects.parquet", ["reason", "detail"])
+    table = lake.read_table(refused.partition.refused_rejects_file, ["reason", "detail"])
     counts = Counter(zip(*(column.to_pylist() for column in table.columns), strict=True))
     return [(reason, detail, rows) for (reason, detail), rows in counts.most_common()]
 
@@ -142,14 +128,14 @@ def reject_reasons(lake: Lake, refused: Refused) -> list[tuple[str, str | None, 
 def worst_objects(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
     """The objects that most was wrong with: unreadable ones, then by rejected rows."""
     columns = ["source_object", "rows_read", "rows_rejected", "error"]
-    rows = lake.read_table(f"{refused.prefix}/ledger.parquet", columns).to_pylist()
+    rows = lake.read_table(refused.partition.refused_ledger_file, columns).to_pylist()
     bad = [row for row in rows if row["error"] or row["rows_rejected"]]
     return sorted(bad, key=lambda row: (row["error"] is None, -row["rows_rejected"], row["source_object"]))[:count]
 
 
 def rejected_lines(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
     """A few rejected lines, one of each reason before a second of any."""
-    table = lake.read_table(f"{refused.prefix}/rejects.parquet")
+    table = lake.read_table(refused.partition.refused_rejects_file)
     seen: Counter[str] = Counter()
     turns = []
     for position, reason in enumerate(table.column("reason").to_pylist()):
@@ -160,7 +146,7 @@ def rejected_lines(lake: Lake, refused: Refused, count: int) -> list[dict[str, A
 
 def refused_rows(lake: Lake, refused: Refused, count: int) -> pa.Table | None:
     """The first refused rows; None where none could be built."""
-    for file in lake.files(f"{refused.prefix}/rows"):
+    for file in lake.files(refused.partition.refused_rows):
         rows = _parquet(lake, file.key)
         if rows.metadata.num_rows:
             return pa.Table.from_batches([next(rows.iter_batches(batch_size=count)).slice(0, count)])

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+from ingest.days import day_text, parse_day
 from ingest.lake.files import Lake
-from ingest.lake.layout import release_folder
+from ingest.lake.layout import Partition, partition_of, release_folder
 from ingest.partition.audit import NEVER_RELEASED, Verdict
-from ingest.partition.datasets import Partition
 from ingest.partition.ledger import fingerprint, version_of
 from ingest.source import SourceObject
 
@@ -29,13 +29,11 @@ class Release:
     objects: fingerprint of the objects that were judged; None for a mart.
     """
 
-    table: str
-    day: str
+    partition: Partition
     checks: list[dict[str, Any]]
     reason: str
     released_by: str
     released_at: str
-    site: str | None = None
     objects: str | None = None
 
     def __str__(self) -> str:
@@ -53,15 +51,29 @@ class Release:
 def write_release(lake: Lake, release: Release, moment: datetime) -> str:
     """Puts a release in the lake, in a file of its own; returns its key."""
     name = moment.strftime("%Y-%m-%dT%H-%M-%S.%fZ")
-    record = {key: value for key, value in vars(release).items() if value is not None}
-    key = f"{release_folder(release.table, release.day, release.site)}/{name}.json"
-    lake.put_text(json.dumps(record, indent=1), key)
+    key = f"{release.partition.releases}/{name}.json"
+    lake.put_text(json.dumps(_record(release), indent=1), key)
     return key
 
 
-def releases(lake: Lake, table: str, day: str, site: str | None = None) -> list[Release]:
+def _record(release: Release) -> dict[str, Any]:
+    partition = release.partition
+    fields = {
+        "table": partition.table,
+        "day": day_text(partition.day),
+        "checks": release.checks,
+        "reason": release.reason,
+        "released_by": release.released_by,
+        "released_at": release.released_at,
+        "site": partition.site,
+        "objects": release.objects,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def releases(lake: Lake, partition: Partition) -> list[Release]:
     """All releases of a partition, the oldest first."""
-    folder = release_folder(table, day, site)
+    folder = partition.releases
     files = [file for file in lake.files(folder) if file.key.rpartition("/")[0] == folder]
     found = (_read(lake, file.key) for file in files if file.key.endswith(".json"))
     return [release for release in found if release]
@@ -70,8 +82,10 @@ def releases(lake: Lake, table: str, day: str, site: str | None = None) -> list[
 def _read(lake: Lake, key: str) -> Release | None:
     """None where the file is broken: what nobody can read releases nothing, and the day is refused as before."""
     try:
-        return Release(**json.loads(lake.read_bytes(key)))
-    except (ValueError, TypeError):
+        record = json.loads(lake.read_bytes(key))
+        partition = Partition(record.pop("table"), parse_day(record.pop("day")), record.pop("site", None))
+        return Release(partition, **record)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -85,7 +99,7 @@ def with_releases(
     """
     if not any(verdict.refuses for verdict in verdicts):
         return list(verdicts)
-    known = releases(lake, partition.dataset.name, partition.day, partition.site)
+    known = releases(lake, partition)
     now = fingerprint(map(version_of, objects))
     holding = {name: each for each in known if each.objects == now for name in each.names}
     return [_released(verdict, holding.get(verdict.check), known) for verdict in verdicts]
@@ -101,24 +115,24 @@ def _released(verdict: Verdict, release: Release | None, known: Sequence[Release
     return verdict
 
 
-def accepted_failures(lake: Lake, table: str, check: str, days: Iterable[str]) -> int:
+def accepted_failures(lake: Lake, table: str, check: str, days: Iterable[date]) -> int:
     """So many failing rows of a mart's test were accepted, by the latest release of any of these days; -1 for none.
 
     Several days, since a run builds days around its own anew, and a released one among them fails as it did.
     """
-    latest = [_latest(lake, table, check, day) for day in days]
+    latest = [_latest(lake, Partition(table, day), check) for day in days]
     return max((release.failures(check) for release in latest if release), default=-1)
 
 
-def release_of(lake: Lake, table: str, check: str, day: str) -> Release | None:
+def release_of(lake: Lake, partition: Partition, check: str) -> Release | None:
     """The release that a mart's test was accepted by: that of the day, else the last of any day of the table."""
-    found = _latest(lake, table, check, day)
+    found = _latest(lake, partition, check)
     if found is not None:
         return found
-    days = {file.partition("day") for file in lake.files(release_folder(table))}
-    others = [_latest(lake, table, check, each) for each in days if each]
+    known = {partition_of(file.key) for file in lake.files(release_folder(partition.table))}
+    others = [_latest(lake, each, check) for each in known if each]
     return max((each for each in others if each), key=lambda each: each.released_at, default=None)
 
 
-def _latest(lake: Lake, table: str, check: str, day: str) -> Release | None:
-    return next((each for each in reversed(releases(lake, table, day)) if check in each.names), None)
+def _latest(lake: Lake, partition: Partition, check: str) -> Release | None:
+    return next((each for each in reversed(releases(lake, partition)) if check in each.names), None)

@@ -17,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.days import day_text, parse_day
 from ingest.errors import PartitionError, SourceError
+from ingest.lake.layout import Partition
 from ingest.partition.borders import border, is_unexpected, said
-from ingest.partition.datasets import Parse, Partition
+from ingest.partition.datasets import DATASETS, Dataset, Parse
 from ingest.partition.files import PartitionFiles, let_go, open_writer
 from ingest.partition.joined_files import begin_with, join_footers
 from ingest.rows.batches import ObjectFacts, ParsedBatch, Reject
@@ -67,13 +69,13 @@ class StagedDay:
     """
 
     partition: Partition
-    files: dict[str, Path]
-    rows: dict[str, int]
+    files: dict[date, Path]
+    rows: dict[date, int]
     rejects_file: Path
     objects: list[ObjectCounts]
     rejects_by_reason: dict[str, int]
     objects_read: int
-    unchanged: frozenset[str] = frozenset()
+    unchanged: frozenset[date] = frozenset()
     undated: str | None = None
 
     def total(self, name: str) -> int:
@@ -99,7 +101,7 @@ class Standing(Protocol):
     counts: what became of the objects in it.
     """
 
-    files: dict[str, Path]
+    files: dict[date, Path]
     rejects_file: Path
     rejects_by_reason: Counter[str]
     counts: list[ObjectCounts]
@@ -125,7 +127,7 @@ def stage_day(
         workers: threads that decompress and parse; two saturate two cores.
         standing: what the rows are written behind; None where the objects are all there are.
     """
-    dataset = partition.dataset
+    dataset = DATASETS[partition.table]
     counts = [ObjectCounts(item) for item in objects]
     seen = SeenRequests(folder)
     tasks = _tasks(objects)
@@ -137,7 +139,7 @@ def stage_day(
         fetcher = _Fetcher(source, objects, pool)
 
         def parsed(task: range) -> Iterator[ParsedBatch]:
-            pieces = (piece for index in task for piece in _pieces_of(partition, fetcher, index, counts[index].facts))
+            pieces = (piece for index in task for piece in _pieces_of(dataset, fetcher, index, counts[index].facts))
             try:
                 useless = Counter[int]()
                 for batch in dataset.batches(pieces):
@@ -147,13 +149,13 @@ def stage_day(
             except Exception as error:
                 if not is_unexpected(error):
                     raise
-                raise _named(error, source, [objects[index] for index in task], partition, parse) from error
+                raise _named(error, source, [objects[index] for index in task], dataset, parse) from error
 
         done = 0
         with closing(ordered(parsed, tasks, workers)) as results:
             for task, batch in results:
                 with border(lambda task=task: f"what {_names(objects[task.start : task.stop])} hold"):  # type: ignore[misc]
-                    _take(partition, batch, counts, seen, files, standing)
+                    _take(dataset, batch, counts, seen, files, standing)
                     rejects.add(batch)
                 if progress and task.stop != done:
                     done = task.stop
@@ -223,14 +225,14 @@ def _give_up(batch: ParsedBatch, useless: Counter[int], counts: list[ObjectCount
 
 
 def _named(
-    error: Exception, source: Source, objects: Sequence[SourceObject], partition: Partition, parse: Parse
+    error: Exception, source: Source, objects: Sequence[SourceObject], dataset: Dataset, parse: Parse
 ) -> PartitionError:
     """The refusal of a partition for an error that came while these objects were read together: each is read alone."""
     wrong: dict[str, str] = {}
     for item in objects if len(objects) > 1 else ():
         try:
             with source.open(item) as stream:
-                for batch in partition.dataset.batches(partition.dataset.pieces(stream, 0, ObjectFacts())):
+                for batch in dataset.batches(dataset.pieces(stream, 0, ObjectFacts())):
                     for _ in parse(batch):
                         pass
         except SourceError:
@@ -250,10 +252,10 @@ def _names(objects: Sequence[SourceObject]) -> str:
     return ", ".join(item.name for item in objects[:NAMED]) + more
 
 
-def _pieces_of(partition: Partition, fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
+def _pieces_of(dataset: Dataset, fetcher: _Fetcher, index: int, facts: ObjectFacts) -> Iterator[Any]:
     try:
         with fetcher.open(index) as stream:
-            for piece in partition.dataset.pieces(stream, index, facts):
+            for piece in dataset.pieces(stream, index, facts):
                 yield piece
                 if facts.error:  # past a limit, or given up: what follows would be read in vain
                     return
@@ -262,7 +264,7 @@ def _pieces_of(partition: Partition, fetcher: _Fetcher, index: int, facts: Objec
 
 
 def _take(
-    partition: Partition,
+    dataset: Dataset,
     batch: ParsedBatch,
     counts: list[ObjectCounts],
     seen: SeenRequests,
@@ -291,14 +293,12 @@ def _take(
             counts[index].duplicate += int(number)
         table, object_index, days = table.filter(pa.array(is_kept)), object_index[is_kept], days[is_kept]
     _count_kept(object_index, days, counts)
-    table = table.append_column("source_object", _object_names(object_index, counts)).select(
-        partition.dataset.schema.names
-    )
+    table = table.append_column("source_object", _object_names(object_index, counts)).select(dataset.schema.names)
     for day in np.unique(days):
         rows = table if (days == day).all() else table.filter(pa.array(days == day))
-        for kind, chosen in partition.dataset.kinds(rows).items():
+        for kind, chosen in dataset.kinds(rows).items():
             if len(chosen):
-                files.add(_iso(int(day)), kind, chosen)
+                files.add(_day(int(day)), kind, chosen)
 
 
 def _count_kept(object_index: np.ndarray, days: np.ndarray, counts: list[ObjectCounts]) -> None:
@@ -314,8 +314,11 @@ def _object_names(object_index: np.ndarray, counts: list[ObjectCounts]) -> pa.Di
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
 
 
-def _iso(day: int) -> str:
-    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+_EPOCH = date(1970, 1, 1)
+
+
+def _day(number: int) -> date:
+    return _EPOCH + timedelta(days=number)
 
 
 class _RejectsFile:
@@ -390,7 +393,7 @@ def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
         "error": facts.error,
         "missing_fields": sorted(facts.missing_fields),
         "unknown_fields": sorted(facts.unknown_fields)[:MAX_FIELDS],
-        "event_dates": [_iso(day) for day in sorted(counts.days)],
+        "event_dates": [day_text(_day(number)) for number in sorted(counts.days)],
     }
 
 
@@ -409,7 +412,7 @@ def counts_of(row: dict[str, Any], item: SourceObject) -> ObjectCounts:
         duplicate=row["rows_duplicate"],
         unreadable_numbers=row["unreadable_numbers"],
         fields=Counter(dict(row["fields"] or ())),
-        days={(date.fromisoformat(day) - date(1970, 1, 1)).days for day in row["event_dates"]},
+        days={(parse_day(day) - _EPOCH).days for day in row["event_dates"]},
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -16,8 +17,8 @@ import pyarrow.parquet as pq
 
 from ingest.errors import LakeError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import ledger_key, raw_key, rejects_key
-from ingest.partition.datasets import Partition
+from ingest.lake.layout import Partition, event_date_of
+from ingest.partition.datasets import DATASETS
 from ingest.partition.ledger import version_of
 from ingest.partition.stage import ObjectCounts, counts_of
 from ingest.rows.batches import REJECTS_KEPT
@@ -121,7 +122,7 @@ class StandingPartition:
         """Reads the ids of the published rows of these hours, of which the files' statistics tell where they lie."""
         lacking = [hour for hour in hours if hour not in self._ids]
         for first, last in _runs(lacking):
-            dataset = self._partition.dataset
+            dataset = DATASETS[self._partition.table]
             rows = self._engine.execute(
                 f"select {dataset.id_hash} as id_hash, epoch_us(event_ts) // {HOUR} as hour, place "  # noqa: S608
                 "from read_parquet(?, hive_partitioning = false) join places on source_object = name "
@@ -140,10 +141,9 @@ class StandingPartition:
 
 def _taken(lake: Lake, partition: Partition, found: Sequence[SourceObject]) -> list[ObjectCounts]:
     """What became of the objects in the ledger, if they are all listed as they were."""
-    key = ledger_key(partition.dataset.name, partition.day, partition.site)
-    if not lake.exists(key):
+    if not lake.exists(partition.ledger_file):
         raise ReadWholeError("it was not published before")
-    ledger = lake.read_table(key)
+    ledger = lake.read_table(partition.ledger_file)
     if ledger.schema.names != arrow_schema(LEDGER).names:
         raise ReadWholeError("it was published by another version of Clicklake")
     listed = {item.name: item for item in found}
@@ -158,19 +158,18 @@ def _taken(lake: Lake, partition: Partition, found: Sequence[SourceObject]) -> l
 
 def _fetched(
     lake: Lake, partition: Partition, raw_files: Sequence[LakeFile], folder: Path
-) -> tuple[dict[str, Path], Path]:
+) -> tuple[dict[date, Path], Path]:
     """(event date → its file, rejects), as local files that stay as they are."""
-    name, day, site = partition.dataset.name, partition.day, partition.site
-    files: dict[str, Path] = {}
+    files: dict[date, Path] = {}
     for file in raw_files:
-        event_date = file.partition("event_date") or ""
-        if file.key == raw_key(name, event_date, day, site):
+        event_date = event_date_of(file.key)
+        if event_date and file.key == partition.raw_file(event_date):
             files[event_date] = folder / f"{event_date}.parquet"
             lake.fetch(file.key, files[event_date])
-    if day not in files:
+    if partition.day not in files:
         raise ReadWholeError("its own file is missing")
     rejects_file = folder / "rejects.parquet"
-    lake.fetch(rejects_key(name, day, site), rejects_file)
+    lake.fetch(partition.rejects_file, rejects_file)
     return files, rejects_file
 
 

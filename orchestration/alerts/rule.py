@@ -59,6 +59,6 @@ class Rule:
         return frozenset(kind.name for kind in self.kinds)
 
 
-def back(day: dt.date, days: int) -> str:
-    """The ISO date so many days before."""
-    return (day - dt.timedelta(days=days)).isoformat()
+def back(day: dt.date, days: int) -> dt.date:
+    """The day so many days before."""
+    return day - dt.timedelta(days=days)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest.errors import ClicklakeError
-from ingest.lake.layout import quarantine_folder
+from ingest.lake.layout import partition_of, quarantine_folder
 from ingest.words import counted
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes
-from orchestration.cli.run import DAY, checked_days
+from orchestration.cli.days import DAY, span
+from orchestration.cli.run import checked_days
+from orchestration.marts.known import DAILY_AGGREGATES
 from orchestration.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
 @click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
 @click.option("--anew", is_flag=True, help="Begin anew where the same backfill was interrupted.")
 def command(
-    first: dt.datetime,
-    last: dt.datetime,
+    first: dt.date,
+    last: dt.date,
     window: int | None,
     parallel: int,
     refused: bool,
@@ -61,7 +63,7 @@ def command(
       clicklake backfill --from 2026-01-01 --to 2026-12-31 --window 60 --parallel 2
       clicklake backfill --from 2026-01-01 --to 2026-03-01 --refused
     """
-    days = checked_days(first.date(), last.date())
+    days = checked_days(first, last)
     settings = load_settings()
     window = window or settings.backfill_window_days
     from orchestration.cli.pipeline import check_reachable, marts_job, publishes_to
@@ -77,7 +79,7 @@ def command(
             notes.print("Nothing of these days lies in quarantine.")
             return DONE
     job = marts_job(publishes)
-    asked = f"{first.date()} to {last.date()}{', refused' if refused else ''}"
+    asked = f"{first} to {last}{', refused' if refused else ''}"
     order = f"{asked}, windows of {window}, {job}, {settings.lake}"
     with dagster_instance() as instance:
         backfill = begin(instance, order, days, window, job, anew or refused)
@@ -89,14 +91,14 @@ def command(
         return DONE
     notes.print(days_by_state(result), style="red")
     if left := _refused_days(settings, result.bad):
-        again = f"clicklake backfill --from {first.date()} --to {last.date()} --refused"
+        again = f"clicklake backfill --from {first} --to {last} --refused"
         notes.print(f"{counted(len(left), 'day')} in quarantine. Once mended, again: {again}")
     return FAILED
 
 
-def _refused_days(settings: Settings, days: Iterable[str]) -> list[str]:
-    wanted = set(days)
-    return sorted(wanted & {file.partition("day") or "" for file in settings.open_lake().files(quarantine_folder())})
+def _refused_days(settings: Settings, days: Iterable[dt.date]) -> list[dt.date]:
+    files = settings.open_lake().files(quarantine_folder())
+    return sorted(set(days) & {each.day for file in files if (each := partition_of(file.key))})
 
 
 def _run(backfill: Backfill, parallel: int) -> PipelineResult:
@@ -113,7 +115,7 @@ def _run(backfill: Backfill, parallel: int) -> PipelineResult:
             result.add(part)
     result.restated = late_days(result)
     for part in _windows(backfill.marts_job, backfill.in_windows(result.restated), 1, {}):
-        notes.print(f"Late rows for {_span(part.days)}: their marts were built again")
+        notes.print(f"Late rows for {span(part.days)}: their marts were built again")
         result.add(part)
     if not result.is_broken:
         with dagster_instance() as instance:
@@ -122,7 +124,7 @@ def _run(backfill: Backfill, parallel: int) -> PipelineResult:
 
 
 def _windows(
-    job: str, windows: Sequence[list[str]], parallel: int, tags: Mapping[str, str]
+    job: str, windows: Sequence[list[dt.date]], parallel: int, tags: Mapping[str, str]
 ) -> Iterator[PipelineResult]:
     """Runs a job over each window; yields what became of it, as each ends."""
     from orchestration.cli.pipeline import run_window
@@ -143,7 +145,7 @@ def _windows(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_COUNTED = {"raw": "raw_", "marts": "daily_aggregates"}  # what begins so is counted in rows
+_COUNTED = {"raw": "raw_", "marts": DAILY_AGGREGATES.name}  # what begins so is counted in rows
 
 
 class _Progress:
@@ -157,6 +159,7 @@ class _Progress:
         self._seconds: dict[str, list[float]] = {job: [] for job in self._left}
 
     def ended(self, job: str, part: PipelineResult) -> None:
+
         now = time.monotonic()
         self._seconds[job].append(now - self._started)
         self._started = now
@@ -168,7 +171,7 @@ class _Progress:
         )
         bad = f", {counted(len(part.bad), 'day')} with an error or a refusal" if part.bad else ""
         notes.print(
-            f"{self._names[job]} {_span(part.days)}: {rows:,} rows{bad}, {self._seconds[job][-1]:.0f} s; "
+            f"{self._names[job]} {span(part.days)}: {rows:,} rows{bad}, {self._seconds[job][-1]:.0f} s; "
             f"{self._all - self._left[job]} of {self._all} windows{self._remaining()}",
         )
 
@@ -180,7 +183,3 @@ class _Progress:
             left * sum(self._seconds[job]) / len(self._seconds[job]) for job, left in self._left.items() if left
         )
         return f", about {seconds / 60:.0f} min left" if seconds > 90 else ""
-
-
-def _span(days: Sequence[str]) -> str:
-    return days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"

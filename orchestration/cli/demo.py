@@ -56,14 +56,14 @@ def command(folder: Path | None) -> int:
             load(environment, days)
             load_events(environment, events)
         load_settings().open_lake().put_text(spend_file([day.day for day in days]), SPEND_KEY)
-        first = _run([day.day.isoformat() for day in days])
+        first = _run([day.day for day in days])
         notes.print("\nA day later: an object of the first day arrives.")
         load(environment, days[:1], late=True)
-        _run([days[0].day.isoformat()])
+        _run([days[0].day])
         _show_entries(days[0].day, days[-1].day)
         _show_marts()
         _show_next(folder, first)
-    expected = {days[position].day.isoformat() for position in (BAD, BAD_SITE[1])}
+    expected = {days[position].day for position in (BAD, BAD_SITE[1])}
     return DONE if set(first) == expected else FAILED
 
 
@@ -71,7 +71,7 @@ def _dagster_home(folder: Path) -> dict[str, str]:
     return {"DAGSTER_HOME": str(folder / "dagster")}
 
 
-def _run(days: list[str]) -> dict[str, str]:
+def _run(days: list[dt.date]) -> dict[dt.date, str]:
     """Runs the pipeline and prints its summary. Returns the refused days with their reasons."""
     from orchestration.cli.pipeline import run_days
     from orchestration.cli.summary import print_summary
@@ -131,15 +131,11 @@ def _show_marts() -> None:
         for title, query in (("Sites by day", SITE_NUMBERS), ("Where sessions come from", CHANNELS)):
             found = connection.execute(query)
             names = [column[0].replace("_", " ") for column in found.description or ()]
-            table(title, tuple(names), [tuple(map(_shown, row)) for row in found.fetchall()])
+            table(title, tuple(names), found.fetchall())
         show_people(connection)
 
 
-def _shown(value: object) -> object:
-    return value.isoformat() if isinstance(value, dt.date) else value
-
-
-def _show_next(folder: Path, refused: dict[str, str]) -> None:
+def _show_next(folder: Path, refused: dict[dt.date, str]) -> None:
     for day in sorted(refused):
         console.print(f"What was refused on {day} is bad on purpose: nobody sees it; it lies in quarantine.")
     lake = folder / "lake"

@@ -101,9 +101,7 @@ def _show_cohorts(connection: DuckDBPyConnection) -> None:
     if not rates:
         return
     days = sorted({day for found in rates.values() for day in found})[: COHORTS_SHOWN + 1]
-    rows = [
-        (cohort.isoformat(), size, *(found.get(day, "") for day in days)) for (cohort, size), found in rates.items()
-    ]
+    rows = [(cohort, size, *(found.get(day, "") for day in days)) for (cohort, size), found in rates.items()]
     columns = ("new on", "people", *(f"day {day}" for day in days))
     table("Who comes back: of the people who were new on a day, percent seen so many days later", columns, rows)
 

@@ -8,18 +8,23 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from ingest.days import day_text, parse_day
 from ingest.errors import ClicklakeError, SettingsError
-from ingest.lake.layout import ledger_folder
+from ingest.lake.layout import Partition
 from orchestration.cli.console import bar, notes, step
+from orchestration.cli.days import span
 from orchestration.home import dagster_instance
 from orchestration.settings import JSON, Settings, load_partition_settings
 
 # The daemon cannot run again what a command ran; the person who called it can.
 NOT_RETRIED = {"dagster/max_retries": "0"}
+
+NO_DAY = date(1970, 1, 1)  # to ask a place for nothing
 
 # What a result is made of.
 _COLLECTED = {
@@ -45,14 +50,14 @@ class PipelineResult:
     seconds: step → seconds.
     """
 
-    days: list[str]
-    materialized: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    bad: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    days: list[date]
+    materialized: dict[tuple[str, date], dict[str, Any]] = field(default_factory=dict)
+    bad: dict[date, str] = field(default_factory=dict)
+    refused: dict[date, set[tuple[str, str]]] = field(default_factory=dict)
     is_broken: bool = False
-    raw_figures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    warnings: dict[str, list[str]] = field(default_factory=dict)
-    restated: list[str] = field(default_factory=list)
+    raw_figures: dict[date, dict[str, Any]] = field(default_factory=dict)
+    warnings: dict[str, list[date]] = field(default_factory=dict)
+    restated: list[date] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: PipelineResult) -> None:
@@ -94,11 +99,11 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
     try:
         with step(f"Looking at {places}"):
             for source in sources_of(settings).values():
-                source.objects(["1970-01-01"])
+                source.objects([NO_DAY])
             lake = settings.open_lake()
             lake.check()
             with lake.staging():
-                lake.files(ledger_folder("access_logs", "1970-01-01"))
+                lake.files(Partition("access_logs", NO_DAY).ledger_folder)
             for target in ready(TARGETS, settings) if publishes else ():
                 with target.open(settings):
                     pass
@@ -107,7 +112,7 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
 
 
 def run_days(
-    days: list[str], publishes: bool = True, sites: Sequence[str] = (), reads_raw: bool = True
+    days: list[date], publishes: bool = True, sites: Sequence[str] = (), reads_raw: bool = True
 ) -> PipelineResult:
     """Runs consecutive days, then the days of other dates that they brought late rows for.
 
@@ -125,7 +130,7 @@ def run_days(
         _run(_definitions(result), whole if reads_raw else marts_job(publishes), instance, days, result, sites)
         late = late_days(result)
         for window in consecutive(late):
-            notes.print(f"Late rows for {', '.join(window)}: building these marts again")
+            notes.print(f"Late rows for {', '.join(map(day_text, window))}: building these marts again")
             _run(_definitions(result), marts_job(publishes), instance, window, result)
         result.restated = late
     return result
@@ -136,7 +141,7 @@ def marts_job(publishes: bool) -> str:
     return "restate_and_publish" if publishes else "restate"
 
 
-def refresh_days(days: list[str], publishes: bool = True) -> PipelineResult:
+def refresh_days(days: list[date], publishes: bool = True) -> PipelineResult:
     """Takes in what is new of consecutive days. Other days that it brings rows for wait for a whole run."""
     result = PipelineResult(days)
     with dagster_instance() as instance, _quiet():
@@ -149,7 +154,7 @@ def refresh_days(days: list[str], publishes: bool = True) -> PipelineResult:
     return result
 
 
-def run_window(job: str, days: list[str], tags: Mapping[str, str]) -> PipelineResult:
+def run_window(job: str, days: list[date], tags: Mapping[str, str]) -> PipelineResult:
     """One job over consecutive days, as one of many that may be shared among processes. A run that has judged all its
     days, whatever it refused, says so in its tags."""
     from orchestration.operations.backfills import ENDED_TAG
@@ -162,7 +167,7 @@ def run_window(job: str, days: list[str], tags: Mapping[str, str]) -> PipelineRe
     return result
 
 
-def ended_before(run_ids: Iterable[str], days: list[str]) -> PipelineResult:
+def ended_before(run_ids: Iterable[str], days: list[date]) -> PipelineResult:
     """What runs over some of these days did that have ended already, perhaps in another process."""
     result = PipelineResult(days)
     with dagster_instance() as instance:
@@ -196,7 +201,7 @@ def _run(
     defs: dg.Definitions,
     job: str,
     instance: dg.DagsterInstance,
-    days: list[str],
+    days: list[date],
     result: PipelineResult,
     sites: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
@@ -217,7 +222,7 @@ def _run(
     drawer = progress.drawer.set(bar)
     teller = progress.teller.set(notes.print)
     try:
-        with step(f"Running {job} for {days[0]}" + (f" … {days[-1]}" if len(days) > 1 else "")):
+        with step(f"Running {job} for {span(days)}"):
             ran = definition.execute_in_process(
                 instance=instance,
                 asset_selection=list(chosen) if chosen else None,
@@ -241,7 +246,7 @@ def _was_interrupted(event: dg.DagsterEvent) -> bool:
     return event.event_type == dg.DagsterEventType.RUN_CANCELED
 
 
-def _collect(entries: Iterable[dg.EventLogEntry], days: list[str], result: PipelineResult) -> None:
+def _collect(entries: Iterable[dg.EventLogEntry], days: list[date], result: PipelineResult) -> None:
     started: dict[str, float] = {}
     for entry in entries:
         event = entry.dagster_event
@@ -250,9 +255,8 @@ def _collect(entries: Iterable[dg.EventLogEntry], days: list[str], result: Pipel
         kind = event.event_type
         if kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
             materialization = event.step_materialization_data.materialization
-            name = materialization.asset_key.to_user_string()
-            values = {key: value.value for key, value in materialization.metadata.items()}
-            result.materialized[name, str(materialization.partition)] = values
+            name, day = materialization.asset_key.to_user_string(), parse_day(str(materialization.partition))
+            result.materialized[name, day] = {key: value.value for key, value in materialization.metadata.items()}
         elif kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             _collect_check(event.event_specific_data, result)
         elif kind == dg.DagsterEventType.STEP_START:
@@ -265,30 +269,28 @@ def _collect(entries: Iterable[dg.EventLogEntry], days: list[str], result: Pipel
 
 
 def _collect_check(check: Any, result: PipelineResult) -> None:
-    name = check.asset_key.to_user_string()
+    name, day = check.asset_key.to_user_string(), parse_day(check.partition)
     if name == "raw_access_logs":
         figures = {key: value.value for key, value in check.metadata.items()}
-        result.raw_figures.setdefault(check.partition, {}).update(figures)
+        result.raw_figures.setdefault(day, {}).update(figures)
     if check.passed:
         return
     if not check.blocking:
         text = f"{name}: {check.check_name}: {check.description}"
-        result.warnings.setdefault(text, []).append(check.partition)
+        result.warnings.setdefault(text, []).append(day)
         return
     reason = f"{name} refused ({check.check_name}): {check.description}"
-    result.bad[check.partition] = (
-        f"{result.bad[check.partition]}; {reason}" if check.partition in result.bad else reason
-    )
-    result.refused.setdefault(check.partition, set()).add((name.removeprefix("raw_"), check.check_name))
+    result.bad[day] = f"{result.bad[day]}; {reason}" if day in result.bad else reason
+    result.refused.setdefault(day, set()).add((name.removeprefix("raw_"), check.check_name))
 
 
-def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> None:
+def _collect_failure(event: Any, days: list[date], result: PipelineResult) -> None:
     data = event.step_failure_data
     failure = data.user_failure_data
     named = failure.metadata.get("days") if failure else None
     if named is not None:
         for day, reason in named.value.items():
-            result.bad.setdefault(day, reason)
+            result.bad.setdefault(parse_day(day), reason)
         return
     result.is_broken = True
     message = failure.description if failure else (data.error.message if data.error else "failed")
@@ -296,23 +298,22 @@ def _collect_failure(event: Any, days: list[str], result: PipelineResult) -> Non
         result.bad.setdefault(day, f"{event.step_key}: {str(message).strip()}")
 
 
-def late_days(result: PipelineResult) -> list[str]:
+def late_days(result: PipelineResult) -> list[date]:
     """Days outside the run that its source days brought rows for, where their own source day is published."""
-    from ingest.partition.datasets import DATASETS
     from ingest.partition.day import is_published
     from orchestration.raw.assets import RAW_ASSETS
     from orchestration.settings import load_settings
 
     lake = load_settings().open_lake()
-    late: set[str] = set()
+    late: set[date] = set()
     for name, key in RAW_ASSETS.items():
         touched = {
-            day
+            parse_day(day)
             for (asset, _), metadata in result.materialized.items()
             if asset == key.to_user_string()
             for day in metadata["touched_days"]
         }
-        late |= {day for day in touched - set(result.days) if is_published(lake, day, DATASETS[name])}
+        late |= {day for day in touched - set(result.days) if is_published(lake, Partition(name, day))}
     return sorted(late)
 
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ingest.days import day_text
 from ingest.lake.layout import quarantine_folder
 from ingest.shown import shown
 from orchestration.cli.console import console, line, table
+from orchestration.cli.days import DAY
 from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:
     from ingest.lake.files import Lake
     from ingest.partition.quarantine import Refused
 
-DAY = click.DateTime(["%Y-%m-%d"])
 SHOWN = 5  # objects and lines
 ROWS_SHOWN = 3  # side by side, of 40 characters each, they fit a line of a log
 
@@ -60,7 +61,7 @@ def list_command(as_json: bool) -> None:
 @click.argument("day", type=DAY, metavar="DAY")
 @click.option("--table", "name", required=True, metavar="TABLE", help="access_logs, events, or a mart.")
 @click.option("--site", metavar="SITE", help="Of events: the site.")
-def show_command(day: dt.datetime, name: str, site: str | None) -> None:
+def show_command(day: dt.date, name: str, site: str | None) -> None:
     """Shows the verdict with its figures, rejects by reason, the worst objects, some rejected lines and refused rows.
 
     \b
@@ -72,7 +73,7 @@ def show_command(day: dt.datetime, name: str, site: str | None) -> None:
     from orchestration.quality import accept, why_never_released
 
     lake = load_lake_settings().open_lake()
-    refused = find_refused(lake, day.date().isoformat(), name, site)
+    refused = find_refused(lake, day, name, site)
     line((str(refused), "bold"), f", refused {_since(refused)} UTC")
     for reason in refused.reasons:
         message = str(reason["message"]).removeprefix(f"{reason['check']}: ")
@@ -86,7 +87,7 @@ def show_command(day: dt.datetime, name: str, site: str | None) -> None:
     line(f"It cannot be accepted as it is: {never}" if never else f"To accept it as it is: {accept(refused)}")
 
 
-def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
+def find_refused(lake: Lake, day: dt.date, name: str, site: str | None) -> Refused:
     """The one partition in quarantine that is meant.
 
     Args:
@@ -103,7 +104,7 @@ def find_refused(lake: Lake, day: str, name: str, site: str | None) -> Refused:
         of = f" of site {site}" if site else ""
         raise click.UsageError(f"Nothing of {name} {day}{of} is in quarantine. See: clicklake quarantine list")
     if len(found) > 1:
-        sites = ", ".join(shown(each.site) for each in found)
+        sites = ", ".join(shown(each.partition.site) for each in found)
         raise click.UsageError(f"{name} {day} is refused for several sites: {sites}. Name one with --site")
     return found[0]
 
@@ -155,14 +156,16 @@ def _show_rows(lake: Lake, refused: Refused) -> None:
 
 
 def _row(refused: Refused) -> tuple[Any, ...]:
-    return refused.day, refused.table, refused.site, ", ".join(refused.checks), refused.rows, _since(refused)
+    partition = refused.partition
+    checks = ", ".join(refused.checks)
+    return partition.day, partition.table, partition.site, checks, refused.rows, _since(refused)
 
 
 def _record(refused: Refused) -> dict[str, Any]:
     return {
-        "day": refused.day,
-        "table": refused.table,
-        "site": refused.site,
+        "day": day_text(refused.partition.day),
+        "table": refused.partition.table,
+        "site": refused.partition.site,
         "checks": refused.checks,
         "rows": refused.rows,
         "since": refused.since.isoformat(),

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import click
 
+from ingest.days import day_text
 from ingest.words import counted
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import console, notes, step, table
-from orchestration.cli.run import DAY, checked_days
+from orchestration.cli.days import DAY
+from orchestration.cli.run import checked_days
 from orchestration.operations.refresh import NewObjects, days_behind, days_to_look_at, news
 from orchestration.settings import load_settings
 
@@ -20,7 +22,7 @@ MAX_LINES_SHOWN = 40
 @click.command("refresh", short_help="Take in what is new of today.")
 @click.option("--day", type=DAY, metavar="D", help="Another day, YYYY-MM-DD, UTC.")
 @click.option("--no-publish", is_flag=True, help="Stop at the mart; nothing is written to MongoDB.")
-def command(day: dt.datetime | None, no_publish: bool) -> int:
+def command(day: dt.date | None, no_publish: bool) -> int:
     """Takes in the new objects of today, and until 02:00 UTC of yesterday: raw → daily_aggregates → MongoDB.
 
     What was taken before is not read again, so that it can run as often as you like. The other marts of the day are
@@ -31,7 +33,7 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
       clicklake refresh
       clicklake refresh --day 2026-01-12
     """
-    days = checked_days(day.date(), day.date()) if day else days_to_look_at(dt.datetime.now(dt.UTC))
+    days = checked_days(day, day) if day else days_to_look_at(dt.datetime.now(dt.UTC))
     settings = load_settings()
     from orchestration.resources import sources_of
 
@@ -40,11 +42,12 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
         lake.check()
         found = news(lake, sources, days)
         behind = days_behind(lake, days)
-    todo = sorted({each.day for each in found} | set(behind))
+    news_of = {each.partition.day for each in found}
+    todo = sorted(news_of | set(behind))
     if not todo:
-        console.print(f"{', '.join(days)}: nothing new")
+        console.print(f"{', '.join(map(day_text, days))}: nothing new")
         return DONE
-    _print_news(found, [each for each in behind if each not in {news.day for news in found}])
+    _print_news(found, [each for each in behind if each not in news_of])
 
     from orchestration.cli.pipeline import check_reachable, publishes_to, refresh_days
     from orchestration.cli.summary import days_by_state, print_readings, print_summary
@@ -63,8 +66,11 @@ def command(day: dt.datetime | None, no_publish: bool) -> int:
     return DONE
 
 
-def _print_news(found: Sequence[NewObjects], behind: Sequence[str]) -> None:
-    shown = [(each.day, each.dataset, each.site or "-", each.new, each.changed) for each in found[:MAX_LINES_SHOWN]]
+def _print_news(found: Sequence[NewObjects], behind: Sequence[dt.date]) -> None:
+    shown = [
+        (each.partition.day, each.partition.table, each.partition.site or "-", each.new, each.changed)
+        for each in found[:MAX_LINES_SHOWN]
+    ]
     if shown:
         table("Since it was last read", ("day", "dataset", "site", "new objects", "changed or gone"), shown)
     if len(found) > MAX_LINES_SHOWN:

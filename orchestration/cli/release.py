@@ -11,13 +11,12 @@ import click
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import line, notes
+from orchestration.cli.days import DAY
 from orchestration.settings import load_settings
 
 if TYPE_CHECKING:
     from ingest.lake.files import Lake
     from ingest.partition.quarantine import Refused
-
-DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command("release", short_help="Accept refused days as they are, and publish them.")
@@ -26,7 +25,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--site", metavar="SITE", help="Of events: the site.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the decision.")
 @click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
-def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: str, no_publish: bool) -> int:
+def command(days: tuple[dt.date, ...], name: str, site: str | None, reason: str, no_publish: bool) -> int:
     """Accepts refused days of a table as they are, then runs them as `clicklake run` does.
 
     What is accepted are the checks that refused the day, and no other: of logs and events as long as the objects are
@@ -42,8 +41,7 @@ def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: 
 
     settings = load_settings()
     lake = settings.open_lake()
-    wanted = sorted({day.date().isoformat() for day in days})
-    refused = [find_refused(lake, day, name, site) for day in wanted]
+    refused = [find_refused(lake, day, name, site) for day in sorted(set(days))]
     if not any(map(str.isalnum, reason)):
         raise click.UsageError("--reason says nothing. Whoever asks about this day later will read it.")
     for each in refused:
@@ -54,8 +52,8 @@ def command(days: tuple[dt.datetime, ...], name: str, site: str | None, reason: 
     publishes = publishes_to(settings, no_publish)
     check_reachable(settings, publishes)
     for each in refused:
-        if each.is_raw and each.site:
-            check_sites(settings, [each.day], [each.site])
+        if each.is_raw and each.partition.site:
+            check_sites(settings, [each.partition.day], [each.partition.site])
     for each in refused:
         key = _write(lake, each, reason.strip())
         line(f"Released {each}: {', '.join(each.checks)}. Kept as {key}", to=notes)
@@ -77,9 +75,7 @@ def _write(lake: Lake, refused: Refused, reason: str) -> str:
 
     now = dt.datetime.now(dt.UTC)
     release = Release(
-        table=refused.table,
-        day=refused.day,
-        site=refused.site,
+        refused.partition,
         checks=refused.reasons,
         reason=reason,
         released_by=_user(),
@@ -102,9 +98,10 @@ def _run(refused: Sequence[Refused], publishes: bool) -> int:
     from orchestration.cli.summary import days_by_state, print_summary
     from orchestration.partitions import consecutive
 
-    sites = sorted({each.site for each in refused if each.site})  # of each day the one that is refused
+    partitions = [each.partition for each in refused]
+    sites = sorted({each.site for each in partitions if each.site})  # of each day the one that is refused
     code = DONE
-    for window in consecutive([each.day for each in refused]):
+    for window in consecutive(each.day for each in partitions):
         result = run_days(window, publishes, sites, reads_raw=refused[0].is_raw)
         print_summary(result)
         if result.bad:

@@ -9,9 +9,9 @@ import click
 
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes
+from orchestration.cli.days import DAY, span
 from orchestration.settings import Settings, load_partition_settings, load_settings
 
-DAY = click.DateTime(["%Y-%m-%d"])
 MAX_SITES_NAMED = 20
 
 
@@ -22,7 +22,7 @@ MAX_SITES_NAMED = 20
 @click.option(
     "--site", "sites", multiple=True, metavar="SITE", help="Take in the events of this site alone; repeatable."
 )
-def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, sites: tuple[str, ...]) -> int:
+def command(first: dt.date, last: dt.date | None, no_publish: bool, sites: tuple[str, ...]) -> int:
     """Runs everything for the days D1 to D2, both included: logs and events → raw → marts, and MongoDB, where
     CLICKLAKE_MONGODB_URL is set.
 
@@ -37,7 +37,7 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, site
       clicklake run --from 2026-01-12 --no-publish
       clicklake run --from 2026-01-12 --site shop.example.com
     """
-    days = checked_days(first.date(), (last or first).date())
+    days = checked_days(first, last or first)
     settings = load_settings()
     if sites and settings.events is None:
         raise click.UsageError("--site names a site of events, and CLICKLAKE_EVENTS is not set.")
@@ -56,7 +56,7 @@ def command(first: dt.datetime, last: dt.datetime | None, no_publish: bool, site
     return DONE
 
 
-def check_sites(settings: Settings, days: Sequence[str], sites: Sequence[str]) -> None:
+def check_sites(settings: Settings, days: Sequence[dt.date], sites: Sequence[str]) -> None:
     """A usage error where the source has no object of some site on any of these days; a note for each day without.
 
     Of a site without objects nothing can be judged, and a name may be mistyped.
@@ -71,14 +71,13 @@ def check_sites(settings: Settings, days: Sequence[str], sites: Sequence[str]) -
         if len(lacking) == len(days):
             others = sorted({str(each) for _, each in delivered})
             there = ", ".join(others[:MAX_SITES_NAMED]) + (" …" if len(others) > MAX_SITES_NAMED else "")
-            span = days[0] if len(days) == 1 else f"{days[0]} … {days[-1]}"
             has = f"There are objects of {there}" if others else "There are no events at all"
-            raise click.UsageError(f"{span}: the source has no object of site {site}. {has}.")
+            raise click.UsageError(f"{span(days)}: the source has no object of site {site}. {has}.")
         for day in lacking:
             notes.print(f"{day}: the source has no object of site {site}; its events stay as they are")
 
 
-def checked_days(first: dt.date, last: dt.date) -> list[str]:
+def checked_days(first: dt.date, last: dt.date) -> list[dt.date]:
     """The days between, both included; a usage error where they cannot be run."""
     from orchestration.partitions import days_between, today
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from ingest.days import day_text
 from orchestration.cli.console import notes, step
 from orchestration.home import dagster_home
 from orchestration.places import state_dir
@@ -58,7 +59,7 @@ def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
                 load(environment, made_up)
                 load_events(environment, made_up_events(made_up))
             # Else the UI's bar of partitions would be eleven years, with these days as a hairline at its end.
-            settings = settings | {"CLICKLAKE_FIRST_DAY": made_up[0].day.isoformat()}
+            settings = settings | {"CLICKLAKE_FIRST_DAY": day_text(made_up[0].day)}
         for name, value in settings.items():
             click.echo(f"export {name}={shlex.quote(value)}")
         if not program:

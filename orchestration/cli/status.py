@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestration.cli.console import console, line, notes, table
+from orchestration.cli.days import DAY
 from orchestration.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from orchestration.operations.status import DayStatus
     from orchestration.publishing.target import Target
 
-DAY = click.DateTime(["%Y-%m-%d"])
-
 
 @click.command("status", short_help="Show days by table: published, refused, missing, out of date.")
 @click.option("--from", "first", type=DAY, metavar="D1", help="First day; all without it.")
 @click.option("--to", "last", type=DAY, metavar="D2", help="Last day; all without it.")
-def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
+def command(first: dt.date | None, last: dt.date | None) -> None:
     """Shows every day that the source or the lake knows, by table.
 
     \b
@@ -40,9 +39,9 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     from orchestration.resources import sources_of
 
     if first and last and last < first:
-        raise click.UsageError(f"--to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}.")
+        raise click.UsageError(f"--to {last} lies before --from {first}.")
     sources = sources_of(settings)
-    found = status(settings.open_lake(), sources, first and first.date(), last and last.date())
+    found = status(settings.open_lake(), sources, first, last)
     if not any(day.objects for day in found):
         for source in sources.values():
             if name := source.undated():
@@ -62,24 +61,23 @@ def command(first: dt.datetime | None, last: dt.datetime | None) -> None:
     )
     for day in found:
         if day.reason:
-            line((day.day, "red"), f" {day.reason}")
+            line((f"{day.day}", "red"), f" {day.reason}")
 
 
-def _days(first: dt.datetime | None, last: dt.datetime | None) -> str:
+def _days(first: dt.date | None, last: dt.date | None) -> str:
     """The days that were asked for, as a sentence goes on; nothing where it was all of them."""
-    start = f" from {first:%Y-%m-%d}" if first else ""
-    return start + (f" to {last:%Y-%m-%d}" if last else " on" if first else "")
+    start = f" from {first}" if first else ""
+    return start + (f" to {last}" if last else " on" if first else "")
 
 
 def _states_by_target(
     settings: Settings, targets: list[Target[Any]], found: list[DayStatus]
-) -> dict[str, dict[str, str]]:
+) -> dict[str, dict[dt.date, str]]:
     """Target → day → state; without those that lack something and whose mart is not there, such as without events."""
     from orchestration.operations.status import published_days
 
     lake = settings.open_lake()
-    marts = {(target.mart, target.day_column) for target in targets}
-    published = {mart: published_days(lake, mart, column) for mart, column in marts}
+    published = {mart: published_days(lake, mart) for mart in {target.mart for target in targets}}
     return {
         target.name: _target_states(settings, target, [day.day for day in found if day.day in published[target.mart]])
         for target in targets
@@ -87,7 +85,7 @@ def _states_by_target(
     }
 
 
-def _target_states(settings: Settings, target: Target[Any], days: list[str]) -> dict[str, str]:
+def _target_states(settings: Settings, target: Target[Any], days: list[dt.date]) -> dict[dt.date, str]:
     """The states of the mart's days in a target; `unknown` where it, or the mart, cannot be asked, said once."""
     from ingest.errors import LakeError, PublishError
     from orchestration.operations.status import target_states

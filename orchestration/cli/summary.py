@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
+from ingest.days import day_text
 from ingest.partition.quarantine import Refused, refused_partitions
 from ingest.words import counted
 from orchestration.cli.console import line, notes, table
 from orchestration.cli.pipeline import PipelineResult
+from orchestration.marts.known import DAILY_AGGREGATES, SESSIONS
 from orchestration.publishing.targets import TARGETS
 from orchestration.quality import accept, look_at
 from orchestration.settings import load_lake_settings
@@ -17,7 +20,7 @@ from orchestration.settings import load_lake_settings
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
 MAX_REFUSED_SHOWN = 3
-MART = "daily_aggregates"  # whose days are shown, and what is published of them
+MART = DAILY_AGGREGATES  # whose days are shown, and what is published of them
 
 
 def print_summary(result: PipelineResult) -> None:
@@ -39,7 +42,7 @@ def print_summary(result: PipelineResult) -> None:
     table("Seconds", ("step", "seconds"), [(name, seconds) for name, seconds in result.seconds.items()])
     _print_warnings(result)
     for day, reason in sorted(result.bad.items()):
-        line((day, "red"), f" {reason}")
+        line((f"{day}", "red"), f" {reason}")
     _print_advice(_in_quarantine(result))
 
 
@@ -62,9 +65,11 @@ def _print_warnings(result: PipelineResult) -> None:
         notes.print(f"… and {counted(more, 'more warning')}")
 
 
-def _some_days(days: Sequence[str]) -> str:
+def _some_days(days: Sequence[date]) -> str:
     some = sorted(set(days))
-    return ", ".join(some) if len(some) <= MAX_WARNINGS_SHOWN else f"{some[0]} … {some[-1]}, {len(some)} days"
+    if len(some) > MAX_WARNINGS_SHOWN:
+        return f"{some[0]} … {some[-1]}, {len(some)} days"
+    return ", ".join(map(day_text, some))
 
 
 def _print_advice(found: list[Refused]) -> None:
@@ -84,7 +89,7 @@ def _in_quarantine(result: PipelineResult) -> list[Refused]:
         return []
     found = refused_partitions(load_lake_settings().open_lake(), result.refused)
     judged = {(table, day) for day, checks in result.refused.items() for table, _ in checks}
-    return [each for each in found if not each.is_raw or (each.table, each.day) in judged]
+    return [each for each in found if not each.is_raw or (each.partition.table, each.partition.day) in judged]
 
 
 def print_readings(result: PipelineResult) -> None:
@@ -108,9 +113,9 @@ _EVENT_COLUMNS = (
 )  # fmt: skip
 
 
-def _event_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
+def _event_row(result: PipelineResult, day: date) -> tuple[Any, ...]:
     raw = result.materialized["raw_events", day]
-    sessions = result.materialized.get(("sessions", day), {})
+    sessions = result.materialized.get((SESSIONS.name, day), {})
     return (
         day,
         *(raw[name] for name in ("objects", "rows_read", "rows_kept", "rows_rejected", "rows_duplicate")),
@@ -120,25 +125,25 @@ def _event_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
     )
 
 
-def _day_row(result: PipelineResult, day: str) -> tuple[Any, ...]:
+def _day_row(result: PipelineResult, day: date) -> tuple[Any, ...]:
     return (day, *_figures(result, day), _state(result, day))
 
 
-def _state(result: PipelineResult, day: str) -> str:
-    has_mart = (MART, day) in result.materialized
+def _state(result: PipelineResult, day: date) -> str:
+    has_mart = (MART.name, day) in result.materialized
     if day not in result.bad:
         return "published" if has_mart or _published(result, day) else "missing"
     checks = {check for _, check in result.refused.get(day, ())}
     if checks == {"objects_present"}:
-        return "partly missing" if has_mart or ("sessions", day) in result.materialized else "missing"
+        return "partly missing" if has_mart or (SESSIONS.name, day) in result.materialized else "missing"
     if checks:
         return "partly refused" if has_mart else "refused"
     return "failed"
 
 
-def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:
+def _figures(result: PipelineResult, day: date) -> tuple[int | None, ...]:
     raw = result.materialized.get(("raw_access_logs", day)) or result.raw_figures.get(day, {})
-    mart = result.materialized.get((MART, day), {})
+    mart = result.materialized.get((MART.name, day), {})
     published = _published(result, day)
     return (
         raw.get("objects"),
@@ -152,7 +157,7 @@ def _figures(result: PipelineResult, day: str) -> tuple[int | None, ...]:
     )
 
 
-def _published(result: PipelineResult, day: str) -> list[tuple[int, int]]:
+def _published(result: PipelineResult, day: date) -> list[tuple[int, int]]:
     """How many entries are there, and how many were written, of each target of the mart that has the day."""
     found = [(each, result.materialized.get((each.name, day))) for each in TARGETS if each.mart == MART]
     return [
@@ -162,6 +167,6 @@ def _published(result: PipelineResult, day: str) -> list[tuple[int, int]]:
     ]
 
 
-def _total_row(result: PipelineResult, days: list[str]) -> list[int]:
+def _total_row(result: PipelineResult, days: list[date]) -> list[int]:
     rows = [_figures(result, day) for day in days]
     return [sum(row[position] or 0 for row in rows) for position in range(len(_DAY_COLUMNS) - 2)]

@@ -30,9 +30,9 @@ logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
 _ENDED = {AssetCheckExecutionRecordStatus.FAILED: False, AssetCheckExecutionRecordStatus.SUCCEEDED: True}
 
 
-def last_materialization(instance: dg.DagsterInstance, key: dg.AssetKey, day: str) -> Target | None:
+def last_materialization(instance: dg.DagsterInstance, key: dg.AssetKey, partition_key: str) -> Target | None:
     """The one that a verdict has to name."""
-    found = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[day]), limit=1)
+    found = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[partition_key]), limit=1)
     for last in found.records:
         return Target(storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp)
     return None

@@ -1,11 +1,13 @@
 """Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from ingest.lake.files import Lake
+from ingest.lake.layout import MARTS, Partition
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.partition.day import is_published
 from ingest.partition.releases import release_of
@@ -23,7 +25,6 @@ from orchestration.raw.assets import RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
 from orchestration.step import Step, begun, refusals
 
-DAILY_AGGREGATES = model_key("daily_aggregates")
 # For dbt, where the settings name none: what needs events, and what is made for them alone.
 NO_EVENTS = ["--exclude", "source:raw.events+", "ad_touches"]
 
@@ -51,7 +52,9 @@ def build_dbt_models() -> dg.AssetsDefinition:
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
             datasets = [ACCESS_LOGS, EVENTS] if settings.events else [ACCESS_LOGS]
-            ready = [day for day in days if any(is_published(lake, day, dataset) for dataset in datasets)]
+            ready = [
+                day for day in days if any(is_published(lake, Partition(dataset.name, day)) for dataset in datasets)
+            ]
             bad = {
                 day: f"{_named(datasets)} has no published partition of this day to build on"
                 for day in days
@@ -61,7 +64,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
             arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
             with step.at_work(lake):
                 for window in consecutive(ready):
-                    if holder := lake.holder("marts"):  # dbt itself waits for it, and holds it until it ends
+                    if holder := lake.holder(MARTS):  # dbt itself waits for it, and holds it until it ends
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
                     result.add(build(DBT_DIR, window, arguments, settings.environment()))
                 with at_once(context.instance):  # still at work: thousands of events take a while
@@ -131,7 +134,7 @@ def _report(step: Step, lake: Lake, result: WindowResult, checks: Mapping[str, d
             _report_test(step, lake, checks[unique_id], day, test)
 
 
-def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: str, test: Mapping[str, Any]) -> None:
+def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: date, test: Mapping[str, Any]) -> None:
     """A test that blocks and only warned was released; dbt's own result does not say so."""
     if test["status"] == "skipped":
         step.keep_result(spec.key, day, Judgement(False, spec.blocking, test["message"] or "", has_run=False))
@@ -145,7 +148,7 @@ def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: str, test
     figures = {"failures": test["failures"] or 0, "status": test["status"]}
     released = None
     if spec.blocking and test["status"] == "warn":
-        released = str(release_of(lake, model_name(spec.asset_key), spec.name, day) or "released")
+        released = str(release_of(lake, Partition(model_name(spec.asset_key), day), spec.name) or "released")
     judgement = Judgement(
         passed,
         spec.blocking,

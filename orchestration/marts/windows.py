@@ -7,9 +7,11 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ingest.days import day_text, parse_day
 from ingest.errors import ClicklakeError, TransientError, TransientLakeError
 from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
@@ -33,9 +35,9 @@ class WindowResult:
     tests: (test's unique id, day) → {status, failures, message, seconds}.
     """
 
-    published: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    built: dict[tuple[str, str], float] = field(default_factory=dict)
-    tests: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    published: dict[tuple[str, date], dict[str, Any]] = field(default_factory=dict)
+    built: dict[tuple[str, date], float] = field(default_factory=dict)
+    tests: dict[tuple[str, date], dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
     disk_is_full: bool = False
 
@@ -50,9 +52,9 @@ class WindowResult:
         """Whether some days of the window may be good where it was refused as a whole."""
         return any(entry["status"] not in ("published", ABSENT) for entry in self.published.values())
 
-    def refused(self) -> dict[str, str]:
+    def refused(self) -> dict[date, str]:
         """Day → why, of the days that some model was not published for."""
-        found: dict[str, str] = {}
+        found: dict[date, str] = {}
         for (model, day), entry in self.published.items():
             if entry["status"] != "published":
                 why = "; ".join(_sentence(reason["message"]) for reason in entry.get("reasons", ()))
@@ -60,7 +62,7 @@ class WindowResult:
         return found
 
 
-def build(project: Path, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]) -> WindowResult:
+def build(project: Path, days: Sequence[date], select: Sequence[str], environment: Mapping[str, str]) -> WindowResult:
     """Builds, tests and publishes a window of consecutive days; `select` is dbt's own `--select …`, `--exclude …`.
 
     dbt judges a window as a whole: where it refuses one of several days, the window is halved until the
@@ -81,11 +83,11 @@ def build(project: Path, days: Sequence[str], select: Sequence[str], environment
 
 
 def _build_once(
-    project: Path, days: Sequence[str], select: Sequence[str], environment: Mapping[str, str]
+    project: Path, days: Sequence[date], select: Sequence[str], environment: Mapping[str, str]
 ) -> WindowResult:
     started = time.monotonic()
     arguments = ["--no-write-json", "build", "--exclude-resource-type", "unit_test"]
-    arguments += ["--event-time-start", days[0], "--event-time-end", next_day(days[-1])]
+    arguments += ["--event-time-start", day_text(days[0]), "--event-time-end", day_text(next_day(days[-1]))]
     arguments += select
     with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder:
         # What dbt leaves lying when it is ended in the middle, such as fetched files, goes with the folder.
@@ -100,7 +102,7 @@ def _build_once(
     found.disk_is_full = DISK_FULL in done.output
     failed = {"status": "failed", "reasons": [{"message": _reason(done)}]}
     found.published = {(result["name"], day): failed for result in results if result["is_lake_table"] for day in days}
-    found.published |= {(entry["model"], entry["day"]): entry for entry in report if "model" in entry}
+    found.published |= {(entry["model"], parse_day(entry["day"])): entry for entry in report if "model" in entry}
     return found
 
 
@@ -131,7 +133,7 @@ def _reason(done: Finished) -> str:
     return done.errors()
 
 
-def _collect(days: Sequence[str], results: list[dict[str, Any]], seconds: float) -> WindowResult:
+def _collect(days: Sequence[date], results: list[dict[str, Any]], seconds: float) -> WindowResult:
     found = WindowResult(seconds=seconds)
     for result in results:
         for day in days:

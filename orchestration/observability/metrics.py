@@ -17,13 +17,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import ledger_folder, mart_folder, quarantine_folder
+from ingest.lake.layout import ledger_folder, partition_of, quarantine_folder, table_of
 from ingest.partition.datasets import DATASETS
 from ingest.partition.quarantine import verdict_files
 from orchestration.alerts.outbox import read_state
 from orchestration.dagster_internals.backfills import unfinished
 from orchestration.dagster_internals.checks import newer_verdicts
-from orchestration.operations.status import MARTS, PARTITION_COLUMNS
+from orchestration.operations.status import MARTS
 
 SECONDS_KEPT = 15  # several scrapers, or one that is in a hurry, cost no more than one
 LAST_RUNS = 50  # among them the last run of each step is looked for
@@ -219,7 +219,7 @@ def _quarantine(lake: Lake) -> Families:
 
 
 def _table(file: LakeFile) -> str:
-    table = file.key.split("/")[1]
+    table = table_of(file.key)
     return f"raw_{table}" if table in DATASETS else table
 
 
@@ -230,26 +230,26 @@ def _freshness(lake: Lake) -> Families:
     published = _gauge("published_day_age_seconds", "Since the newest published day began", ["table"])
     for dataset in DATASETS:
         ledgers = lake.files(ledger_folder(dataset))
-        day = _newest(published, f"raw_{dataset}", ledgers, "source_date", now)
+        taken = {file.key: each.day for file in ledgers if (each := partition_of(file.key))}
+        day = _newest(published, f"raw_{dataset}", taken.values(), now)
         stored = [
             moment
             for file in ledgers
-            if day and file.partition("source_date") == day
+            if day and taken.get(file.key) == day
             for moment in lake.read_table(file.key, ["modified"]).column("modified").to_pylist()
         ]
         if stored:
             newest.add_metric([dataset], (now - max(_utc(moment) for moment in stored)).total_seconds())
         for mart in (mart for mart, made_of in MARTS.items() if made_of.name == dataset):
-            _newest(published, mart, lake.files(mart_folder(mart)), PARTITION_COLUMNS[mart], now)
+            _newest(published, mart.name, map(mart.day_of, (file.key for file in lake.files(mart.folder))), now)
     return [newest, published]
 
 
-def _newest(
-    gauge: GaugeMetricFamily, table: str, files: Iterable[LakeFile], column: str, now: dt.datetime
-) -> str | None:
-    day = max((day for file in files if (day := file.partition(column))), default=None)
+def _newest(gauge: GaugeMetricFamily, table: str, days: Iterable[dt.date | None], now: dt.datetime) -> dt.date | None:
+    day = max(filter(None, days), default=None)
     if day is not None:
-        gauge.add_metric([table], (now - _utc(dt.datetime.fromisoformat(day))).total_seconds())
+        begun = dt.datetime.combine(day, dt.time(), dt.UTC)
+        gauge.add_metric([table], (now - begun).total_seconds())
     return day
 
 

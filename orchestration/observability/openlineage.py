@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from ingest.lake.layout import mart_folder, raw_folder
+from ingest.lake.layout import Mart, raw_folder
 from orchestration.alerts.alert import plain
 from orchestration.alerts.receivers import post_json
 from orchestration.marts.translator import model_name
@@ -119,7 +119,7 @@ class Events:
         if key in self._places:
             return _named(*self._places[key], {})
         datasets = {asset: dataset for dataset, asset in RAW_ASSETS.items()}
-        folder = raw_folder(datasets[key]) if key in datasets else mart_folder(model_name(key))
+        folder = raw_folder(datasets[key]) if key in datasets else Mart(model_name(key)).folder
         facets = _schema(self.graph.get(key).metadata) if self.graph.has(key) else {}
         return _named(*_place(self.settings.lake, folder.rstrip("/")), facets)
 

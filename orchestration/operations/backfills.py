@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
-from orchestration.partitions import consecutive
+from orchestration.partitions import consecutive, days_of_tags
 
 BACKFILL_TAG = "clicklake/backfill"  # which backfill a run belongs to
 ORDER_TAG = "clicklake/backfill_order"  # what was asked for: the same order again goes on with it
@@ -38,10 +38,10 @@ class Backfill:
 
     id: str
     order: str
-    days: Sequence[str]
+    days: Sequence[dt.date]
     window: int
     marts_job: str
-    ended: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    ended: frozenset[tuple[str, dt.date]] = field(default_factory=frozenset)
     ended_by: Sequence[str] = ()
 
     @property
@@ -54,18 +54,18 @@ class Backfill:
         return INGEST, self.marts_job
 
     @property
-    def windows(self) -> list[list[str]]:
+    def windows(self) -> list[list[dt.date]]:
         return self.in_windows(self.days)
 
-    def in_windows(self, days: Sequence[str]) -> list[list[str]]:
+    def in_windows(self, days: Sequence[dt.date]) -> list[list[dt.date]]:
         return [run[n : n + self.window] for run in consecutive(days) for n in range(0, len(run), self.window)]
 
-    def left(self, job: str) -> list[list[str]]:
+    def left(self, job: str) -> list[list[dt.date]]:
         return [days for days in self.windows if (job, days[0]) not in self.ended]
 
 
 def begin(
-    instance: dg.DagsterInstance, order: str, days: Sequence[str], window: int, marts_job: str, anew: bool
+    instance: dg.DagsterInstance, order: str, days: Sequence[dt.date], window: int, marts_job: str, anew: bool
 ) -> Backfill:
     """A new backfill, or, unless `anew`, the last one of the same order where it is not done."""
     fresh = Backfill(f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S.%f}", order, days, window, marts_job)
@@ -97,5 +97,5 @@ def _gone_on_with(fresh: Backfill, identity: str, ended: Sequence[dg.DagsterRun]
 
 
 def _with(fresh: Backfill, identity: str, runs: Sequence[dg.DagsterRun]) -> Backfill:
-    ended = frozenset((run.job_name, run.tags["dagster/asset_partition_range_start"]) for run in runs)
+    ended = frozenset((run.job_name, days_of_tags(run.tags)[0]) for run in runs)
     return replace(fresh, id=identity, ended=ended, ended_by=[run.run_id for run in runs])

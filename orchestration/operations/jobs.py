@@ -4,7 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.marts.assets import DAILY_AGGREGATES
+from orchestration.marts.known import DAILY_AGGREGATES
+from orchestration.marts.translator import model_key
 from orchestration.partitions import daily
 from orchestration.publishing.assets import GROUP
 from orchestration.raw.assets import RAW_ASSETS
@@ -14,7 +15,7 @@ _targets = dg.AssetSelection.groups(GROUP)
 _marts = _raw.downstream() - _raw - _targets
 # What a mart needs and no raw asset feeds: seeds.
 _models = _marts | _marts.upstream() - _raw
-_daily_aggregates = dg.AssetSelection.assets(DAILY_AGGREGATES)
+_daily_aggregates = dg.AssetSelection.assets(model_key(DAILY_AGGREGATES.name))
 
 daily_build = dg.define_asset_job(
     "daily_build",

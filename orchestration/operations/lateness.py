@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake
-from ingest.partition.datasets import DATASETS
+from ingest.lake.layout import Partition
 from ingest.partition.ledger import Version, fingerprint, is_judged, objects_by_day, version_of, versions_taken_of_day
 from ingest.source import Source
 
@@ -37,16 +37,17 @@ class News:
         return min(self.last + settle, self.first + LONGEST_WAIT * settle)
 
 
-def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[str]) -> dict[str, News]:
+def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[dt.date]) -> dict[dt.date, News]:
     """Day → its news, where there is any."""
-    versions: dict[str, set[Version]] = {}
-    unknown: dict[str, list[dt.datetime]] = {}
+    versions: dict[dt.date, set[Version]] = {}
+    unknown: dict[dt.date, list[dt.datetime]] = {}
     for name, source in sources.items():
         for day, objects in objects_by_day(source.objects(days)).items():
             versions.setdefault(day, set()).update(map(version_of, objects))
+            partition = Partition(name, day)
             try:
-                is_news = not is_judged(lake, DATASETS[name], day, objects)
-                taken = versions_taken_of_day(lake, name, day) if is_news else set()
+                is_news = not is_judged(lake, partition, objects)
+                taken = versions_taken_of_day(lake, partition) if is_news else set()
             except TransientLakeError:
                 raise
             except LakeError:  # a broken ledger knows nothing: the day is read again, and its ledger written anew

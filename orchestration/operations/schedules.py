@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from ingest.days import day_text
 from ingest.errors import ClicklakeError
 from orchestration.operations.jobs import INCREMENTAL, daily_build, refresh
 from orchestration.operations.refresh import days_behind, days_to_look_at, news
@@ -21,7 +22,7 @@ BUILD_HOUR = 6  # UTC; most of a day's objects have arrived by then, later ones 
     description="Builds yesterday at 06:00 UTC.",
 )
 def build_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    yesterday = (context.scheduled_execution_time.date() - dt.timedelta(days=1)).isoformat()
+    yesterday = day_text(context.scheduled_execution_time.date() - dt.timedelta(days=1))
     return dg.RunRequest(run_key=f"schedule:{yesterday}", partition_key=yesterday)
 
 
@@ -38,18 +39,23 @@ def refresh_today(
     looked_at = days_to_look_at(now)
     running = [day for day in looked_at if is_running(context.instance, day)]
     if running:
-        yield dg.SkipReason(f"a run over {', '.join(running)} waits or works: the next turn takes what it leaves")
+        yield dg.SkipReason(
+            f"a run over {', '.join(map(day_text, running))} waits or works: the next turn takes what it leaves"
+        )
         return
     try:
         lake = lakehouse.lake()
-        days = {each.day for each in news(lake, lakehouse.sources(), looked_at)} | set(days_behind(lake, looked_at))
+        found = news(lake, lakehouse.sources(), looked_at)
+        days = {*days_behind(lake, looked_at), *(each.partition.day for each in found)}
     except ClicklakeError as error:
         yield dg.SkipReason(str(error))
         return
     if not days:
-        yield dg.SkipReason(f"{', '.join(looked_at)}: nothing new")
+        yield dg.SkipReason(f"{', '.join(map(day_text, looked_at))}: nothing new")
     for day in sorted(days):
-        yield dg.RunRequest(run_key=f"refresh:{day}:{now:%Y-%m-%dT%H:%M}", partition_key=day, run_config=INCREMENTAL)
+        yield dg.RunRequest(
+            run_key=f"refresh:{day}:{now:%Y-%m-%dT%H:%M}", partition_key=day_text(day), run_config=INCREMENTAL
+        )
 
 
 SCHEDULES = [build_yesterday, refresh_today]

@@ -15,8 +15,9 @@ from typing import Any, cast
 
 import dagster as dg
 
+from ingest.days import day_text, parse_day
 from ingest.errors import ClicklakeError
-from ingest.partition.datasets import DATASETS
+from ingest.lake.layout import Partition
 from ingest.partition.day import is_published
 from orchestration.marts.translator import model_key
 from orchestration.operations.backfills import BACKFILL_TAG
@@ -24,7 +25,7 @@ from orchestration.operations.jobs import daily_build, publish, refresh, restate
 from orchestration.operations.lateness import News, days_with_news
 from orchestration.operations.runs import days_of_run, is_running
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.partitions import daily, days_between
+from orchestration.partitions import daily, day_tags, days_between
 from orchestration.publishing.target import Target, ready, why_not
 from orchestration.publishing.targets import TARGETS
 from orchestration.raw.assets import RAW_ASSETS
@@ -68,21 +69,21 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
         yield dg.SkipReason("; ".join(f"{day}: {why}" for day, why in waiting.items()))
 
 
-def _request(context: dg.SensorEvaluationContext, day: str, news: News) -> dg.RunRequest:
+def _request(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> dg.RunRequest:
     """Content and attempt make the run key: news is asked for again, and a run that died is tried again."""
     tags = {FINGERPRINT_TAG: news.fingerprint}
     return dg.RunRequest(
-        run_key=f"{day}:{news.fingerprint}:{_attempts(context, day, news)}", partition_key=day, tags=tags
+        run_key=f"{day}:{news.fingerprint}:{_attempts(context, day, news)}", partition_key=day_text(day), tags=tags
     )
 
 
-def _attempts(context: dg.SensorEvaluationContext, day: str, news: News) -> int:
+def _attempts(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> int:
     """Runs that were made for the same objects of a day."""
-    tags = {FINGERPRINT_TAG: news.fingerprint, "dagster/partition": day}
+    tags = {FINGERPRINT_TAG: news.fingerprint, **day_tags(day)}
     return context.instance.get_runs_count(dg.RunsFilter(tags=tags))
 
 
-def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: str, news: News) -> str | None:
+def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: dt.date, news: News) -> str | None:
     """Why news of a day is not asked for now; None where it is."""
     now = dt.datetime.now(dt.UTC)
     if is_running(context.instance, day):
@@ -99,9 +100,9 @@ def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: s
     return None
 
 
-def _recent_requests(instance: dg.DagsterInstance, day: str, since: dt.datetime) -> int:
+def _recent_requests(instance: dg.DagsterInstance, day: dt.date, since: dt.datetime) -> int:
     """Runs over a day that news has had since then."""
-    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": day}, created_after=since))
+    runs = instance.get_runs(dg.RunsFilter(tags=day_tags(day), created_after=since))
     return sum(FINGERPRINT_TAG in run.tags for run in runs)
 
 
@@ -124,9 +125,12 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
             continue
         in_run = days_of_run(run) if run else set()
         touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
-        for day in cast(list[str], touched.value if touched else []):
-            if day not in in_run and daily.has_partition_key(day) and is_published(lake, day, DATASETS[dataset]):
-                yield dg.RunRequest(run_key=f"{day}:{record.storage_id}", partition_key=day)
+        for key in cast(list[str], touched.value if touched else []):
+            if not daily.has_partition_key(key):
+                continue
+            day = Partition(dataset, parse_day(key))
+            if day.day not in in_run and is_published(lake, day):
+                yield dg.RunRequest(run_key=f"{key}:{record.storage_id}", partition_key=key)
         context.update_cursor(str(record.storage_id))
 
 
@@ -153,7 +157,7 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
             return
         of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
         for target in targets:
-            of_mart[model_key(target.mart)].append(dg.AssetKey(target.name))
+            of_mart[model_key(target.mart.name)].append(dg.AssetKey(target.name))
         found = _since_last_tick(context, list(of_mart))
         for mart, record in sorted(found, key=lambda each: each[1].storage_id):
             yield from _to_publish(context, of_mart[mart], record)

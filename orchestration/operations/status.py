@@ -9,11 +9,12 @@ from typing import Any
 
 from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import mart_folder, raw_folder
-from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
+from ingest.lake.layout import Mart, Partition, event_date_of, partition_of, quarantine_folder, raw_folder
+from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS
 from ingest.partition.ledger import is_judged, objects_by_day
 from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
+from orchestration.marts.known import DAILY_AGGREGATES, SESSIONS
 from orchestration.publishing.target import Target
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
@@ -21,15 +22,14 @@ REFUSED_BUT_KEPT = "refused, last good kept"
 PARTLY_REFUSED = "partly refused"
 UNREADABLE = "unreadable"
 # Mart → the dataset that it is made of, of the marts that are looked at.
-MARTS = {"daily_aggregates": ACCESS_LOGS, "sessions": EVENTS}
-PARTITION_COLUMNS = {"daily_aggregates": "report_date", "sessions": "session_date"}
+MARTS = {DAILY_AGGREGATES: ACCESS_LOGS, SESSIONS: EVENTS}
 
 
 @dataclass(frozen=True)
 class DayStatus:
     """tables: `raw.<dataset>` and `marts.<model>` → its state."""
 
-    day: str
+    day: dt.date
     objects: int
     tables: dict[str, str]
     reason: str | None
@@ -37,40 +37,35 @@ class DayStatus:
 
 def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, last: dt.date | None) -> list[DayStatus]:
     """The state of every day between first and last that a source or the lake knows; of all without them."""
-    tables: dict[str, dict[str, str]] = {}
-    days: dict[str, int] = {}
-    problems: dict[str, list[str]] = {}
-    quarantine = lake.files("quarantine")
-    quarantined = {(file.key.split("/")[1], file.partition("day") or "") for file in quarantine}
+    tables: dict[str, dict[dt.date, str]] = {}
+    days: dict[dt.date, int] = {}
+    problems: dict[dt.date, list[str]] = {}
+    quarantine = lake.files(quarantine_folder())
+    quarantined = {(each.table, each.day) for file in quarantine if (each := partition_of(file.key))}
     for name, source in sources.items():
         listed = objects_by_day(source.objects())
         for day, objects in listed.items():
             days[day] = days.get(day, 0) + len(objects)
         raw = lake.files(raw_folder(name))
-        own = {
-            file.partition("source_date")
-            for file in raw
-            if file.partition("event_date") == file.partition("source_date")
-        }
+        own = {each.day for file in raw if (each := partition_of(file.key)) and event_date_of(file.key) == each.day}
+        newest = _newest(raw)
         refused = {day for table, day in quarantined if table == name}
-        of_other_days = {file.partition("event_date") for file in raw}  # rows that came with their files
-        known = {day for day in {*listed, *own, *refused, *of_other_days} if day}
+        known = {*listed, *refused, *newest}
         states = tables[f"raw.{name}"] = {}
         for day in known:
             try:
-                states[day] = _raw_state(lake, DATASETS[name], day, listed.get(day, []), day in own, day in refused)
+                states[day] = _raw_state(lake, Partition(name, day), listed.get(day, []), day in own, day in refused)
             except TransientLakeError:
                 raise
             except LakeError as error:
                 states[day] = UNREADABLE
                 problems.setdefault(day, []).append(f"{name}: {error}")
         for mart in (mart for mart, dataset in MARTS.items() if dataset.name == name):
-            files = {file.partition(PARTITION_COLUMNS[mart]): file for file in lake.files(mart_folder(mart))}
-            refused = {day for table, day in quarantined if table == mart}
-            tables[f"marts.{mart}"] = {
-                day: _mart_state(day, files, raw, day in refused) for day in {*known, *files, *refused} if day
+            files = _files_of(lake, mart)
+            refused = {day for table, day in quarantined if table == mart.name}
+            tables[mart.view] = {
+                day: _mart_state(files.get(day), newest.get(day), day in refused) for day in {*known, *files, *refused}
             }
-    lower, upper = first.isoformat() if first else "", last.isoformat() if last else "9999"
     return [
         DayStatus(
             day=day,
@@ -79,48 +74,58 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
             reason="; ".join([*problems.get(day, ()), *_reasons(lake, quarantine, day)]) or None,
         )
         for day in sorted({day for states in tables.values() for day in states})
-        if lower <= day <= upper
+        if (first or dt.date.min) <= day <= (last or dt.date.max)
     ]
 
 
-def _raw_state(
-    lake: Lake, dataset: Dataset, day: str, listed: list[SourceObject], is_published: bool, is_refused: bool
-) -> str:
-    if listed and not is_judged(lake, dataset, day, listed):
+def _newest(raw: Iterable[LakeFile]) -> dict[dt.date, dt.datetime]:
+    """Day → when the newest file with rows of it was put in place, whatever source day brought it."""
+    found: dict[dt.date, dt.datetime] = {}
+    for file in raw:
+        if day := event_date_of(file.key):
+            found[day] = max(file.modified, found.get(day, file.modified))
+    return found
+
+
+def _files_of(lake: Lake, mart: Mart) -> dict[dt.date, LakeFile]:
+    return {day: file for file in lake.files(mart.folder) if (day := mart.day_of(file.key))}
+
+
+def _raw_state(lake: Lake, day: Partition, listed: list[SourceObject], is_published: bool, is_refused: bool) -> str:
+    if listed and not is_judged(lake, day, listed):
         return OUT_OF_DATE if is_published else MISSING
-    if is_refused and dataset.by_site and is_published:
+    if is_refused and DATASETS[day.table].by_site and is_published:
         return PARTLY_REFUSED
     if is_refused:
         return REFUSED_BUT_KEPT if is_published else REFUSED
     return PUBLISHED if is_published else MISSING
 
 
-def _mart_state(day: str, marts: Mapping[str | None, LakeFile], raw: list[LakeFile], is_refused: bool) -> str:
-    mart = marts.get(day)
+def _mart_state(mart: LakeFile | None, newest_raw: dt.datetime | None, is_refused: bool) -> str:
     if is_refused:
         return REFUSED_BUT_KEPT if mart else REFUSED
     if mart is None:
         return MISSING
-    newer = any(file.partition("event_date") == day and file.modified > mart.modified for file in raw)
-    return OUT_OF_DATE if newer else PUBLISHED
+    return OUT_OF_DATE if newest_raw and newest_raw > mart.modified else PUBLISHED
 
 
-def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: str) -> list[str]:
+def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: dt.date) -> list[str]:
     reasons: list[str] = []
     for file in verdict_files(quarantine):
-        if file.partition("day") == day:
-            verdict = read_verdict(lake, file)
-            table = f"{verdict['table']} {verdict['site']}" if "site" in verdict else verdict["table"]
-            reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdict["reasons"]]
+        told = partition_of(file.key)
+        if told and told.day == day:
+            refused, verdicts = read_verdict(lake, file)
+            table = f"{refused.table} {refused.site}" if refused.site else refused.table
+            reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdicts]
     return reasons
 
 
-def published_days(lake: Lake, mart: str, day_column: str) -> set[str]:
+def published_days(lake: Lake, mart: Mart) -> set[dt.date]:
     """The days that a mart has a partition of."""
-    return {day for file in lake.files(mart_folder(mart)) if (day := file.partition(day_column))}
+    return set(_files_of(lake, mart))
 
 
-def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[str]) -> dict[str, str]:
+def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[dt.date]) -> dict[dt.date, str]:
     """Day → whether the target holds what the mart holds, by number and sums of measures.
 
     Args:
@@ -133,20 +138,20 @@ def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[s
     if not days or target.comparison is None:
         return {}
     mart = _totals(lake, target, target.comparison.rows, days)
-    asked = dt.date.fromisoformat(min(days)), dt.date.fromisoformat(max(days))
+    asked = min(days), max(days)
     published = {day: _rounded(figures) for day, figures in target.comparison.published(opened, *asked).items()}
     none = (0.0,) * (1 + len(target.measures))
     is_same = {day: published.get(day, none) == mart[day] for day in days}
     return {day: PUBLISHED if is_same[day] else OUT_OF_DATE if day in published else MISSING for day in days}
 
 
-def _totals(lake: Lake, target: Target[Any], rows: str, days: Iterable[str]) -> dict[str, tuple[float, ...]]:
+def _totals(lake: Lake, target: Target[Any], rows: str, days: Iterable[dt.date]) -> dict[dt.date, tuple[float, ...]]:
     """Day → number of the mart's rows that are published, and the sums of their measures."""
     sums = "".join(f", coalesce(sum({measure}), 0)" for measure in target.measures)
     found = {}
     with lake.connect() as connection:
         for day in days:
-            connection.register("day_of_mart", lake.rows(connection, target.mart_key(day)))
+            connection.register("day_of_mart", lake.rows(connection, target.mart.file(day)))
             query = f"select count(*){sums} from day_of_mart where {rows}"  # noqa: S608 - ours
             found[day] = _rounded(connection.execute(query).fetchall()[0])
     return found

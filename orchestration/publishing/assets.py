@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from datetime import date
 from functools import partial
 from typing import Any
 
 import dagster as dg
 from duckdb import DuckDBPyConnection
 
+from ingest.days import day_text
 from ingest.errors import PublishError, TransientError
 from ingest.lake.files import Lake
-from ingest.lake.layout import mart_folder
 from orchestration import progress
 from orchestration.failures import explained
 from orchestration.marts.translator import model_key
@@ -28,7 +29,7 @@ def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
     key = dg.AssetKey(target.name)
     spec = dg.AssetSpec(
         key,
-        deps=[model_key(target.mart)],
+        deps=[model_key(target.mart.name)],
         description=target.description,
         group_name=GROUP,
         kinds=set(target.kinds),
@@ -55,13 +56,13 @@ def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
 def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
     """Publishes the days of the run, and those around them that it restates."""
     context, lakehouse = step.context, step.lakehouse
-    bad: dict[str, str] = {}
+    bad: dict[date, str] = {}
     with explained():
         lacks = target.lacks(lakehouse.settings())
         if lacks is None:
-            restated = materialized_days(context.instance, context.run_id, model_key(target.mart))
+            restated = materialized_days(context.instance, context.run_id, model_key(target.mart.name))
             bad = _publish_days(step, target, sorted({*step.days, *restated}))
-        elif lakehouse.lake().files(mart_folder(target.mart)):
+        elif lakehouse.lake().files(target.mart.folder):
             context.log.info(lacks)  # a fine state: no failure, and no day is green
         else:  # nor is there anything to publish
             yield from step.finish({})
@@ -70,22 +71,24 @@ def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
     yield from step.finish(bad | _refused_before(context, target))
 
 
-def _refused_before(context: dg.AssetExecutionContext, target: Target[Any]) -> dict[str, str]:
+def _refused_before(context: dg.AssetExecutionContext, target: Target[Any]) -> dict[date, str]:
     """Days that the run refused on their way here: what another target refuses is its own affair."""
     layer = context.job_def.asset_layer
     others = {key for key in layer.executable_asset_keys if layer.get(key).group_name == GROUP}
     return refusals(context.instance, context.run_id, but=others - {dg.AssetKey(target.name)})
 
 
-def _publish_days(step: Step, target: Target[Any], days: Iterable[str]) -> dict[str, str]:
+def _publish_days(step: Step, target: Target[Any], days: Iterable[date]) -> dict[date, str]:
     """Publishes the days; gives those that cannot be, and why."""
-    bad: dict[str, str] = {}
+    bad: dict[date, str] = {}
     context, settings, lake = step.context, step.lakehouse.settings(), step.lakehouse.lake()
     with step.at_work(lake), target.open(settings) as opened, step.lakehouse.engine() as engine:
         target.prepare(opened)
         for day in days:
             with lake.lock(
-                f"entries/{target.name}/{day}", f"run {context.run_id}", partial(_tell_of, context, target, day)
+                f"entries/{target.name}/{day_text(day)}",
+                f"run {context.run_id}",
+                partial(_tell_of, context, target, day),
             ):
                 reason = _publish_day(step, target, lake, engine, opened, day)
             if reason:
@@ -99,13 +102,13 @@ def _publish_day(
     lake: Lake,
     engine: DuckDBPyConnection,
     opened: Any,
-    day: str,
+    day: date,
 ) -> str | None:
     """Publishes a day; gives why it cannot be, where that is this day's fault alone."""
-    if not lake.exists(target.mart_key(day)):
-        return f"{target.mart} has no published partition of this day"
+    if not lake.exists(target.mart.file(day)):
+        return f"{target.mart.name} has no published partition of this day"
     started = time.monotonic()
-    rows = lake.rows(engine, target.mart_key(day))
+    rows = lake.rows(engine, target.mart.file(day))
     try:
         report = target.publish(opened, day, rows)
     except TransientError:
@@ -115,11 +118,11 @@ def _publish_day(
     return _report(step, target, day, report, time.monotonic() - started)
 
 
-def _tell_of(context: dg.AssetExecutionContext, target: Target[Any], day: str, holder: str) -> None:
+def _tell_of(context: dg.AssetExecutionContext, target: Target[Any], day: date, holder: str) -> None:
     progress.tell(context, f"Waiting for {holder}, which publishes {target.name} of {day}")
 
 
-def _report(step: Step, target: Target[Any], day: str, report: Report, seconds: float) -> str | None:
+def _report(step: Step, target: Target[Any], day: date, report: Report, seconds: float) -> str | None:
     """Tells Dagster of a day; gives why it is refused, where it is."""
     key = dg.AssetKey(target.name)
     verdicts = [(check, verdict) for check in target.checks if (verdict := report.on(check))]

@@ -34,6 +34,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from ingest.errors import PublishError
+from ingest.lake.layout import Mart
 from orchestration.publishing.mongodb import DUPLICATE_KEY, Document, explained
 
 PUBLISHER = "lambda-tracking-sync"
@@ -61,7 +62,7 @@ class Entries:
     """
 
     collection: str
-    mart: str
+    mart: Mart
     key: tuple[str, ...]
     own: Mapping[str, str]
     indexed: tuple[str, ...]
@@ -82,7 +83,7 @@ class Entries:
             key = self.key_of(entry)
             if key in found:
                 raise PublishError(
-                    f"{day}: {self.mart} holds two rows of order {entry['orderId']} with the same key {key}"
+                    f"{day}: {self.mart.name} holds two rows of order {entry['orderId']} with the same key {key}"
                 )
             found[key] = entry
         return found
@@ -103,7 +104,7 @@ class Totals:
 class DayReport:
     """What publishing a day did; each kind of entries adds the figures that it is compared by."""
 
-    day: str
+    day: date
     documents: int  # of the day in MongoDB, without soft-deleted ones
     inserted: int
     updated: int
@@ -133,7 +134,7 @@ class Published:
         """The fields of a DayReport, of the entries that were to be published."""
         unmapped = {entry["publicationCode"] for entry in entries if entry["publicationId"] is None}
         return {
-            "day": day.isoformat(),
+            "day": day,
             "documents": self.found.entries,
             "inserted": self.inserted,
             "updated": self.updated,
@@ -170,16 +171,16 @@ def rows_of(
     """
     missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise PublishError(f"{day}: {kind.mart} has no column {', '.join(missing)}. Build the mart again")
+        raise PublishError(f"{day}: {kind.mart.name} has no column {', '.join(missing)}. Build the mart again")
     rows: list[Document] = table.select(columns).to_pylist()
     for row in rows:
         if row["report_date"] != day:
             raise PublishError(
-                f"{day}: the partition of {kind.mart} holds a row of {row['report_date']}. Build it again"
+                f"{day}: the partition of {kind.mart.name} holds a row of {row['report_date']}. Build it again"
             )
         for name in numbers:
             if row[name] is None:
-                raise PublishError(f"{day}: {name} is null in a row of {kind.mart}. Build the day again")
+                raise PublishError(f"{day}: {name} is null in a row of {kind.mart.name}. Build the day again")
     return rows
 
 

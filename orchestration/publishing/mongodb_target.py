@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pymongo.database import Database
 
+from ingest.days import day_text
 from orchestration.publishing import entries
 from orchestration.publishing.entries import DayReport, Entries
 from orchestration.publishing.mongodb import Document, connect
@@ -46,7 +47,7 @@ def collection_target(
     *,
     name: str,
     description: str,
-    publish_day: Callable[[Mongo, str, pa.Table], DayReport],
+    publish_day: Callable[[Mongo, date, pa.Table], DayReport],
     rows: str,
     lacks: Callable[[Settings], str | None] = lacks,
 ) -> CollectionTarget:
@@ -95,7 +96,7 @@ def _database(settings: Settings) -> Iterator[Mongo]:
 
 
 def _reported(done: DayReport) -> Report:
-    figures = asdict(done)
+    figures = asdict(done) | {"day": day_text(done.day)}
     unmapped = sorted(done.unmapped_codes)
     message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
     return Report(
@@ -107,9 +108,9 @@ def _reported(done: DayReport) -> Report:
     )
 
 
-def _published(kind: Entries, database: Mongo, first: date, last: date) -> dict[str, tuple[float, ...]]:
-    found: dict[str, list[Document]] = defaultdict(list)
+def _published(kind: Entries, database: Mongo, first: date, last: date) -> dict[date, tuple[float, ...]]:
+    found: dict[date, list[Document]] = defaultdict(list)
     for entry in entries.read_entries(database, kind, first, last):
-        found[entry["dateStart"].date().isoformat()].append(entry)
+        found[entry["dateStart"].date()].append(entry)
     totals = {day: entries.totals(kind, of_day) for day, of_day in found.items()}
     return {day: (total.entries, *total.sums.values()) for day, total in totals.items()}

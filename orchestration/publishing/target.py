@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from ingest.lake.layout import mart_key
+from ingest.lake.layout import Mart
 from orchestration.settings import Settings
 
 Opened = TypeVar("Opened")
@@ -55,7 +55,7 @@ class Comparison(Generic[Opened]):
     """
 
     rows: str
-    published: Callable[[Opened, date, date], Mapping[str, tuple[float, ...]]]
+    published: Callable[[Opened, date, date], Mapping[date, tuple[float, ...]]]
 
 
 def _nothing(_: Any) -> None:
@@ -66,7 +66,7 @@ def _nothing(_: Any) -> None:
 class Target(Generic[Opened]):
     """A place that days of a mart are published to.
 
-    name: of the asset. mart: what it shows; day_column: the mart's column of days. kinds: as Dagster shows them.
+    name: of the asset. mart: what it shows. kinds: as Dagster shows them.
     key: the fields that tell what is published apart. measures: what is added up to compare it with the mart.
     count: the report's figure that counts what is published; changes: those that add up to what was written.
     lacks: why nothing can be published, as one sentence; None where it can. That is a fine state.
@@ -80,7 +80,7 @@ class Target(Generic[Opened]):
     """
 
     name: str
-    mart: str
+    mart: Mart
     description: str
     kinds: frozenset[str]
     key: tuple[str, ...]
@@ -91,14 +91,9 @@ class Target(Generic[Opened]):
     lacks: Callable[[Settings], str | None]
     place: Callable[[Settings], tuple[str, str]]
     open: Callable[[Settings], AbstractContextManager[Opened]]
-    publish: Callable[[Opened, str, pa.Table], Report]
+    publish: Callable[[Opened, date, pa.Table], Report]
     prepare: Callable[[Opened], None] = _nothing
     comparison: Comparison[Opened] | None = None
-    day_column: str = "report_date"
-
-    def mart_key(self, day: str) -> str:
-        """Where the lake holds a day of the mart."""
-        return mart_key(self.mart, self.day_column, day)
 
     def refused(self, why: str) -> Report:
         """The report on a day that could not be published: it passes none of the checks that block."""

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from ingest.days import day_text
 from ingest.errors import ObjectChangedError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import raw_folder
+from ingest.lake.layout import Partition, raw_folder
 from ingest.partition.audit import Verdict, checks_of
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.partition.day import DayResult, ingest_day, moot_refusals
@@ -117,10 +119,10 @@ class _Work:
     lake: Lake
     source: Source
     dataset: Dataset
-    days: Sequence[str]
+    days: Sequence[date]
     sites: Sequence[str]
     incremental: bool
-    objects: dict[str, list[SourceObject]] = field(default_factory=dict)
+    objects: dict[date, list[SourceObject]] = field(default_factory=dict)
     raw_files: list[LakeFile] = field(default_factory=list)
 
     def list(self) -> None:
@@ -129,17 +131,21 @@ class _Work:
         self.objects = objects_by_day(item for item in found if not self.sites or item.site in self.sites)
         self.raw_files = self.lake.files(raw_folder(self.dataset.name))
 
-    def is_behind(self, day: str) -> bool:
+    def is_behind(self, day: Partition) -> bool:
         """Whether another run has since taken objects of this day that the listing does not know."""
-        known = {version_of(item) for item in self.objects.get(day, ())}
-        return not versions_taken_of_day(self.lake, self.dataset.name, day, self.sites) <= known
+        known = set(map(version_of, self.objects_of(day)))
+        return not versions_taken_of_day(self.lake, day, self.sites) <= known
+
+    def objects_of(self, partition: Partition) -> Sequence[SourceObject]:
+        site = partition.site
+        return [item for item in self.objects.get(partition.day, ()) if site is None or item.site == site]
 
 
 def _ingest(
     step: Step, dataset: Dataset, sites: Sequence[str] = (), incremental: bool = False
 ) -> Iterator[dg.Output[None]]:
     context, lakehouse, days = step.context, step.lakehouse, step.days
-    bad: dict[str, str] = {}
+    bad: dict[date, str] = {}
     has_others = False
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
@@ -153,7 +159,7 @@ def _ingest(
                 work = _Work(settings, lake, source, dataset, days, sites, incremental)
                 work.list()
                 for day in days:
-                    results = _ingest_day(context, work, day)
+                    results = _ingest_day(context, work, Partition(dataset.name, day))
                     if not results:
                         context.log.info(f"{dataset.name} {day}: nothing to take in")
                         continue
@@ -165,14 +171,13 @@ def _ingest(
     yield from step.finish(bad, goes_on=has_others)
 
 
-def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
+def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
     """Ingests a day, each site on its own where the dataset has sites; one run at a time. Nothing where only news is
     wanted, and none is."""
-    name = f"{work.dataset.name} of {day}"
     with work.lake.lock(
-        raw_folder(work.dataset.name) + day,
+        day.lock,
         f"run {context.run_id}",
-        lambda holder: progress.tell(context, f"Waiting for {holder}, which takes in {name}"),
+        lambda holder: progress.tell(context, f"Waiting for {holder}, which takes in {day.table} of {day.day}"),
     ):
         if work.is_behind(day):
             work.list()
@@ -180,28 +185,27 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: str) -> lis
             try:
                 return _ingest_listed(context, work, day)
             except ObjectChangedError as error:
-                context.log.warning(f"{day} is listed again: {error}")
+                context.log.warning(f"{day.day} is listed again: {error}")
                 work.list()
         return _ingest_listed(context, work, day)
 
 
-def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: str) -> list[DayResult]:
+def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
     _forget_moot(context, work, day)
-    of_day = work.objects.get(day, [])
-    if work.incremental and is_judged(work.lake, work.dataset, day, of_day):
+    of_day = work.objects_of(day)
+    if work.incremental and is_judged(work.lake, day, of_day):
         return []
-    sites: list[str | None] = [None]
+    partitions = [day]
     if work.dataset.by_site and (of_day or work.sites):  # of no object of the chosen sites nothing is judged
-        sites = list(dict.fromkeys(sorted(item.site for item in of_day)))
-    return [_ingest_partition(context, work, day, site) for site in sites]
+        partitions = [replace(day, site=site) for site in sorted({item.site for item in of_day})]
+    return [_ingest_partition(context, work, partition) for partition in partitions]
 
 
-def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: str) -> None:
+def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> None:
     """Empties the quarantine of sites whose objects have all been taken away, where a step takes in all sites."""
 
     def moot() -> list[str]:
-        sites = {str(item.site) for item in work.objects.get(day, ())}
-        return moot_refusals(work.lake, work.dataset, day, sites)
+        return moot_refusals(work.lake, day, {item.site for item in work.objects_of(day)})
 
     if work.sites or not work.dataset.by_site or not moot():
         return
@@ -211,13 +215,13 @@ def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: str) -> No
         work.lake.delete(prefix)
 
 
-def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, day: str, site: str | None) -> DayResult:
-    objects = [item for item in work.objects.get(day, ()) if site is None or item.site == site]
-    name = f"raw {day}" + (f" {site}" if site else "")
+def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, partition: Partition) -> DayResult:
+    objects = work.objects_of(partition)
+    name = f"raw {partition.day}" + (f" {partition.site}" if partition.site else "")
     with progress.task(context, name, len(objects)) as advance:
         options = work.settings.ingest_options()
         return ingest_day(
-            work.lake, work.source, day, options, objects, work.raw_files, advance, work.dataset, site, work.incremental
+            work.lake, work.source, partition, options, objects, work.raw_files, advance, work.incremental
         )
 
 
@@ -225,7 +229,7 @@ def _refusal(result: DayResult) -> str:
     return f"{result.partition.site}: {result.reason}" if result.partition.site else result.reason
 
 
-def _report(step: Step, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
+def _report(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult]) -> None:
     judged = [result for result in results if result.reading != "nothing"]
     if any(result.published for result in judged):
         step.tell_materialized(key, day, _metadata(results))
@@ -237,7 +241,7 @@ def _report(step: Step, key: dg.AssetKey, day: str, results: Sequence[DayResult]
     _report_verdicts(step, key, day, judged)
 
 
-def _report_verdicts(step: Step, key: dg.AssetKey, day: str, results: Sequence[DayResult]) -> None:
+def _report_verdicts(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult]) -> None:
     """One result a day for each check: of several sites it passes where all do, and names those that do not."""
     of_check: dict[str, list[tuple[DayResult, Verdict]]] = {}
     for result in results:  # of one that could not be taken in there are few verdicts
@@ -281,7 +285,8 @@ def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
     reasons, by_date = Counter[str](), Counter[str]()
     for result in good:
         reasons.update(result.rejects_by_reason)
-        by_date.update(result.rows_by_event_date)
+        by_date.update({day_text(day): rows for day, rows in result.rows_by_event_date.items()})
+    touched = {day for result in good for day in result.touched_days}
     kept = sum(result.rows_kept for result in good)
     metadata: dict[str, object] = {
         "dagster/partition_row_count": kept,
@@ -295,7 +300,7 @@ def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
         "bytes": sum(result.bytes_written for result in good),
         "seconds": round(sum(sum(result.seconds.values()) for result in results), 3),
         "rows_by_event_date": dg.MetadataValue.json(dict(by_date)),
-        "touched_days": dg.MetadataValue.json(sorted({day for result in good for day in result.touched_days})),
+        "touched_days": dg.MetadataValue.json(list(map(day_text, sorted(touched)))),
     }
     if why_whole := "; ".join(sorted({result.why_whole for result in results if result.why_whole})):
         metadata["read_whole_since"] = why_whole

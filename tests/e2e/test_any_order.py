@@ -9,6 +9,7 @@ import pytest
 
 from demo.traffic import Measures, expected_aggregates
 from demo.visits import Placement
+from ingest.days import parse_day
 from tests.environment_fixtures import DAYS, Environment, Maker, good, mart_key, same_rows
 
 ONE, TWO = DAYS[:2]
@@ -63,7 +64,7 @@ def _assert_second_run_changes_nothing(environment: Environment) -> None:
     assert environment.contents() == files
     assert environment.documents() == documents
     for day in (ONE, TWO):
-        report = again.materialized["performance_entries", day]
+        report = again.materialized["performance_entries", parse_day(day)]
         assert report["unchanged"] == report["documents"] > 0
 
 

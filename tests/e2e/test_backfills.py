@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ingest.lake.layout import value_in
 from tests.environment_fixtures import CLICKLAKE, EVENTS_PREFIX, Environment, Maker, put_small_day
 from tests.log_lines import log
 from tests.ui_fixtures import BACKFILL, LAUNCH, dagster_dev
@@ -57,7 +58,7 @@ def test_many_days_with_three_bad_ones(environment: Environment, number: int) ->
 
 
 def _published(environment: Environment) -> list[str]:
-    return sorted(file.partition("report_date") or "" for file in environment.lake.files("marts/daily_aggregates"))
+    return sorted(value_in(file.key, "report_date") or "" for file in environment.lake.files("marts/daily_aggregates"))
 
 
 @pytest.fixture(scope="module")

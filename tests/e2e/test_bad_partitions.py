@@ -14,9 +14,11 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from demo.traffic import expected_aggregates
+from ingest.days import parse_day
 from ingest.partition.audit import CHECKS
 from tests.environment_fixtures import DAYS, Environment, bad, good, mart_key
 from tests.integration.dbt_fixtures import request, spoil, write_raw
+from tests.partitions import days_of
 
 pytestmark = pytest.mark.slow
 
@@ -76,10 +78,12 @@ def _query(environment: Environment, sql: str) -> list[dict[str, Any]]:
 
 def test_good_days_are_published_and_the_bad_one_is_named(told: dict[str, Any]) -> None:
     result = told["result"]
-    assert list(result.bad) == [BAD]
-    assert "raw_access_logs refused (reject_share)" in result.bad[BAD]
-    assert "raw_access_logs refused (objects_readable)" in result.bad[BAD]  # of most of its objects no row can be used
-    assert f"limit 5.0%): {BAD_ROWS.truth.broken['space_separated']} bad_timestamp" in result.bad[BAD]
+    assert list(result.bad) == days_of(BAD)
+    assert "raw_access_logs refused (reject_share)" in result.bad[parse_day(BAD)]
+    assert (
+        "raw_access_logs refused (objects_readable)" in result.bad[parse_day(BAD)]
+    )  # of most of its objects no row can be used
+    assert f"limit 5.0%): {BAD_ROWS.truth.broken['space_separated']} bad_timestamp" in result.bad[parse_day(BAD)]
     with _instance() as instance:
         assert instance.get_run_by_id(told["run"]).status == dg.DagsterRunStatus.FAILURE
     failures = _events(told["run"], dg.DagsterEventType.STEP_FAILURE)
@@ -127,11 +131,11 @@ def test_checks_of_the_very_day_hold_the_figures(told: dict[str, Any]) -> None:
 def test_the_materialization_has_rows_bytes_and_seconds(told: dict[str, Any]) -> None:
     environment_rows = told["result"].materialized
     for asset in ("raw_access_logs", "daily_aggregates"):
-        metadata = environment_rows[asset, ONE]
+        metadata = environment_rows[asset, parse_day(ONE)]
         assert metadata["dagster/partition_row_count"] > 0
         assert metadata["bytes"] > 0
         assert metadata["seconds"] >= 0
-    raw = environment_rows["raw_access_logs", ONE]
+    raw = environment_rows["raw_access_logs", parse_day(ONE)]
     assert raw["rows_read"] == raw["rows_kept"] + raw["rows_rejected"] + raw["rows_duplicate"]
     assert raw["rows_read"] == good(ONE).truth.rows_read
     assert raw["touched_days"] == [TWO]
@@ -183,7 +187,7 @@ def replaced(told: dict[str, Any], shared_environment: Environment) -> dict[str,
 def test_the_last_good_version_stands(
     told: dict[str, Any], replaced: dict[str, Any], shared_environment: Environment
 ) -> None:
-    assert list(replaced["result"].bad) == [ONE]
+    assert list(replaced["result"].bad) == days_of(ONE)
     assert _materialized(replaced["run"]) == []
     assert not _checks(replaced["run"], RAW, ONE)["reject_share"].passed
     found = shared_environment.contents("raw", "marts", "rejects", "ledger")

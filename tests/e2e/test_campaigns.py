@@ -9,8 +9,10 @@ import dagster as dg
 import pytest
 
 from demo import event_files
+from ingest.days import parse_day
 from orchestration.publishing.targets.campaign_entries import COLLECTION
 from tests.environment_fixtures import DAYS, FIRST, Environment, Maker, good
+from tests.partitions import days_of
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +80,7 @@ def test_days_and_those_that_they_restate_are_published_in_any_order(new: Maker)
     # The first day's touches are what the second day's conversions are owed to: its entries change as well.
     result = backwards.run(ONE)
     assert result.bad == {}
-    assert {day for name, day in result.materialized if name == "campaign_entries"} == {ONE, TWO}
+    assert {day for name, day in result.materialized if name == "campaign_entries"} == set(days_of(ONE, TWO))
     assert published(backwards) == expected(backwards)
     assert [entry for entry in published(backwards) if entry["day"].isoformat() == TWO] != alone
 
@@ -91,7 +93,7 @@ def test_days_and_those_that_they_restate_are_published_in_any_order(new: Maker)
     again = backwards.run(ONE, TWO)  # both at once
     assert backwards.documents(COLLECTION) == documents
     for day in (ONE, TWO):
-        report = again.materialized["campaign_entries", day]
+        report = again.materialized["campaign_entries", parse_day(day)]
         assert report["unchanged"] == report["documents"] > 0
         assert report["mart_conversions"] == report["mongodb_conversions"] > 0
 
@@ -103,9 +105,9 @@ def test_spend_that_cannot_be_read_is_named_and_other_marts_are_published(new: M
 
     result = environment.run(ONE)
 
-    assert "reference/campaign_spend.csv, line 4, column spend: 'eighty' is no number" in result.bad[ONE]
-    assert ("daily_aggregates", ONE) in result.materialized
-    assert ("campaign_performance", ONE) not in result.materialized
+    assert "reference/campaign_spend.csv, line 4, column spend: 'eighty' is no number" in result.bad[parse_day(ONE)]
+    assert ("daily_aggregates", parse_day(ONE)) in result.materialized
+    assert ("campaign_performance", parse_day(ONE)) not in result.materialized
     assert environment.documents(COLLECTION) == []
 
 

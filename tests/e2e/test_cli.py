@@ -21,6 +21,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from ingest.days import day_text, parse_day
 from ingest.lake.layout import DATA_FILE
 from orchestration.operations.status import (
     MISSING,
@@ -36,6 +37,7 @@ from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets.performance_entries import COLLECTION, TARGET
 from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Caller, Environment, bad, dbt_processes_of, good
 from tests.log_lines import lines, log
+from tests.partitions import days_of
 
 pytestmark = pytest.mark.slow
 
@@ -157,7 +159,7 @@ def _states(environment: Environment) -> dict[str, DayStatus]:
     from orchestration.resources import sources_of
     from orchestration.settings import load_settings
 
-    return {day.day: day for day in status(environment.lake, sources_of(load_settings()), None, None)}
+    return {day_text(day.day): day for day in status(environment.lake, sources_of(load_settings()), None, None)}
 
 
 def _state(found: dict[str, DayStatus], day: str) -> tuple[str, str]:
@@ -209,13 +211,13 @@ def test_status_compares_the_entries(ran: subprocess.CompletedProcess[str], shar
     environment = shared_environment
     with connect(environment.settings["CLICKLAKE_MONGODB_URL"]) as client:
         database = client[environment.settings["CLICKLAKE_MONGODB_DATABASE"]]
-        assert target_states(environment.lake, TARGET, database, [ONE]) == {ONE: PUBLISHED}
+        assert target_states(environment.lake, TARGET, database, days_of(ONE)) == {parse_day(ONE): PUBLISHED}
         first, *others = database[COLLECTION].find()
         database[COLLECTION].delete_one({"_id": first["_id"]})
-        assert target_states(environment.lake, TARGET, database, [ONE]) == {ONE: OUT_OF_DATE}
+        assert target_states(environment.lake, TARGET, database, days_of(ONE)) == {parse_day(ONE): OUT_OF_DATE}
         for document in others:
             database[COLLECTION].delete_one({"_id": document["_id"]})
-        assert target_states(environment.lake, TARGET, database, [ONE]) == {ONE: MISSING}
+        assert target_states(environment.lake, TARGET, database, days_of(ONE)) == {parse_day(ONE): MISSING}
 
 
 # Runs that fail or are cut short.

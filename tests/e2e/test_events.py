@@ -21,11 +21,11 @@ import pytest
 from demo import event_files
 from demo.browsing import SHOP, SITES
 from demo.event_files import EventDay, Kept, Session, Truth, expected_sessions
-from ingest.lake.layout import ledger_key
 from ingest.rows.privacy import keyed_hash
 from tests.e2e.test_sensors import days, recent, tick
 from tests.environment_fixtures import DAYS, FIRST, HASH_KEY, Environment, good
 from tests.event_lines import event_key, line, pixel
+from tests.partitions import events_of
 
 pytestmark = pytest.mark.slow
 
@@ -320,7 +320,7 @@ def test_an_event_object_requests_its_day_and_no_other(environment: Environment,
     assert days(tick("new_objects", instance)) == [older, newer]
     for day in (older, newer):
         take_in(environment, instance, day)
-    assert environment.lake.exists(ledger_key("events", newer, "b.example"))
+    assert environment.lake.exists(events_of(newer, "b.example").ledger_file)
 
     again = tick("new_objects", instance)
     assert days(again) == []

@@ -7,10 +7,10 @@ import json
 import dagster as dg
 import pytest
 
-from ingest.lake.layout import quarantine_prefix
 from ingest.partition.quarantine import refused_partitions
 from tests.environment_fixtures import DAYS, EVENTS_PREFIX, Caller, Environment, put_small_day
 from tests.event_lines import event_key, line, pixel
+from tests.partitions import events_of
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def put(environment: Environment, site: str, good: bool) -> str:
 
 
 def in_quarantine(environment: Environment) -> list[tuple[str, str | None]]:
-    return [(each.table, each.site) for each in refused_partitions(environment.lake)]
+    return [(each.partition.table, each.partition.site) for each in refused_partitions(environment.lake)]
 
 
 def test_a_site_whose_bad_object_is_taken_away_is_refused_no_longer(
@@ -61,7 +61,7 @@ def test_a_refusal_of_the_day_as_one_without_events_ends_when_they_come(
 ) -> None:
     """Of the whole day one is left by earlier versions, and of a published day whose objects were all taken away."""
     verdict = {"table": "events", "day": DAY, "reasons": [{"check": "objects_present", "message": "none"}]}
-    environment.lake.put_text(json.dumps(verdict), f"{quarantine_prefix('events', DAY)}/verdict.json")
+    environment.lake.put_text(json.dumps(verdict), f"{events_of(DAY).quarantine}/verdict.json")
     put(environment, "good.example", good=True)
     put(environment, BAD, good=False)
     ingest(environment, instance)

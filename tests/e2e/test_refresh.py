@@ -11,11 +11,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ingest.days import parse_day
 from orchestration.step import refusals
 from tests.environment_fixtures import DAYS, Environment, good, mart_key
 from tests.event_lines import line as event_line
 from tests.event_lines import pixel
 from tests.log_lines import lines, log
+from tests.partitions import days_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("manifest")]
 
@@ -34,12 +36,12 @@ def refresh(*days: str) -> Any:
     """What `clicklake refresh` does with news, in this process, which has loaded Dagster already."""
     from orchestration.cli.pipeline import refresh_days
 
-    return refresh_days(list(days))
+    return refresh_days(days_of(*days))
 
 
 def read(result: Any, day: str) -> tuple[int, int]:
     """(objects, those read now)."""
-    raw = result.materialized["raw_access_logs", day]
+    raw = result.materialized["raw_access_logs", parse_day(day)]
     return raw["objects"], raw["objects_read"]
 
 
@@ -94,7 +96,7 @@ def ingest(environment: Environment, instance: dg.DagsterInstance, *days: str) -
         instance=instance,
         asset_selection=[RAW, RAW_EVENTS],
         raise_on_error=False,
-        tags=range_tags(list(days)),
+        tags=range_tags(days_of(*days)),
         run_config=INCREMENTAL | {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
 
@@ -156,7 +158,7 @@ def test_the_schedule_waits_for_a_run_and_says_so(environment: Environment, stor
 
     put_log(environment, ONE, 9)
     job = defs.resolve_job_def("daily_build")
-    stored.create_run_for_job(job, tags=range_tags([ONE]), status=dg.DagsterRunStatus.STARTED)
+    stored.create_run_for_job(job, tags=range_tags(days_of(ONE)), status=dg.DagsterRunStatus.STARTED)
     ticked = tick(stored, f"{ONE}T10:05")
     assert days(ticked) == []
     assert ONE in ticked.skip_message
@@ -212,7 +214,7 @@ class TestSites:
         assert raw.metadata["rows_by_site"].value == {"one.example": 1, "two.example": 4}
         assert raw.metadata["refused_sites"].value == ["bad.example"]
         assert (raw.metadata["objects"].value, raw.metadata["objects_read"].value) == (3, 2)
-        assert list(refusals(instance, done.run_id)) == [ONE]
+        assert list(refusals(instance, done.run_id)) == days_of(ONE)
         after = environment.contents("raw/events")
         assert {key for key in after if after[key] != before.get(key)} == {
             f"raw/events/event_date={ONE}/source_date={ONE}/site=two.example/data.parquet"

@@ -19,12 +19,13 @@ from demo import event_files
 from demo.browsing import SHOP
 from demo.services import S3Service
 from demo.traffic import expected_aggregates
-from ingest.lake.layout import raw_key
+from ingest.days import parse_day
 from ingest.partition.audit import CHECKS
 from orchestration.cli import cli
 from tests.environment_fixtures import DAYS, FIRST, Caller, Environment, bad, mart_key, new_environment
 from tests.integration.dbt_fixtures import request, spoil, write_raw
 from tests.log_lines import line, log
+from tests.partitions import days_of, logs_of
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +88,7 @@ def test_a_refused_run_names_the_command_that_shows_and_the_one_that_releases(
 ) -> None:
     from orchestration.cli.summary import print_summary
 
-    assert list(refused["result"].bad) == [DAY]
+    assert list(refused["result"].bad) == days_of(DAY)
     print_summary(refused["result"])
     for text in (refused["said"], capfd.readouterr().out):
         assert f"clicklake quarantine show {DAY} --table access_logs" in text
@@ -200,14 +201,14 @@ def test_a_released_mart_is_published_from_raw_as_it_stands(
     before = shared_environment.contents("marts/daily_aggregates")
     row = results(call, refused_mart, "daily_aggregates")[DAY, ADDS_UP]
     assert (row["status"], row["failures"]) == ("failed", 1)
-    spoilt = shared_environment.contents(raw_key("access_logs", DAY, DAY).rpartition("/")[0])
+    spoilt = shared_environment.contents(logs_of(DAY).raw_file(parse_day(DAY)).rpartition("/")[0])
 
     done = call("release", DAY, "--table", "daily_aggregates", "--reason", "counted twice, known")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "released by" in done.stderr
     assert "refused" not in done.stdout
-    assert shared_environment.contents(raw_key("access_logs", DAY, DAY).rpartition("/")[0]) == spoilt
+    assert shared_environment.contents(logs_of(DAY).raw_file(parse_day(DAY)).rpartition("/")[0]) == spoilt
     changed = shared_environment.contents("marts/daily_aggregates")
     assert [key for key in changed if changed[key] != before[key]] == [mart_key(DAY)]
     entries = [entry for entry in shared_environment.entries() if DAY in str(entry["dateStart"])]

@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ingest.lake.layout import ledger_key
 from tests.environment_fixtures import DAYS, Environment, bad, good
 from tests.log_lines import lines, log
+from tests.partitions import days_of, logs_of
 
 DAILY_AGGREGATES = dg.AssetKey("daily_aggregates")
 CAMPAIGN_PERFORMANCE = dg.AssetKey("campaign_performance")
@@ -117,7 +117,7 @@ def test_a_day_that_a_run_works_on_is_left_to_it(
     for day in (before, first, last):
         put_log(environment, day, "a")
     job = defs.resolve_job_def("daily_build")
-    instance.create_run_for_job(job, tags=range_tags([first, last]), status=dg.DagsterRunStatus.STARTED)
+    instance.create_run_for_job(job, tags=range_tags(days_of(first, last)), status=dg.DagsterRunStatus.STARTED)
     assert days(tick("new_objects", instance)) == [before]
 
     monkeypatch.setattr(runs, "SILENT_RUNS_ARE_DEAD_AFTER", dt.timedelta(0))  # its machine has died
@@ -132,7 +132,7 @@ def test_a_refused_day_is_requested_again_only_with_other_objects(
     first = tick("new_objects", instance)
     assert days(first) == [day]
     assert follow(environment, instance, first.run_requests) == [False]
-    assert not environment.lake.exists(ledger_key("access_logs", day))
+    assert not environment.lake.exists(logs_of(day).ledger_file)
 
     assert days(tick("new_objects", instance)) == []
     put_log(environment, day, "more")

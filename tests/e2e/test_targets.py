@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ingest.days import day_text
 from orchestration.observability.openlineage import Events
 from orchestration.operations.status import MISSING, OUT_OF_DATE, PUBLISHED, target_states
 from orchestration.publishing.targets import TARGETS
@@ -17,6 +18,7 @@ from orchestration.settings import load_settings
 from tests.csv_target import FOLDER, TARGET
 from tests.environment_fixtures import DAYS, Environment, mart_key, put_small_day
 from tests.log_lines import lines, log
+from tests.partitions import days_of
 
 ONE, TWO = DAYS[:2]
 CSV, ENTRIES = dg.AssetKey("csv_files"), dg.AssetKey("performance_entries")
@@ -71,7 +73,7 @@ def run(
 
     return defs.resolve_job_def(job).execute_in_process(
         instance=instance,
-        tags=range_tags(list(days)),
+        tags=range_tags(days_of(*days)),
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
@@ -216,7 +218,8 @@ def test_what_a_target_holds_is_compared_and_named_in_lineage(
 
     def states() -> dict[str, str]:
         with TARGET.open(load_settings()) as opened:
-            return target_states(environment.lake, TARGET, opened, [ONE, TWO])
+            found = target_states(environment.lake, TARGET, opened, days_of(ONE, TWO))
+            return {day_text(day): state for day, state in found.items()}
 
     assert states() == {ONE: PUBLISHED, TWO: PUBLISHED}
     shutil.copy(folder / f"{ONE}.csv", folder / f"{TWO}.csv")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.lake.layout import value_in
 from tests.environment_fixtures import CLICKLAKE, DAYS, ROOT, Environment, Maker, put_small_day
 from tests.log_lines import lines, log
 from tests.waiting import wait_until
@@ -103,7 +104,7 @@ def _assert_whole(environment: Environment, number: int) -> None:
     lake = environment.lake
     ledger = lake.read_table(f"ledger/access_logs/source_date={ONE}/data.parquet").to_pylist()
     assert {row["source_object"]: row["rows_kept"] for row in ledger}[CHANGING] == 30 + number
-    files = [file for file in lake.files("raw/access_logs") if file.partition("source_date") == ONE]
+    files = [file for file in lake.files("raw/access_logs") if value_in(file.key, "source_date") == ONE]
     assert sum(lake.read_table(file.key, ["source_line"]).num_rows for file in files) == sum(
         row["rows_kept"] for row in ledger
     )

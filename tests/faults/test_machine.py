@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from pymongo.database import Database
 
+from ingest.days import parse_day
 from ingest.errors import LakeError
 from ingest.lake.files import Lake
-from ingest.partition.datasets import EVENTS
 from ingest.partition.day import IngestOptions, ingest_day
 from ingest.source import FolderSource
 from orchestration.operations.status import status
@@ -30,6 +30,7 @@ from tests.faults.fixtures import files_of, mounted, process_in, rows_in
 from tests.faults.marts import AFTER, BEFORE
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
 from tests.log_lines import DAY, HASH_KEY, LogDay, lines, log
+from tests.partitions import events_of, logs_of
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -103,17 +104,18 @@ import json, resource, sys
 import dagster as dg
 from orchestration.failures import explained
 from tests.log_lines import DAY, OPTIONS
+from tests.partitions import logs_of
 from ingest.partition.day import ingest_day
 from ingest.lake.files import Lake
 from ingest.source import FolderSource
 
 lake, logs, more = sys.argv[1:]
-ingest_day(Lake(lake + "-other"), FolderSource(logs + "-small"), DAY, OPTIONS)  # all is loaded
+ingest_day(Lake(lake + "-other"), FolderSource(logs + "-small"), logs_of(DAY), OPTIONS)  # all is loaded
 has = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (has + int(more), has + int(more)))
 try:
     with explained():
-        ingest_day(Lake(lake), FolderSource(logs), DAY, OPTIONS)
+        ingest_day(Lake(lake), FolderSource(logs), logs_of(DAY), OPTIONS)
     said = "done"
 except dg.Failure as failure:
     said = failure.description
@@ -185,8 +187,8 @@ def ingested(folder: Path, date: str) -> dict[str, bytes]:
         path.write_bytes(content)
         os.utime(path, (1_767_225_600, 1_767_225_600))
     options = IngestOptions(HASH_KEY)
-    ingest_day(lake, FolderSource(logs), date, options)
-    ingest_day(lake, FolderSource(folder / "events"), date, options, dataset=EVENTS, site="shop.example")
+    ingest_day(lake, FolderSource(logs), logs_of(date), options)
+    ingest_day(lake, FolderSource(folder / "events"), events_of(date, "shop.example"), options)
     return files_of(lake, *LAYERS)
 
 
@@ -212,9 +214,9 @@ def test_the_clock_is_set_back_between_two_publications(tried: Tried, embedded_m
     with connect(embedded_mongodb_url) as client:
         database: Database = client["clock"]
         ensure_indexes(database, KIND)
-        publish_day(database, DAY, BEFORE, now)
-        report = publish_day(database, DAY, AFTER, now - timedelta(hours=1))
-        again = publish_day(database, DAY, AFTER, now - timedelta(hours=2))
+        publish_day(database, parse_day(DAY), BEFORE, now)
+        report = publish_day(database, parse_day(DAY), AFTER, now - timedelta(hours=1))
+        again = publish_day(database, parse_day(DAY), AFTER, now - timedelta(hours=2))
         live = [each for each in database[COLLECTION].find() if "deletedAt" not in each]
         client.drop_database("clock")
     assert (report.inserted, report.updated, report.soft_deleted, report.documents) == (20, 50, 10, 70)

@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 
 from demo.services import S3Service
+from ingest.days import parse_day
 from orchestration.failures import RETRIES
 from orchestration.publishing.entries import ensure_indexes
 from orchestration.publishing.mongodb import connect
@@ -50,7 +51,7 @@ class World:
         self.patch.setenv("CLICKLAKE_MONGODB_DATABASE", name)
         with connect(self.environment.settings["CLICKLAKE_MONGODB_URL"]) as client:
             ensure_indexes(client[name], KIND)
-            publish_day(client[name], DAY, BEFORE)
+            publish_day(client[name], parse_day(DAY), BEFORE)
         return name
 
     def documents(self, name: str) -> Documents:

@@ -16,7 +16,6 @@ import pytest
 from demo.services import S3Service
 from ingest.errors import TransientLakeError
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_key
 from ingest.lake.s3 import S3Options
 from ingest.partition.day import ingest_day
 from ingest.source import S3Source
@@ -38,6 +37,7 @@ from tests.faults.proxy import (
 )
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
 from tests.log_lines import DAY, line, lines, log
+from tests.partitions import days_of, logs_of
 
 pytestmark = pytest.mark.slow
 
@@ -96,8 +96,10 @@ def lake(
     logs = S3Source(source.settings["CLICKLAKE_LOGS"], source.s3)
     ingest = from_settings()
     for day in (A_WEEK_BEFORE, DAY):
-        ingest_day(undisturbed, logs, day, ingest)
-        ingest_day(direct, logs, day, ingest, [item for item in logs.objects([day]) if ".a." in item.key])
+        ingest_day(undisturbed, logs, logs_of(day), ingest)
+        ingest_day(
+            direct, logs, logs_of(day), ingest, [item for item in logs.objects(days_of(day)) if ".a." in item.key]
+        )
     monkeypatch.setenv("CLICKLAKE_LAKE", direct.url)
     monkeypatch.setenv("CLICKLAKE_S3_ENDPOINT_URL", s3_proxy.url)
     monkeypatch.setattr("ingest.lake.locks.LEASE_SECONDS", LEASE_SECONDS)
@@ -163,7 +165,7 @@ def get_over(lake: S3Lake, disturbed: Any) -> tuple[str, int, str]:
         assert said
         assert "\n" not in said
         assert all(body in (before.get(key), lake.expected.get(key)) for key, body in found.items())
-        taken = ledger_key("access_logs", DAY)
+        taken = logs_of(DAY).ledger_file
         assert found[taken] == before[taken]  # the ledger comes last: it never says more than raw holds
         second = lake.run()
         assert second.success, failure_of(second)

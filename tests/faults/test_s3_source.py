@@ -18,7 +18,9 @@ import dagster as dg
 import pytest
 
 from demo.services import S3Service
+from ingest.days import parse_day
 from ingest.lake.files import Lake
+from ingest.lake.layout import Partition
 from ingest.partition.datasets import DATASETS, EVENTS
 from ingest.partition.day import IngestOptions, ingest_day
 from orchestration.failures import RETRIES
@@ -46,6 +48,7 @@ from tests.faults.proxy import (
 )
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
 from tests.log_lines import DAY, lines, log
+from tests.partitions import days_of
 
 pytestmark = pytest.mark.slow
 
@@ -100,12 +103,12 @@ def build_lake(folder: Path, without: str = "") -> Lake:
     settings = load_settings()
     lake = Lake(str(folder))
     for name, source in sources_of(settings).items():
-        found = [item for item in source.objects([DAY]) if not without or without not in item.key]
+        found = [item for item in source.objects(days_of(DAY)) if not without or without not in item.key]
         sites: list[str | None] = sorted({item.site for item in found}) if DATASETS[name] is EVENTS else [None]
         for site in sites:
             of_site = [item for item in found if site is None or item.site == site]
             options = IngestOptions(settings.hash_key.get_secret_value())
-            assert ingest_day(lake, source, DAY, options, of_site, dataset=DATASETS[name], site=site).published
+            assert ingest_day(lake, source, Partition(name, parse_day(DAY), site), options, of_site).published
     return lake
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ingest.days import parse_day
 from ingest.partition.quarantine import refused_partitions
 from tests.environment_fixtures import DAYS, Environment, put_small_day
 from tests.event_lines import line, pixel
 from tests.field_cases.test_a_objects import zstd
+from tests.partitions import days_of
 
 pytestmark = pytest.mark.slow
 DAY = DAYS[0]
@@ -56,14 +58,16 @@ def ran(shared_environment: Environment) -> tuple[Environment, Any]:
 
 def test_a1_the_others_are_published_and_the_summary_names_object_and_reason(ran: tuple[Environment, Any]) -> None:
     environment, result = ran
-    refused = {each.site: each.reasons for each in refused_partitions(environment.lake, [DAY], "events")}
+    refused = {
+        each.partition.site: each.reasons for each in refused_partitions(environment.lake, days_of(DAY), "events")
+    }
     assert set(refused) == {*BROKEN, LONG}
-    assert "events" not in result.bad[DAY].partition("refused (")[0].replace("raw_events", "")
+    assert "events" not in result.bad[parse_day(DAY)].partition("refused (")[0].replace("raw_events", "")
     for site in ("cut.example", "utf8.example", "long.example", "array.example", "packed.example", "nothing.example"):
-        assert f"{site}: " in result.bad[DAY]
-        assert key_of(site) in result.bad[DAY]
+        assert f"{site}: " in result.bad[parse_day(DAY)]
+        assert key_of(site) in result.bad[parse_day(DAY)]
     for reason in ("1 cut_off", "1 bad_json", "1 line_too_long", "it is bzip2", "not one row before it is whole"):
-        assert reason in result.bad[DAY]
+        assert reason in result.bad[parse_day(DAY)]
 
 
 def test_a2_sites_whose_objects_are_compressed_in_other_ways_are_in_the_marts(ran: tuple[Environment, Any]) -> None:
@@ -76,8 +80,8 @@ def test_a2_sites_whose_objects_are_compressed_in_other_ways_are_in_the_marts(ra
 
 def test_f3_a_site_whose_name_is_none_is_refused_alone(ran: tuple[Environment, Any]) -> None:
     environment, result = ran
-    assert "the site's name has 300 characters, and a host has 253 at most" in result.bad[DAY]
-    assert "the site's name holds characters that cannot be shown" in result.bad[DAY]
+    assert "the site's name has 300 characters, and a host has 253 at most" in result.bad[parse_day(DAY)]
+    assert "the site's name holds characters that cannot be shown" in result.bad[parse_day(DAY)]
     (refused,) = refused_partitions(environment.lake, site=LONG)
     assert refused.checks == ["processed"]
-    assert result.materialized["raw_events", DAY]["refused_sites"] == sorted([*BROKEN, LONG])
+    assert result.materialized["raw_events", parse_day(DAY)]["refused_sites"] == sorted([*BROKEN, LONG])

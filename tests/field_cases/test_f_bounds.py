@@ -16,7 +16,6 @@ from ingest.access_logs.parser import AccessLogParser
 from ingest.events import parser as events
 from ingest.lake.layout import site_folder
 from ingest.partition import stage
-from ingest.partition.datasets import EVENTS
 from ingest.partition.day import ingest_day
 from ingest.partition.quarantine import refused_partitions
 from ingest.rows import blocks
@@ -24,6 +23,7 @@ from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, Events, lenient, pixel, reasons
 from tests.event_lines import line as line_of_event
 from tests.log_lines import LogDay, line, lines, log
+from tests.partitions import days_of, events_of
 
 ROOT = Path(__file__).parents[2]
 TELL = "import sys; from benchmarks.hostile import tell; tell(*sys.argv[1:])"
@@ -81,10 +81,8 @@ def test_f2_of_many_rejects_the_first_are_kept_and_all_are_counted(
     again = ingest_day(
         events_day.lake,
         FolderSource(events_day.folder),
-        DAY,
+        events_of(DAY, "example.com"),
         options,
-        dataset=EVENTS,
-        site="example.com",
         incremental=True,
     )
     assert again.published
@@ -130,20 +128,20 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_f3_a_site_whose_name_is_none_is_refused_and_can_be_looked_at(events_day: Events, name: str) -> None:
     objects = [_object(name)]
-    result = ingest_day(events_day.lake, _Held(pixel()), DAY, OPTIONS, objects, dataset=EVENTS, site=name)
+    result = ingest_day(events_day.lake, _Held(pixel()), events_of(DAY, name), OPTIONS, objects)
     assert not result.published
     assert result.reason.startswith("processed: ")
     assert NAMES[name] in result.reason
     (refused,) = refused_partitions(events_day.lake, site=name)
-    assert (refused.site, refused.checks) == (name, ["processed"])
-    again = ingest_day(events_day.lake, _Held(pixel()), DAY, OPTIONS, objects, dataset=EVENTS, site=name)
+    assert (refused.partition.site, refused.checks) == (name, ["processed"])
+    again = ingest_day(events_day.lake, _Held(pixel()), events_of(DAY, name), OPTIONS, objects)
     assert again.reason == result.reason
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a%2fb", "a=b", "ä.example", "x" * 250, "é" * 250, "a b", "'; drop"])
 def test_f3_any_other_name_of_a_site_is_taken(events_day: Events, name: str) -> None:
     assert len(site_folder(name).encode()) <= 255
-    result = ingest_day(events_day.lake, _Held(pixel()), DAY, OPTIONS, [_object(name)], dataset=EVENTS, site=name)
+    result = ingest_day(events_day.lake, _Held(pixel()), events_of(DAY, name), OPTIONS, [_object(name)])
     assert result.published, result.reason
     (key,) = [file.key for file in events_day.lake.files("raw")]
     assert site_folder(name) in key
@@ -174,7 +172,7 @@ def test_f3_odd_links_refuse_their_day_alone_and_are_named(day: LogDay) -> None:
         (folder / f"E.{DAY}-11.{name}.gz").symlink_to(target)
     reason = day.ingest().reason
     assert all(f"E.{DAY}-11.{name}.gz: " in reason for name in odd)
-    assert [len(FolderSource(folder).objects([each])) for each in (DAY, "2026-01-13")] == [5, 0]
+    assert [len(FolderSource(folder).objects(days_of(each))) for each in (DAY, "2026-01-13")] == [5, 0]
 
 
 def test_f3_an_error_that_nobody_foresaw_is_told_with_its_object(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from ingest.source import FolderSource
 from orchestration.settings import Settings
 from tests.environment_fixtures import HASH_KEY
 from tests.log_lines import LogDay, line, lines, log
+from tests.partitions import days_of
 
 DAY = "2026-01-12"
 HOSTILE = "\x1b]8;;http://evil.example\x07[bold red]\u202eexe.\x9b31m\r\n[/link] \\[x]\\"
@@ -310,7 +311,7 @@ def test_f4_a_broken_ledger_is_shown_beside_the_other_days_and_its_day_is_news(
     day.add(log(lines(3, date="2026-01-13")), day="2026-01-13")
     day.ingest(day="2026-01-13")
     source = {"access_logs": FolderSource(day.logs)}
-    assert list(days_with_news(day.lake, source, ["2026-01-13"])) == []
+    assert list(days_with_news(day.lake, source, days_of("2026-01-13"))) == []
     ledger = Path(day.lake.path("ledger/access_logs/source_date=2026-01-13/data.parquet"))
     ledger.write_bytes(ledger.read_bytes()[:100])
     assert run("status").exit_code == 0
@@ -319,9 +320,9 @@ def test_f4_a_broken_ledger_is_shown_beside_the_other_days_and_its_day_is_news(
     assert "unreadable" in row
     assert f"2026-01-13 access_logs: reading {ledger}: no whole Parquet file" in text
     assert "refused" in next(each for each in text.splitlines() if each.startswith(f"│ {DAY}"))
-    assert list(days_with_news(day.lake, source, [DAY, "2026-01-13"])) == ["2026-01-13"]
+    assert list(days_with_news(day.lake, source, days_of(DAY, "2026-01-13"))) == days_of("2026-01-13")
     assert day.ingest(day="2026-01-13").published  # what is advised helps
-    assert list(days_with_news(day.lake, source, [DAY, "2026-01-13"])) == []
+    assert list(days_with_news(day.lake, source, days_of(DAY, "2026-01-13"))) == []
 
 
 @pytest.mark.parametrize("broken", [b"", b"{", b"[1]", b"null", b'{"table": "events"}', b"\xff\xfe", b'{"reasons": 1}'])

@@ -10,6 +10,7 @@ import pytest
 
 from ingest.access_logs.files import Piece, batches, note_header
 from ingest.access_logs.parser import AccessLogParser
+from ingest.days import parse_day
 from ingest.rows.batches import ObjectFacts
 from ingest.rows.ids import known_ids
 from ingest.rows.privacy import keyed_hash, scrub, scrub_column, scrub_json_column, scrub_json_line, scrub_line
@@ -225,7 +226,7 @@ def parsed(*lines: list[str]) -> list[dict[str, object]]:
     data = "".join("\t".join(values) + "\n" for values in lines).encode()
     piece = Piece(0, 1, ACCESS_LOG_FIELDS, data, len(lines))
     [batch] = batches([piece])
-    return AccessLogParser(HASH_KEY, "2026-01-12").parse(batch).table.to_pylist()
+    return AccessLogParser(HASH_KEY, parse_day("2026-01-12")).parse(batch).table.to_pylist()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from zipfile import ZipFile
 import dagster as dg
 import pytest
 
+from ingest.days import parse_day
 from ingest.errors import SettingsError
-from ingest.lake.layout import raw_key
 from orchestration.home import dagster_home
 from orchestration.marts.project import fingerprint
 from orchestration.publishing.target import ready
@@ -25,6 +25,7 @@ from orchestration.publishing.targets import TARGETS
 from orchestration.settings import load_settings
 from tests.environment_fixtures import ROOT
 from tests.log_lines import FIELDS, LogDay, line, log
+from tests.partitions import logs_of
 from tests.unit.test_docs import DOCS, MAKEFILE, PAGES, blocks, shell_words
 
 PACKAGES = ("ingest", "orchestration", "demo", "dbt_project")
@@ -338,7 +339,7 @@ def test_h6_the_page_says_what_a_log_without_user_agents_becomes(tmp_path: Path)
     fields = [name for name in FIELDS if name != "cs(User-Agent)"]
     day.add(log([line(fields, path="/pxl.png", id="a")], fields))
     assert day.ingest().published
-    (is_robot,) = day.lake.read_table(raw_key("access_logs", DAY, DAY))["is_bot"].to_pylist()
+    (is_robot,) = day.lake.read_table(logs_of(DAY).raw_file(parse_day(DAY)))["is_bot"].to_pylist()
     (shown,) = re.findall(r"^\| `cs\(User-Agent\)` \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
     said = {True: "every request is taken for a robot's", False: "no robot can be told: its requests count as valid"}
     assert shown == said[is_robot]
@@ -415,10 +416,10 @@ def test_h5_the_ui_shows_a_run_that_published_nothing(settings: None) -> None:
 
 def test_h5_the_sensor_asks_for_nothing_and_keeps_its_place(settings: None) -> None:
     from orchestration.definitions import defs
-    from orchestration.marts.assets import DAILY_AGGREGATES
+    from orchestration.marts.known import DAILY_AGGREGATES
 
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.report_runless_asset_event(dg.AssetMaterialization(DAILY_AGGREGATES, partition=DAY))
+        instance.report_runless_asset_event(dg.AssetMaterialization(DAILY_AGGREGATES.name, partition=DAY))
         with dg.build_sensor_context(
             instance=instance, definitions=defs, resources={"lakehouse": defs.resources["lakehouse"]}
         ) as context:

@@ -22,6 +22,7 @@ from orchestration.cli.grid import grid
 from orchestration.settings import Settings
 from tests.environment_fixtures import HASH_KEY
 from tests.log_lines import LogDay, line, lines, log
+from tests.partitions import days_of
 
 Run = Callable[..., Result]
 REVENUE = pa.table({"session_id": ["a"], "revenue": pa.array([Decimal("1.5000")], pa.decimal128(18, 4))})
@@ -187,11 +188,11 @@ def test_h8_a_release_is_advised_only_where_it_can_be_done(tmp_path: Path, monke
     assert day.ingest().published
     (day.logs / key).unlink()
     assert not day.ingest().published  # no object: nothing to release
-    assert "clicklake release" not in what_to_do(day.lake, ["2026-01-12"])
+    assert "clicklake release" not in what_to_do(day.lake, days_of("2026-01-12"))
     day.add(log([b"broken"] * 200), day="2026-01-13")
     assert not day.ingest(day="2026-01-13").published
-    assert "clicklake release 2026-01-13 --table access_logs" in what_to_do(day.lake, ["2026-01-13"])
-    days = ["2026-01-12", "2026-01-13"]
+    assert "clicklake release 2026-01-13 --table access_logs" in what_to_do(day.lake, days_of("2026-01-13"))
+    days = days_of("2026-01-12", "2026-01-13")
     refused = {each: {("access_logs", "reject_share")} for each in days}
     summary.print_summary(PipelineResult(days, bad=dict.fromkeys(days, "why"), refused=refused))
     said = [each.strip() for each in buffer.getvalue().splitlines() if each.strip().startswith(("look", "accept"))]
@@ -200,8 +201,8 @@ def test_h8_a_release_is_advised_only_where_it_can_be_done(tmp_path: Path, monke
         each = f"2026-01-{number}"
         day.add(log([b"broken"] * 200), day=each)
         day.ingest(day=each)
-        days.append(each)
-        refused[each] = {("access_logs", "reject_share")}
+        days += days_of(each)
+        refused[days[-1]] = {("access_logs", "reject_share")}
     buffer.truncate(0)
     summary.print_summary(PipelineResult(days, bad=dict.fromkeys(days, "why"), refused=refused))
     assert "clicklake quarantine list (12 partitions)" in buffer.getvalue()

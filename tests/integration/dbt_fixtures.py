@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
-from ingest.lake.layout import DATA_FILE, raw_key
+from ingest.lake.layout import DATA_FILE, Partition
 from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
 from orchestration.marts.dbt_process import PARSED, run_loaded
 
@@ -48,7 +49,7 @@ def request(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
 def write_raw(lake: Lake, event_date: str, source_date: str, rows: list[dict[str, Any]]) -> None:
     """One raw file as ingest writes it; no rows give the empty file of a day without requests."""
     table = pa.Table.from_pylist(rows, schema=arrow_schema(ACCESS_LOGS))
-    lake.put_table(table, raw_key(DATASET, event_date, source_date))
+    lake.put_table(table, Partition(DATASET, parse_day(source_date)).raw_file(parse_day(event_date)))
 
 
 def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
+from ingest.lake.layout import Partition
 from ingest.lake.s3 import S3Options
 from ingest.partition.releases import Release, write_release
 from tests.integration.dbt_fixtures import (
@@ -108,7 +110,8 @@ def release(lake: Lake, day: str, failures: int) -> None:
     """A person has accepted so many failing rows of the test that a spoilt day fails."""
     checks = [{"check": "daily_aggregates_count_every_ad_request", "message": "", "failures": failures}]
     moment = datetime.now(UTC)
-    write_release(lake, Release("daily_aggregates", day, checks, "known", "ann", moment.isoformat()), moment)
+    partition = Partition("daily_aggregates", parse_day(day))
+    write_release(lake, Release(partition, checks, "known", "ann", moment.isoformat()), moment)
 
 
 def test_a_released_day_is_published_with_all_that_is_made_of_it(

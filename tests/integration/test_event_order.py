@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 
 from ingest.lake.files import Lake
-from ingest.partition.datasets import EVENTS
 from ingest.partition.day import ingest_day
 from ingest.source import FolderSource
 from tests.event_lines import lenient, line, pixel
 from tests.integration.dbt_fixtures import build
+from tests.partitions import events_of
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +98,7 @@ def _written(texts: list[bytes], rng: random.Random | None) -> tuple[str, bytes]
 
 
 def take_in(lake: Lake, folder: Path, day: str) -> None:
-    result = ingest_day(lake, FolderSource(folder), day, lenient(), dataset=EVENTS, site=SITE)
+    result = ingest_day(lake, FolderSource(folder), events_of(day, SITE), lenient())
     assert result.published, result.reason
     assert result.rows_rejected == 0
 

@@ -21,15 +21,17 @@ import pytest
 from botocore.config import Config
 
 from demo.services import S3Service, embedded_s3
+from ingest.days import parse_day
 from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientError
 from ingest.lake.files import Lake
-from ingest.lake.layout import quarantine_prefix
+from ingest.lake.layout import value_in
 from ingest.lake.s3 import S3Options
 from ingest.lake.views import create_views
 from ingest.partition import stage
 from ingest.partition.day import DayResult, ingest_day
 from ingest.source import FolderSource, S3Source
 from tests.log_lines import DAY, OPTIONS, line, lines, log
+from tests.partitions import days_of, logs_of
 
 NEXT = "2026-01-13"
 
@@ -102,9 +104,9 @@ def test_the_objects_of_a_day_are_found_in_every_layout(bucket: Bucket, layout: 
     bucket.put("logs-other/" + name())
     source = bucket.source()
     for day, expected in keys.items():
-        assert {item.key for item in source.objects([day])} == expected
-    assert source.objects(["2026-02-01"]) == []
-    assert source.objects([DAY, NEXT]) == sorted([*source.objects([DAY]), *source.objects([NEXT])])
+        assert {item.key for item in source.objects(days_of(day))} == expected
+    assert source.objects(days_of("2026-02-01")) == []
+    assert source.objects(days_of(DAY, NEXT)) == sorted([*source.objects(days_of(DAY)), *source.objects(days_of(NEXT))])
     assert {item.key for item in source.objects()} == set.union(*keys.values())
 
 
@@ -115,9 +117,9 @@ def test_all_layouts_beside_each_other_are_listed_by_day_as_they_are_all_at_once
     everything = source.objects()
     assert {item.key for item in everything} == set.union(*keys.values())
     for day, expected in keys.items():
-        found = source.objects([day])
+        found = source.objects(days_of(day))
         assert {item.key for item in found} == expected
-        assert found == [item for item in everything if item.day == day]
+        assert found == [item for item in everything if item.day == parse_day(day)]
 
 
 def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
@@ -133,8 +135,8 @@ def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
     source = bucket.source()
     source.client = boto3.client("s3", **client_options(bucket.s3))
     source.client.meta.events.register("provide-client-params.s3.ListObjectsV2", small_pages)
-    assert len(source.objects([DAY])) == 40
-    assert len(source.objects([NEXT])) == 20
+    assert len(source.objects(days_of(DAY))) == 40
+    assert len(source.objects(days_of(NEXT))) == 20
     assert len(source.objects()) == 60
 
 
@@ -148,7 +150,7 @@ def test_an_object_that_names_no_day_is_found(bucket: Bucket) -> None:
 
 def test_an_object_is_described_as_s3_does(bucket: Bucket) -> None:
     bucket.put("logs/" + name(), b"12345")
-    (item,) = bucket.source().objects([DAY])
+    (item,) = bucket.source().objects(days_of(DAY))
     head = bucket.client.head_object(Bucket=bucket.name, Key="logs/" + name())
     assert (item.key, item.size, item.etag) == (name(), 5, head["ETag"].strip('"'))
     assert item.modified == head["LastModified"]
@@ -169,7 +171,7 @@ def client_options(s3: S3Options) -> dict[str, Any]:
 
 
 def ingest(bucket: Bucket, lake: Lake | None = None, day: str = DAY, **arguments: Any) -> DayResult:
-    return ingest_day(lake or bucket.lake(), bucket.source(), day, OPTIONS, **arguments)
+    return ingest_day(lake or bucket.lake(), bucket.source(), logs_of(day), OPTIONS, **arguments)
 
 
 def test_new_objects_are_added_to_what_lies_on_s3(bucket: Bucket) -> None:
@@ -189,7 +191,7 @@ def test_an_object_that_goes_or_changes_between_listing_and_reading_is_no_verdic
 ) -> None:
     for number in range(4):
         bucket.put("logs/" + name(unique=f"u{number}"), gzip.compress(log(lines(10, start=10 * number))))
-    listed = bucket.source().objects([DAY])
+    listed = bucket.source().objects(days_of(DAY))
     if how == "gone":
         bucket.client.delete_object(Bucket=bucket.name, Key="logs/" + name(unique="u1"))
     else:
@@ -203,7 +205,7 @@ def test_an_object_that_goes_or_changes_between_listing_and_reading_is_no_verdic
 def test_a_missing_bucket_is_explained(bucket: Bucket) -> None:
     missing = S3Source("s3://no-such-bucket-of-ours/logs", bucket.client)
     with pytest.raises(SourceError, match=r"no such bucket. Correct CLICKLAKE_LOGS"):
-        ingest_day(bucket.lake(), missing, DAY, OPTIONS)
+        ingest_day(bucket.lake(), missing, logs_of(DAY), OPTIONS)
     assert bucket.lake().files("raw") == []
     bucket.put("logs/" + name(), gzip.compress(log(lines(5))))
     with pytest.raises(LakeError, match=r"no such bucket. Create it, or correct CLICKLAKE_LAKE"):
@@ -214,7 +216,7 @@ def test_a_server_that_is_down_is_worth_another_try(bucket: Bucket) -> None:
     options = client_options(replace(bucket.s3, endpoint_url="http://127.0.0.1:1"))
     source = S3Source(f"s3://{bucket.name}/logs", boto3.client("s3", **options))
     with pytest.raises(TransientError, match=r"Is http://127.0.0.1:1 reachable\?") as raised:
-        source.objects([DAY])
+        source.objects(days_of(DAY))
     assert str(bucket.s3.secret_access_key) not in str(raised.value)
 
 
@@ -230,7 +232,7 @@ def test_wrong_keys_are_explained_and_never_shown(tmp_path: Path) -> None:
         wrong = S3Options(service.endpoint_url, service.region, "AKIDWRONG", "a-wrong-secret")
         source = S3Source("s3://guarded/logs", boto3.client("s3", **client_options(wrong)))
         with pytest.raises(SourceError, match=r"S3 refused these credentials \(\w+\). Check the keys") as of_source:
-            source.objects([DAY])
+            source.objects(days_of(DAY))
         with pytest.raises(LakeError, match=r"S3 refused these credentials. Check the keys") as of_lake:
             Lake("s3://guarded/lake", wrong).put_text("x", "a/b")
     for message in (str(of_source.value), str(of_lake.value)):
@@ -246,7 +248,7 @@ def test_no_keys_at_all_are_explained(bucket: Bucket, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     client = boto3.Session().client("s3", endpoint_url=bucket.s3.endpoint_url, region_name="us-east-1")
     with pytest.raises(SourceError, match="no AWS credentials"):
-        S3Source(f"s3://{bucket.name}/logs", client).objects([DAY])
+        S3Source(f"s3://{bucket.name}/logs", client).objects(days_of(DAY))
 
 
 def _keys(service: S3Service) -> tuple[str, str, str, str]:
@@ -299,7 +301,7 @@ def test_a_connection_that_breaks_while_reading_is_worth_another_try(
         client = boto3.client("s3", **client_options(replace(bucket.s3, endpoint_url=url)))
         source = S3Source(f"s3://{bucket.name}/logs", client)
         with pytest.raises(TransientError, match=r"reading s3://.*: the connection broke"):
-            ingest_day(bucket.lake(), source, DAY, OPTIONS)
+            ingest_day(bucket.lake(), source, logs_of(DAY), OPTIONS)
     assert bucket.lake().files("") == []
     assert ingest(bucket).rows_kept == 5000
 
@@ -361,7 +363,7 @@ def test_s3_to_s3_is_the_same_as_folder_to_folder(bucket: Bucket, tmp_path: Path
     result = ingest(bucket)
     assert (result.published, result.rows_read, result.rows_kept) == (True, 652, 551)
     local = Lake(str(tmp_path / "lake"))
-    ingest_day(local, FolderSource(tmp_path / "logs"), DAY, OPTIONS)
+    ingest_day(local, FolderSource(tmp_path / "logs"), logs_of(DAY), OPTIONS)
     assert published(bucket.lake()) == published(local)
 
     assert ingest(bucket).published
@@ -382,7 +384,7 @@ def test_a_refused_day_leaves_the_last_good_one_and_a_good_one_clears_the_refusa
     bucket.put("logs/" + name(unique="bad"), gzip.compress(log([b"broken"] * 50)))
     assert not ingest(bucket).published
     assert published(lake) == good
-    refused = {file.key.removeprefix(quarantine_prefix("access_logs", DAY)) for file in lake.files("quarantine")}
+    refused = {file.key.removeprefix(logs_of(DAY).quarantine) for file in lake.files("quarantine")}
     assert refused == {"/verdict.json", "/rejects.parquet", "/ledger.parquet"} | {
         f"/rows/event_date={date}/data.parquet" for date in (DAY, NEXT)
     }
@@ -390,7 +392,7 @@ def test_a_refused_day_leaves_the_last_good_one_and_a_good_one_clears_the_refusa
     bucket.client.delete_object(Bucket=bucket.name, Key="logs/" + name(unique="bad"))
     assert ingest(bucket).published
     assert lake.files("quarantine") == []
-    assert [file.partition("event_date") for file in lake.files("raw")] == [DAY]
+    assert [value_in(file.key, "event_date") for file in lake.files("raw")] == [DAY]
 
 
 def test_many_small_objects_are_read_in_their_order(bucket: Bucket) -> None:

@@ -19,8 +19,9 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_key, quarantine_prefix
+from ingest.lake.layout import Partition
 from orchestration.alerts import outbox
 from orchestration.alerts.alert import IN_FULL, LISTED, OPENED, RESOLVED, Alert, Notice, message, plain
 from orchestration.alerts.outbox import STATE_KEY, note, read_state
@@ -77,10 +78,10 @@ class Place:
         os.utime(path, (seconds, seconds))
 
     def taken(self, dataset: str, day: str, site: str | None = None) -> None:
-        self.lake.put_table(pa.table({"source_object": ["a"]}), ledger_key(dataset, day, site))
+        self.lake.put_table(pa.table({"source_object": ["a"]}), Partition(dataset, parse_day(day), site).ledger_file)
 
     def refuse(self, table: str, day: str, site: str | None = None, message: str = "too many rejects") -> str:
-        prefix = quarantine_prefix(table, day, site)
+        prefix = Partition(table, parse_day(day), site).quarantine
         verdict = {"table": table, "day": day, "reasons": [{"check": "reject_share", "message": message}]}
         self.lake.put_text(json.dumps(verdict | ({"site": site} if site else {})), f"{prefix}/verdict.json")
         return prefix

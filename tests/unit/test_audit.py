@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingest.lake.layout import ledger_key
 from ingest.partition import audit
 from ingest.partition.audit import CHECKS, Verdict
 from ingest.partition.day import DayResult, ingest_day
 from ingest.source import FolderSource
 from tests.log_lines import DAY, FIELDS, LogDay, line, lines, log, request
+from tests.partitions import logs_of
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def earlier_weeks(day: LogDay, *rows: int) -> None:
     for week, count in enumerate(rows, 1):
         before = (date.fromisoformat(DAY) - timedelta(weeks=week)).isoformat()
         day.add(log(lines(count, date=before)), day=before)
-        assert ingest_day(day.lake, FolderSource(day.logs), before, day.options).rows_kept == count
+        assert ingest_day(day.lake, FolderSource(day.logs), logs_of(before), day.options).rows_kept == count
 
 
 @pytest.mark.parametrize(("rows", "passed"), [(9, False), (10, True), (90, True), (91, False)])
@@ -115,7 +115,7 @@ def rejecting_weeks(day: LogDay, *rejected: int, rows: int = 2_000) -> None:
     for week, count in enumerate(rejected, 1):
         before = (date.fromisoformat(DAY) - timedelta(weeks=week)).isoformat()
         ledger = {"rows_read": [rows], "rows_kept": [rows - count], "rows_rejected": [count]}
-        day.lake.put_table(pa.table(ledger), ledger_key("access_logs", before))
+        day.lake.put_table(pa.table(ledger), logs_of(before).ledger_file)
 
 
 def verdict_of(result: DayResult, check: str) -> Verdict:
@@ -154,7 +154,7 @@ def test_rejects_of_a_small_day_or_of_a_first_one_are_no_anomaly(day: LogDay) ->
     rejecting_weeks(day, 0, rows=50)
     day.add(log([*lines(30), *[b"broken"] * 19]))
     assert verdict_of(day.ingest(), "reject_rate").passed
-    first = ingest_day(day.lake, FolderSource(day.logs), DAY, day.options)
+    first = ingest_day(day.lake, FolderSource(day.logs), logs_of(DAY), day.options)
     assert verdict_of(first, "reject_rate").figures["days"] == 1
     before = (date.fromisoformat(DAY) - timedelta(days=1)).isoformat()
     day.add(log([*lines(10, date=before), *[b"broken"] * 900]), day=before)
@@ -191,7 +191,7 @@ def test_a_ledger_from_before_fields_were_kept_is_no_reason_to_warn(day: LogDay)
     before = (date.fromisoformat(DAY) - timedelta(days=1)).isoformat()
     day.add(log(lines(50, date=before)), day=before)
     day.ingest(day=before)
-    key = ledger_key("access_logs", before)
+    key = logs_of(before).ledger_file
     day.lake.put_table(day.lake.read_table(key).drop_columns(["fields"]), key)
     day.add(log(lines(50)))
     assert verdict_of(day.ingest(), "schema_drift").message == "no earlier day to compare with"

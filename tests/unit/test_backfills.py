@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import dagster as dg
 import pytest
 
 from orchestration.operations.backfills import BACKFILL_TAG, ENDED_TAG, INGEST, ORDER_TAG, Backfill, begin, done
+from orchestration.partitions import range_tags
+from tests.partitions import days_of
 
 MARTS = "restate"
-DAYS = ["2026-01-01", "2026-01-02", "2026-01-03"]
+DAYS = days_of("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 @pytest.fixture
@@ -23,18 +26,18 @@ def _begin(instance: dg.DagsterInstance) -> Backfill:
     return begin(instance, "three days", DAYS, 1, MARTS, anew=False)
 
 
-def _ran(instance: dg.DagsterInstance, backfill: Backfill, job: str, *days: str, ended: bool = True) -> list[str]:
+def _ran(instance: dg.DagsterInstance, backfill: Backfill, job: str, *days: date, ended: bool = True) -> list[str]:
     """Runs of a job over these days; gives their ids."""
     ids = []
     for day in days:
-        tags = {**backfill.tags, "dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": day}
+        tags = backfill.tags | range_tags([day])
         definition = dg.GraphDefinition(job).to_job()
         run = instance.create_run_for_job(definition, tags=tags | ({ENDED_TAG: "true"} if ended else {}))
         ids.append(run.run_id)
     return ids
 
 
-def _left(backfill: Backfill) -> tuple[list[list[str]], list[list[str]]]:
+def _left(backfill: Backfill) -> tuple[list[list[date]], list[list[date]]]:
     return backfill.left(INGEST), backfill.left(MARTS)
 
 

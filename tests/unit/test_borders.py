@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
-from ingest.lake.layout import raw_key
-from ingest.partition.datasets import ACCESS_LOGS, EVENTS
 from ingest.partition.day import ingest_day
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, pixel
 from tests.event_lines import line as event_line
 from tests.log_lines import lines, log
+from tests.partitions import events_of, logs_of
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +63,12 @@ def taken(folder: Path, found: dict[str, bytes]) -> dict[str, dict[str, bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
     lake = Lake(str(folder / "lake"))
-    ingest_day(lake, FolderSource(folder / "logs"), DAY, OPTIONS, dataset=ACCESS_LOGS)
+    ingest_day(lake, FolderSource(folder / "logs"), logs_of(DAY), OPTIONS)
     for site in SITES:
-        ingest_day(lake, FolderSource(folder / "events"), DAY, OPTIONS, dataset=EVENTS, site=site)
-    names = {"logs": raw_key("access_logs", DAY, DAY)} | {site: raw_key("events", DAY, DAY, site) for site in SITES}
+        ingest_day(lake, FolderSource(folder / "events"), events_of(DAY, site), OPTIONS)
+    names = {"logs": logs_of(DAY).raw_file(parse_day(DAY))} | {
+        site: events_of(DAY, site).raw_file(parse_day(DAY)) for site in SITES
+    }
     files = {file.key for file in lake.files("raw")}
     assert files <= set(names.values())
     return {name: {key: Path(lake.path(key)).read_bytes()} if key in files else {} for name, key in names.items()}

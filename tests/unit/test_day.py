@@ -13,13 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from ingest.days import parse_day
 from ingest.errors import LakeError, ObjectChangedError, SourceError
 from ingest.lake.files import STAGING, Lake
-from ingest.lake.layout import quarantine_prefix
+from ingest.lake.layout import value_in
 from ingest.partition import stage
 from ingest.partition.day import ingest_day, is_published
 from ingest.source import FolderSource
 from tests.log_lines import DAY, OPTIONS, LogDay, assert_accounted, line, lines, log
+from tests.partitions import days_of, logs_of
 
 BEFORE, AFTER = "2026-01-11", "2026-01-13"
 RAW = f"raw/access_logs/event_date={DAY}/source_date={DAY}/data.parquet"
@@ -50,10 +52,10 @@ def tables(lake: Lake) -> dict[str, list[dict[str, Any]]]:
 
 def test_a_day_is_published_as_raw_rejects_and_ledger(day: LogDay) -> None:
     key = day.add(log([*lines(100), b"broken"]))
-    assert not is_published(day.lake, DAY)
+    assert not is_published(day.lake, logs_of(DAY))
     result = day.ingest()
     assert result.published
-    assert is_published(day.lake, DAY)
+    assert is_published(day.lake, logs_of(DAY))
     assert sorted(day.contents()) == [
         f"ledger/access_logs/source_date={DAY}/data.parquet",
         RAW,
@@ -87,8 +89,8 @@ def test_the_same_day_again_gives_the_same_bytes(day: LogDay) -> None:
 def test_rows_of_other_days_are_under_their_own_date(day: LogDay) -> None:
     key = day.add(log(neighbours()))
     result = day.ingest()
-    assert result.touched_days == [BEFORE, AFTER]
-    assert result.rows_by_event_date == {BEFORE: 1, DAY: 40, AFTER: 1}
+    assert result.touched_days == days_of(BEFORE, AFTER)
+    assert result.rows_by_event_date == dict(zip(days_of(BEFORE, DAY, AFTER), (1, 40, 1), strict=True))
     assert [row["request_id"] for row in day.rows(BEFORE)] == ["before"]
     assert [row["request_id"] for row in day.rows(AFTER)] == ["after"]
     assert {row["event_ts"].date().isoformat() for row in day.rows(DAY)} == {DAY}
@@ -101,7 +103,7 @@ def test_a_changed_object_takes_its_stale_rows_away(day: LogDay) -> None:
     day.add(log(lines(30)))
     result = day.ingest()
     assert [file.key for file in day.lake.files("raw")] == [RAW]
-    assert result.rows_by_event_date == {DAY: 30}
+    assert result.rows_by_event_date == {parse_day(DAY): 30}
 
 
 def test_neighbouring_source_days_do_not_touch_each_other(day: LogDay) -> None:
@@ -109,11 +111,11 @@ def test_neighbouring_source_days_do_not_touch_each_other(day: LogDay) -> None:
     day.add(log(lines(5, date=AFTER)), day=AFTER)
     day.ingest(day=AFTER)
     day.ingest()
-    event_date = [file for file in day.lake.files("raw") if file.partition("event_date") == AFTER]
-    assert [file.partition("source_date") for file in event_date] == [DAY, AFTER]
+    event_date = [file for file in day.lake.files("raw") if value_in(file.key, "event_date") == AFTER]
+    assert [value_in(file.key, "source_date") for file in event_date] == [DAY, AFTER]
     day.add(log(lines(1)))
     day.ingest()
-    assert [file.partition("source_date") for file in day.lake.files("raw")] == [DAY, AFTER]
+    assert [value_in(file.key, "source_date") for file in day.lake.files("raw")] == [DAY, AFTER]
 
 
 @pytest.mark.parametrize("order", [(BEFORE, DAY, AFTER), (AFTER, DAY, BEFORE), (DAY, BEFORE, DAY, AFTER, BEFORE)])
@@ -124,7 +126,7 @@ def test_days_in_any_order_give_the_same_lake(day: LogDay, order: tuple[str, ...
         assert day.ingest(day=source_day).published
     usual = Lake(str(tmp_path / "usual"))
     for source_day in (BEFORE, DAY, AFTER):
-        ingest_day(usual, FolderSource(day.logs), source_day, OPTIONS)
+        ingest_day(usual, FolderSource(day.logs), logs_of(source_day), OPTIONS)
     assert tables(day.lake) == tables(usual)
 
 
@@ -133,7 +135,7 @@ def test_progress_is_told(day: LogDay, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         day.add(log(lines(5, start=5 * number)), f"{number}")
     told: list[tuple[int, int, int]] = []
-    ingest_day(day.lake, FolderSource(day.logs), DAY, OPTIONS, progress=lambda *figures: told.append(figures))
+    ingest_day(day.lake, FolderSource(day.logs), logs_of(DAY), OPTIONS, progress=lambda *figures: told.append(figures))
     assert told == [(1, 4, 5), (2, 4, 10), (3, 4, 15), (4, 4, 20)]
 
 
@@ -166,7 +168,7 @@ def test_the_first_object_wins_however_many_work(day: LogDay, monkeypatch: pytes
     for workers in (1, 2, 5):
         lake = Lake(f"{day.lake.root}-{workers}")
         options = OPTIONS.__class__(OPTIONS.hash_key, workers=workers)
-        ingest_day(lake, FolderSource(day.logs), DAY, options)
+        ingest_day(lake, FolderSource(day.logs), logs_of(DAY), options)
         found.append(tables(lake))
     assert found[0] == found[1] == found[2]
     (rows,) = [rows for key, rows in found[0].items() if key == RAW]
@@ -253,7 +255,7 @@ def test_a_second_refusal_replaces_the_first(day: LogDay) -> None:
 
 
 def test_a_prefix_of_a_day_is_another_day(day: LogDay) -> None:
-    day.lake.put_text("{}", f"{quarantine_prefix('access_logs', DAY)}-other/verdict.json")
+    day.lake.put_text("{}", f"{logs_of(DAY).quarantine}-other/verdict.json")
     day.add(log(lines(5)))
     day.ingest()
     assert day.lake.files("quarantine")
@@ -358,7 +360,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_lake_as_it_was(day: LogDay, 
 def test_a_missing_folder_leaves_no_trace(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"))
     with pytest.raises(SourceError, match="no such folder"):
-        ingest_day(lake, FolderSource(tmp_path / "none"), DAY, OPTIONS)
+        ingest_day(lake, FolderSource(tmp_path / "none"), logs_of(DAY), OPTIONS)
     assert not (tmp_path / "lake").exists()
 
 
@@ -368,13 +370,13 @@ def test_an_object_that_goes_or_changes_between_listing_and_reading_is_no_verdic
 ) -> None:
     keys = [day.add(log(lines(20, start=20 * number)), f"{number}") for number in range(3)]
     source = FolderSource(day.logs)
-    listed = source.objects([DAY])
+    listed = source.objects(days_of(DAY))
     if how == "gone":
         (day.logs / keys[1]).unlink()
     else:
         day.add(log(lines(99)), "1")
     with pytest.raises(ObjectChangedError, match=rf"{keys[1]}: the object has {how} since it was listed"):
-        ingest_day(day.lake, source, DAY, OPTIONS, objects=listed)
+        ingest_day(day.lake, source, logs_of(DAY), OPTIONS, objects=listed)
     assert day.contents() == {}
     assert day.ingest().published
 
@@ -394,7 +396,7 @@ def test_an_object_that_changes_while_it_is_read_is_no_verdict_on_the_day(
 
     monkeypatch.setattr(source, "open", grown)
     with pytest.raises(ObjectChangedError, match="has changed since it was listed"):
-        ingest_day(day.lake, source, DAY, OPTIONS)
+        ingest_day(day.lake, source, logs_of(DAY), OPTIONS)
     assert day.contents() == {}
 
 
@@ -406,7 +408,7 @@ def test_an_unexpected_error_of_a_worker_refuses_the_day_and_leaves_no_threads(d
             raise RuntimeError("a fault of the program")
 
     key = day.add(log(lines(5)))
-    result = ingest_day(day.lake, Failing(day.logs), DAY, OPTIONS)
+    result = ingest_day(day.lake, Failing(day.logs), logs_of(DAY), OPTIONS)
     assert result.reason == f"processed: {key}: RuntimeError: a fault of the program"
     assert "a fault of the program" in result.traceback
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("ingest-", "fetch"))]

@@ -9,12 +9,11 @@ import pyarrow as pa
 import pytest
 
 from ingest.events.found import MAX_OTHERS
-from ingest.lake.layout import ledger_key
-from ingest.partition.datasets import EVENTS
 from ingest.partition.day import ingest_day
 from ingest.partition.drift import Profile, drift, profile_of
 from ingest.source import FolderSource
 from tests.event_lines import DAY, OPTIONS, SITE, Events, pixel
+from tests.partitions import events_of
 
 
 def profile(rows: int, **fields: int | dict[str, int]) -> Profile:
@@ -77,7 +76,7 @@ def events(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 
 def counted(events: Events) -> list[dict[str, int]]:
-    ledger = events.lake.read_table(ledger_key("events", DAY, SITE))
+    ledger = events.lake.read_table(events_of(DAY, SITE).ledger_file)
     return [dict(each) for each in ledger.column("fields").to_pylist()]
 
 
@@ -131,7 +130,7 @@ def test_a_tracker_that_changes_is_told(events: Events) -> None:
     path.parent.mkdir(parents=True)
     (events.folder / key).rename(path)
     source = FolderSource(events.folder)
-    assert ingest_day(events.lake, source, before, OPTIONS, dataset=EVENTS, site=SITE).published
+    assert ingest_day(events.lake, source, events_of(before, SITE), OPTIONS).published
     events.write(*(pixel(visitorId=f"v{n}", mood=True, plan="free") for n in range(30)))
     result = events.ingest()
     (verdict,) = [each for each in result.verdicts if each.check == "schema_drift"]

@@ -15,6 +15,7 @@ import pytest
 from ingest.events.addresses import CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS
 from ingest.events.parser import EVENT_REASONS
 from tests.event_lines import DAY, SITE, Events, lenient, line, pixel, reasons
+from tests.partitions import days_of
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"
 
@@ -277,8 +278,8 @@ def test_the_future_begins_24_hours_after_the_hour_of_receipt(events: Events, ho
 def test_late_and_early_events_lie_under_their_own_day(events: Events) -> None:
     events.write(pixel(timestamp="2026-01-09T23:59:59.999Z"), pixel(), pixel(timestamp="2026-01-13T00:00:00Z"))
     result = events.ingest()
-    assert result.rows_by_event_date == {"2026-01-09": 1, "2026-01-12": 1, "2026-01-13": 1}
-    assert result.touched_days == ["2026-01-09", "2026-01-13"]
+    assert result.rows_by_event_date == dict.fromkeys(days_of("2026-01-09", "2026-01-12", "2026-01-13"), 1)
+    assert result.touched_days == days_of("2026-01-09", "2026-01-13")
 
 
 @pytest.mark.parametrize(

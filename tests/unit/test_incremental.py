@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_key, raw_key, rejects_key
+from ingest.lake.layout import Partition
 from ingest.partition import standing
 from ingest.partition.audit import Limits
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
@@ -23,6 +24,7 @@ from ingest.partition.ledger import is_judged
 from ingest.source import FolderSource
 from tests import event_lines
 from tests.log_lines import DAY, FEW, OPTIONS, LogDay, line, lines, log
+from tests.partitions import days_of, logs_of
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +39,7 @@ class Place:
     def __init__(self, folder: Path, dataset: Dataset) -> None:
         self.dataset = dataset
         self.site = SITE if dataset.by_site else None
+        self.partition = Partition(dataset.name, parse_day(DAY), self.site)
         self.folder = folder / "source"
         self.folder.mkdir(parents=True)
         self.grown, self.whole = Lake(str(folder / "grown")), Lake(str(folder / "whole"))
@@ -44,24 +47,21 @@ class Place:
 
     def refresh(self, lake: Lake | None = None, incremental: bool = True) -> DayResult:
         source = FolderSource(self.folder)
-        return ingest_day(
-            lake or self.grown, source, DAY, self.options,
-            dataset=self.dataset, site=self.site, incremental=incremental,
-        )  # fmt: skip
+        return ingest_day(lake or self.grown, source, self.partition, self.options, incremental=incremental)
 
     def assert_as_whole(self) -> None:
         """Rows, rejects and ledger are those of one reading of all that lies there now."""
         self.refresh(self.whole, incremental=False)
-        assert contents(self.grown, self.dataset, self.site) == contents(self.whole, self.dataset, self.site)
+        assert contents(self.grown, self.partition) == contents(self.whole, self.partition)
 
 
-def contents(lake: Lake, dataset: Dataset, site: str | None) -> dict[str, Any]:
+def contents(lake: Lake, partition: Partition) -> dict[str, Any]:
     """Raw files as rows in any order, the rejects likewise; the ledger as it is."""
     found: dict[str, Any] = {
         file.key: Counter(map(repr, lake.read_table(file.key).to_pylist())) for file in lake.files("raw")
     }
-    found["rejects"] = Counter(map(repr, lake.read_table(rejects_key(dataset.name, DAY, site)).to_pylist()))
-    found["ledger"] = lake.read_table(ledger_key(dataset.name, DAY, site)).to_pylist()
+    found["rejects"] = Counter(map(repr, lake.read_table(partition.rejects_file).to_pylist()))
+    found["ledger"] = lake.read_table(partition.ledger_file).to_pylist()
     return found
 
 
@@ -153,17 +153,17 @@ def day(tmp_path: Path) -> LogDay:
 
 
 def refreshed(day: LogDay, lake: Lake | None = None) -> DayResult:
-    return ingest_day(lake or day.lake, FolderSource(day.logs), DAY, day.options, incremental=True)
+    return ingest_day(lake or day.lake, FolderSource(day.logs), logs_of(DAY), day.options, incremental=True)
 
 
 def assert_as_whole(day: LogDay, tmp_path: Path) -> None:
     whole = Lake(str(tmp_path / "whole"))
     assert day.ingest(whole).published
-    assert contents(day.lake, ACCESS_LOGS, None) == contents(whole, ACCESS_LOGS, None)
+    assert contents(day.lake, logs_of(DAY)) == contents(whole, logs_of(DAY))
 
 
 def raw_file(day: LogDay, event_date: str = DAY) -> Path:
-    return Path(day.lake.path(raw_key("access_logs", event_date, DAY)))
+    return Path(day.lake.path(logs_of(DAY).raw_file(parse_day(event_date))))
 
 
 def version(path: Path) -> tuple[int, int]:
@@ -184,17 +184,17 @@ def test_what_was_read_is_neither_read_nor_decoded_again(day: LogDay, tmp_path: 
             opened.append(item.key)
             return super().open(item)
 
-    result = ingest_day(day.lake, Watched(day.logs), DAY, day.options, incremental=True)
+    result = ingest_day(day.lake, Watched(day.logs), logs_of(DAY), day.options, incremental=True)
 
     assert (result.reading, result.objects, result.objects_read, opened) == ("new objects", 2, 1, [taken])
     assert (result.rows_read, result.rows_kept, result.rows_rejected, result.rows_duplicate) == (156, 152, 1, 3)
     assert result.rejects_by_reason == {"bad_timestamp": 1}
-    assert result.rows_by_event_date == {BEFORE: 1, DAY: 150, AFTER: 1}
-    assert result.touched_days == [AFTER]  # the day before got nothing new
+    assert result.rows_by_event_date == dict(zip(days_of(BEFORE, DAY, AFTER), (1, 150, 1), strict=True))
+    assert result.touched_days == days_of(AFTER)  # the day before got nothing new
     footer = int.from_bytes(old[-8:-4], "little") + 8
     assert raw_file(day).read_bytes()[:-footer].startswith(old[:-footer])
     assert version(raw_file(day, BEFORE)) == neighbour
-    assert [row["request_id"] for row in day.lake.read_table(raw_key("access_logs", DAY, DAY)).to_pylist()] == [
+    assert [row["request_id"] for row in day.lake.read_table(logs_of(DAY).raw_file(parse_day(DAY))).to_pylist()] == [
         f"id-{n}" for n in [*range(100), *range(200, 250)]
     ]
     assert_as_whole(day, tmp_path)
@@ -227,7 +227,7 @@ def of_many_pieces(day: LogDay) -> None:
 
 
 def without_rejects(day: LogDay) -> None:
-    day.lake.delete(rejects_key("access_logs", DAY))
+    day.lake.delete(logs_of(DAY).rejects_file)
 
 
 def broken(day: LogDay) -> None:
@@ -235,7 +235,7 @@ def broken(day: LogDay) -> None:
 
 
 def of_another_version(day: LogDay) -> None:
-    key = ledger_key("access_logs", DAY)
+    key = logs_of(DAY).ledger_file
     day.lake.put_table(day.lake.read_table(key).drop_columns(["unknown_fields"]), key)
 
 
@@ -333,7 +333,7 @@ def test_a_refused_refresh_leaves_the_last_good_day_and_is_not_tried_again(day: 
     assert {**good, **quarantine} == day.contents()
     rows = day.lake.read_table(f"{day.quarantine()}/rows/event_date={DAY}/data.parquet")
     assert (len(rows), len(day.lake.read_table(f"{day.quarantine()}/rejects.parquet"))) == (10, 10)
-    assert is_judged(day.lake, ACCESS_LOGS, DAY, FolderSource(day.logs).objects([DAY]))
+    assert is_judged(day.lake, logs_of(DAY), FolderSource(day.logs).objects(days_of(DAY)))
 
     day.add(log(lines(20, start=100)), "c", "12")  # now a quarter is bad
     result = refreshed(day)

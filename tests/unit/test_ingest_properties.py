@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ingest.access_logs import files as log_files
 from ingest.access_logs.files import Piece, batches
 from ingest.access_logs.parser import AccessLogParser
+from ingest.days import parse_day
 from ingest.partition import stage
 from ingest.rows import blocks
 from ingest.rows.batches import ParsedBatch
@@ -183,7 +184,7 @@ def test_any_split_of_the_same_lines_gives_the_same_rows(
 def parsed(rows: list[bytes], is_plain: bool) -> ParsedBatch:
     data = b"".join(row + b"\n" for row in rows)
     (batch,) = batches([Piece(0, 1, tuple(FIELDS), data, len(rows), is_plain)])
-    return AccessLogParser(HASH_KEY, DAY).parse(batch)
+    return AccessLogParser(HASH_KEY, parse_day(DAY)).parse(batch)
 
 
 @QUICK

@@ -12,11 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from ingest.days import day_text, parse_day
 from ingest.errors import LakeError
-from ingest.lake.files import HOST, STAGING, Lake, LakeFile
-from ingest.lake.layout import raw_key
+from ingest.lake.files import HOST, STAGING, Lake
+from ingest.lake.layout import Partition, event_date_of, partition_of, value_in
 from ingest.lake.s3 import S3Options
 from ingest.lake.views import opened
+from tests.partitions import events_of, logs_of
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", None]})
 
@@ -65,7 +67,7 @@ def test_a_file_is_put_listed_read_and_deleted(lake: Lake, tmp_path: Path) -> No
     assert lake.read_table("raw/t/day=1/data.parquet", ["b"]).column_names == ["b"]
     assert lake.read_text("raw/t/day=2/note.txt") == "hello é"
     first, second = lake.files("raw")
-    assert (first.key, first.size, first.partition("day"), first.partition("x")) == (
+    assert (first.key, first.size, value_in(first.key, "day"), value_in(first.key, "x")) == (
         "raw/t/day=1/data.parquet",
         size,
         "1",
@@ -184,16 +186,34 @@ def test_duckdb_reads_the_lake_in_utc(lake: Lake) -> None:
 
 
 def test_a_key_without_a_partition_has_none() -> None:
-    from datetime import UTC, datetime
+    key = "raw/t/event_date=2026-01-12/x=/data.parquet"
+    assert [value_in(key, name) for name in ("event_date", "x", "date")] == ["2026-01-12", "", None]
 
-    file = LakeFile("raw/t/event_date=2026-01-12/x=/data.parquet", 1, datetime.now(UTC))
-    assert (file.partition("event_date"), file.partition("x"), file.partition("date")) == ("2026-01-12", "", None)
+
+@pytest.mark.parametrize("partition", [events_of("2026-01-12", "a b/c.example"), logs_of("2026-01-12")])
+def test_whose_a_file_is_is_read_from_its_key(partition: Partition) -> None:
+    day = partition.day
+    files = (partition.rejects_file, partition.ledger_file, partition.verdict_file, partition.refused_rows_file(day))
+    assert {partition_of(key) for key in (*files, partition.raw_file(day), partition.releases)} == {partition}
+    assert event_date_of(partition.raw_file(day)) == day
+
+
+@pytest.mark.parametrize("key", ["quarantine/t/verdict.json", "ledger/t/source_date=20260112/data.parquet"])
+def test_a_file_that_lies_elsewhere_is_nobodys(key: str) -> None:
+    assert partition_of(key) is None
+
+
+@pytest.mark.parametrize("text", ["20260112", "2026-W03-1", "2026-1-12", "2026-02-30", "", " 2026-01-12"])
+def test_a_day_is_written_in_one_way(text: str) -> None:
+    assert day_text(parse_day("2026-01-12")) == "2026-01-12"
+    with pytest.raises(ValueError, match=r"."):
+        parse_day(text)
 
 
 @pytest.mark.parametrize("site", ["..", "../..", "a/b", "a\\b", "s3://x", "a=b/c"])
 def test_a_site_of_any_name_makes_one_folder(site: str) -> None:
     """No folder of a disk can have such a name, but a key in S3 can."""
-    key = raw_key("events", "2026-01-12", "2026-01-12", site)
+    key = events_of("2026-01-12", site).raw_file(parse_day("2026-01-12"))
     assert key.startswith("raw/events/event_date=2026-01-12/source_date=2026-01-12/site=")
     assert len(key.split("/")) == 6
     assert ".." not in key.split("/")

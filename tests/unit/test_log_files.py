@@ -18,6 +18,7 @@ import pytest
 from ingest.access_logs import files as log_files
 from ingest.access_logs.files import canonical_field
 from ingest.access_logs.parser import AccessLogParser
+from ingest.days import parse_day
 from ingest.rows import blocks
 from tests.environment_fixtures import HASH_KEY
 from tests.log_lines import DAY, FIELDS, LogDay, assert_accounted, header, line, lines, log, request
@@ -605,7 +606,7 @@ def _pieces(chosen: random.Random) -> Iterator[log_files.Piece]:
 
 
 def _parsed(batches: Iterable[log_files.RawBatch]) -> list[Any]:
-    parser = AccessLogParser(HASH_KEY, DAY)
+    parser = AccessLogParser(HASH_KEY, parse_day(DAY))
     parts = [parser.parse(batch) for batch in batches]
     counts = [
         sum((Counter({index: each}) for part in parts for index, each in getattr(part, name).items()), Counter())

@@ -8,11 +8,13 @@ from collections import Counter
 import dagster as dg
 import pytest
 
+from ingest.days import parse_day
 from ingest.errors import ClicklakeError, LakeError, TransientError
 from orchestration.failures import RETRIES, explained, failed
 from orchestration.partitions import consecutive, days_between, next_day, range_tags
 from tests.environment_fixtures import DAYS, Environment
 from tests.log_lines import lines, log
+from tests.partitions import days_of
 
 RAW = dg.AssetKey("raw_access_logs")
 
@@ -110,18 +112,18 @@ def test_errors_of_the_library_become_retries_or_one_sentence() -> None:
 
 
 def test_a_failure_names_each_day() -> None:
-    told = failed({DAYS[1]: "worse", DAYS[0]: "bad"})
+    told = failed({parse_day(DAYS[1]): "worse", parse_day(DAYS[0]): "bad"})
     assert told.description == f"2 days not published. {DAYS[0]}: bad | {DAYS[1]}: worse"
     assert told.metadata["days"].value == {DAYS[0]: "bad", DAYS[1]: "worse"}
 
 
 def test_days() -> None:
-    assert next_day("2028-02-28") == "2028-02-29"
-    assert next_day("2026-12-31") == "2027-01-01"
-    assert days_between(dt.date(2026, 2, 27), dt.date(2026, 3, 1)) == ["2026-02-27", "2026-02-28", "2026-03-01"]
+    assert next_day(dt.date(2028, 2, 28)) == dt.date(2028, 2, 29)
+    assert next_day(dt.date(2026, 12, 31)) == dt.date(2027, 1, 1)
+    assert days_between(dt.date(2026, 2, 27), dt.date(2026, 3, 1)) == days_of("2026-02-27", "2026-02-28", "2026-03-01")
     assert consecutive([]) == []
-    assert consecutive(["2026-03-02", "2026-02-28", "2026-03-01", "2026-03-04", "2026-03-02"]) == [
-        ["2026-02-28", "2026-03-01", "2026-03-02"],
-        ["2026-03-04"],
+    assert consecutive(days_of("2026-03-02", "2026-02-28", "2026-03-01", "2026-03-04", "2026-03-02")) == [
+        days_of("2026-02-28", "2026-03-01", "2026-03-02"),
+        days_of("2026-03-04"),
     ]
-    assert set(range_tags(DAYS).values()) == {DAYS[0], DAYS[-1]}
+    assert set(range_tags(days_of(*DAYS)).values()) == {DAYS[0], DAYS[-1]}

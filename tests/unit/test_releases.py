@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from ingest.days import parse_day
 from ingest.lake.files import Lake
+from ingest.lake.layout import Partition
 from ingest.partition.day import DayResult
 from ingest.partition.ledger import fingerprint
 from ingest.partition.quarantine import Refused, objects_judged, refused_partitions
@@ -17,6 +19,7 @@ from ingest.partition.releases import Release, accepted_failures, release_of, re
 from orchestration.cli import pipeline
 from orchestration.cli import release as release_command
 from tests.log_lines import DAY, LogDay, lines, log
+from tests.partitions import days_of, events_of, logs_of
 
 NOW = datetime(2026, 1, 13, 9, 30, tzinfo=UTC)
 
@@ -33,7 +36,7 @@ def release(lake: Lake, moment: datetime = NOW) -> str:
     """What the command writes of the one refused partition."""
     (refused,) = refused_partitions(lake)
     made = Release(
-        refused.table, refused.day, refused.reasons, "agreed", "ann", moment.isoformat(), refused.site,
+        refused.partition, refused.reasons, "agreed", "ann", moment.isoformat(),
         fingerprint(objects_judged(lake, refused)),
     )  # fmt: skip
     return write_release(lake, made, moment)
@@ -71,7 +74,7 @@ def test_a_release_does_not_hold_for_other_objects(day: LogDay) -> None:
     assert len(day.rows()) == 50  # the released version stands
     release(day.lake, NOW + timedelta(hours=1))
     assert day.ingest().published
-    assert len(releases(day.lake, "access_logs", DAY)) == 2
+    assert len(releases(day.lake, logs_of(DAY))) == 2
 
 
 def test_a_release_is_of_the_checks_that_refused_and_of_no_other(day: LogDay) -> None:
@@ -108,48 +111,53 @@ def test_the_fingerprint_is_of_versions_in_any_order() -> None:
     assert len({fingerprint(each) for each in (versions, versions[:1], [("a", "1", 11), versions[1]], [])}) == 4
 
 
+def sessions(day: str) -> Partition:
+    return Partition("sessions", parse_day(day))
+
+
 def test_the_failures_of_a_mart_that_were_accepted(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path))
 
     def accept(day: str, hours: int, **failures: int) -> None:
         moment = NOW + timedelta(hours=hours)
         checks = [{"check": name, "message": "", "failures": number} for name, number in failures.items()]
-        write_release(lake, Release("sessions", day, checks, "why", f"ann {hours}", moment.isoformat()), moment)
+        made = Release(sessions(day), checks, "why", f"ann {hours}", moment.isoformat())
+        write_release(lake, made, moment)
 
-    assert accepted_failures(lake, "sessions", "grain", [DAY]) == -1
+    assert accepted_failures(lake, "sessions", "grain", days_of(DAY)) == -1
     accept(DAY, 0, grain=7, nulls=1)
     accept(DAY, 1, grain=3)
     accept("2026-01-14", 2, grain=5)
-    assert accepted_failures(lake, "sessions", "grain", [DAY]) == 3  # the latest that names it
-    assert accepted_failures(lake, "sessions", "nulls", [DAY]) == 1
-    assert accepted_failures(lake, "sessions", "grain", ["2026-01-13"]) == -1
-    assert accepted_failures(lake, "sessions", "grain", [DAY, "2026-01-13", "2026-01-14"]) == 5
-    assert accepted_failures(lake, "site_daily", "grain", [DAY]) == -1
-    found = release_of(lake, "sessions", "grain", DAY)
-    other = release_of(lake, "sessions", "grain", "2026-01-20")
+    assert accepted_failures(lake, "sessions", "grain", days_of(DAY)) == 3  # the latest that names it
+    assert accepted_failures(lake, "sessions", "nulls", days_of(DAY)) == 1
+    assert accepted_failures(lake, "sessions", "grain", days_of("2026-01-13")) == -1
+    assert accepted_failures(lake, "sessions", "grain", days_of(DAY, "2026-01-13", "2026-01-14")) == 5
+    assert accepted_failures(lake, "site_daily", "grain", days_of(DAY)) == -1
+    found = release_of(lake, sessions(DAY), "grain")
+    other = release_of(lake, sessions("2026-01-20"), "grain")
     assert (found and found.released_by, other and other.released_by) == ("ann 1", "ann 2")
-    assert release_of(lake, "sessions", "else", DAY) is None
+    assert release_of(lake, sessions(DAY), "else") is None
 
 
 def test_releases_of_a_site_are_its_own(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path))
     for site in ("a.example", "b/../c.example"):
-        write_release(lake, Release("events", DAY, [], site, "ann", NOW.isoformat(), site), NOW)
-    assert releases(lake, "events", DAY) == []
-    assert [each.reason for each in releases(lake, "events", DAY, "a.example")] == ["a.example"]
-    assert [each.site for each in releases(lake, "events", DAY, "b/../c.example")] == ["b/../c.example"]
+        write_release(lake, Release(events_of(DAY, site), [], site, "ann", NOW.isoformat()), NOW)
+    assert releases(lake, events_of(DAY)) == []
+    assert [each.reason for each in releases(lake, events_of(DAY, "a.example"))] == ["a.example"]
+    assert [each.partition.site for each in releases(lake, events_of(DAY, "b/../c.example"))] == ["b/../c.example"]
 
 
 def test_a_release_of_days_runs_the_refused_site_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[tuple[list[str], Sequence[str]]] = []
+    ran: list[tuple[list[date], Sequence[str]]] = []
 
-    def run_days(days: list[str], publishes: bool, sites: Sequence[str], reads_raw: bool) -> pipeline.PipelineResult:
+    def run_days(days: list[date], publishes: bool, sites: Sequence[str], reads_raw: bool) -> pipeline.PipelineResult:
         ran.append((days, sites))
         return pipeline.PipelineResult(days)
 
     monkeypatch.setattr(pipeline, "run_days", run_days)
     refused = [
-        Refused("events", day, site, [], 1, NOW) for day, site in ((DAY, "b.example"), ("2026-01-13", "a.example"))
+        Refused(events_of(day, site), [], 1, NOW) for day, site in ((DAY, "b.example"), ("2026-01-13", "a.example"))
     ]
     release_command._run(refused, publishes=False)
-    assert ran == [([DAY, "2026-01-13"], ["a.example", "b.example"])]
+    assert ran == [(days_of(DAY, "2026-01-13"), ["a.example", "b.example"])]

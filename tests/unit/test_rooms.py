@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingest.lake import layout
+from orchestration.marts import known
 from tools.rooms import PAGE, ROOT, goes_wrong, imported, imports, page, room_of, shortest
 
 
@@ -39,7 +43,7 @@ def test_planning_knows_neither_dbt_nor_an_engine_and_of_the_lake_its_layout_alo
     files = sorted((ROOT / "dbt_project" / "planning").glob("*.py"))
     found = {module for path in files for module in imported(path)}
     ours = {module for module in found if room_of(module) and not module.startswith("dbt_project.planning.")}
-    assert all(module.startswith("ingest.lake.layout.") for module in ours)
+    assert all(module.startswith(("ingest.lake.layout.", "ingest.days.")) for module in ours)
     assert not {module.partition(".")[0] for module in found} & {"dbt", "duckdb", "pyarrow", "dagster", "os", "pathlib"}
 
 
@@ -84,12 +88,57 @@ def test_folders_of_the_lake_are_spelled_in_one_place() -> None:
         layout.RELEASES,
     )
     beginnings = tuple(f"{layer}/" for layer in layers)
+    columns = ("event_date=", "source_date=", "judged_date=", "/day=", "/site=")
     found = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for package in ("ingest", "dbt_project", "orchestration")
-        for path in (ROOT / package).rglob("*.py")
-        if path != Path(layout.__file__)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(beginnings)
+        place
+        for place, node in _nodes("ingest", "dbt_project", "orchestration")
+        if any(text.startswith(beginnings) or text.endswith(columns) for text in _texts(node))
+        and not place.startswith(("ingest/lake/layout.py", SOURCE_KEYS))
     ]
     assert found == []
+
+
+SOURCE_KEYS = "ingest/source.py"  # how the folders of objects are called is not ours to say
+CONTENT = (
+    "ingest/access_logs/parser.py",
+    "dbt_project/reference_files.py",
+)  # days in lines and cells, not of partitions
+
+
+def test_a_day_is_a_date_and_is_read_in_one_place() -> None:
+    read = [
+        place
+        for place, node in _nodes("ingest", "dbt_project", "orchestration")
+        if isinstance(node, ast.Attribute)
+        and re.search(r"strptime$|\bdate\.fromisoformat$", ast.unparse(node))
+        and not place.startswith(("ingest/days.py", *CONTENT))
+    ]
+    assert read == []
+    names = {"day", "days", "event_date", "source_date", "source_day", "judged_date"}
+    texts = [
+        f"{place} {node.arg}"
+        for place, node in _nodes("ingest", "orchestration")
+        if isinstance(node, ast.arg) and node.arg in names and node.annotation and "str" in ast.unparse(node.annotation)
+    ]
+    assert texts == []
+
+
+def test_the_marts_that_python_names_have_the_column_that_dbt_gives_them() -> None:
+    marts = [each for each in vars(known).values() if isinstance(each, layout.Mart)]
+    assert marts
+    for mart in marts:
+        (path,) = (ROOT / "dbt_project" / "models" / "marts").rglob(f"{mart.name}.sql")
+        assert f"partition_by='{mart.partition_by}'" in path.read_text("utf-8")
+
+
+def _nodes(*packages: str) -> Iterator[tuple[str, Any]]:
+    """(file:line, node) of the syntax of some packages."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+def _texts(node: ast.AST) -> list[str]:
+    """The text of a literal."""
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []

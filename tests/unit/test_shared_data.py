@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ingest.lake.files import Lake
+from ingest.lake.layout import Partition
 from ingest.partition.day import ingest_day
 from ingest.rows.encoding import decode_once, decode_parameter
 from ingest.rows.enrich import Geo
@@ -45,7 +46,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[str, 
     """(rows by request id, results of the days)."""
     lake = Lake(str(tmp_path_factory.mktemp("real") / "lake"))
     source = FolderSource(SHARED / "access_logs" / "real_requests")
-    results = [ingest_day(lake, source, day, OPTIONS) for day in sorted({item.day for item in source.objects()})]
+    results = [
+        ingest_day(lake, source, Partition("access_logs", day), OPTIONS)
+        for day in sorted({item.day for item in source.objects()})
+    ]
     rows = [row for file in lake.files("raw") for row in lake.read_table(file.key).to_pylist()]
     assert len(rows) == len({row["request_id"] for row in rows})
     return {row["request_id"]: row for row in rows}, results

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from ingest.errors import ObjectChangedError, SourceError
 from ingest.source import FolderSource, _Whole, hour_of, open_source
+from tests.partitions import days_of
 
 
 @pytest.mark.parametrize(
@@ -61,11 +63,11 @@ def test_a_folder_lists_the_objects_of_a_day_in_order(tmp_path: Path) -> None:
     for key in keys:
         put(tmp_path, key)
     source = FolderSource(tmp_path)
-    assert [item.key for item in source.objects(["2026-01-12"])] == [keys[4], keys[2], keys[1], keys[0]]
-    assert [item.key for item in source.objects(["2026-01-13"])] == [keys[3]]
-    assert source.objects(["2026-01-14"]) == []
+    assert [item.key for item in source.objects(days_of("2026-01-12"))] == [keys[4], keys[2], keys[1], keys[0]]
+    assert [item.key for item in source.objects(days_of("2026-01-13"))] == [keys[3]]
+    assert source.objects(days_of("2026-01-14")) == []
     assert len(source.objects()) == 5
-    assert source.objects(["2026-01-12", "2026-01-13"]) == source.objects()
+    assert source.objects(days_of("2026-01-12", "2026-01-13")) == source.objects()
 
 
 def test_an_object_is_read_as_it_was_listed(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_an_object_is_read_as_it_was_listed(tmp_path: Path) -> None:
     (item,) = source.objects()
     with source.open(item) as stream:
         assert stream.read() == b"content"
-    assert (item.size, item.day, item.modified.tzname()) == (7, "2026-01-12", "UTC")
+    assert (item.size, item.day, item.modified.tzname()) == (7, date(2026, 1, 12), "UTC")
 
     path.write_text("changed")
     os.utime(path, ns=(1, 1))
@@ -95,7 +97,7 @@ def test_changing_an_object_changes_its_etag(tmp_path: Path) -> None:
 
 def test_a_missing_folder_and_another_scheme_are_explained(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no such folder. Set CLICKLAKE_LOGS"):
-        FolderSource(tmp_path / "none").objects(["2026-01-12"])
+        FolderSource(tmp_path / "none").objects(days_of("2026-01-12"))
     (tmp_path / "access.log").touch()
     with pytest.raises(SourceError, match=r"access\.log: is no folder\. Set CLICKLAKE_LOGS"):
         FolderSource(tmp_path / "access.log").objects()
@@ -134,7 +136,7 @@ def test_a_link_to_no_ordinary_file_is_an_object_that_cannot_be_read(
     put(tmp_path, "E1.2026-01-12-05.good.gz")
     (tmp_path / "E1.2026-01-12-05.odd.gz").symlink_to(target(tmp_path_factory.mktemp("p")))
     source = FolderSource(tmp_path)
-    good, odd = source.objects(["2026-01-12"])
+    good, odd = source.objects(days_of("2026-01-12"))
     assert source.open(good).read() == b"x"
     with pytest.raises(SourceError, match=rf"E1.2026-01-12-05.odd.gz: {reason}"):
         source.open(odd)
@@ -182,14 +184,14 @@ def test_a_folder_that_cannot_be_listed_stands_for_its_hour(tmp_path: Path, monk
 
     monkeypatch.setattr(os, "scandir", refused)
     source = FolderSource(tmp_path)
-    folder, other = source.objects(["2026-01-12"])
+    folder, other = source.objects(days_of("2026-01-12"))
     assert (folder.key, folder.site, other.site) == (hour, "a", "b")
     with pytest.raises(SourceError, match=rf"{hour}: Permission denied"):
         source.open(folder)
-    assert source.objects(["2026-01-13"]) == []
+    assert source.objects(days_of("2026-01-13")) == []
     closed.add(str(tmp_path / "domain=b"))
     with pytest.raises(SourceError, match=r"listing .*domain=b: Permission denied. Let this user read it"):
-        source.objects(["2026-01-13"])
+        source.objects(days_of("2026-01-13"))
 
 
 @pytest.mark.parametrize("size", [0, 3, 9])

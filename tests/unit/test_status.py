@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
+from ingest.days import parse_day
 from ingest.source import FolderSource
 from orchestration.operations.status import MISSING, OUT_OF_DATE, PUBLISHED, status
 from tests.log_lines import DAY, HASH_KEY, LogDay, line, lines, log
@@ -19,8 +20,8 @@ def test_a_day_of_which_another_days_files_brought_rows_is_missing(tmp_path: Pat
     assert day.ingest().published
     found = status(day.lake, {"access_logs": FolderSource(day.logs)}, None, None)
     assert [(each.day, each.objects, *each.tables.values()) for each in found] == [
-        ("2026-01-11", 0, MISSING, MISSING),
-        (DAY, 1, PUBLISHED, MISSING),
+        (parse_day("2026-01-11"), 0, MISSING, MISSING),
+        (parse_day(DAY), 1, PUBLISHED, MISSING),
     ]
     day.add(log(lines(5)), "late")
     found = status(day.lake, {"access_logs": FolderSource(day.logs)}, None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import date
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from ingest.days import day_text, parse_day
 from ingest.lake.files import Lake
 from orchestration.cli import cli
 from orchestration.cli.console import console, notes
@@ -18,7 +20,7 @@ from orchestration.cli.demo import _show_next
 from orchestration.cli.pipeline import PipelineResult
 from orchestration.cli.summary import _in_quarantine, _print_warnings, _state, days_by_state
 
-DAY = "2026-01-12"
+DAY = parse_day("2026-01-12")
 RAW, MART, ENTRIES = ("raw_access_logs", DAY), ("daily_aggregates", DAY), ("performance_entries", DAY)
 SESSIONS = ("sessions", DAY)
 
@@ -38,7 +40,9 @@ SESSIONS = ("sessions", DAY)
         ((RAW, MART), True, (), "failed"),
     ],
 )
-def test_the_state_of_a_day(done: tuple[tuple[str, str], ...], bad: bool, refused: tuple[str, ...], state: str) -> None:
+def test_the_state_of_a_day(
+    done: tuple[tuple[str, date], ...], bad: bool, refused: tuple[str, ...], state: str
+) -> None:
     result = PipelineResult([DAY], {each: {} for each in done})
     result.bad = {DAY: "why"} if bad else {}
     result.refused = {DAY: {("events", check) for check in refused}} if refused else {}
@@ -46,8 +50,8 @@ def test_the_state_of_a_day(done: tuple[tuple[str, str], ...], bad: bool, refuse
 
 
 def test_the_last_line_says_how_many_days_are_in_which_state() -> None:
-    result = PipelineResult([DAY, "2026-01-13"], {MART: {}})
-    result.bad = {DAY: "why", "2026-01-11": "why"}
+    result = PipelineResult([DAY, parse_day("2026-01-13")], {MART: {}})
+    result.bad = {DAY: "why", parse_day("2026-01-11"): "why"}
     result.refused = {DAY: {("events", "reject_share")}}
     assert days_by_state(result) == "3 days: 1 failed, 1 missing, 1 partly refused (the rest is published)"
     assert days_by_state(PipelineResult([DAY], {MART: {}})) == "1 day: 1 published"
@@ -56,8 +60,10 @@ def test_the_last_line_says_how_many_days_are_in_which_state() -> None:
 def test_a_warning_of_several_days_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = StringIO()
     monkeypatch.setattr(notes, "_file", buffer)
-    result = PipelineResult([DAY], warnings={"campaign_entries: known: a code": [DAY, "2026-01-11"], "b: c": [DAY]})
-    result.add(PipelineResult([DAY], warnings={"campaign_entries: known: a code": ["2026-01-13"]}))
+    result = PipelineResult(
+        [DAY], warnings={"campaign_entries: known: a code": [DAY, parse_day("2026-01-11")], "b: c": [DAY]}
+    )
+    result.add(PipelineResult([DAY], warnings={"campaign_entries: known: a code": [parse_day("2026-01-13")]}))
     _print_warnings(result)
     assert buffer.getvalue().splitlines() == [
         "warning 2026-01-11, 2026-01-12, 2026-01-13: campaign_entries: known: a code",
@@ -71,10 +77,10 @@ def test_an_older_refusal_of_raw_is_not_shown_as_if_the_run_had_found_it(
     monkeypatch.setenv("CLICKLAKE_LAKE", str(tmp_path))
     lake = Lake(str(tmp_path))
     for table in ("events", "access_logs", "sessions"):
-        verdict = {"table": table, "day": DAY, "reasons": [{"check": "c", "message": "m"}]}
+        verdict = {"table": table, "day": day_text(DAY), "reasons": [{"check": "c", "message": "m"}]}
         lake.put_text(json.dumps(verdict), f"quarantine/{table}/day={DAY}/verdict.json")
     result = PipelineResult([DAY], refused={DAY: {("access_logs", "reject_share")}})
-    assert [each.table for each in _in_quarantine(result)] == ["access_logs", "sessions"]
+    assert [each.partition.table for each in _in_quarantine(result)] == ["access_logs", "sessions"]
 
 
 def test_the_demo_ends_with_commands_that_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,8 +38,8 @@ def test_each_file_of_the_folder_is_a_target_of_its_name() -> None:
 
 @each_target
 def test_a_target_shows_a_mart_by_its_columns_and_can_refuse_a_day(target: Target[Any]) -> None:
-    mart = documented()[f"marts.{target.mart}"]
-    assert {target.day_column, *target.measures} <= set(mart.columns)
+    mart = documented()[f"marts.{target.mart.name}"]
+    assert {target.mart.partition_by, *target.measures} <= set(mart.columns)
     assert target.key
     assert any(check.blocks for check in target.checks)
     assert all(check.description for check in target.checks)
@@ -76,7 +76,7 @@ def test_a_target_that_is_not_ready_says_why_and_each_reason_is_said_once() -> N
 def test_the_docs_list_every_target(target: Target[Any]) -> None:
     text = (ROOT / "docs" / "reference" / "targets.md").read_text("utf-8")
     said = text.partition(f"\n## {target.name}\n")[2].partition("\n## ")[0]
-    names = [target.mart, *target.key, *target.measures, *(check.name for check in target.checks)]
+    names = [target.mart.name, *target.key, *target.measures, *(check.name for check in target.checks)]
     if "mongodb" in target.kinds:
         names.append(target.place(settings())[1].rpartition(".")[2])
     assert [name for name in names if f"`{name}`" not in said] == []
@@ -86,7 +86,7 @@ def test_the_docs_list_every_target(target: Target[Any]) -> None:
 def test_a_day_that_a_target_refused_is_told_of_as_a_failed_run(target: Target[Any]) -> None:
     assert all(not _is_refused(f"{target.name} refused ({check.name}): why") for check in target.checks)
     assert _is_refused(f"{target.name} refused (reconciled): why; raw_events refused (reject_share): why")
-    assert _is_refused(f"{target.mart} has no published partition of this day")
+    assert _is_refused(f"{target.mart.name} has no published partition of this day")
 
 
 def test_the_role_of_the_publisher_holds_every_collection() -> None:

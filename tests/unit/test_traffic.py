@@ -19,6 +19,7 @@ from demo import traffic, visits
 from demo.traffic import Day, Measures
 from demo.visits import Placement
 from ingest.lake.files import Lake
+from ingest.lake.layout import Partition
 from ingest.partition.day import IngestOptions, ingest_day
 from ingest.source import open_source
 
@@ -207,7 +208,10 @@ def test_ingest_finds_exactly_the_truth(tmp_path: Path) -> None:
         truths = [day.truth_with_late if late else day.truth for day in days]
         for day, truth in zip(days, truths, strict=True):
             result = ingest_day(
-                Lake(str(tmp_path / "lake")), open_source(str(tmp_path / "logs")), str(day.day), IngestOptions("k" * 32)
+                Lake(str(tmp_path / "lake")),
+                open_source(str(tmp_path / "logs")),
+                Partition("access_logs", day.day),
+                IngestOptions("k" * 32),
             )
             assert result.published, result.reason
             counts = (result.objects, result.rows_read, result.rows_kept, result.rows_duplicate)

@@ -16,7 +16,7 @@ def targets() -> str:
 
 def _section(target: Target[Any]) -> str:
     facts = [
-        f"- Mart: `{target.mart}`, by its `{target.day_column}`",
+        f"- Mart: `{target.mart.name}`, by its `{target.mart.partition_by}`",
         *([f"- Collection of MongoDB: `{target.collection}`"] if isinstance(target, CollectionTarget) else []),
         f"- Key: {code(*target.key)}",
         f"- A day is compared with the mart by: {code(target.count, *target.measures)}",

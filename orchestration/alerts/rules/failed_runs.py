@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import cast
 
 import dagster as dg
 
+from ingest.days import day_text, parse_day
 from orchestration.alerts.alert import ERROR, Alert, plain
 from orchestration.alerts.rule import LOOKED_AT, Kind, Look, Rule
 from orchestration.partitions import days_of_tags
 from orchestration.publishing.targets import TARGETS
 
 RUN_FAILED = "run_failed"
+Day = date | None  # None of a run that names none
 RUNS_AT_MOST = 500
 # Days that a check refused have an alert of their own, but those that a target refused. What could not be built, since
 # what it is made of was refused or not delivered, follows from that.
@@ -34,19 +37,19 @@ _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE
 class _Outcome:
     """How a run ended.
 
-    days: those it was over; one of no name where it named none.
+    days: those it was over; none of them where it named none.
     bad: day → why, of those that it did not do; refused: those of them that a check stopped.
     steps: the steps that ran to their end; failed: those that did not, or ended with bad days.
     """
 
     run: dg.DagsterRun
-    days: frozenset[str]
-    bad: dict[str, str]
-    refused: frozenset[str]
+    days: frozenset[Day]
+    bad: dict[Day, str]
+    refused: frozenset[Day]
     steps: frozenset[str]
     failed: frozenset[str]
 
-    def mends(self, failure: _Outcome, day: str) -> bool:
+    def mends(self, failure: _Outcome, day: Day) -> bool:
         if day not in self.days or day in self.bad:
             return False
         return failure.failed <= self.steps if failure.failed else failure.run.job_name == self.run.job_name
@@ -75,15 +78,15 @@ def failed_runs(look: Look) -> list[Alert]:
     return list(found.values())
 
 
-def _days(run: dg.DagsterRun) -> frozenset[str]:
-    return frozenset(days_of_tags(run.tags)) or frozenset([""])
+def _days(run: dg.DagsterRun) -> frozenset[Day]:
+    return frozenset(days_of_tags(run.tags)) or frozenset([None])
 
 
 def _outcome(instance: dg.DagsterInstance, run: dg.DagsterRun) -> _Outcome:
     days = _days(run)
     steps: set[str] = set()
-    bad: dict[str, str] = {}
-    refused: set[str] = set()
+    bad: dict[Day, str] = {}
+    refused: set[Day] = set()
     failed: set[str] = set()
     for entry in instance.all_logs(run.run_id, of_type=_STEP_ENDS):
         event = entry.get_dagster_event()
@@ -108,12 +111,12 @@ def _is_refused(why: str) -> bool:
     return any(found[1] not in _OF_TARGETS for found in _REFUSED.finditer(why))
 
 
-def _told_days(event: dg.DagsterEvent) -> tuple[dict[str, str] | None, str]:
+def _told_days(event: dg.DagsterEvent) -> tuple[dict[Day, str] | None, str]:
     """Day → why, where the step says so itself, and what it says on the whole."""
     data = event.step_failure_data
     told = data.user_failure_data.metadata.get("days") if data.user_failure_data else None
     if told is not None:
-        return {str(day): str(reason) for day, reason in cast(dict[str, str], told.value).items()}, ""
+        return {parse_day(day): str(reason) for day, reason in cast(dict[str, str], told.value).items()}, ""
     if data.user_failure_data and data.user_failure_data.description:
         return None, data.user_failure_data.description
     error = data.error.cause or data.error if data.error else None
@@ -122,11 +125,11 @@ def _told_days(event: dg.DagsterEvent) -> tuple[dict[str, str] | None, str]:
     return None, error.message if error else "failed"
 
 
-def _failed(outcome: _Outcome, bad: dict[str, str]) -> Alert:
-    days = sorted(bad)
-    shown = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}"
+def _failed(outcome: _Outcome, bad: dict[Day, str]) -> Alert:
+    days = [day_text(day) for day in sorted(day for day in bad if day)]
+    shown = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}" if days else ""
     what = ", ".join(sorted(outcome.failed)) or outcome.run.job_name
-    again = f"clicklake run --from {days[0]} --to {days[-1]}" if days[0] else "the run's page in the UI"
+    again = f"clicklake run --from {days[0]} --to {days[-1]}" if days else "the run's page in the UI"
     reasons = "; ".join(dict.fromkeys(bad.values()))
     return Alert(
         kind=RUN_FAILED,

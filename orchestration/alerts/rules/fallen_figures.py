@@ -19,21 +19,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import mart_folder, mart_key
 from orchestration.alerts.alert import WARNING, Alert, name
 from orchestration.alerts.rule import WEEK, Kind, Look, Rule, back
+from orchestration.marts.known import CAMPAIGN_TRENDS
 from orchestration.settings import Settings
 
 CTR_DROP, DELIVERY_LOW = "ctr_drop", "delivery_low"
-MART = "campaign_trends"
 SIGMAS = 3.0
 
 
 def fallen_figures(look: Look) -> list[Alert]:
     """Campaigns whose click rate or impressions fell, on the newest published day of the week that closed last."""
-    published = {file.partition("report_date") for file in look.lake.files(mart_folder(MART))}
+    published = {CAMPAIGN_TRENDS.day_of(file.key) for file in look.lake.files(CAMPAIGN_TRENDS.folder)}
     week = (back(look.last_closed, days) for days in range(WEEK))
     newest = next((day for day in week if day in published), None)
     if newest is None:
@@ -49,7 +49,7 @@ def fallen_figures(look: Look) -> list[Alert]:
 class _Trend:
     """A row of the mart, with its columns; `-` for an order or campaign that no link names."""
 
-    day: str
+    day: date
     order: str
     campaign: str
     impressions: int
@@ -76,7 +76,7 @@ class _Trend:
         return self.impressions < usual * settings.alert_delivery_share
 
 
-def _trends(lake: Lake, day: str, least: int) -> list[_Trend]:
+def _trends(lake: Lake, day: date, least: int) -> list[_Trend]:
     """The campaigns that have, or usually have, so many impressions."""
     with lake.connect() as connection:
         rows = connection.execute(
@@ -87,7 +87,7 @@ def _trends(lake: Lake, day: str, least: int) -> list[_Trend]:
             where valid_impressions >= $2 or usual_impressions >= $2
             order by order_id, campaign_id
             """,
-            [lake.uri(mart_key(MART, "report_date", day)), least],
+            [lake.uri(CAMPAIGN_TRENDS.file(day)), least],
         ).fetchall()
     return [_Trend(day, *row) for row in rows]
 
@@ -118,7 +118,7 @@ def _of_campaign(kind: str, trend: _Trend, what: str, text: str) -> Alert:
         title=f"Order {order}, campaign {campaign}: {what}",
         text=text,
         severity=WARNING,
-        command=f"clicklake query \"from marts.{MART} where report_date = '{trend.day}'\"",
+        command=f"clicklake query \"from {CAMPAIGN_TRENDS.view} where report_date = '{trend.day}'\"",
     )
 
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from urllib.parse import unquote
 
+from ingest.days import day_text
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_folder, quarantine_folder
+from ingest.lake.layout import ledger_folder, partition_of, quarantine_folder
 from ingest.partition.datasets import DATASETS, Dataset
 from ingest.source import Source, SourceObject
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name
@@ -39,7 +39,8 @@ def late_sources(look: Look) -> list[Alert]:
     found: list[Alert] = []
     for dataset, source in sources_of(look.settings).items():
         arrivals = _arrivals(look, DATASETS[dataset], source)
-        found += arrivals.missing(look.settings, look.last_closed) + arrivals.late(look.settings, look.now)
+        found += [_missing(dataset, *each) for each in arrivals.missing(look.settings, look.last_closed)]
+        found += arrivals.late(look.settings, look.now)
     return found
 
 
@@ -52,7 +53,7 @@ class _Arrivals:
     """
 
     dataset: str
-    delivered: set[tuple[str | None, str]]
+    delivered: set[tuple[str | None, dt.date]]
     recent: list[SourceObject]
 
     def is_usual(self, site: str | None, day: dt.date) -> bool:
@@ -63,14 +64,15 @@ class _Arrivals:
         of_week = sum((site, back(day, days)) in self.delivered for days in range(1, WEEK + 1))
         return (site, back(day, WEEK)) in self.delivered and of_week >= USUAL_DAYS
 
-    def missing(self, settings: Settings, last_closed: dt.date) -> list[Alert]:
+    def missing(self, settings: Settings, last_closed: dt.date) -> list[tuple[str | None, dt.date]]:
+        """(site, day), or (None, day) of the dataset as a whole, that should have been delivered."""
         return [
-            _missing(self.dataset, site, day.isoformat())
+            (site, day)
             for day in _closed_days(settings, last_closed)
             for site in self.subjects()
             if self.is_usual(site, day)
-            and (site, day.isoformat()) not in self.delivered
-            and (site is None or (None, day.isoformat()) in self.delivered)  # else the dataset's alert says it all
+            and (site, day) not in self.delivered
+            and (site is None or (None, day) in self.delivered)  # else the dataset's alert says it all
         ]
 
     def subjects(self) -> list[str | None]:
@@ -101,25 +103,19 @@ class _Arrivals:
 def _arrivals(look: Look, dataset: Dataset, source: Source) -> _Arrivals:
     """The ledger knows what was delivered; of the source only recent days and those not in the ledger are listed."""
     arrivals = _Arrivals(dataset.name, _taken(look.lake, dataset), [])
-    lacking = {alert.day for alert in arrivals.missing(look.settings, look.last_closed) if alert.day}
-    recent = {look.now.date().isoformat(), back(look.now.date(), 1)}
+    lacking = {day for _, day in arrivals.missing(look.settings, look.last_closed)}
+    recent = {look.now.date(), back(look.now.date(), 1)}
     for item in source.objects(sorted(lacking | recent)):
         arrivals.delivered |= {(None, item.day)} | ({(item.site, item.day)} if dataset.by_site else set())
         arrivals.recent += [item] if item.day in recent else []
     return arrivals
 
 
-def _taken(lake: Lake, dataset: Dataset) -> set[tuple[str | None, str]]:
+def _taken(lake: Lake, dataset: Dataset) -> set[tuple[str | None, dt.date]]:
     """What was judged: taken, or refused, of which there is an alert already."""
-    found: set[tuple[str | None, str]] = set()
-    folders = ((ledger_folder(dataset.name), "source_date"), (quarantine_folder(dataset.name), "day"))
-    for folder, column in folders:
-        for file in lake.files(folder):
-            day = file.partition(column)
-            if day:
-                site = file.partition("site")
-                found |= {(None, day), (unquote(site) if site else None, day)}
-    return found
+    files = [*lake.files(ledger_folder(dataset.name)), *lake.files(quarantine_folder(dataset.name))]
+    judged = {each for file in files if (each := partition_of(file.key))}
+    return {(None, each.day) for each in judged} | {(each.site, each.day) for each in judged}
 
 
 def _closed_days(settings: Settings, last_closed: dt.date) -> list[dt.date]:
@@ -127,13 +123,13 @@ def _closed_days(settings: Settings, last_closed: dt.date) -> list[dt.date]:
     return [day for day in reversed(days) if day >= settings.first_day]
 
 
-def _missing(dataset: str, site: str | None, day: str) -> Alert:
+def _missing(dataset: str, site: str | None, day: dt.date) -> Alert:
     subject = f"{dataset}/{name(site)}" if site else dataset
     of_whom = f"of {name(site)}, which usually delivers on this weekday" if site else "of this day"
     return Alert(
         kind=SOURCE_MISSING,
         subject=subject,
-        day=day,
+        day=day_text(day),
         title=f"{subject} {day}: no objects",
         text=f"The source has no object {of_whom}. Were the files delivered?",
         severity=WARNING if site else ERROR,

@@ -20,6 +20,7 @@ import pyarrow as pa
 from pymongo.database import Database
 
 from ingest.errors import PublishError
+from orchestration.marts.known import CAMPAIGN_PERFORMANCE
 from orchestration.publishing import entries, mongodb_target
 from orchestration.publishing.entries import SOURCE, Entries
 from orchestration.publishing.mongodb import Document
@@ -61,7 +62,7 @@ def _measures(entry: Mapping[str, Any]) -> dict[str, float]:
 
 KIND = Entries(
     collection=COLLECTION,
-    mart="campaign_performance",
+    mart=CAMPAIGN_PERFORMANCE,
     key=KEY,
     own={"source": SOURCE},
     indexed=("orderId", "campaignId", "publicationId", "dateStart"),
@@ -69,11 +70,8 @@ KIND = Entries(
 )
 
 
-def publish_day(
-    database: Database[Document], day: date | str, table: pa.Table, now: datetime | None = None
-) -> DayReport:
+def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
     """What `collection_target` asks for, of all rows of this day in `campaign_performance`."""
-    day = date.fromisoformat(day) if isinstance(day, str) else day
     made = _entries(entries.rows_of(table, KIND, day, COLUMNS, NUMBERS), day)
     done = entries.publish(database, KIND, day, KIND.by_key(made, day), now)
     mart, found, left_deleted = entries.totals(KIND, made).sums, done.found.sums, done.left_deleted.sums

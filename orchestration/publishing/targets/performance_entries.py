@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 from pymongo.database import Database
 
+from orchestration.marts.known import DAILY_AGGREGATES
 from orchestration.publishing import entries
 from orchestration.publishing.entries import SOURCE, Entries, Key
 from orchestration.publishing.mongodb import Document
@@ -87,7 +88,7 @@ def _stored_keys(keys: Iterable[Key]) -> Callable[[Document], Key]:
 
 KIND = Entries(
     collection=COLLECTION,
-    mart="daily_aggregates",
+    mart=DAILY_AGGREGATES,
     key=KEY,
     own={"source": SOURCE, "itemPath": ITEM_PATH},
     indexed=("orderId", "campaignId", "publicationId", "dateStart"),
@@ -96,11 +97,8 @@ KIND = Entries(
 )
 
 
-def publish_day(
-    database: Database[Document], day: date | str, table: pa.Table, now: datetime | None = None
-) -> DayReport:
+def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
     """What `collection_target` asks for, of all rows of this day in `daily_aggregates`."""
-    day = date.fromisoformat(day) if isinstance(day, str) else day
     made = [_entry(row, day) for row in entries.rows_of(table, KIND, day, COLUMNS, NUMBERS)]
     wanted = KIND.by_key((entry for entry in made if entry["orderId"] is not None), day)
     done = entries.publish(database, KIND, day, wanted, now)

@@ -1,0 +1,27 @@
+"""Days as commands take them, and name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import click
+
+
+class Day(click.DateTime):
+    """A day, YYYY-MM-DD."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:  # type: ignore[override]
+        return super().convert(value, param, ctx).date()
+
+
+DAY = Day()
+
+
+def span(days: Sequence[date]) -> str:
+    """Days without a gap, as one line names them."""
+    return f"{days[0]}" if len(days) == 1 else f"{days[0]} … {days[-1]}"
