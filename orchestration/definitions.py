@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from orchestration.home import warn_of_a_passing_home
 from orchestration.logs import loggers
@@ -28,7 +29,7 @@ def build_defs(targets: Sequence[Target[Any]] = TARGETS, **resources: Any) -> dg
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=[*sensors(targets), *ALERT_SENSORS, *LINEAGE_SENSORS],
-        resources={"lakehouse": Lakehouse()} | resources,
+        resources={"lakehouse": Lakehouse(duckdb=DuckDBResource(database=":memory:"))} | resources,
         loggers=loggers(),
         # Steps share one process: a process for each would cost more than a small day's work.
         executor=dg.in_process_executor,

@@ -24,7 +24,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     duckdb: the engine that reads the lake where Python does; `connection_config` limits its memory and threads.
     """
 
-    duckdb: DuckDBResource = DuckDBResource(database=":memory:")
+    duckdb: DuckDBResource
 
     def settings(self) -> Settings:
         return load_settings()

@@ -236,10 +236,12 @@ def test_the_lineage_leads_from_the_logs_to_mongodb(defs: dg.Definitions) -> Non
 
 
 def test_a_resource_can_be_replaced(manifest: None) -> None:
+    from dagster_duckdb import DuckDBResource
+
     from orchestration.definitions import build_defs
     from orchestration.resources import Lakehouse
 
-    other = Lakehouse()
+    other = Lakehouse(duckdb=DuckDBResource(database=":memory:", connection_config={"threads": 1}))
     assert build_defs(lakehouse=other).resources["lakehouse"] is other
     assert build_defs().resources["lakehouse"] is not other
 
