@@ -46,7 +46,9 @@ def prepare() -> bool:
     try:
         target.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="parse-", dir=target) as folder:
-            done = run_dbt(DBT_DIR, ["parse"], Path(folder), keeps_templates=True)
+            done = run_dbt(
+                DBT_DIR, parse_command(_text_of(target / _MADE_OF), made_of), Path(folder), keeps_templates=True
+            )
             if done.status:
                 raise ClicklakeError(f"dbt cannot read {DBT_DIR}: {done.errors()}")
             (Path(folder) / _MADE_OF).write_text(made_of, "utf-8")
@@ -62,14 +64,22 @@ def prepare() -> bool:
 
 
 def fingerprint(project: Path = DBT_DIR) -> str:
-    """Of all that a manifest is made of: names and contents of the project's files, and versions. By
-    contents, and not by times, which a deleted file, a checkout or a copied image do not change as one would wish."""
-    made_of = hashlib.sha256(versions().encode())
+    """Two hashes of all that a manifest is made of: of the names of the project's files, and of names, contents and
+    versions. Contents count, not times, which a deleted file, a checkout or a copied image may leave as they were."""
+    names, made_of = hashlib.sha256(), hashlib.sha256(versions().encode())
     for path in _files(project):
-        content = path.read_bytes()
-        made_of.update(f"\n{path.relative_to(project).as_posix()} {len(content)}\n".encode())
+        name, content = path.relative_to(project).as_posix(), path.read_bytes()
+        names.update(f"\n{name}".encode())
+        made_of.update(f"\n{name} {len(content)}\n".encode())
         made_of.update(content)
-    return made_of.hexdigest()
+    return f"{names.hexdigest()} {made_of.hexdigest()}"
+
+
+def parse_command(before: str | None, now: str) -> list[str]:
+    """dbt's command, by the fingerprints of the project as it was and as it is. Partial parsing has missed descriptions in
+    files that were new, so where files came or went, everything is parsed again."""
+    has_same_files = before is not None and before.split(" ")[0] == now.split(" ")[0]
+    return ["parse"] if has_same_files else ["parse", "--no-partial-parse"]
 
 
 def _files(project: Path) -> Iterator[Path]:

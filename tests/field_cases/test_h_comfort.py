@@ -19,7 +19,7 @@ import pytest
 from ingest.days import parse_day
 from ingest.errors import SettingsError
 from orchestration.home import dagster_home
-from orchestration.marts.project import fingerprint
+from orchestration.marts.project import fingerprint, parse_command
 from orchestration.publishing.target import ready
 from orchestration.publishing.targets import TARGETS
 from orchestration.settings import load_settings
@@ -278,6 +278,21 @@ def test_h4_a_deleted_model_is_gone_at_the_next_load(installed: Installed) -> No
     installed.passing.unlink()
 
     assert installed.models() == models - {"passing"}
+
+
+def test_h4_a_file_that_comes_or_goes_has_the_whole_project_parsed_again(tmp_path: Path) -> None:
+    """Partial parsing has kept the manifest as it was before such a change."""
+    model = tmp_path / "model.sql"
+    model.write_text("select 1")
+    before = fingerprint(tmp_path)
+    model.write_text("select 2")
+    changed = fingerprint(tmp_path)
+    (tmp_path / "_model.yml").write_text("version: 2")
+    added = fingerprint(tmp_path)
+
+    assert parse_command(before, changed) == ["parse"]
+    assert parse_command(changed, added) == parse_command(added, changed) == ["parse", "--no-partial-parse"]
+    assert parse_command(None, before) == ["parse", "--no-partial-parse"]
 
 
 def test_h4_types_are_checked_against_the_python_that_runs() -> None:
