@@ -113,7 +113,7 @@ class Step:
         """
         self._log_end(bad)
         context = self.context
-        if bad and (self.is_last or (len(bad) == len(context.partition_keys) and not goes_on)):
+        if bad and (self.is_last or (not set(self.days) - set(bad) and not goes_on)):
             raise failed(bad, what_to_do(self.lakehouse.lake(), bad))
         names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
         for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:

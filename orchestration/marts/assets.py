@@ -70,7 +70,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
                 with at_once(context.instance):  # still at work: thousands of events take a while
                     _report(step, lake, result, checks)
         above = refusals(context.instance, context.run_id) if step.is_last else {}
-        yield from step.finish(above | bad | result.refused())
+        yield from step.finish(above | bad | result.refused(days))
 
     return dbt_models
 

@@ -76,8 +76,8 @@ def fingerprint(project: Path = DBT_DIR) -> str:
 
 
 def parse_command(before: str | None, now: str) -> list[str]:
-    """dbt's command, by the fingerprints of the project as it was and as it is. Partial parsing has missed what new files
-    say, so where files came or went, everything is parsed again."""
+    """dbt's command, by the fingerprints of the project as it was and as it is. Partial parsing has missed what new
+    files say, so where files came or went, everything is parsed again."""
     has_same_files = before is not None and before.split(" ")[0] == now.split(" ")[0]
     return ["parse"] if has_same_files else ["parse", "--no-partial-parse"]
 

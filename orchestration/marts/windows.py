@@ -5,7 +5,7 @@ import re
 import signal
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -52,13 +52,21 @@ class WindowResult:
         """Whether some days of the window may be good where it was refused as a whole."""
         return any(entry["status"] not in ("published", ABSENT) for entry in self.published.values())
 
-    def refused(self) -> dict[date, str]:
-        """Day → why, of the days that some model was not published for."""
+    def refused(self, days: Collection[date]) -> dict[date, str]:
+        """Day → why, for each day on which a model was not published.
+
+        A refused day also keeps models of later days from being restated: they are skipped. Those consequences are left
+        out.
+
+        Args:
+            days: the days of the run.
+        """
+        bad = {key: entry for key, entry in self.published.items() if entry["status"] != "published"}
+        causes = {key: entry for key, entry in bad.items() if key[1] in days or entry["status"] != "skipped"}
         found: dict[date, str] = {}
-        for (model, day), entry in self.published.items():
-            if entry["status"] != "published":
-                why = "; ".join(_sentence(reason["message"]) for reason in entry.get("reasons", ()))
-                found.setdefault(day, f"{model} {entry['status']} ({why})")
+        for (model, day), entry in (causes or bad).items():
+            why = "; ".join(_sentence(reason["message"]) for reason in entry.get("reasons", ()))
+            found.setdefault(day, f"{model} {entry['status']} ({why})")
         return found
 
 

@@ -18,7 +18,6 @@ from pymongo.errors import DuplicateKeyError
 
 from ingest.errors import PublishError
 from ingest.lake.files import Lake
-from ingest.lake.layout import mart_key
 from orchestration.operations.status import OUT_OF_DATE, PUBLISHED, target_states
 from orchestration.publishing.entries import PUBLISHER, ensure_indexes, read_entries
 from orchestration.publishing.targets.campaign_entries import (
@@ -135,15 +134,15 @@ def test_a_day_is_compared_by_its_campaigns_and_the_conversions_of_one_model(dat
     third = NOTHING | {"conversions": Decimal("0.333333333")}
     rows = table(*(campaign({"last": third}, order_id=str(number)) for number in range(3)))
     lake = Lake(str(tmp_path))
-    lake.put_table(rows.drop_columns("report_date"), mart_key("campaign_performance", "report_date", DAY.isoformat()))
+    lake.put_table(rows.drop_columns("report_date"), TARGET.mart.file(DAY))
     publish_day(database, DAY, rows, now=FIRST)
 
-    def state() -> dict[str, str]:
-        return target_states(lake, TARGET, database, [DAY.isoformat()])
+    def state() -> dict[date, str]:
+        return target_states(lake, TARGET, database, [DAY])
 
-    assert state() == {DAY.isoformat(): PUBLISHED}
+    assert state() == {DAY: PUBLISHED}
     database[COLLECTION].delete_one({"orderId": "1"})
-    assert state() == {DAY.isoformat(): OUT_OF_DATE}
+    assert state() == {DAY: OUT_OF_DATE}
 
 
 def test_an_entry_holds_what_each_model_gives_its_campaign(database: Mongo) -> None:
