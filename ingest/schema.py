@@ -1,4 +1,4 @@
-"""The columns of everything that ingest writes, in one registry: name, type, meaning.
+"""The columns of all tables that ingest writes: name, type, description.
 
 The dbt sources, the docs and the metadata in Dagster are checked against it.
 Timestamps are UTC, in microseconds, without a zone; ids and hashes are text (Spark reads no UUID).
@@ -13,8 +13,8 @@ import pyarrow as pa
 
 
 class Role(Enum):
-    """What a value that an event is sent with is. `ingest/events/roles.py` has the rules of each role: how it is read,
-    cleaned and kept private. The text of a role says so in docs/reference/event-shapes.md.
+    """The role of a value that an event is sent with. `ingest/events/roles.py` has the rules of each role: how its
+    values are read, cleaned and kept private. The text of each role appears in docs/reference/event-shapes.md.
     """
 
     TIME = "ISO 8601, UTC where it names no offset, or seconds, milliseconds or microseconds since 1970"
@@ -40,11 +40,11 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the lake, or a part of columns.
+    """A column of the lake, or a value that only helps to make columns.
 
-    field: the access log's own name of the value, where it is taken as it stands.
-    role: of a value of an event that a schema of events names in `x-column`; None where ingest makes the value.
-    is_repeated: few values of an event's column differ, and it is read as a dictionary.
+    field: the access log's own name of a field that is kept unchanged.
+    role: the role of a value that a schema of events names in `x-column`; None if ingest makes the value.
+    is_repeated: the column of events has few distinct values, so it is read as a dictionary.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Column:
 
     @property
     def sql_type(self) -> str:
-        """The type that DuckDB gives it."""
+        """The DuckDB type of the column."""
         if pa.types.is_decimal(self.type):
             return f"decimal({self.type.precision},{self.type.scale})"
         return _SQL_TYPES[self.type]
@@ -92,7 +92,7 @@ ACCESS_LOG_FIELDS = tuple(
     ).split()
 )
 
-# Of a version 2 log: the country of the address, as CloudFront knows it.
+# A field of version 2 logs: the country of the address according to CloudFront.
 COUNTRY_FIELD = "c-country"
 
 # Kept out of the lake: clear addresses, and cookies, which are credentials.
@@ -254,7 +254,7 @@ EVENTS = (
     Column("source_line", INT, "Line in that object, the first being 1; in a JSON array, the number of the element"),
 )
 
-# What a schema of events may name in `x-column` beside the columns: read on the way, not kept as such.
+# Names that a schema of events may use in `x-column` although they are no columns: other columns are made from them.
 EVENT_PARTS = (
     Column("page", TEXT, "`url` or `path`", role=Role.PAGE),
     Column("ip", TEXT, "`ip_hash`, `subnet_hash`, place", role=Role.IP),
@@ -270,7 +270,7 @@ EVENT_PARTS = (
     Column("platform", TEXT, "`device_fingerprint`", role=Role.TRAIT),
 )
 
-# What a device is told by, where it sends no fingerprint: name → values that make it. Names and order are hashed.
+# The values that a device without a fingerprint is recognized by: trait → columns. Names and order are hashed.
 DEVICE_TRAITS = {
     "screen": ("screen_width", "screen_height"),
     "viewport": ("viewport_width", "viewport_height"),
@@ -281,7 +281,7 @@ DEVICE_TRAITS = {
     "platform": ("platform",),
 }
 
-# In the path of each raw file, as Hive has it.
+# Values from the path of each raw file, in Hive's format.
 RAW_PARTITIONS = (
     Column("event_date", pa.date32(), "Day of event_ts, UTC; from the path"),
     Column("source_date", pa.date32(), "Day that the object's key names; from the path"),
@@ -329,7 +329,7 @@ DATA_QUALITY = (
     Column("figures", TEXT, "JSON: what it was judged by"),
     Column("seconds", REAL, "How long it took, where that is known"),
 )
-# In the path of each file, as Hive has it.
+# Values from the path of each file, in Hive's format.
 DATA_QUALITY_PARTITIONS = (
     Column("judged_date", pa.date32(), "Day of `judged_at`"),
     Column("run_id", TEXT, "Run in Dagster"),
