@@ -128,7 +128,7 @@ class BlockReader:
         fed: bytes | memoryview = b""
         member, window = isal_zlib.decompressobj(wbits=31), READ_BYTES  # nearly always there is one member
         while True:
-            block = member.decompress(fed, BLOCK_BYTES)  # what it holds back comes even without more data
+            block = member.decompress(fed, BLOCK_BYTES)  # held-back output comes even without more data
             fed = member.unconsumed_tail
             if block:
                 yield block

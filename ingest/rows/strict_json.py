@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_MAY_BE_NONE = r"(?i)(?:^|[:\[,])\s*-?(?:nan|inf(?:inity)?)\s*(?:[,}\]]|$)|,\s*[}\]]"  # a match within a string does no harm
+_MAY_BE_NONE = r"(?i)(?:^|[:\[,])\s*-?(?:nan|inf(?:inity)?)\s*(?:[,}\]]|$)|,\s*[}\]]"  # harmless in a string
 
 
 def no_json(texts: pa.Array) -> list[int]:

@@ -1,4 +1,4 @@
-"""Checks on raw days by `ingest/partition/audit.py`, dbt tests by their properties, and reasons to reject a row."""
+"""Pages of checks on raw days (`ingest/partition/audit.py`), dbt tests, and reasons to reject a row."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def checks() -> str:
 
 
 def generic_tests() -> dict[str, str]:
-    """Name of a dbt test that takes arguments → what it asks for."""
+    """Name of a dbt test with arguments → its description."""
     described = _described(TESTS / "generic" / "_generic.yml", "macros")
     return {path.stem: described.get(f"test_{path.stem}", "") for path in sorted((TESTS / "generic").glob("*.sql"))}
 

@@ -1,4 +1,4 @@
-"""Marts by the yml files and configurations of their models. Neither dbt nor Dagster is loaded for it."""
+"""The page of marts, from the yml files and configurations of their models. It loads neither dbt nor Dagster."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _shown(column: str | None) -> str:
 def _models() -> Iterator[Model]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for path in sorted(MODELS.rglob("*.yml")):
-        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # of which most files consist
+        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # unit tests are the largest part of most files
         yield from yaml.load(text, loader).get("models") or ()  # noqa: S506 - a safe loader
 
 
@@ -80,7 +80,7 @@ def _queries(mart: str) -> Iterator[list[str]]:
 
 
 def _config(mart: str) -> str:
-    """What a model's file gives to `config()`."""
+    """The arguments of `config()` in a model's file."""
     (path,) = MODELS.rglob(f"{mart}.sql")
     found = re.search(r"\{\{\s*config\((.*?)\)\s*\}\}", path.read_text("utf-8"), re.DOTALL)
     return found[1] if found else ""

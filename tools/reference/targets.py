@@ -1,4 +1,4 @@
-"""Targets by `orchestration/publishing/targets/`."""
+"""The page of targets, from `orchestration/publishing/targets/`."""
 
 from __future__ import annotations
 
