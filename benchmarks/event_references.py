@@ -1,8 +1,7 @@
 """References for the ingest of events: each function reads a folder of *.jsonl.gz and returns the number of events.
 
 All of them do less than ingest: no validation, rejects, batches, scrubbing, hashing, look-ups, deduplication, parsing
-    of
-web addresses, event ids or source objects. They read the fields that ingest has columns for, and the rest as one
+of web addresses, event ids or source objects. They read the fields that ingest has columns for, and the rest as one
 JSON text, and write one Parquet file, zstd level 1.
 """
 

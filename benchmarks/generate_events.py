@@ -1,9 +1,8 @@
 """Generates a day of events of one site, as hourly gzip JSONL with the same bytes each time; see `ensure_events`.
 
 A day with N events has: four in five pixel events, the rest site events; N/15 visitors, density ~ rank^-1/2, in
-    sessions
-of 1 to 11 events, half a minute apart on average; N/40 addresses and 800 user agents; 3,000 pages in each of 40
-sections; UTM parameters in one address of five, a gclid in one of twenty; 850 bytes an event, 45 with gzip level 6.
+sessions of 1 to 11 events, half a minute apart on average; N/40 addresses and 800 user agents; 3,000 pages in each of
+40 sections; UTM parameters in one address of five, a gclid in one of twenty; 850 bytes an event, 45 with gzip level 6.
 """
 
 from __future__ import annotations

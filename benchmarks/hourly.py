@@ -25,7 +25,7 @@ OPTIONS = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
 
 
 def prepare_day(source_folder: str, prepared: str, day: str, *new: str) -> int:
-    """Makes a lake for each number in `new`: the day without its last so many objects. Returns 1."""
+    """For each number n in `new`, makes a lake with the day but without its last n objects. Returns 1."""
     source = FolderSource(source_folder)
     partition = Partition("access_logs", parse_day(day))
     found = source.objects([partition.day])

@@ -481,7 +481,7 @@ def write_results(folder: Path, results: list[Result]) -> None:
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     paragraphs = [
         "# Benchmark results",
-        "Written by `make bench`; how it measures stands in [docs/benchmarks.md](../docs/benchmarks.md).",
+        "Written by `make bench`; [docs/benchmarks.md](../docs/benchmarks.md) explains how it measures.",
     ]
     for machine, taken in groupby(results, key=lambda each: each.machine):
         about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value is not None)
@@ -499,12 +499,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=int, help=f"runs of each case (default {REPEATS}); the table shows the median"
     )
-    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where generated logs are kept")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="where results.json and RESULTS.md go")
-    parser.add_argument("--quick", action="store_true", help="200,000 lines once, nothing written: does it all run?")
-    parser.add_argument("--memory", action="store_true", help="also four times the lines, for the memory of ours")
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, help="these parts only; the others stay as they stand in --out"
+        "--data-dir", type=Path, default=default_data_dir(), help="folder for generated logs and events"
+    )
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder for results.json and RESULTS.md")
+    parser.add_argument("--quick", action="store_true", help="a trial of 200,000 lines, once, without writing results")
+    parser.add_argument("--memory", action="store_true", help="also ingest four times the lines, to measure the memory")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="measure these parts only; other results in --out are kept"
     )
     parser.add_argument(
         "--against",

@@ -141,7 +141,7 @@ def generate_days(
 
     Args:
         bad: domain and day of a bad day.
-            clicks: clicks on ads by day, as from browsing.ad_clicks(…). Visits to the shop follow them.
+        clicks: clicks on ads by day, as from browsing.ad_clicks(…). Visits to the shop follow them.
 
     Raises:
         ValueError: a scale below LEAST_SCALE, which is too small for all faults; or `bad` names no such site and day.

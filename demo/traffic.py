@@ -10,7 +10,7 @@ Every day has, on purpose (the constants below give the numbers):
 - an object that is empty, one with only a header, one with two gzip members, one that is cut off in the middle;
 - requests of the next day's first second in an object of hour 23;
 - a click flood, an impatient clicker, robots, tags that lack a parameter, unmapped publications;
-- e-mail addresses and phone numbers in query strings and referrers; numbers that are not numeric.
+- e-mail addresses and phone numbers in query strings and referrers; number fields that hold no number.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Source(Protocol):
 
         Raises:
             ObjectChangedError: the object is no longer as it was listed; raised here or while it is read.
-                TransientError: the connection broke, here or while the object is read.
+            TransientError: the connection broke, here or while the object is read.
             SourceError: the object cannot be read.
         """
 

@@ -225,8 +225,8 @@ def _cut_at_directives(
 
 
 def _is_directive(data: bytes, start: int) -> bool:
-    """Whether a line is a directive. In a file with lone carriage returns as line ends, the first line would be the
-    whole file, so a line with one inside is none."""
+    """Whether a line is a directive. In a file with lone carriage returns as line ends, the first line would be
+    the whole file, so a line with a carriage return inside is no directive."""
     return data.startswith(DIRECTIVES, start) and b"\r" not in data[start : data.index(b"\n", start)].rstrip(b"\r")
 
 
@@ -314,7 +314,7 @@ def _joined(parts: list[RawBatch], order: np.ndarray) -> RawBatch:
 
 
 def _joined_columns(parts: list[RawBatch], order: pa.Array) -> dict[str, pa.Array]:
-    """The columns of all parts; null if a header lacks the field. A part without both date and time loses either."""
+    """The columns of all parts; null if a header lacks the field. A part that lacks date or time loses both."""
     for part in parts:
         if not {"date", "time"} <= part.columns.keys():
             part.columns = {name: values for name, values in part.columns.items() if name not in ("date", "time")}
@@ -368,7 +368,7 @@ def _lines_at(data: bytes | memoryview, rows: np.ndarray, fields: tuple[str, ...
 
 def _without_private_values(line: str, fields: tuple[str, ...]) -> str:
     """The line without the values of private fields. If fields may have moved, everything that looks like a cookie
-    goes."""
+    is removed."""
     values = line.split("\t")
     is_even = len(values) == len(fields)
     private = {index for index, name in enumerate(fields) if name in PRIVATE_FIELDS} | _moved_cookies(values, fields)

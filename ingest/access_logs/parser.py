@@ -71,10 +71,10 @@ class AccessLogParser:
 
     Args:
         hash_key: the secret key of the keyed hashes.
-            source_day: the day that the objects' keys name.
-            geo: the geo database; it may be closed.
-            max_age_days: rows older than this, counted from the source day, are rejected.
-            rejects_kept: the number of rejects of each object that are stored.
+        source_day: the day that the objects' keys name.
+        geo: the geo database; it may be closed.
+        max_age_days: rows older than this, counted from the source day, are rejected.
+        rejects_kept: the number of rejects of each object that are stored.
     """
 
     def __init__(

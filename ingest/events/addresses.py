@@ -107,7 +107,7 @@ class PageAddresses:
         is_of_page = pc.and_not(is_of_page, pc.is_in(columns["shape"], _SHAPES_OF_SCREENS))
         parts["host"] = pc.coalesce(page["host"], _where(is_of_page, pa.scalar(self._site_host, pa.string())))
         # Campaigns are never mixed: the tracker's own tags count only if neither address nor sent query names a
-        # campaign.
+        # campaign or a click.
         is_in_url = _any_known(in_url[name] for name in (*TAGS, "click_id_kind"))
         is_sent = _any_known(sent[name] for name in (*TAGS, "click_id_kind"))
         for name in TAGS:

@@ -79,11 +79,11 @@ class EventParser:
 
     Args:
         hash_key: the secret key of the keyed hashes.
-            site: the site of the events; None if the objects do not name it.
-            hours: `YYYY-MM-DD-HH` in which each object was received.
-            geo: the geo database; it may be closed.
-            max_age_days: events older than this, counted from the day they were received, are rejected.
-            rejects_kept: the number of rejects of each object that are stored.
+        site: the site of the events; None if the objects do not name it.
+        hours: `YYYY-MM-DD-HH` in which each object was received.
+        geo: the geo database; it may be closed.
+        max_age_days: events older than this, counted from the day they were received, are rejected.
+        rejects_kept: the number of rejects of each object that are stored.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class EventParser:
                 self._read_alike(found, kind, chosen, parents)
 
     def _followable(self, found: Found, lines: pa.Table) -> pa.Table:
-        """The lines that are not nested too deeply and have not too many keys. The others are rejected."""
+        """The lines without too deep nesting or too many keys. The others are rejected."""
         texts = single(lines.column("line"))
         suspects = np.flatnonzero(pc.greater(pc.binary_length(texts), SUSPECT_LENGTH).to_numpy(zero_copy_only=False))
         problems = {row: problem for row in suspects.tolist() if (problem := _excess(texts[row].as_py()))}

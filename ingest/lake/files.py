@@ -154,7 +154,7 @@ class Lake:
 
         Args:
             owner: the holder's name for others to read; by default the process and machine.
-                on_wait: called once with the holder's name if somebody else holds the lock.
+            on_wait: called once with the holder's name if somebody else holds the lock.
         """
         lock = self._lock(name)
         with ExitStack() as stack:

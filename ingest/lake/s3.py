@@ -54,7 +54,7 @@ def client(
 
     Args:
         connect_seconds, silence_seconds: timeouts; by default CONNECT_SECONDS and SILENCE_SECONDS, since botocore's own
-                are a minute each.
+            are a minute each.
         connections: the number of connections that are kept open.
     """
     import boto3
@@ -80,9 +80,8 @@ def as_fsspec(filesystem: fs.FileSystem, only_below: str | None = None) -> Any:
     """pyarrow's S3 filesystem as an fsspec filesystem, through which DuckDB reads without its httpfs extension.
 
     Args:
-        only_below: `bucket/prefix`. The filesystem is then read-only and limited to this prefix. DuckDB's own check
-            only
-                compares the beginnings of addresses, which `..` would get around.
+        only_below: `bucket/prefix`. The filesystem is then read-only and limited to this prefix. DuckDB's own
+            check only compares the beginnings of addresses, which `..` would get around.
     """
     from fsspec.implementations.arrow import ArrowFSWrapper
 

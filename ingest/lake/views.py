@@ -143,7 +143,7 @@ def _nothing(columns: Iterable[Column]) -> str:
 
 
 def _pattern(key: str) -> str:
-    """The pattern of all files at the same place as this one."""
+    """The pattern of keys with the same folders and partition columns as this key."""
     parts = [f"{part.partition('=')[0]}=*" if "=" in part else part for part in key.split("/")]
     if parts[0] == RELEASES:
         parts[-1] = "*.json"

@@ -39,11 +39,11 @@ class Check:
 
 CHECKS = (
     Check("objects_present", "The source holds at least one object of the day"),
-    Check("processed", "Nothing unexpected happened while the day was read and judged"),
+    Check("processed", "Nothing unexpected happened while the day was read and checked"),
     Check(
         "objects_readable",
-        "Every object is of a known format and has rows that can be used, where it has more than a few; one that is "
-        "merely cut off at its end counts as readable",
+        "Every object has a known format and, unless it has only a few rows, at least one usable row; an object that "
+        "is cut off at its end needs one whole row",
     ),
     Check("objects_whole", "No object is cut off in the middle (a warning: its whole lines are kept)"),
     Check("required_fields", "Every header names date, time, cs-uri-stem and sc-status"),
@@ -52,8 +52,11 @@ CHECKS = (
         "rows_accounted", "For each object rows read = kept + rejected + duplicates, and the files hold what was kept"
     ),
     Check("volume", "The number of rows is near the median of the same weekday in the last four weeks"),
-    Check("reject_rate", "The share of rejected rows is not far above the median of these days (a warning)"),
-    Check("schema_drift", "Fields and their types are those of the last published day (a warning)"),
+    Check(
+        "reject_rate",
+        "The share of rejected rows is not far above the median of the same weekday in the last four weeks (a warning)",
+    ),
+    Check("schema_drift", "Fields and their types are the same as on the last published day (a warning)"),
 )
 NEVER_RELEASED = {
     "objects_present": "there is nothing to publish",

@@ -210,8 +210,8 @@ def _stage(
     incremental: bool,
     folder: Path,
 ) -> tuple[StagedDay, str]:
-    """(the staged partition, why a whole reading was needed; empty if it was not asked to be incremental or
-    sufficed)."""
+    """(the staged partition, why the new objects alone were not enough). The reason is empty if they were enough, or
+    if a whole reading was asked for."""
 
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
         places = Geo(options.geoip_database)

@@ -58,8 +58,7 @@ VERDICT_READABLE = "verdict_readable"  # check that is named if a verdict cannot
 
 def read_verdict(lake: Lake, file: LakeFile) -> tuple[Partition, list[dict[str, Any]]]:
     """A refused partition and its reasons. For a broken file, the partition comes from its path and the reason is that
-    it
-    is broken: a broken file must not hide other refusals."""
+    it is broken: a broken file must not hide other refusals."""
     problem: object
     try:
         verdict = json.loads(lake.read_bytes(file.key))
@@ -127,7 +126,7 @@ def reject_reasons(lake: Lake, refused: Refused) -> list[tuple[str, str | None, 
 
 
 def worst_objects(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
-    """The objects with the most errors: unreadable ones first, then by rejected rows."""
+    """At most `count` objects with errors: unreadable ones first, then those with most rejected rows."""
     columns = ["source_object", "rows_read", "rows_rejected", "error"]
     rows = lake.read_table(refused.partition.refused_ledger_file, columns).to_pylist()
     bad = [row for row in rows if row["error"] or row["rows_rejected"]]

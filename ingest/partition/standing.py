@@ -100,7 +100,7 @@ class StandingPartition:
 
         Args:
             id_hash, times: as in `SeenRequests.first_seen`.
-                object_index: index of each row's object in `news`.
+            object_index: index of each row's object in `news`.
 
         Raises:
             ReadWholeError: a whole reading would keep the new row and drop the published one.

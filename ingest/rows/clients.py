@@ -22,8 +22,8 @@ class Clients:
 
     Args:
         hash_key: the secret key of the keyed hashes.
-            geo: the geo database; it may be closed.
-            decode_agent: turns the logged text of a user agent into the user agent.
+        geo: the geo database; it may be closed.
+        decode_agent: turns the logged text of a user agent into the user agent.
     """
 
     def __init__(self, hash_key: str, geo: Geo, decode_agent: Callable[[str], str] = str) -> None:

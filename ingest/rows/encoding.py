@@ -36,8 +36,7 @@ def decode_parameter(logged: str, has_one_layer: bool = False) -> str:
 
     If CloudFront has encoded a value, each of the client's escapes has become `%25` and two hex digits. So a value with
     such an escape has two layers, unless it also has an escape that CloudFront never adds: that one is the client's,
-        and
-    its `%` was not encoded, so there is only one layer. `+` is a space in the last layer only.
+    and its `%` was not encoded, so there is only one layer. `+` is a space in the last layer only.
 
     Args:
         has_one_layer: the rest of the query string proves that there is only one layer.

@@ -145,7 +145,7 @@ def device_fingerprints(given: pa.Array, traits: pa.Array, separator: str, fewes
 
     Args:
         traits: the known traits of the device, each with its name, between separators.
-            fewest: the least number of traits.
+        fewest: the least number of traits.
     """
     encoded = traits.dictionary_encode()
     found = [

@@ -41,19 +41,19 @@ def checks() -> str:
     generic = _bullets(generic_tests())
     marts = {path.stem for path in MARTS.rglob("*.sql")}
     queries = table(
-        ["test", "severity", "reads", "what it asks for"],
+        ["test", "severity", "reads", "what it requires"],
         (
             [code(each.name), each.severity, code(*each.refs), each.meaning]
             for each in sql_tests()
             if not marts & set(each.refs)
         ),
     )
-    note = "Those that read a mart are in [marts](marts.md); these read none."
+    note = "Tests that read a mart are in [marts](marts.md). These tests read no mart."
     return "\n\n".join(
         [
-            f"## Raw days\n\n{raw}\n\nOf logs alone: {of_logs}.",
+            f"## Raw days\n\n{raw}\n\nOnly for logs: {of_logs}.",
             f"## What cannot be released\n\n{kept}",
-            f"## dbt tests with arguments\n\nWhich mart has which is in [marts](marts.md).\n\n{generic}",
+            f"## dbt tests with arguments\n\n[Marts](marts.md) lists the tests of each mart.\n\n{generic}",
             f"## dbt tests that are a query\n\n{note}\n\n{queries}",
         ]
     )

@@ -24,7 +24,7 @@ def event_shapes() -> str:
         ([f"[`{each['x-shape']}`](#{_anchor(each)})", str(each["x-version"]), recognised_by(each)] for each in ordered),
     )
     sections = [f"### {_title(each)}\n\n{section_of(each)}" for each in ordered]
-    note = "An event is taken for the first shape whose fields it has, in this order."
+    note = "The shape of an event is the first of these shapes whose keys it has."
     return "\n\n".join([note, listed, "## How values are read", _roles(), "## Fields", *sections])
 
 

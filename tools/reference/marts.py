@@ -28,7 +28,7 @@ def marts() -> str:
             for each in models
         ),
     )
-    note = "`data_quality` is no model; it has [a page of its own](data-quality.md)."
+    note = "`data_quality` is not a model; it has [its own page](data-quality.md)."
     return "\n\n".join([listed, note, *map(_section, models)])
 
 
@@ -55,7 +55,7 @@ def _section(model: Model) -> str:
         ["column", "type", "meaning"],
         ([code(each["name"]), each["data_type"], each.get("description", "")] for each in model["columns"]),
     )
-    tests = table(["test", "kind", "severity", "what it asks for"], [*_generic(model), *_queries(name)])
+    tests = table(["test", "kind", "severity", "what it requires"], [*_generic(model), *_queries(name)])
     described = one_line(model.get("description", ""))
     return "\n\n".join([f"## {name}", described, "\n".join(facts), columns, tests])
 

@@ -89,6 +89,6 @@ def _kind(words: list[str]) -> Kind | None:
 
 
 def is_of_people(name: str, was: bool) -> bool:
-    """Whether a plain `name` within this field is a person's. `was`: the same about the field around it."""
+    """Whether a plain `name` within this field is a person's. `was`: whether that holds for the field around it."""
     plain = _ABOUT.sub("", _NOT_A_LETTER.sub("", name.lower()))
     return plain in _PEOPLE or (was and plain not in _THINGS)
