@@ -42,11 +42,7 @@ SITES = (MAGAZINE, SHOP, DELIVERY)
 PEOPLE = 500  # at scale 1, the same every day; NEWCOMERS is the number of new ones a day
 NEWCOMERS = 12
 NEWCOMER_RETURN_DAYS = 2
-ROBOT_VISITS, ODD_VISITS, RECENT_VISITS = (
-    0.05,
-    0.015,
-    0.08,
-)  # shares: robots, lost ids, returning newcomers
+ROBOT_VISITS, ODD_VISITS, RECENT_VISITS = 0.05, 0.015, 0.08  # shares: robots, lost ids, returning newcomers
 PHONE_VISITS = 0.55
 WEB_BACKEND_VISITS = 0.35  # share of visits to the app's site
 OFFLINE_VISITS, OFFLINE_HOURS = 0.08, (2, 30)

@@ -5,9 +5,7 @@ the truth about them, with which a pipeline's results can be compared.
 
 Every site and day has, on purpose (the constants below give the numbers):
 - lines that are sent twice, some in a later object; the shop's copies differ, but have the same event id;
-8~ lines of the day before, sent again; at the magazine a whole object delivered twice; => lines of the day before, sent
-again; for the magazine, a whole object delivered twice;
-- lines of the day before, sent again; at the magazine a whole object delivered twice;
+- lines of the day before, sent again; for the magazine, a whole object delivered twice;
 - unusable lines of each kind in BROKEN_LINES;
 - an object without compression, and one without its last newline; for the shop, one that is a JSON array;
 - events of the day before, from apps that were offline, and from clocks that are ahead.

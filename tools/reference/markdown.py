@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table. Line breaks and `|` in a cell are escaped."""
+    """A table. In a cell, line breaks become blanks and `|` is escaped."""
     lines = [f"|{'|'.join(map(_cell, line))}|" for line in (head, *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
