@@ -1,1 +1,1 @@
-"""Measures ingest and the daily aggregates against the best that other tools do. Run by `make bench`."""
+"""Benchmarks of ingest and marts against reference programs in other tools. `make bench` runs them."""

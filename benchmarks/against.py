@@ -1,8 +1,7 @@
-"""What ingest costs against another commit: `python -m benchmarks --only ingest events --against <commit>`.
+"""Compares the cost of ingest with another commit: `python -m benchmarks --only ingest events --against <commit>`.
 
-Both commits read the same generated input in turns, so that a slow minute of the machine falls on both. What counts
-is CPU time, user and system, of the process and its children; the figure is the ratio of two runs that followed
-each other.
+Both commits read the same generated input in turns, so that a slow minute of the machine affects both. The measure is
+CPU time, user and system, of the process and its children. The figure is the ratio of two consecutive runs.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ FUNCTIONS = {"ingest": "benchmarks.ours:run_ours", "events": "benchmarks.ours:ru
 
 
 def compare(part: str, source: Path, commit: str, repeats: int) -> str:
-    """One part, a line for each commit and one for the ratio of their CPU seconds, as Markdown."""
+    """A Markdown table for one part: CPU seconds of each commit, and their ratio."""
     with _checked_out(commit) as before:
-        _cpu_seconds(part, source, before)  # the first run finds nothing in the caches of the system
+        _cpu_seconds(part, source, before)  # a warm-up run, which fills the caches of the system
         pairs = [(_cpu_seconds(part, source, before), _cpu_seconds(part, source, ROOT)) for _ in range(repeats)]
     ratios = [after / was for was, after in pairs]
     rows = [
@@ -45,7 +44,7 @@ def _cpu_seconds(part: str, source: Path, root: Path) -> float:
 
 @contextmanager
 def _checked_out(commit: str) -> Iterator[Path]:
-    """Another commit of this repository in a folder of its own."""
+    """A folder with a check-out of another commit of this repository."""
     with tempfile.TemporaryDirectory(prefix="clicklake-against-") as folder:
         root = Path(folder) / "checkout"
         _git("worktree", "add", "--detach", str(root), commit)

@@ -1,11 +1,11 @@
-"""How many robots are known, and how many people are taken for one, of public lists of user agents.
+"""Counts the robots that are recognized, and the people that are mistaken for one, in public lists of user agents.
 
     python -m benchmarks.agents robots=FILE people=FILE …
 
-Each list is a file of one agent a line, or JSON: a list of texts or of objects with `userAgent`, `useragent` or
-`instances`; each agent counts once. Agents of a mail proxy are counted apart: they are neither. `FILE` may be within an
-unpacked package of a registry; docs/benchmarks.md names those that its figures are of. The same command works on older
-versions of the project, which tell robots from people alone.
+A list is a file with one agent a line, or JSON: a list of texts or of objects with `userAgent`, `useragent` or
+`instances`. Each agent counts once. Mail proxies are counted separately, because they are neither. `FILE` may be in an
+unpacked package of a registry; docs/benchmarks.md names the files of its figures. The command also works on older
+versions of the project, which only tell robots from people.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reference that a first version would be: a csv loop, row by row, to Parquet. Same job as in references.py."""
+"""The simplest reference: a csv loop, row by row, to Parquet. It does the same job as references.py."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from benchmarks.references import ENCODED, INTEGERS, REALS, log_files, output_path
 from ingest.schema import ACCESS_LOG_FIELDS
 
-SAMPLE = 8  # it reads every 8th file: it is slow, and its time grows in step with the lines
+SAMPLE = 8  # it reads every 8th file, because it is slow; its time is proportional to the lines
 BATCH_ROWS = 50_000
 
-pa.array([""])  # the first call imports pandas, a second that the scaling up would count eight times
+pa.array([""])  # the first call imports pandas for a second, which scaling up would count eight times
 
 
 def csv_loop(source: str, target: str) -> int:
-    """Row by row through csv.reader, in batches to Parquet. Reads a sample of the files."""
+    """Reads a sample of the files row by row with csv.reader, and writes batches to Parquet. Returns the lines."""
     fields = [("event_ts", pa.timestamp("us"))] + [(name, _arrow_type(name)) for name in ACCESS_LOG_FIELDS[2:]]
     schema = pa.schema(fields)
     rows = chain.from_iterable(_typed_rows(path) for path in log_files(source)[::SAMPLE])

@@ -1,8 +1,8 @@
-"""What the ingest of events is measured against: each function reads a folder of *.jsonl.gz and returns the events.
+"""References for the ingest of events: each function reads a folder of *.jsonl.gz and returns the number of events.
 
-All of them do less than ingest: nothing is validated or rejected, no batch expanded, nothing scrubbed, hashed, looked
-up or deduplicated, no web address taken apart, no id or place of origin given. They read the fields that ingest has
-columns for, what is left as one JSON text, and write one Parquet file, zstd level 1.
+All of them do less than ingest: no validation, rejects, batches, scrubbing, hashing, look-ups, deduplication, parsing
+of web addresses, event ids or source objects. They read the fields that ingest has columns for, and the rest as one
+JSON text, and write one Parquet file, zstd level 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAGE = "title referrer queryParams hash".split()
 BROWSER_TEXTS = "userAgent language timezone".split()
 BROWSER_NUMBERS = "screenWidth screenHeight viewportWidth viewportHeight devicePixelRatio".split()
 JSON_FIELDS = "attribution eventData event_data".split()
-SAMPLE = 8  # the loop reads every 8th file: its time grows in step with the events
+SAMPLE = 8  # the loop reads every 8th file; its time is proportional to the events
 
 
 def event_files(source: str) -> list[Path]:
@@ -34,7 +34,7 @@ def event_files(source: str) -> list[Path]:
 
 
 def duckdb_events(source: str, target: str) -> int:
-    """read_json with the columns given, two threads, order not kept."""
+    """DuckDB's read_json with given columns, two threads, without keeping the order."""
     import duckdb
 
     fields = dict.fromkeys(TOP, "VARCHAR") | dict.fromkeys(JSON_FIELDS, "JSON")
@@ -55,7 +55,7 @@ def duckdb_events(source: str, target: str) -> int:
 
 
 def polars_events(source: str, target: str) -> int:
-    """scan_ndjson with the schema given, streaming. The free-form fields as JSON text again."""
+    """Polars' scan_ndjson with a given schema, streaming. Free-form fields are written as JSON text again."""
     try:
         import polars as pl
     except ImportError as error:
@@ -90,7 +90,7 @@ def polars_events(source: str, target: str) -> int:
 
 
 def orjson_loop(source: str, target: str) -> int:
-    """Event by event through orjson, in batches to Parquet. Reads a sample of the files."""
+    """Reads a sample of the files event by event with orjson, and writes batches to Parquet."""
     try:
         import orjson
     except ImportError as error:

@@ -1,8 +1,8 @@
-"""Big access logs for the benchmarks: one day of CloudFront standard logs, millions of lines, made in a minute.
+"""Generates large access logs for the benchmarks: a day of CloudFront logs with millions of lines, in about a minute.
 
-Only quantity and variety matter here: every line is well formed. Traffic with errors in it is demo/traffic.py.
+Only quantity and variety matter here: every line is well formed. demo/traffic.py makes traffic with faults.
 
-What a day is made of, for N lines:
+A day with N lines has:
 - N/16 client addresses (one in five IPv6) and N/13 visitors; few visitors make most requests (density ~ rank^-2/3).
 - 3,000 user agents, skewed; one in ten logged with two layers of percent-encoding, 3 % robots.
 - 70 % ad requests over 6,000 placements (oid, cid, pid, ch, cr, s); 1 % of them clicks with one of 2,400 landing
@@ -33,7 +33,7 @@ from ingest.schema import ACCESS_LOG_FIELDS
 
 DAY = "2026-01-12"
 DISTRIBUTION = "E2BENCHMARK000"
-VERSION = 1  # raised when the lines change, so that an older cache is not taken for this one
+VERSION = 1  # raised when the lines change, so that an older cache is not used
 SEED = 20260112
 
 LINES_PER_ADDRESS = 16
@@ -50,7 +50,7 @@ KIND_SHARES = (0.693, 0.007, 0.08, 0.22)
 
 HEADER = f"#Version: 1.0\n#Fields: {' '.join(ACCESS_LOG_FIELDS)}\n".encode()
 REQUEST_ID_ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
-# What CloudFront leaves as it is in a logged header; everything else gets a %XX.
+# CloudFront logs these characters of a header as they are, and writes all others as %XX.
 LOGGED_AS_IS = "!$&()*+,-./:;=?@_"
 
 Text: TypeAlias = Any  # a pyarrow StringArray; pyarrow brings no types
@@ -61,7 +61,7 @@ def default_data_dir() -> Path:
 
 
 def ensure_logs(data_dir: Path, lines: int, files: int) -> Path:
-    """The folder with a day of `lines` lines in `files` objects; made at the first call, reused by later ones."""
+    """The folder with a day of `lines` lines in `files` objects. The first call makes it, later calls reuse it."""
     folder = data_dir / f"logs-v{VERSION}-{lines}-lines-{files}-files"
     if not folder.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def ensure_logs(data_dir: Path, lines: int, files: int) -> Path:
 
 
 def write_logs(folder: Path, lines: int, files: int) -> None:
-    """Writes the objects, lines shared out evenly, busy hours having more objects."""
+    """Writes the objects with equal numbers of lines; busy hours have more objects."""
     folder.mkdir(parents=True, exist_ok=True)
     fragments = Fragments.for_lines(lines)
     hours = hours_of_files(files)
@@ -84,7 +84,7 @@ def write_logs(folder: Path, lines: int, files: int) -> None:
     def write(index: int) -> None:
         rng = np.random.default_rng((SEED, files, index))
         count = int(bounds[index + 1] - bounds[index])
-        unique = index * 2_654_435_761 % 2**32  # looks random, never repeats
+        unique = index * 2_654_435_761 % 2**32  # looks random and never repeats
         name = f"{DISTRIBUTION}.{DAY}-{hours[index]:02d}.{unique:08x}.gz"
         body = file_body(fragments, count, int(hours[index]), rng)
         (folder / name).write_bytes(gzipped(body))
@@ -95,7 +95,7 @@ def write_logs(folder: Path, lines: int, files: int) -> None:
 
 
 def hours_of_files(files: int) -> np.ndarray:
-    """The hour of each object, in order: fewest at 4 o'clock, most at 16 o'clock, none empty from 24 files on."""
+    """The hour of each object, in order. Fewest are at 4 o'clock, most at 16; from 24 files on, every hour has one."""
     every_hour = np.arange(24) if files >= 24 else np.arange(0)
     weight = 1.2 + np.cos((np.arange(24) - 16) / 24 * 2 * math.pi)
     rest = files - len(every_hour)
@@ -104,14 +104,14 @@ def hours_of_files(files: int) -> np.ndarray:
 
 
 def gzipped(body: pa.Buffer) -> bytes:
-    """One gzip member without a time in its header, so that the bytes are the same each time."""
+    """One gzip member without a time in its header, so that the bytes are always the same."""
     compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
     return compressor.compress(HEADER) + compressor.compress(body) + compressor.flush()
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """Ready-made pieces of a line; a line is some fifteen of them joined by tabs."""
+    """Prepared parts of lines. A line consists of about fifteen parts joined by tabs."""
 
     addresses: Text
     visitor_address: np.ndarray
@@ -213,7 +213,7 @@ PUBLICATIONS = tuple(
 
 
 def file_body(fragments: Fragments, count: int, hour: int, rng: np.random.Generator) -> pa.Buffer:
-    """`count` lines of one hour in the order of time, as the bytes of a file."""
+    """`count` lines of one hour ordered by time, as the bytes of a file."""
     kinds = rng.choice(len(KIND_SHARES), size=count, p=KIND_SHARES)
     visitors = skewed(rng, len(fragments.visitor_agent), count, 3)
     times = pa.array([f"{DAY}\t{hour:02d}:{n // 60:02d}:{n % 60:02d}" for n in range(3600)])
@@ -244,7 +244,7 @@ def file_body(fragments: Fragments, count: int, hour: int, rng: np.random.Genera
 
 
 def skewed(rng: np.random.Generator, size: int, count: int, power: int) -> np.ndarray:
-    """`count` numbers below `size`, small ones far more often: density ~ rank^(1/power - 1)."""
+    """`count` random numbers below `size`. Small ones are much more frequent: density ~ rank^(1/power - 1)."""
     return (size * rng.random(count) ** power).astype(np.int64)
 
 
@@ -253,7 +253,7 @@ def _any(rng: np.random.Generator, pool: Text, count: int, power: int = 1) -> Te
 
 
 def _by_kind(rng: np.random.Generator, pools: tuple[Text, ...], kinds: np.ndarray) -> Text:
-    """For each row one of the pieces that its kind of request may have."""
+    """For each row a random part for its kind of request."""
     starts = np.cumsum([0] + [len(pool) for pool in pools[:-1]])
     sizes = np.array([len(pool) for pool in pools])
     return pa.concat_arrays(pools).take(starts[kinds] + (sizes[kinds] * rng.random(len(kinds)) ** 2).astype(np.int64))
@@ -296,7 +296,7 @@ def _addresses(rng: np.random.Generator, count: int) -> Text:
 
 
 def _user_agents(rng: np.random.Generator) -> Text:
-    """As logged. Browsers first, in the order of a real day: the skewed draw makes the first ones the common ones."""
+    """User agents as logged. Common browsers come first, because the skewed draw prefers the first ones."""
     gecko = "(KHTML, like Gecko)"
     webkit, mobile_webkit = f"AppleWebKit/537.36 {gecko}", f"AppleWebKit/605.1.15 {gecko}"
     agents = []
@@ -324,12 +324,12 @@ def _user_agents(rng: np.random.Generator) -> Text:
     return pa.array([agent.replace("%", "%25") if n % 10 == 9 else agent for n, agent in enumerate(once)])
 
 
-# Which of the eight shapes the user agents have, repeated: one robot in 33, the rest much as on the web.
+# Index of the shape of each user agent, repeated: one robot in 33, the rest similar to real traffic.
 AGENT_SHAPES = (0, 1, 2, 1, 0, 3, 2, 1, 4, 5, 0, 2, 1, 6, 2, 0, 1, 2, 3, 1, 0, 2, 5, 1, 2, 0, 4, 1, 2, 0, 1, 7, 2)
 
 
 def _placements(rng: np.random.Generator) -> Text:
-    """Query strings of placements as logged; one in a hundred lacks a parameter, one in fifty has a space in one."""
+    """Query strings of placements as logged. One in a hundred lacks a parameter, one in fifty has an encoded space."""
     sizes = ("300x250", "728x90", "320x50", "970x250", "300x600", "640x200")
     placements = []
     for n in range(PLACEMENTS):
@@ -350,7 +350,7 @@ def _placements(rng: np.random.Generator) -> Text:
 
 
 def _landings() -> Text:
-    """Landing URLs as they stand in `r`: encoded once by the page, and a second time by CloudFront for half of them."""
+    """Landing URLs as logged in `r`: the page encodes them once, and CloudFront encodes half of them again."""
     urls = [
         f"https://shop{n % 300}.example.com/item-{n}?utm_source=display&utm_campaign=c{n}&utm_content=a b{n % 7}"
         for n in range(LANDINGS)
@@ -360,7 +360,7 @@ def _landings() -> Text:
 
 
 def _referrers(rng: np.random.Generator) -> Text:
-    """Pages of publications that show the ads, as logged; a few with escapes in them, some absent."""
+    """Pages of publications that show the ads, as logged. A few contain escapes, some are missing."""
     words = (
         "city",
         "council",

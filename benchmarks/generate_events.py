@@ -1,8 +1,8 @@
-"""A day of made-up events of one site, as hourly gzip JSONL: the same bytes each time. `ensure_events` is the way in.
+"""Generates a day of events of one site, as hourly gzip JSONL with the same bytes each time; see `ensure_events`.
 
-Of N events: four in five are pixel events, the rest site events; N/15 visitors, density ~ rank^-1/2, in sessions of
-1 to 11 events, half a minute apart on average; N/40 addresses and 800 user agents; 3,000 pages in each of 40 sections;
-one in five lands with UTM parameters, one in twenty with a gclid; 850 bytes an event, 45 with gzip level 6.
+A day with N events has: four in five pixel events, the rest site events; N/15 visitors, density ~ rank^-1/2, in
+sessions of 1 to 11 events, half a minute apart on average; N/40 addresses and 800 user agents; 3,000 pages in each of
+40 sections; UTM parameters in one address of five, a gclid in one of twenty; 850 bytes an event, 45 with gzip level 6.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TYPES = ["pageview", "pageview", "pageview", "click", "scroll", "page_exit", "fo
 
 
 def ensure_events(data_dir: Path, events: int) -> Path:
-    """The folder with a day of so many events; made at the first call, reused by later ones."""
+    """The folder with a day of `events` events. The first call makes it, later calls reuse it."""
     folder = data_dir / f"events-v{VERSION}-{events}"
     if not folder.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def write_events(folder: Path, events: int) -> None:
 
 
 def _hour(rng: random.Random, hour: int, count: int, events: int) -> Iterator[dict[str, Any]]:
-    """The events of an hour, session by session, in the order of their time."""
+    """The events of an hour, in the order of time. They are planned session by session."""
     start = datetime.fromisoformat(f"{DAY}T{hour:02}:00:00")
     planned: list[tuple[int, int]] = []  # (milliseconds into the hour, visitor)
     while len(planned) < count:

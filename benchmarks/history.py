@@ -1,7 +1,7 @@
-"""What a day's run costs with a long history behind it: the same day, after 1, 30 and 365 published days.
+"""Measures the build of a day with a long history: the same day after 1, 30 and 365 published days.
 
-The day is real: generated events and logs, ingested and built. The days behind it are its own files over again,
-shifted in time, and with new names for most of their people: two in five come every day, the others once.
+The day is ingested and built from generated events and logs. The days before it are copies of its files, shifted in
+time. Two in five people are the same every day; the others get new names on each day.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.measure import THREADS
 from benchmarks.ours import build_in_process, run_our_events, run_ours
 
 REGULARS = 40  # percent
-# What a run reads of how many days behind it, and by which node the person of a row is told.
+# Mart → (its partition column, how many days back a run reads it, SQL of the node that identifies a row's person).
 WHOLE_HISTORY = 10_000
 TABLES = {
     "identity_nodes": ("session_date", WHOLE_HISTORY, "node_key"),
@@ -33,7 +33,7 @@ OF_ROWS = ("event_id", "first_event_id", "session_id", "touch_id", "conversion_i
 
 
 def prepare_history(events_folder: str, logs_folder: str, prepared: str, day: str) -> int:
-    """A lake with one day, and copies of it with 30 and 365 days behind it. Returns 1."""
+    """Makes a lake with one day, and copies of it with histories of 30 and 365 days. Returns 1."""
     one = Path(prepared, "1")
     run_ours(logs_folder, str(one), day)
     run_our_events(events_folder, str(one), day)
@@ -83,6 +83,6 @@ def _shifted(name: str, kind: str, back: int) -> str:
 
 
 def run_day(prepared: str, days: str, day: str) -> int:
-    """dbt builds, tests and publishes all models of the day. Returns 1, the runs."""
+    """Builds, tests and publishes all models of the day with dbt. Returns 1, the number of runs."""
     build_in_process(str(Path(prepared, days)), day)
     return 1

@@ -1,7 +1,7 @@
-"""Inputs that were made to cost much: small objects that become large, or many things, when they are read.
+"""Hostile inputs: small objects that become large, or many things, when they are read.
 
-To add one, write what it is into `CASES`. Each is a whole day of its own, taken in as any other; that it is refused, or
-its rows rejected, is right. docs/limits.md states what each may cost.
+To add one, describe it in `CASES`. Each is a day of its own that is ingested like any other. It is correct that the day
+is refused or its rows are rejected. docs/limits.md states the limits of their cost.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from ingest.source import FolderSource
 DAY = "2026-01-12"
 SITE = "example.com"
 MIB = 1 << 20
-MAX_PEAK_MIB = 1024  # of a process that takes in any of these, with two workers; stated in docs/limits.md
+MAX_PEAK_MIB = 1024  # of a process that ingests any of these with two workers; stated in docs/limits.md
 
 
 @dataclass(frozen=True)
 class Hostile:
     """One object of a day.
 
-    make: its bytes.
+    make: returns its bytes.
+    seconds: the limit for ingesting it.
     """
 
     dataset: Dataset
     make: Callable[[], bytes]
-    seconds: float = 60  # stated in docs/limits.md; twice what two slow cores need
+    seconds: float = 60  # stated in docs/limits.md; twice the time of two slow cores
 
 
 def _zstd(chunk: bytes, times: int) -> bytes:
@@ -166,13 +167,13 @@ CASES: dict[str, Hostile] = {
 
 
 def run(name: str, folder: str) -> int:
-    """Takes in one of `CASES`. Returns how many objects that were: one."""
+    """Ingests one of `CASES`. Returns 1, the number of objects."""
     take(name, folder)
     return 1
 
 
 def take(name: str, folder: str) -> DayResult:
-    """Writes the object into a folder and takes it in."""
+    """Writes the object of a case into a folder and ingests it."""
     case = CASES[name]
     by_site = case.dataset.by_site
     year, month, day = DAY.split("-")
@@ -189,7 +190,7 @@ def take(name: str, folder: str) -> DayResult:
 
 
 def tell(name: str, folder: str) -> None:
-    """Prints one line of JSON: what became of the day, and the peak of this process in MiB."""
+    """Prints one line of JSON: the day's result, and the peak memory of this process in MiB."""
     result = take(name, folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"published": result.published, "reason": result.reason, "read": result.rows_read, "peak": peak}))

@@ -1,6 +1,6 @@
-"""What it costs to refresh a day as its objects come: the new objects alone are read, against the whole day.
+"""Measures the refresh of a day as objects arrive: reading only the new objects, against reading the whole day.
 
-Each run begins with the lake as it was before the new objects came.
+Each run starts with the lake as it was before the new objects arrived.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.ours import HASH_KEY
 from ingest.days import parse_day
 from ingest.lake.files import Lake
 from ingest.lake.layout import Partition
-from ingest.partition.day import (  # here, for its loading is not what a refresh costs
+from ingest.partition.day import (  # imported here, so that loading is not measured
     DayResult,
     IngestOptions,
     ingest_day,
@@ -25,7 +25,7 @@ OPTIONS = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
 
 
 def prepare_day(source_folder: str, prepared: str, day: str, *new: str) -> int:
-    """For each number of new objects a lake with the day as it was before its last ones came. Returns 1."""
+    """For each number n in `new`, makes a lake with the day but without its last n objects. Returns 1."""
     source = FolderSource(source_folder)
     partition = Partition("access_logs", parse_day(day))
     found = source.objects([partition.day])
@@ -36,14 +36,14 @@ def prepare_day(source_folder: str, prepared: str, day: str, *new: str) -> int:
 
 
 def prepare_days(prepared: str, day: str, *source_folders: str) -> int:
-    """The same of several days, each before its last object came. Returns 1."""
+    """Calls `prepare_day` for several days, each without its last object. Returns 1."""
     for folder in source_folders:
         prepare_day(folder, prepared, day, "1")
     return 1
 
 
 def refresh(source_folder: str, prepared: str, scratch: str, day: str, new: str) -> int:
-    """Reads the new objects and adds them to what is published. Returns 1, the refreshes."""
+    """Reads the new objects and adds them to the published rows. Returns 1, the number of refreshes."""
     result = _published(_ingest(source_folder, prepared, scratch, day, new, incremental=True))
     if result.reading != "new objects":
         raise RuntimeError(f"all objects were read: {result.why_whole}")
@@ -57,7 +57,7 @@ def read_whole(source_folder: str, prepared: str, scratch: str, day: str) -> int
 
 
 def find_nothing(source_folder: str, prepared: str, scratch: str, day: str) -> int:
-    """Looks, and finds that there is nothing new. Returns 1."""
+    """Refreshes a day without new objects. Returns 1."""
     if _ingest(source_folder, prepared, scratch, day, "0", incremental=True).reading != "nothing":
         raise RuntimeError("there was something to do")
     return 1
@@ -65,7 +65,7 @@ def find_nothing(source_folder: str, prepared: str, scratch: str, day: str) -> i
 
 def _ingest(source_folder: str, prepared: str, scratch: str, day: str, new: str, incremental: bool) -> DayResult:
     lake = Lake(str(Path(scratch, "lake")))
-    # Links cost nothing, and no file of a lake is ever written to again.
+    # Hard links cost nothing, and files of a lake are never written to again.
     shutil.copytree(Path(prepared, Path(source_folder).name, new), lake.root, copy_function=os.link)
     partition = Partition("access_logs", parse_day(day))
     return ingest_day(lake, FolderSource(source_folder), partition, OPTIONS, incremental=incremental)

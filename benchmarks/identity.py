@@ -1,6 +1,6 @@
-"""Identity at size: chains of ids, each tied to the next on another day's event, and who is whom by all of them.
+"""Measures identity at scale: chains of ids, each linked to the next by an event at another time.
 
-A chain is the hardest thing for connected components: a method that hands ids on from neighbour to neighbour needs as
+Chains are the hardest case for connected components: a method that passes ids from neighbour to neighbour needs as
 many rounds as the chain is long.
 """
 
@@ -16,13 +16,13 @@ MODELS = ("int_identity_nodes", "int_identity_edges", "int_identity_graph", "ide
 EDGES = "marts/identity_edges/session_date={day}/data.parquet"
 NODES = "marts/identity_nodes/session_date={day}/data.parquet"
 
-# Node n is the (n % CHAIN)-th of its chain; where it stands in time is by chance, so that ties join what is far apart.
+# Node n is number n % CHAIN of its chain. Its time is random, so that links join distant times.
 _NODE = "'visitor:' || md5(cast({n} as varchar))"
 _SEEN = "timestamp '{day} 00:00:00' + to_microseconds(cast(hash({n}) % 86400000000 as bigint))"
 
 
 def make_chains(lake_folder: str, day: str, edges: str) -> int:
-    """Published files of one day with so many edges in chains of a thousand. Returns the edges."""
+    """Writes published files of one day with `edges` edges in chains of a thousand nodes. Returns the edges."""
     import duckdb
 
     size = int(edges) * CHAIN // (CHAIN - 1)
@@ -52,13 +52,14 @@ def make_chains(lake_folder: str, day: str, edges: str) -> int:
 
 
 def run_identity(lake_folder: str, day: str, edges: str) -> int:
-    """dbt builds, tests and publishes the map and the changes from all edges. Returns the edges."""
+    """Builds, tests and publishes the identity models from all edges with dbt. Returns the edges."""
     build_in_process(lake_folder, day, "--select", *MODELS)
     return int(edges)
 
 
 def union_find_loop(lake_folder: str, day: str, edges: str) -> int:
-    """The components alone, in a plain Python loop over the same edges: no limits, confidence, changes or files."""
+    """Finds only the components, in a plain Python loop over the same edges: no limits, confidence, changes or
+    files."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(Path(lake_folder, EDGES.format(day=day)), columns=["node_a", "node_b"])

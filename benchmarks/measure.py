@@ -1,6 +1,6 @@
-"""Runs one function in a process of its own and says what it took: `python -m benchmarks.measure module:function …`.
+"""Measures one function in a process of its own: `python -m benchmarks.measure module:function …`.
 
-Nothing here knows what is measured. The last line printed is a Measurement as JSON.
+It knows nothing of the function. The last line that it prints is a Measurement as JSON.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-THREADS = 2  # every contender gets the same two cores, whatever the machine has
+THREADS = 2  # every case gets the same two cores on any machine
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class NotMeasuredError(Exception):
-    """Cannot be measured here: a package is missing, or the part is not built."""
+    """The case cannot be measured here: a package is missing, or the part is not built."""
 
 
 @dataclass(frozen=True)
 class Measurement:
     done: int = 0  # units of work: lines, rows, runs
-    seconds: float = 0.0  # wall clock from call to return; an engine imported by the function counts
-    cpu_seconds: float = 0.0  # user + system of the same stretch, child processes included
-    peak_mib: float = 0.0  # resident memory at its highest; the highest of one process, where it starts others
+    seconds: float = 0.0  # wall clock from call to return, with imports in the function
+    cpu_seconds: float = 0.0  # user + system in the same time, with child processes
+    peak_mib: float = 0.0  # peak resident memory of the largest process
     skipped: str | None = None
 
 
 def measure(function: str, arguments: tuple[str, ...], timeout: float = 1800, root: Path = ROOT) -> Measurement:
-    """Measures a function that takes strings and returns how many units it did; of the checkout in `root`.
+    """Measures a function of the checkout in `root` that takes strings and returns the number of units it did.
 
     Raises:
         RuntimeError: the function failed; the message ends with the last lines it printed.
@@ -68,7 +68,7 @@ def _cpu_seconds() -> float:
 
 
 def _own_peak_mib() -> float:
-    """This process's peak. `ru_maxrss` begins at what the parent held before exec; VmHWM does not."""
+    """The peak memory of this process. `ru_maxrss` starts at the parent's memory before exec; VmHWM does not."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

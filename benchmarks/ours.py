@@ -1,4 +1,4 @@
-"""The parts of Clicklake that are measured, each as one function of strings that returns how many units it did."""
+"""The measured parts of Clicklake: each is a function of strings that returns the number of units it did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ HASH_KEY = "benchmark-" * 4
 
 
 def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
-    """Raw logs of one day to a published raw partition: parsed, checked, hashed, deduplicated. Returns rows read."""
+    """Ingests raw logs of one day to a published raw partition: parsed, checked, hashed, deduplicated. Returns rows
+    read."""
     from ingest.days import parse_day
     from ingest.lake.files import Lake
     from ingest.lake.layout import Partition
@@ -35,7 +36,7 @@ def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
 
 
 def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
-    """Event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read."""
+    """Ingests event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read."""
     from benchmarks.generate_events import SITE
     from ingest.days import parse_day
     from ingest.lake.files import Lake
@@ -52,7 +53,7 @@ def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
 
 
 def run_our_events_unvalidated(source_folder: str, lake_folder: str, day: str) -> int:
-    """The same, with nothing asked of the schemas: the difference is what validation costs."""
+    """`run_our_events` without validation by the schemas; the difference is the cost of validation."""
     from unittest.mock import patch
 
     with (
@@ -64,14 +65,14 @@ def run_our_events_unvalidated(source_folder: str, lake_folder: str, day: str) -
 
 
 def prepare_marts(source_folder: str, lake_folder: str, day: str) -> int:
-    """The raw partition, and the models' SQL as dbt compiles it for that day."""
+    """Ingests the raw partition, and compiles the models' SQL for that day with dbt."""
     rows = run_ours(source_folder, lake_folder, day)
     _compile(lake_folder, day)
     return rows
 
 
 def prepare_sessions(source_folder: str, lake_folder: str, day: str) -> int:
-    """The raw partition of a site's events, and the models' SQL as dbt compiles it for that day."""
+    """Ingests the raw partition of a site's events, and compiles the models' SQL for that day with dbt."""
     from benchmarks.generate_events import SITE
     from ingest.days import parse_day
     from ingest.lake.files import Lake
@@ -89,7 +90,8 @@ def prepare_sessions(source_folder: str, lake_folder: str, day: str) -> int:
 
 
 def _compile(lake_folder: str, day: str) -> None:
-    """Models depend on the lake and the day that they are built for, so only a build compiles them rightly."""
+    """Compiles the models by a build. Their SQL depends on the lake and the day, so only a build compiles it
+    correctly."""
     target = str(Path(lake_folder) / COMPILED)
     command = [str(Path(sys.executable).with_name("dbt")), *_build_of(day)]
     command += ["--target-path", target, "--log-path", target]
@@ -98,14 +100,14 @@ def _compile(lake_folder: str, day: str) -> None:
 
 
 def _build_of(day: str) -> list[str]:
-    """dbt's arguments to build a day as a run does it."""
+    """dbt's arguments to build a day as a run does."""
     next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
     window = ["--event-time-start", day, "--event-time-end", next_day]
     return ["build", "--exclude-resource-type", "unit_test", *window]
 
 
 def build_in_process(lake_folder: str, day: str, *select: str) -> None:
-    """dbt builds, tests and publishes a day in this process, whose memory is then dbt's.
+    """Builds, tests and publishes a day with dbt in this process, so that its memory includes dbt's.
 
     Raises:
         RuntimeError: dbt failed.
@@ -121,12 +123,12 @@ def build_in_process(lake_folder: str, day: str, *select: str) -> None:
 
 
 def run_daily_aggregates(lake_folder: str, day: str) -> int:
-    """The SQL of daily_aggregates and all models above it over the raw partition. Returns the raw rows read."""
+    """Runs the SQL of daily_aggregates and of all models above it on the raw partition. Returns the raw rows read."""
     return _run_model("daily_aggregates", "access_logs", lake_folder, day)
 
 
 def run_sessions(lake_folder: str, day: str) -> int:
-    """The SQL of sessions and all models above it over the raw partition. Returns the raw rows read."""
+    """Runs the SQL of sessions and of all models above it on the raw partition. Returns the raw rows read."""
     return _run_model("sessions", "events", lake_folder, day)
 
 
@@ -147,7 +149,7 @@ def _run_model(model: str, dataset: str, lake_folder: str, day: str) -> int:
 
 
 def _with_all_above(nodes: dict[str, Any], name: str) -> dict[str, Any]:
-    """A node and all that it is made from."""
+    """A node and all nodes that it depends on."""
     found = [name]
     for below in found:
         found += [above for above in nodes[below]["depends_on"].get("nodes", ()) if above in nodes.keys() - found]
@@ -155,7 +157,7 @@ def _with_all_above(nodes: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _in_order(nodes: dict[str, Any]) -> list[Any]:
-    """Each node after those that it reads."""
+    """The nodes, each after those that it reads."""
     done: dict[str, Any] = {}
     while len(done) < len(nodes):
         for name, node in nodes.items():
@@ -172,13 +174,13 @@ def _statement(node: Any) -> str:
 
 
 def run_small_days(source_folder: str, lake_folder: str, first: str, last: str) -> int:
-    """Small days through the clicklake command, from cold start to published documents. Returns 1, the runs."""
+    """Runs small days with the clicklake command, from cold start to published documents. Returns 1, the runs."""
     _command(source_folder, lake_folder, "run", "--from", first, "--to", last)
     return 1
 
 
 def backfill_small_days(source_folder: str, lake_folder: str, first: str, last: str, window: str) -> int:
-    """The same by `clicklake backfill`, in windows. Returns the days."""
+    """Runs small days with `clicklake backfill`, in windows. Returns the days."""
     _command(source_folder, lake_folder, "backfill", "--from", first, "--to", last, "--window", window)
     return (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
 
@@ -200,7 +202,7 @@ def _command(source_folder: str, lake_folder: str, *arguments: str) -> None:
 
 
 def make_small_days(folder: Path, first: date, count: int) -> Path:
-    """Days of ten small objects each."""
+    """Writes days with ten small objects each into a folder, and returns it."""
     from demo.traffic import LEAST_ROWS, generate_day, to_folder
 
     for position in range(count):

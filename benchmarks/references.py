@@ -1,8 +1,8 @@
-"""What ingest is measured against: each function reads a folder of *.gz logs and returns the lines it did.
+"""References for the ingest of logs: each function reads a folder of *.gz logs and returns the number of lines.
 
-All of them do less than ingest: no order from the header, no rejects, no provenance, no look-ups, no hashing, no
-deduplication. They read all 33 fields, `-` as null, numbers and times typed, take one layer of percent-encoding off
-path, referrer and user agent, and write one Parquet file, zstd level 1. Settings are the best of those tried
+All of them do less than ingest: they use no header, and have no rejects, source columns, look-ups, hashing or
+deduplication. They read all 33 fields, `-` as null, with typed numbers and times, remove one layer of percent-encoding
+from path, referrer and user agent, and write one Parquet file, zstd level 1. Their settings are the best of those tried
 (docs/benchmarks.md).
 """
 
@@ -34,9 +34,9 @@ REALS = ("time-taken", "time-to-first-byte")
 
 
 def decompress_isal(source: str, lines: str) -> int:
-    """Decompression alone, ISA-L, two threads; the bytes are thrown away, `lines` is taken on trust.
+    """Only decompression, with ISA-L and two threads. The bytes are discarded; returns the given number of lines.
 
-    Fastest of those tried: a file in one call, with room for the size that its last four bytes tell.
+    The fastest way of those tried: a file in one call, with a buffer of the size in the file's last four bytes.
     """
     try:
         from isal import isal_zlib
@@ -53,7 +53,7 @@ def decompress_isal(source: str, lines: str) -> int:
 
 
 def decompress_zlib(source: str, lines: str) -> int:
-    """Decompression alone, Python's zlib, two threads, 32 KiB at a time: fastest of 8 KiB to whole files."""
+    """Only decompression, with Python's zlib and two threads, 32 KiB at a time, the fastest size up to whole files."""
     import zlib
 
     def decompress(path: Path) -> None:
@@ -72,7 +72,7 @@ def _on_every_file(source: str, work: Callable[[Path], None]) -> None:
 
 
 def polars_stream(source: str, target: str) -> int:
-    """Polars, streaming. It has no URL decoder: one pass of `replace_many` over the 128 ASCII escapes does it here."""
+    """Polars, streaming. It has no URL decoder, so `replace_many` replaces the 128 ASCII escapes in one pass."""
     os.environ["POLARS_MAX_THREADS"] = str(THREADS)
     try:
         import polars as pl
@@ -104,7 +104,7 @@ def polars_stream(source: str, target: str) -> int:
 
 
 def duckdb_copy(source: str, target: str) -> int:
-    """DuckDB: read_csv to COPY, order not kept, bad lines skipped."""
+    """DuckDB: read_csv to COPY, without keeping the order; bad lines are skipped."""
     import duckdb
 
     types = dict.fromkeys(INTEGERS, "BIGINT") | dict.fromkeys(REALS, "DOUBLE") | {"date": "DATE", "time": "TIME"}
@@ -128,7 +128,7 @@ def duckdb_copy(source: str, target: str) -> int:
 
 
 def chdb_insert(source: str, target: str) -> int:
-    """chDB (ClickHouse in the process): TSVRaw to Parquet."""
+    """chDB (ClickHouse in this process): TSVRaw to Parquet."""
     try:
         import chdb
     except ImportError as error:
@@ -148,7 +148,7 @@ def chdb_insert(source: str, target: str) -> int:
 
 
 def bare_daily_aggregates(lake_folder: str, day: str) -> int:
-    """The gross measures of daily_aggregates by hand, straight from the raw files. Returns the raw rows read."""
+    """The gross measures of daily_aggregates in one query on the raw files. Returns the raw rows read."""
     import duckdb
 
     rows = f"read_parquet('{lake_folder}/raw/access_logs/event_date={day}/*/*.parquet')"
@@ -173,8 +173,8 @@ def bare_daily_aggregates(lake_folder: str, day: str) -> int:
 
 
 def bare_sessions(lake_folder: str, day: str) -> int:
-    """Sessions by a pause of half an hour, straight from the raw files: no event is looked at for being a copy, no
-    visitor is known by anything but the visitor id, nothing is numbered, no source named. Returns the raw rows read."""
+    """Sessions by a gap of half an hour, in one query on the raw files: without deduplication, ids other than the
+    visitor id, session numbers or sources. Returns the raw rows read."""
     import duckdb
 
     rows = f"read_parquet('{lake_folder}/raw/events/event_date={day}/**/*.parquet')"

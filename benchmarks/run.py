@@ -1,6 +1,6 @@
-"""Measures Clicklake and the references in turns and writes the table: `python -m benchmarks`.
+"""Measures Clicklake and its references in turns, and writes a table of results: `python -m benchmarks`.
 
-To measure something else, add a Section to `sections`; how a process is measured stands in measure.py.
+To measure something else, add a Section to `sections`. measure.py measures a process.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from benchmarks.ours import make_small_days
 
 FOLDER = Path(__file__).parent
 PACKAGES = ("duckdb", "pyarrow", "numpy", "isal", "polars", "chdb")
-SCRATCH = "{scratch}"  # in a case's arguments: a new empty folder for each run
-PREPARED = "{prepared}"  # the folder that the section's preparation wrote to
+SCRATCH = "{scratch}"  # in a case's arguments: stands for a new empty folder in each run
+PREPARED = "{prepared}"  # in a case's arguments: stands for the folder that the preparation wrote to
 
 ISAL, ZLIB, CSV, POLARS, DUCKDB, CHDB = (
     "decompression alone (isal)",
@@ -42,18 +42,18 @@ ISAL, ZLIB, CSV, POLARS, DUCKDB, CHDB = (
 OURS = "Clicklake"
 UNVALIDATED, ORJSON = "Clicklake without its schemas", "orjson loop"
 MODEL, BARE_QUERY = "model daily_aggregates", "bare query"
-# How many times as fast as each reference Clicklake has to be, at least; a reference without an entry has no target.
+# The least factor by which Clicklake must be faster than a reference. A reference without an entry has no target.
 INGEST_TARGETS = {ISAL: 1 / 8, CSV: 15, POLARS: 1, DUCKDB: 1, CHDB: 1}
 EVENT_TARGETS = {UNVALIDATED: 0.8, ORJSON: 5, POLARS: 1, DUCKDB: 1}
 SESSIONS = "model sessions"
 IDENTITY, UNION_FIND = "identity_map and identity_changes", "union-find loop"
 HISTORY_DAYS = (1, 30, 365)
 HISTORY_EVENTS, HISTORY_LINES = 100_000, 100_000
-MARTS_TARGETS = {BARE_QUERY: 1 / 2}  # of both marts
+MARTS_TARGETS = {BARE_QUERY: 1 / 2}  # for both marts
 REPEATS, PAIRS = 3, 7
 ONE_DAY = "1 day"
 OVERHEAD_TARGETS = {ONE_DAY: 1 / 3}
-# What ours may take at most, by the name of the Line's field: {"peak_mib": 2048, "seconds": 10}.
+# The most that Clicklake may take, by the name of Line's field: {"peak_mib": 2048, "seconds": 10}.
 INGEST_LIMITS: dict[str, float] = {"peak_mib": 1024}
 OVERHEAD_LIMITS: dict[str, float] = {"seconds": 90}
 HOSTILE_LIMITS: dict[str, float] = {"peak_mib": MAX_PEAK_MIB}
@@ -88,11 +88,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Section:
-    """Cases that do the same job, the first of them ours."""
+    """Cases that do the same job. The first case is Clicklake's."""
 
     title: str
     unit: str
-    size: int  # units of the whole job; a case that does fewer of them is scaled up
+    size: int  # units of the whole job; a case that does fewer is scaled up
     cases: tuple[Case, ...]
     targets: dict[str, float] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Line:
-    """One case of the table: medians of its runs, the highest of their peaks."""
+    """One case of the table: the medians of its runs, and their highest peak memory."""
 
     name: str
     seconds: float | None = None
@@ -118,7 +118,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Result:
-    """A section that was measured, and what it was measured on."""
+    """The result of a section, and the machine that it was measured on."""
 
     title: str
     unit: str
@@ -127,7 +127,7 @@ class Result:
 
 
 def sections(options: argparse.Namespace) -> Iterator[Section]:
-    """What is measured; logs are generated, or found in the data folder, when a section's turn comes."""
+    """The sections to measure. Logs are generated, or found in the data folder, when their section's turn comes."""
     lines = options.lines
     big, small = max(1, options.files), max(1, options.small_files)
     if "ingest" in options.only:
@@ -281,7 +281,7 @@ def _events(source: Path, events: int) -> Section:
 
 
 def _hourly(options: argparse.Namespace) -> Iterator[Section]:
-    """By the number of new objects, then by the size of the day; all objects are of one size."""
+    """Sections by number of new objects and by size of the day. All objects have the same size."""
     lines = min(options.lines, HOURLY_LINES)
     per_file = HOURLY_LINES // HOURLY_FILES
 
@@ -318,7 +318,7 @@ def _hourly(options: argparse.Namespace) -> Iterator[Section]:
 
 
 def run_section(section: Section, repeats: int) -> list[Line]:
-    """Runs the cases in turns, so that a slow minute of the machine falls on all of them."""
+    """Runs the cases in turns, so that a slow minute of the machine affects all of them."""
     runs: dict[str, list[Measurement]] = {case.name: [] for case in section.cases}
     with tempfile.TemporaryDirectory(prefix="clicklake-bench-") as prepared:
         if section.prepare:
@@ -371,7 +371,7 @@ def _held_against(limits: dict[str, float], line: Line) -> str:
 
 
 def table(result: Result) -> str:
-    """One section as Markdown, readable in a terminal as well."""
+    """One section as a Markdown table that is also readable in a terminal."""
     header = (
         result.title,
         f"{result.unit}/s",
@@ -416,7 +416,7 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on; nothing that names the machine."""
+    """The machine and versions of a measurement, without anything that identifies the machine."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": _cpu_model(),
@@ -448,7 +448,7 @@ def _version(package: str) -> str | None:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """What was measured before; empty where nothing was."""
+    """The results of earlier measurements; empty if there are none."""
     path = folder / "results.json"
     if not path.exists():
         return []
@@ -459,14 +459,14 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def with_result(results: list[Result], new: Result) -> list[Result]:
-    """The results with a new one in the place of the old one of that title, or at the end."""
+    """The results with a new one in place of the old one with its title, or else at the end."""
     if any(each.title == new.title for each in results):
         return [new if each.title == new.title else each for each in results]
     return [*results, new]
 
 
 def write_results(folder: Path, results: list[Result]) -> None:
-    """results.json for programs, RESULTS.md for people."""
+    """Writes results.json for programs and RESULTS.md for people."""
     sections = [
         {
             "title": each.title,
@@ -481,7 +481,7 @@ def write_results(folder: Path, results: list[Result]) -> None:
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     paragraphs = [
         "# Benchmark results",
-        "Written by `make bench`; how it measures stands in [docs/benchmarks.md](../docs/benchmarks.md).",
+        "Written by `make bench`; [docs/benchmarks.md](../docs/benchmarks.md) explains how it measures.",
     ]
     for machine, taken in groupby(results, key=lambda each: each.machine):
         about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value is not None)
@@ -499,12 +499,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=int, help=f"runs of each case (default {REPEATS}); the table shows the median"
     )
-    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where generated logs are kept")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="where results.json and RESULTS.md go")
-    parser.add_argument("--quick", action="store_true", help="200,000 lines once, nothing written: does it all run?")
-    parser.add_argument("--memory", action="store_true", help="also four times the lines, for the memory of ours")
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, help="these parts only; the others stay as they stand in --out"
+        "--data-dir", type=Path, default=default_data_dir(), help="folder for generated logs and events"
+    )
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder for results.json and RESULTS.md")
+    parser.add_argument("--quick", action="store_true", help="a trial of 200,000 lines, once, without writing results")
+    parser.add_argument("--memory", action="store_true", help="also ingest four times the lines, to measure the memory")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="measure these parts only; other results in --out are kept"
     )
     parser.add_argument(
         "--against",
@@ -547,4 +549,4 @@ def main(arguments: list[str] | None = None) -> None:
         print(table(result), end="\n\n", flush=True)
         results = with_result(results, result)
         if not options.quick:
-            write_results(options.out, results)  # after each section: hours later nothing is lost
+            write_results(options.out, results)  # after each section, so that an interruption loses little

@@ -1,11 +1,12 @@
-"""What the demo's visitors do on three sites, day by day. No file format, no errors in it; the same for the same seed.
+"""The demo's visitors on three sites, day by day. It knows no file format and makes no errors; the same seed gives the
+same visits.
 
-A visit is one person on one device at one site. It yields messages: what a tracker sends at once, one event or, from
-the pixel's batches, several. event_files.py writes them as the lines of hourly objects.
+A visit is one person on one device at one site. It yields messages. A message is sent at once: one event, or several
+in a batch of the pixel. event_files.py writes messages as the lines of hourly objects.
 
 People come back on later days, log in on a second device, arrive from search, social networks, mail, AI assistants
 and ads, buy, go offline with an app that keeps its events until it is back, and run past midnight. There are robots,
-private networks, trackers that lost their ids, clocks that are ahead, and people who want no tracking.
+private networks, trackers that lost their ids, clocks that are ahead, and people who opt out of tracking.
 """
 
 from __future__ import annotations
@@ -28,38 +29,38 @@ SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000  # in milliseconds, as all time
 
 @dataclass(frozen=True)
 class Site:
-    domain: str  # as in the key of its objects
-    shape: str  # of its events; the app's site has `clickstream` from its web backend besides
+    domain: str  # folder in the key of its objects
+    shape: str  # of its events; the app's web backend sends `clickstream` instead
     visits: int  # on a Monday, at scale 1
 
 
 MAGAZINE = Site("lakeside-magazine.example", "pixel", 120)
-SHOP = Site("shop.example.com", "site", 250)  # where the ads of visits.py lead
+SHOP = Site("shop.example.com", "site", 250)  # the ads of visits.py lead here
 DELIVERY = Site("deep-dish-delivery.example", "app", 145)
 SITES = (MAGAZINE, SHOP, DELIVERY)
 
-PEOPLE = 500  # at scale 1, the same every day; NEWCOMERS are those of one day
+PEOPLE = 500  # at scale 1, the same every day; NEWCOMERS is the number of new ones a day
 NEWCOMERS = 12
 NEWCOMER_RETURN_DAYS = 2
-ROBOT_VISITS, ODD_VISITS, RECENT_VISITS = 0.05, 0.015, 0.08  # shares: robots, lost ids, newcomers who come back
+ROBOT_VISITS, ODD_VISITS, RECENT_VISITS = 0.05, 0.015, 0.08  # shares: robots, lost ids, returning newcomers
 PHONE_VISITS = 0.55
-WEB_BACKEND_VISITS = 0.35  # of those to the app's site
+WEB_BACKEND_VISITS = 0.35  # share of visits to the app's site
 OFFLINE_VISITS, OFFLINE_HOURS = 0.08, (2, 30)
-LONG_BREAK_RATE, LONG_BREAK = 0.04, (26 * 60, 70 * 60)  # a tab left open: some of them end the session
-VISIT_AFTER_CLICK_RATE = 0.7  # the others are gone before the page has loaded
+LONG_BREAK_RATE, LONG_BREAK = 0.04, (26 * 60, 70 * 60)  # seconds that a tab is left open; some breaks end the session
+VISIT_AFTER_CLICK_RATE = 0.7  # the other visitors leave before the page has loaded
 CLOCK_AHEAD = 7 * 60 * SECOND
 
 SESSION_GAP = 1_800 * SECOND
-# Visits that every day has: (site, start, pages and how long each is looked at).
+# Visits that happen every day: (site, start, pages with the time on each).
 MIDNIGHT_START = DAY - 5 * 60 * SECOND
 MIDNIGHT_PLAN = tuple((page, 200 * SECOND) for page in ("home", "category", "product", "cart"))
 GAP_START = 15 * HOUR
 GAP_PLAN = (("home", SESSION_GAP), ("category", SESSION_GAP + 1), ("product", 20 * SECOND))  # two sessions
 
 ZERO_ID = "00000000-0000-0000-0000-000000000000"
-LOST_IDS = ("undefined", "null", "0", "anonymous", "none", "NaN")  # what a broken tracker sends for an id
+LOST_IDS = ("undefined", "null", "0", "anonymous", "none", "NaN")  # values that a broken tracker sends as an id
 
-# Where a page leads to; "" is away.
+# Page → next page → weight; "" leaves the site.
 NEXT_PAGES: dict[str, dict[str, int]] = {
     "home": {"category": 5, "article": 3, "product": 3, "": 4},
     "category": {"product": 6, "category": 1, "home": 1, "": 3},
@@ -82,7 +83,7 @@ LANDING_PAGES = {"home": 4, "article": 3, "product": 4, "category": 1}
 
 
 class Source(NamedTuple):
-    """Where visits come from: the referrer, and the parameters on the page that they land on; {} is a random id."""
+    """A source of visits: the referrer, and the parameters of the landing page; `{}` in a value becomes a random id."""
 
     weight: int
     referrer: str
@@ -123,7 +124,7 @@ SOURCES = {
 }
 
 LANGUAGES = ("en-US", "en-US", "en-US", "es-US", "pl-PL", "de-DE")
-# Time zones and their offsets in winter; the app writes its times with them.
+# Time zones and their offsets in winter; the app writes its times in them.
 TIMEZONES = {"America/Chicago": -6, "America/New_York": -5, "America/Los_Angeles": -8, "Europe/Berlin": 1}
 PHONE_SCREENS = ((390, 844, 3.0), (393, 852, 3.0), (412, 915, 2.6), (360, 780, 3.0))
 DESKTOP_SCREENS = ((1920, 1080, 1.0), (1440, 900, 2.0), (1536, 864, 1.25), (2560, 1440, 1.0))
@@ -133,7 +134,7 @@ DESKTOPS = tuple(agent for agent in visits.BROWSERS if "Mobile" not in agent)
 
 @dataclass(frozen=True)
 class Device:
-    name: str  # other ids derive from it
+    name: str  # other ids are derived from it
     agent: str
     addresses: tuple[str, ...]
     screen: tuple[int, int, float]  # width, height, pixel ratio
@@ -143,7 +144,7 @@ class Device:
     opted_out: bool = False
     gpc: bool = False
     clock_ahead: int = 0
-    lost_id: str = ""  # what its trackers send for every id but the user's
+    lost_id: str = ""  # value that its trackers send as every id but the user's
 
     @property
     def is_iphone(self) -> bool:
@@ -174,7 +175,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Event:
-    kind: str  # as the site names it
+    kind: str  # the site's name for it
     at: int  # by the sender's clock
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -190,23 +191,23 @@ class Visit:
     user_id: str = ""
     stays_logged_in: bool = False
     source: str = "direct"
-    landing_url: str = ""  # of a click on an ad; without it the source and the first page say where it lands
+    landing_url: str = ""  # of a click on an ad; without it, made from the source and the first page
     referrer: str = ""
-    is_first: bool = False  # of a newcomer: the app is installed
-    offline_until: int = 0  # nothing is sent before
-    plan: tuple[tuple[str, int], ...] = ()  # pages and dwells; by chance without it
+    is_first: bool = False  # a newcomer's first visit, with the installation of the app
+    offline_until: int = 0  # nothing is sent before this time
+    plan: tuple[tuple[str, int], ...] = ()  # pages with the time on each; random if empty
 
     @property
     def clock(self) -> int:
-        """Its start by the device's clock."""
+        """The start by the device's clock."""
         return self.start + self.device.clock_ahead
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent at once: one line."""
+    """What is sent at once: one line of an object."""
 
-    id: str  # the same again is the same message
+    id: str  # copies have the same id
     visit: Visit
     events: tuple[Event, ...]
     received: int  # true time
@@ -218,13 +219,13 @@ class Message:
 
     @property
     def at(self) -> int:
-        """When it was meant to be sent: a batch goes out with its last event."""
+        """The time at which it was meant to be sent: a batch is sent with its last event."""
         return max(event.at for event in self.events)
 
 
 @dataclass(frozen=True)
 class Click:
-    """A click on an ad of the access logs that was answered with its landing page."""
+    """A click on an ad in the access logs that was answered with its landing page."""
 
     at: int
     address: str
@@ -239,7 +240,7 @@ class World:
     def __init__(self, seed: int = SEED, scale: float = 1.0) -> None:
         self.seed, self.scale = seed, scale
         self.people = [_person(f"{seed} {n}", n) for n in range(max(50, round(PEOPLE * scale)))]
-        # Broken trackers give their visitors an id that is none: only the screen tells these apart.
+        # Broken trackers send no valid id for their visitors: only the screen tells these apart.
         self.odd = [
             replace(_phone(f"{seed} odd {n}", n), lost_id=lost, advertising_id=ZERO_ID, screen=(400 + n, 860, 2.5))
             for n, lost in enumerate(LOST_IDS)
@@ -252,10 +253,10 @@ class World:
 
 
 def messages_of_day(world: World, day: date, clicks: Iterable[Click] = ()) -> list[Message]:
-    """What is sent by the visits that start on a day, some of it received on later days; in the order of receipt.
+    """The messages of the visits that start on a day, in the order of receipt. Some are received on later days.
 
     Args:
-        clicks: of the access logs of this day; a visit to the landing page follows most of them.
+        clicks: clicks in the access logs of this day. Most are followed by a visit to the landing page.
     """
     found = [message for visit in _visits(world, day) for message in _messages(visit)]
     for click in clicks:
@@ -265,7 +266,7 @@ def messages_of_day(world: World, day: date, clicks: Iterable[Click] = ()) -> li
 
 
 def visit_after_click(click: Click) -> list[Message]:
-    """What the shop's tracker sends after a click on an ad: same address, same user agent, the page it led to."""
+    """The messages of the shop's tracker after a click on an ad: same address, same user agent, the landing page."""
     rng = random.Random(f"after {click}")
     screens = PHONE_SCREENS if "Mobile" in click.agent else DESKTOP_SCREENS
     device = _device(f"{click.address} {click.agent}", click.agent, (click.address,), screens, 0)
@@ -283,9 +284,9 @@ def visit_after_click(click: Click) -> list[Message]:
 
 
 def ad_clicks(day: date, seed: int = traffic.SEED, rows: int = traffic.ROWS) -> list[Click]:
-    """The clicks of people in the access logs that traffic.generate_day makes of the same day, seed and rows.
+    """The clicks of people in the access logs that traffic.generate_day makes for the same day, seed and rows.
 
-    Those of its click patterns are left out, and so are robots: nobody comes from them.
+    Clicks of its click patterns and of robots are left out, because no visit follows them.
     """
     requests = visits.requests_of_day(visits.World(seed, rows), random.Random(f"{seed} {day}"), day, rows)
     midnight = milliseconds(day)
@@ -302,7 +303,7 @@ def ad_clicks(day: date, seed: int = traffic.SEED, rows: int = traffic.ROWS) -> 
     ]
 
 
-# ---- who visits, when and from where ----
+# ---- visitors, times and sources ----
 
 
 def _visits(world: World, day: date) -> Iterator[Visit]:
@@ -331,7 +332,7 @@ def _starts(rng: random.Random, count: int) -> list[int]:
 
 
 def _any_visit(world: World, rng: random.Random, recent: list[Person], visit: Visit) -> Visit:
-    """By a robot, someone whose tracker is broken, a newcomer of the days before, or one of the people."""
+    """A visit by a robot, a person with a broken tracker, a newcomer of the days before, or a regular visitor."""
     kind = rng.random()
     if kind < ROBOT_VISITS and visit.shape in ("pixel", "site"):
         robot = _robot(rng, visit.id)
@@ -340,7 +341,7 @@ def _any_visit(world: World, rng: random.Random, recent: list[Person], visit: Vi
     if kind < ROBOT_VISITS + ODD_VISITS:
         odd = rng.choice(world.odd)
         return replace(visit, device=odd, address=odd.addresses[0], source=source)
-    # Few come often: density ~ rank^-1/2.
+    # Few people come often: density ~ rank^-1/2.
     regular = world.people[int(len(world.people) * rng.random() ** 2)]
     person = rng.choice(recent) if rng.random() < RECENT_VISITS else regular
     in_app = visit.shape == "app"
@@ -358,7 +359,7 @@ def _any_visit(world: World, rng: random.Random, recent: list[Person], visit: Vi
 
 
 def _first_visits(world: World, rng: random.Random, day: date) -> Iterator[Visit]:
-    """Newcomers follow an ad to the app, install it, and look around."""
+    """The first visits of newcomers, who follow an ad to the app, install it, and look around."""
     newcomers = world.newcomers(day)
     for n, (person, start) in enumerate(zip(newcomers, _starts(rng, len(newcomers)), strict=True)):
         yield Visit(
@@ -367,7 +368,7 @@ def _first_visits(world: World, rng: random.Random, day: date) -> Iterator[Visit
             shape=DELIVERY.shape,
             device=person.phone,
             address=person.phone.addresses[0],
-            start=milliseconds(day) + max(start, HOUR),  # the ad was clicked before, on the same day
+            start=milliseconds(day) + max(start, HOUR),  # the ad was clicked earlier on the same day
             source=rng.choice(("own_ad", "paid_search", "paid_social")),
             user_id=person.user_id,
             is_first=True,
@@ -383,7 +384,7 @@ def _planned_visits(world: World, day: date) -> Iterator[Visit]:
 
 
 def planned_device(site: Site, who: str, seed: int = SEED) -> Device:
-    """Whose visits do the same every day: `night owl` at each site, `slow reader` in the shop."""
+    """The device of visits that are the same every day: `night owl` at each site, `slow reader` in the shop."""
     return _phone(f"{seed} {who} {site.domain}", 2)
 
 
@@ -427,7 +428,7 @@ def _device(
 
 
 def _robot(rng: random.Random, visit_id: str) -> Device:
-    """It keeps no cookies, so each visit is a new visitor."""
+    """A robot's device. Robots keep no cookies, so each visit is a new visitor."""
     address = f"198.19.{rng.randrange(4)}.{rng.randrange(1, 250)}"
     return _device(f"robot {visit_id}", rng.choice(visits.ROBOTS), (address,), ((800, 600, 1.0),), 0)
 
@@ -437,7 +438,7 @@ def _common(rng: random.Random, agents: tuple[str, ...]) -> str:
 
 
 def _home_address(n: int) -> str:
-    """Two people share a home. Some are seen with the address that they have in their own network."""
+    """The address of a person's home, which two people share. Some homes send the address in their private network."""
     home = n // 2
     if home % 15 == 7:
         return (f"192.168.1.{n % 250 + 1}", f"10.20.{home % 250}.15")[home % 2]
@@ -446,11 +447,11 @@ def _home_address(n: int) -> str:
     return f"198.18.{home % 250}.{home // 250 % 250 + 1}"
 
 
-# ---- what happens in a visit ----
+# ---- events of a visit ----
 
 
 class View(NamedTuple):
-    """A page or screen that is looked at."""
+    """A page or screen that is viewed."""
 
     page: str
     at: int
@@ -469,10 +470,10 @@ class View(NamedTuple):
 
 
 def _messages(visit: Visit) -> Iterator[Message]:
-    """The visit's messages with their ids and when they were received, which is late where the device was offline."""
+    """The visit's messages with their ids and times of receipt, which are late if the device was offline."""
     rng = random.Random(f"visit {visit.id}")
     sent = VISIT_KINDS[visit.shape](visit, rng, list(_views(visit, rng)))
-    if visit.device.agent in visits.ROBOTS:  # they read pages, and neither click nor buy
+    if visit.device.agent in visits.ROBOTS:  # robots read pages, but neither click nor buy
         sent = (message for message in sent if message.events[0].kind in ("pageview", "page_view"))
     for n, message in enumerate(sent):
         ready = max(message.at - visit.device.clock_ahead, visit.offline_until + 40 * n)
@@ -491,7 +492,7 @@ def _views(visit: Visit, rng: random.Random) -> Iterator[View]:
 
 
 def _walk(visit: Visit, rng: random.Random) -> Iterator[tuple[str, int]]:
-    """Pages by chance, and how long each is looked at."""
+    """Random pages with the time on each."""
     page = rng.choices(list(LANDING_PAGES), weights=list(LANDING_PAGES.values()))[0]
     if visit.landing_url or visit.source.startswith(("paid", "own")):
         page = "product"
@@ -509,7 +510,7 @@ def _with_parameters(url: str, source: Source, rng: random.Random) -> str:
 
 
 def _pixel_visit(visit: Visit, rng: random.Random, views: list[View]) -> Iterator[Message]:
-    """A page view, one batch of what is done on the page, perhaps a form, and the exit with the time spent."""
+    """A page view, one batch of events on the page, sometimes a form, and the exit with the time spent."""
     user_id = visit.user_id if visit.stays_logged_in else ""
     for view in views:
         if view.page == "checkout":
@@ -532,7 +533,7 @@ def _pixel_visit(visit: Visit, rng: random.Random, views: list[View]) -> Iterato
 
 
 def _shop_visit(visit: Visit, rng: random.Random, views: list[View]) -> Iterator[Message]:
-    """Page views, and what is done with the cart; some log in at the checkout."""
+    """Page views, clicks and cart events; some visitors log in at the checkout."""
     user_id = visit.user_id if visit.stays_logged_in else ""
     for view in views:
         yield _message(visit, view, user_id, Event("page_view", view.at))
@@ -551,7 +552,7 @@ def _shop_visit(visit: Visit, rng: random.Random, views: list[View]) -> Iterator
 
 
 def _app_visit(visit: Visit, rng: random.Random, views: list[View]) -> Iterator[Message]:
-    """The app from its opening to its closing; a newcomer's begins with a tracking link and the installation."""
+    """An app session from opening to closing. A newcomer's begins with a tracking link and the installation."""
     at, user_id, first, last = views[0].at, visit.user_id if visit.stays_logged_in else "", views[0], views[-1]
     campaign = {"campaign_id": SOURCES[visit.source].parameters.get("cid", "winter-2026")}
     if visit.is_first:
@@ -577,7 +578,7 @@ def _app_visit(visit: Visit, rng: random.Random, views: list[View]) -> Iterator[
 
 
 def _web_visit(visit: Visit, rng: random.Random, views: list[View]) -> Iterator[Message]:
-    """What the app's web backend sees: only people who are logged in."""
+    """The events that the app's web backend sees: only those of people who are logged in."""
     for view in views:
         yield _message(visit, view, visit.user_id, Event("page_view", view.at))
         if view.page == "complete":
@@ -602,7 +603,7 @@ def _order(visit: Visit, rng: random.Random, id_name: str) -> dict[str, Any]:
 
 
 def milliseconds(day: date) -> int:
-    """Of its midnight, since 1970, UTC."""
+    """Milliseconds from 1970 to the day's midnight, UTC."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * SECOND
 
 

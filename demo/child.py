@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: they say where they listen, and end with whoever started them."""
+"""Code that the embedded servers share: they report their address, and end with the process that started them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import threading
 
 
 def announce(url: str) -> None:
-    """Prints the address as the only line of standard output, and from now on ends when standard input closes.
+    """Prints the address as the only line of standard output. From then on, the process ends when standard input
+    closes.
 
-    The starter holds the other end of standard input: however it ends, `kill -9` included, the system closes it.
+    The starter holds the other end of standard input. The system closes it however the starter ends, even by `kill -9`.
     """
     print(url, flush=True)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe any more
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the pipe is not read any more
     threading.Thread(target=_end_with_starter, name="starter", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""The embedded services and made-up logs and events, together as a set of settings that everything else runs on."""
+"""The embedded services with made-up logs and events, as a set of settings for all other code."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LOGS_BUCKET = "demo-logs"
 LOGS_PREFIX = "access-logs"
 EVENTS_PREFIX = "site-logs"
 DATABASE = "clicklake"
-# No secret: it protects made-up addresses.
+# Not secret: it protects made-up addresses.
 HASH_KEY = "made-up-addresses-need-no-secret"
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Settings of the embedded services, and a client of their S3."""
+    """The settings of the embedded services, and a client of their S3."""
 
     settings: dict[str, str]
     s3: Any
@@ -38,7 +38,8 @@ class Environment:
 
 @contextmanager
 def embedded_environment(folder: Path) -> Iterator[Environment]:
-    """Starts both services with their data in a folder, and stops them at the end. The lake is a folder beside."""
+    """Starts both services with their data in a folder, and stops them at the end. The lake is a folder next to
+    them."""
     import boto3
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def embedded_environment(folder: Path) -> Iterator[Environment]:
 
 @contextmanager
 def exported(settings: dict[str, str]) -> Iterator[None]:
-    """Sets these settings, and no other of Clicklake's, in the environment of this process."""
+    """Sets these settings in the environment of this process, and removes all other settings of Clicklake."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("CLICKLAKE_")]:
         del os.environ[name]
@@ -81,16 +82,16 @@ def exported(settings: dict[str, str]) -> Iterator[None]:
 
 
 def made_up_days(last: date, count: int, bad: int | None = None) -> list[Day]:
-    """Consecutive days up to `last`; the one at position `bad` is a bad one."""
+    """Consecutive days up to `last`. The day at position `bad` is a bad one."""
     days = [last - timedelta(days=count - 1 - position) for position in range(count)]
     return [generate_bad_day(day) if position == bad else generate_day(day) for position, day in enumerate(days)]
 
 
 def made_up_events(days: Sequence[Day], bad: tuple[str, int] | None = None) -> list[EventDay]:
-    """What visitors did on three sites on these days, after clicks on the ads of their logs among other things.
+    """The events of three sites on these days. Some visits follow clicks on ads in the days' logs.
 
     Args:
-        bad: a site and the position of a day on which it sends too much that is broken.
+        bad: a site, and the position of the day on which it sends too many broken lines.
     """
     clicks = {day.day: ad_clicks(day.day) for day in days}
     bad_day = None if bad is None else (bad[0], days[bad[1]].day)
@@ -103,6 +104,6 @@ def load_events(environment: Environment, days: Sequence[EventDay]) -> int:
 
 
 def load(environment: Environment, days: Sequence[Day], late: bool = False) -> int:
-    """Puts the days' objects, or those that arrive late, into the embedded S3. Returns their number."""
+    """Puts the days' objects, or the objects that arrive late, into the embedded S3. Returns their number."""
     write_days(days, environment.put, LOGS_PREFIX, late=late)
     return sum(len(day.late if late else day.objects) for day in days)

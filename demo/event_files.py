@@ -1,16 +1,16 @@
-"""Event objects of made-up days, with what goes wrong in real ones: the same bytes for the same seed, each time.
+"""Event objects of made-up days, with the faults of real ones. The same seed gives the same bytes each time.
 
-What visitors do stands in browsing.py; this module writes it in the four shapes of events, as hourly JSONL objects,
-and counts the truth about them, which a pipeline's results can be held against.
+browsing.py makes the visits. This module writes them in the four shapes of events, as hourly JSONL objects, and counts
+the truth about them, with which a pipeline's results can be compared.
 
-On purpose, every site and day has (the numbers are the constants below):
-- lines sent twice, some of them in a later object, the shop's with the same event id in another line;
-- lines of the day before, sent again; at the magazine a whole object delivered twice;
-- lines that cannot be used, of each kind in BROKEN_LINES;
-- an object without compression and one without its last newline; in the shop one that is a JSON array;
+Every site and day has, on purpose (the constants below give the numbers):
+- lines that are sent twice, some in a later object; the shop's copies differ, but have the same event id;
+- lines of the day before, sent again; for the magazine, a whole object delivered twice;
+- unusable lines of each kind in BROKEN_LINES;
+- an object without compression, and one without its last newline; for the shop, one that is a JSON array;
 - events of the day before, from apps that were offline, and from clocks that are ahead.
 
-A site's day can be bad as a whole: then half the lines after DEPLOY_HOUR are cut off.
+A site's day can also be bad as a whole: half its lines after DEPLOY_HOUR are then cut off.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ from demo.browsing import (
     messages_of_day,
 )
 
-LEAST_SCALE = 0.4  # below, the broken lines alone would make every day a bad one
+LEAST_SCALE = 0.4  # below it, the broken lines alone would make every day bad
 SENT_TWICE, SENT_AGAIN_NEXT_DAY = 8, 3
 REDELIVERED_HOUR, PLAIN_HOUR, ARRAY_HOUR, NO_NEWLINE_HOUR = 18, 19, 20, 21
 DEPLOY_HOUR = 12  # of a bad day
-CUT_LINE = "cut_line"  # the kind of its broken lines
+CUT_LINE = "cut_line"  # the kind of a bad day's broken lines
 
 Fields = dict[str, Any]
 
-# Kind of broken line, and how it is made of a good one. None is made of a batch.
+# Kind of broken line → how it is made from a good line. Batches are never broken.
 BROKEN_LINES: dict[str, Callable[[Message], str]] = {
     "broken_json": lambda message: _text(fields_of(message))[:-20],
     "no_object": lambda message: _text(list(fields_of(message).values())),
@@ -70,7 +70,7 @@ class Kept(NamedTuple):
     """An event that should reach the lake."""
 
     site: str
-    id: str  # the same in every copy
+    id: str  # the same in all copies
     visitor: str
     kind: str
     at: int
@@ -82,16 +82,16 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Truth:
-    """What is in the objects of one site and day of receipt. Events are counted after batches have become theirs."""
+    """The truth about the objects of one site and day of receipt. A batch counts as its events."""
 
     site: str
     day: date
     objects: int = 0
     lines: int = 0
-    events: int = 0  # of the lines that can be used
-    duplicates: int = 0  # of the events, those that were in this day's objects already
+    events: int = 0  # in usable lines
+    duplicates: int = 0  # events that occurred in this day's objects before
     rejects: dict[str, int] = field(default_factory=dict)  # lines, by kind
-    kept: tuple[Kept, ...] = ()  # the events without the duplicates
+    kept: tuple[Kept, ...] = ()  # the events without duplicates
 
 
 class Session(NamedTuple):
@@ -108,7 +108,7 @@ class Session(NamedTuple):
 
 @dataclass(frozen=True)
 class EventDay:
-    """The objects that are received on a day, by key, and the truth about each site's."""
+    """The objects that are received on a day, by key, and the truth about the objects of each site."""
 
     day: date
     objects: dict[str, bytes]
@@ -133,16 +133,16 @@ def generate_days(
     bad: tuple[str, date] | None = None,
     clicks: Mapping[date, Iterable[Click]] | None = None,
 ) -> list[EventDay]:
-    """Consecutive days of all sites, some 3,000 events each at scale 1; nobody visits before the first of them.
+    """Consecutive days of all sites, about 3,000 events each at scale 1. Nobody visits before the first day.
 
-    What is received after the last day is left out. A longer run of days begins with the same bytes.
+    Messages that are received after the last day are left out. A longer series of days begins with the same bytes.
 
     Args:
-        bad: domain and day that is bad as a whole.
-        clicks: on ads, by their day; visits to the shop follow them. browsing.ad_clicks(…) gives them.
+        bad: domain and day of a bad day.
+        clicks: clicks on ads by day, as from browsing.ad_clicks(…). Visits to the shop follow them.
 
     Raises:
-        ValueError: a scale below LEAST_SCALE, which is no room for all of it; a bad day that is none of these.
+        ValueError: a scale below LEAST_SCALE, which is too small for all faults; or `bad` names no such site and day.
     """
     if scale < LEAST_SCALE:
         raise ValueError(f"scale={scale}: a day of events needs at least {LEAST_SCALE}")
@@ -176,12 +176,12 @@ def _event_day(day: date, received: dict[tuple[str, date], Hours], seed: int, ba
 
 
 def expected_events(truths: Iterable[Truth]) -> list[Kept]:
-    """The events of all these together: one that was received on several days is one."""
+    """The events of all these truths together. An event that was received on several days counts once."""
     return list({(event.site, event.id): event for truth in truths for event in truth.kept}.values())
 
 
 def expected_sessions(truths: Iterable[Truth]) -> list[Session]:
-    """A gap of more than half an hour begins a new session; midnight does not."""
+    """The sessions of these events. A gap of more than half an hour begins a new session; midnight does not."""
     times: dict[tuple[str, str], list[int]] = {}
     for event in expected_events(truths):
         times.setdefault((event.site, event.visitor), []).append(event.at)
@@ -195,7 +195,7 @@ def expected_sessions(truths: Iterable[Truth]) -> list[Session]:
 
 
 def write_days(days: Iterable[EventDay], put: Callable[[str, bytes], None], prefix: str = "") -> list[str]:
-    """Puts the objects of days under a prefix; traffic.to_folder(…) and to_s3(…) make a `put`. Returns their keys."""
+    """Puts the objects of days under a prefix. `put` comes from traffic.to_folder(…) or to_s3(…). Returns the keys."""
     folder = prefix.strip("/") + "/" if prefix.strip("/") else ""
     objects = {folder + key: body for day in days for key, body in day.objects.items()}
     for key, body in objects.items():
@@ -246,7 +246,7 @@ def _pixel(message: Message, event: Event) -> Fields:
 
 
 def _child(message: Message, event: Event) -> Fields:
-    """An event of a batch; one that happened as the batch was sent has no time of its own."""
+    """An event in a batch. An event at the time of the batch has no time of its own."""
     fields = {"eventType": event.kind, "eventData": event.data}
     return fields if event.at == message.at else fields | {"timestamp": utc(event.at)}
 
@@ -278,7 +278,8 @@ def _site(message: Message, event: Event) -> Fields:
 
 
 def _app(message: Message, event: Event) -> Fields:
-    """Times are those of the phone's time zone. A tracking link is opened in a browser, which knows a cookie only."""
+    """An app's event, with its time in the phone's time zone. A tracking link opens in a browser, so it has only a
+    cookie."""
     visit, device = message.visit, message.visit.device
     offset = timezone(timedelta(hours=TIMEZONES[device.timezone]))
     common = {
@@ -343,13 +344,13 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-# ---- what goes wrong ----
+# ---- faults ----
 
 
 def _with_faults(rng: random.Random, hours: Hours, before: Hours) -> Hours:
-    """The day's lines with repeated, old and broken ones put among them.
+    """The day's lines with repeated, old and broken lines inserted.
 
-    Only lines without a batch are broken, since a batch holds several times and types.
+    Batches are never broken, because a batch holds several times and types.
     """
     faulty = {hour: list(lines) for hour, lines in sorted(hours.items())}
     places = [(hour, line.message) for hour, lines in faulty.items() for line in lines if line.message]
@@ -358,7 +359,7 @@ def _with_faults(rng: random.Random, hours: Hours, before: Hours) -> Hours:
     old = [line.message for lines in before.values() for line in lines if line.message]
     for message in rng.sample(old, min(SENT_AGAIN_NEXT_DAY, len(old))):
         faulty[min(faulty)].append(_copy(message))
-    # One broken line would make a whole JSON array unreadable.
+    # One broken line makes a whole JSON array unreadable.
     breakable = [
         (hour, message)
         for hour, message in places
@@ -376,13 +377,13 @@ def _same_or_next(rng: random.Random, hour: int, hours: Hours) -> int:
 
 
 def _copy(message: Message) -> Line:
-    """The same event again; where it has an id of its own, in a line that differs."""
+    """The same event again. If the shape has event ids, the copy's line differs."""
     fields = fields_of(message)
     return Line(_text(fields | {"retry": 1} if "event_id" in fields else fields), message)
 
 
 def _with_cut_lines(hours: Hours) -> Hours:
-    """Every second line after the deploy ends in its middle."""
+    """Cuts every second line after the deploy in its middle."""
     return {
         hour: [
             Line(line.text[: len(line.text) // 2], broken=CUT_LINE) if hour >= DEPLOY_HOUR and n % 2 else line
@@ -430,7 +431,7 @@ def _truth(site: Site, day: date, files: list[File]) -> Truth:
 
 
 def _kept(message: Message) -> list[Kept]:
-    """A message's events, with the visitor that they are taken for."""
+    """A message's events, each with the visitor that it should be attributed to."""
     domain = message.visit.site.domain
     kept = []
     for n, event in enumerate(message.events):
@@ -441,7 +442,7 @@ def _kept(message: Message) -> list[Kept]:
 
 
 def _visitor(message: Message, event: Event) -> str:
-    """The first id that is one, in the order in which a pipeline should trust them; "" where there is none."""
+    """The first valid id, in the order in which a pipeline should trust ids; "" if there is none."""
     visit, device = message.visit, message.visit.device
     if visit.shape == "pixel":
         network = ip_network(f"{visit.address}/{48 if ':' in visit.address else 24}", strict=False)

@@ -1,4 +1,4 @@
-"""A MongoDB protocol server on a free port of 127.0.0.1, over SQLite files: nx-27017. Started by `demo.services`."""
+"""A MongoDB protocol server (nx-27017) over SQLite files, on a free port of 127.0.0.1. `demo.services` starts it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from demo.child import announce
 
 
 async def serve(data_dir: str) -> None:
-    """Serves the databases of this folder, one file each.
+    """Serves the databases of a folder, one file each.
 
-    nx-27017's own main program cannot bind port 0 and say what it got; this takes its parts.
+    nx-27017's own main program cannot bind port 0 and report the port, so this function uses its parts.
     """
     set_force_fallback(True)  # its translation of filters to SQL is wrong for dates and nulls
     handler = NeoSQLiteHandler(data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""An S3 API on a free port of 127.0.0.1, its objects in memory: moto's server. Started by `demo.services`."""
+"""An S3 API (moto's server) with objects in memory, on a free port of 127.0.0.1. `demo.services` starts it."""
 
 from __future__ import annotations
 

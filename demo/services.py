@@ -1,7 +1,7 @@
-"""The embedded services: an S3 API and a MongoDB protocol server, each a process of its own on 127.0.0.1.
+"""The embedded services: an S3 API and a MongoDB protocol server, each in a process of its own on 127.0.0.1.
 
-A server binds a free port itself and reports it, so two starts never meet on one. It writes its log to a file in
-its data directory, is stopped by its starter, and ends with it too, however that ends.
+A server binds a free port itself and reports it, so two servers never get the same port. It writes its log to a file
+in its data directory. Its starter stops it; if the starter dies, the server ends as well.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from urllib.parse import urlsplit
 from ingest.errors import ClicklakeError, SettingsError
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"moto[server]": "moto", "nx-27017": "nx_27017"}  # of the extra `demo`, by a module
-START_SECONDS = 60  # a server is up in 0.5 to 1.5 s; this is for a machine that is busy
+PACKAGES = {"moto[server]": "moto", "nx-27017": "nx_27017"}  # packages of the extra `demo`, each with a module of it
+START_SECONDS = 60  # a server starts in 0.5 to 1.5 s; a busy machine takes longer
 STOP_SECONDS = 5
 LOG_LINES_SHOWN = 3
 
 
 class ServiceError(ClicklakeError):
-    """An embedded service did not come up."""
+    """An embedded service did not start."""
 
 
 def check_installed() -> None:
-    """Raises a SettingsError where the packages of the embedded services are not installed."""
+    """Raises SettingsError if the packages of the embedded services are not installed."""
     missing = [package for package, module in PACKAGES.items() if find_spec(module) is None]
     if missing:
         raise SettingsError(
@@ -43,7 +43,7 @@ def check_installed() -> None:
 
 @dataclass(frozen=True)
 class S3Service:
-    """Where the embedded S3 is. It takes any keys: these are no secret."""
+    """The address of the embedded S3. It accepts any keys, so these are not secret."""
 
     endpoint_url: str
     access_key_id: str = "embedded"
@@ -53,17 +53,17 @@ class S3Service:
 
 @dataclass(frozen=True)
 class MongoService:
-    """Where the embedded MongoDB is. It knows no users."""
+    """The address of the embedded MongoDB. It has no users."""
 
     url: str
 
 
 @contextmanager
 def embedded_s3(data_dir: Path) -> Iterator[S3Service]:
-    """Runs an S3 API whose objects live in memory: they are gone when it stops. Its log is `data_dir/s3.log`.
+    """Runs an S3 API whose objects are in memory, and are lost when it stops. Its log is `data_dir/s3.log`.
 
     Raises:
-        ServiceError: it did not come up.
+        ServiceError: it did not start.
     """
     log_file = data_dir / "s3.log"
     with running([sys.executable, "-m", "demo.s3_server"], "S3", log_file) as url:
@@ -73,10 +73,10 @@ def embedded_s3(data_dir: Path) -> Iterator[S3Service]:
 
 @contextmanager
 def embedded_mongodb(data_dir: Path) -> Iterator[MongoService]:
-    """Runs a MongoDB protocol server; databases and `mongodb.log` are in `data_dir` and stay there.
+    """Runs a MongoDB protocol server. Its databases and `mongodb.log` stay in `data_dir`.
 
     Raises:
-        ServiceError: it did not come up.
+        ServiceError: it did not start.
     """
     log_file = data_dir / "mongodb.log"
     with running([sys.executable, "-m", "demo.mongo_server", str(data_dir.absolute())], "MongoDB", log_file) as url:
@@ -111,7 +111,7 @@ def _started(command: Sequence[str], log: IO[bytes]) -> Iterator[subprocess.Pope
         stdout=subprocess.PIPE,
         stderr=log,
         env=environment,
-        start_new_session=True,  # Ctrl-C is for the starter, which may still need the server to end well
+        start_new_session=True,  # Ctrl-C must only reach the starter, which may need the server to finish
     )
     try:
         yield process
@@ -139,7 +139,7 @@ def _first_line(process: subprocess.Popen[bytes], name: str, log_file: Path) -> 
 
 
 def _ask_s3(url: str, log_file: Path) -> None:
-    """Lists the buckets. The plain HTTP client knows no proxies, which loopback must not go through."""
+    """Lists the buckets. The plain HTTP client uses no proxy, as loopback requires."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=START_SECONDS)
     try:
         connection.request("GET", "/")

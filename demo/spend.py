@@ -1,4 +1,4 @@
-"""What the demo's campaigns cost: made-up spend, as somebody would export it from their ad accounts."""
+"""The demo's campaign costs: made-up spend, as exported from ad accounts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from datetime import date
 from demo.visits import ORDERS
 
 HEADER = ("spend_date", "order_id", "campaign_id", "publication_code", "creative_id", "channel", "spend", "currency")
-# Campaigns that visits name, and the channels that these come in by.
+# Campaigns that visits name → the channel of these visits.
 BOUGHT = {"winter-2026": "Paid Search", "lookalike": "Paid Social"}
 CURRENCY = "USD"
 
 
 def spend_file(days: Sequence[date], seed: int = 7) -> str:
-    """CSV of a line for each day and campaign: display campaigns by order, bought visits by channel."""
+    """CSV with a line for each day and campaign: display campaigns with their order, bought visits with their
+    channel."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(HEADER)

@@ -1,16 +1,16 @@
-"""Access logs of made-up days, with what goes wrong in real ones: the same bytes for the same seed, each time.
+"""Access logs of made-up days, with the faults of real ones. The same seed gives the same bytes each time.
 
-A day is a set of CloudFront standard logs and the truth about them, which a pipeline's results can be held
-against. What visitors do stands in visits.py; this module makes log lines and objects of it.
+A day is a set of CloudFront standard logs and the truth about them, with which a pipeline's results can be compared.
+visits.py makes the requests; this module turns them into log lines and objects.
 
-On purpose, every day has (the numbers are the constants below):
-- requests that stand in two objects, and two equal lines without a request id, which are two requests;
-- one object that arrives a day late under its own old date, a few of its requests known already;
-- lines that cannot be used, of each kind in BROKEN_LINES;
-- an object that is empty, one with a header only, one of two gzip members, one cut off in the middle;
+Every day has, on purpose (the constants below give the numbers):
+- requests that are in two objects, and two equal lines without a request id, which are two requests;
+- one object that arrives a day late under its own old date, with a few requests that are already known;
+- unusable lines of each kind in BROKEN_LINES;
+- an object that is empty, one with only a header, one with two gzip members, one that is cut off in the middle;
 - requests of the next day's first second in an object of hour 23;
-- a click flood, an impatient clicker, robots, tags without one of their parameters, unmapped publications;
-- e-mail addresses and phone numbers in query strings and referrers; numbers that are none.
+- a click flood, an impatient clicker, robots, tags that lack a parameter, unmapped publications;
+- e-mail addresses and phone numbers in query strings and referrers; number fields that hold no number.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ LATE_HOUR, LATE_DUPLICATES = 19, 5
 NEXT_DAY_ROWS = 3
 UNREADABLE_NUMBERS = 2
 HEADER_ONLY_HOUR, EMPTY_HOUR, CUT_HOUR, TWO_MEMBERS_HOUR = 8, 10, 20, 21
-DAMAGED_PART = 1  # which of the hour's objects is late, cut off, of two members, or has numbers that are none
+DAMAGED_PART = 1  # the hour's object that is late, cut off, has two members, or has bad numbers
 
 FLOOD_ADDRESS, FLOOD_CLICKS, FLOOD_SECONDS = "203.0.113.250", 60, 180
 REPEAT_ADDRESS, REPEAT_CLICKS, REPEAT_GAP = "203.0.113.251", 8, 3
-DEPLOY_HOUR = 2  # of the bad day: from here on its lines are worthless
+DEPLOY_HOUR = 2  # of the bad day: its lines are unusable from this hour on
 
-# Kind of broken line: the reason that ingest gives for it, and the line; {line} is a good one.
+# Kind of broken line → (ingest's reason to reject it, how it is made from a good line).
 BROKEN_LINES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "wrong_date": ("bad_timestamp", lambda line: b"20yy-01-12" + line[10:]),
     "wrong_time": ("bad_timestamp", lambda line: line[:11] + b"27:61:00" + line[19:]),
@@ -59,19 +59,19 @@ BROKEN_LINES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "garbage": ("bad_timestamp", lambda _: bytes(range(0x80, 0x100)) + b"\x01\x02\x03"),
 }
 BROKEN_OF_EACH = 2
-CUT_LINE = "cut_off"  # the kind, and ingest's reason, of the line that the cut object ends in
-SPACE_SEPARATED = "space_separated"  # the kind of every line of the bad day after the deploy; ingest: bad_timestamp
+CUT_LINE = "cut_off"  # the kind and ingest's reason of the last line in the cut object
+SPACE_SEPARATED = "space_separated"  # kind of a bad day's lines after the deploy; ingest: bad_timestamp
 
-# None of these may be found in the lake.
+# The lake must not contain any of these.
 EMAILS = ("ann.lee@example.com", "bob+news@example.org", "carla_diaz@mail.example.net")
 PHONES = ("+1-312-555-0143", "+1-773-555-0178")
 
-# As CloudFront logs a path, a query or a header: these stay, everything else gets a %XX, a % too.
+# CloudFront logs these characters of a path, query or header as they are, and writes all others, even %, as %XX.
 LOGGED_AS_IS = "!$&()*+,-./:;=?@_"
 
 
 class AdRequest(NamedTuple):
-    """A kept click or impression, for the aggregates."""
+    """A kept click or impression, for comparison with aggregates."""
 
     event_date: date
     placement: Placement
@@ -90,13 +90,13 @@ class Measures(NamedTuple):
 
 @dataclass(frozen=True)
 class Truth:
-    """What is in the objects of one source day: read = kept + broken + duplicates."""
+    """The truth about the objects of one source day: read = kept + broken + duplicates."""
 
     objects: int = 0
     rows_read: int = 0
     rows_kept: int = 0
     duplicates: int = 0
-    next_day_rows: int = 0  # of the kept ones, those that belong to the day after
+    next_day_rows: int = 0  # kept rows that belong to the next day
     broken: dict[str, int] = field(default_factory=dict)  # by kind
     ad_requests: tuple[AdRequest, ...] = ()
 
@@ -111,7 +111,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Day:
-    """The objects of a day by key, those that are there at its end and those that arrive a day later."""
+    """The objects of a day by key: those that exist at its end, and those that arrive a day later."""
 
     day: date
     objects: dict[str, bytes]
@@ -122,10 +122,10 @@ class Day:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a log and what should become of it."""
+    """A line of a log and its expected result."""
 
     text: bytes
-    request: Request | None = None  # None: broken, or read from another object already
+    request: Request | None = None  # None: broken, or a duplicate
     broken: str | None = None  # its kind
 
 
@@ -133,10 +133,10 @@ Part = tuple[int, int]  # hour, number in the hour: one object
 
 
 def generate_day(day: date, seed: int = SEED, rows: int = ROWS) -> Day:
-    """A day with everything in the list above; about `rows` lines on a working day, fewer at the weekend.
+    """A day with all faults of the list above: about `rows` lines on a working day, fewer at the weekend.
 
     Raises:
-        ValueError: fewer than LEAST_ROWS rows, which is no room for all of it.
+        ValueError: fewer than LEAST_ROWS rows, which are too few for all faults.
     """
     if rows < LEAST_ROWS:
         raise ValueError(f"rows={rows}: a day of traffic needs at least {LEAST_ROWS:,}")
@@ -169,7 +169,7 @@ def generate_day(day: date, seed: int = SEED, rows: int = ROWS) -> Day:
 
 
 def generate_bad_day(day: date, seed: int = SEED, rows: int = ROWS) -> Day:
-    """A day on which a deploy, at DEPLOY_HOUR, began to write the lines with spaces for tabs: most are lost."""
+    """A day on which a deploy at DEPLOY_HOUR began to write lines with spaces instead of tabs. Most lines are lost."""
     rng = random.Random(f"bad {seed} {day}")
     requests = visits.requests_of_day(World(seed, rows), rng, day, rows)
     parts = {part: lines for part, lines in _parts(day, rng, requests).items() if lines}
@@ -181,7 +181,7 @@ def generate_bad_day(day: date, seed: int = SEED, rows: int = ROWS) -> Day:
 
 
 def expected_aggregates(truths: Iterable[Truth]) -> dict[tuple[date, Placement], Measures]:
-    """The gross measures of daily_aggregates by report date and placement, of all these source days together."""
+    """The gross measures of daily_aggregates by report date and placement, for all these source days together."""
     impressions: dict[tuple[date, Placement], list[str]] = {}
     clicks: dict[tuple[date, Placement], list[str]] = {}
     for truth in truths:
@@ -199,10 +199,10 @@ def expected_aggregates(truths: Iterable[Truth]) -> dict[tuple[date, Placement],
 def write_days(
     days: Iterable[Day], put: Callable[[str, bytes], None], prefix: str = "", late: bool = False
 ) -> list[str]:
-    """Puts the objects of days under a prefix or, with `late`, those that arrive a day later. Returns their keys.
+    """Puts the objects of days under a prefix or, with `late`, the objects that arrive a day later. Returns the keys.
 
     Args:
-        put: takes a key and its bytes; to_folder(…) and to_s3(…) make one.
+        put: a function of a key and its bytes, as from to_folder(…) or to_s3(…).
     """
     folder = prefix.strip("/") + "/" if prefix.strip("/") else ""
     objects = {folder + key: body for day in days for key, body in (day.late if late else day.objects).items()}
@@ -212,7 +212,7 @@ def write_days(
 
 
 def to_folder(folder: Path) -> Callable[[str, bytes], None]:
-    """A `put` that writes files, at the same keys as in S3."""
+    """A `put` that writes files below a folder, at the same keys as in S3."""
 
     def put(key: str, body: bytes) -> None:
         path = folder / key
@@ -235,7 +235,7 @@ def to_s3(client: Any, bucket: str) -> Callable[[str, bytes], None]:
 
 
 def log_line(day: date, request: Request, rng: random.Random) -> bytes:
-    """The 33 fields of a version 1 log, tabs between."""
+    """A line with the 33 fields of a version 1 log, separated by tabs."""
     second = request.second % 86_400
     host = "www.clicklake-demo.example" if request.placement is None else "track.clicklake-demo.example"
     result = _result_type(request)
@@ -305,7 +305,7 @@ def _with_field(line: bytes, name: str, value: bytes) -> bytes:
 
 
 def _parts(day: date, rng: random.Random, requests: list[Request]) -> dict[Part, list[Line]]:
-    """The lines of each object: an edge writes its own, so that an hour has several, each roughly in order."""
+    """The lines of each object. Each edge writes its own objects, so an hour has several, each roughly in order."""
     parts: dict[Part, list[Line]] = {(hour, n): [] for hour in range(24) for n in range(OBJECTS_PER_HOUR)}
     for request in sorted(requests, key=lambda request: request.second):
         hour = min(request.second // 3600, 23)
@@ -330,14 +330,14 @@ def _body(part: Part, lines: list[Line]) -> bytes:
 
 
 def gzipped(lines: Iterable[Line], header: bytes = HEADER) -> bytes:
-    """One gzip member, no time in it."""
+    """One gzip member, without a time in its header."""
     compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
     text = header + b"".join(line.text + b"\n" for line in lines)
     return compressor.compress(text) + compressor.flush()
 
 
 def _cut_off(lines: list[Line]) -> bytes:
-    """A gzip file that stops within its last line; flushed there, so that every reader gets just as far."""
+    """A gzip file that ends within its last line. It is flushed there, so that every reader gets equally far."""
     *whole, cut = lines
     compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
     text = HEADER + b"".join(line.text + b"\n" for line in whole) + cut.text
@@ -345,17 +345,17 @@ def _cut_off(lines: list[Line]) -> bytes:
 
 
 def _lines_before_cut(lines: list[Line]) -> list[Line]:
-    """The first two thirds, and half of the line that comes next; the rest never arrived."""
+    """The first two thirds of the lines, and half of the next line. The rest never arrived."""
     kept = len(lines) * 2 // 3
     cut = lines[kept].text
     return [*lines[:kept], Line(cut[: len(cut) // 2], broken=CUT_LINE)]
 
 
-# ---- what goes wrong ----
+# ---- faults ----
 
 
 def _click_patterns(world: World, rng: random.Random) -> Iterator[Request]:
-    """A flood without any impression, and someone who clicks one ad over and over."""
+    """A flood of clicks without any impression, and a visitor who clicks one ad again and again."""
     publication = visits.PUBLICATIONS[0]
     flooder = replace(world.visitors[0], address=FLOOD_ADDRESS)
     for n in range(FLOOD_CLICKS):
@@ -371,7 +371,8 @@ def _click_patterns(world: World, rng: random.Random) -> Iterator[Request]:
 
 
 def _private_requests(world: World, rng: random.Random) -> Iterator[Request]:
-    """Addresses and numbers of people, plain and encoded, in queries, in a referrer, in a landing page."""
+    """Requests with e-mail addresses and phone numbers, plain and encoded, in queries, a referrer and a landing
+    page."""
     for n, email in enumerate(EMAILS):
         visitor, second = world.any_visitor(rng), 16 * 3600 + 300 * n
         encoded = quote(email, safe="")
@@ -398,14 +399,14 @@ def _repeated(rng: random.Random, lines: list[Line], count: int) -> list[Line]:
 
 
 def _repeat_in_next_object(rng: random.Random, parts: dict[Part, list[Line]]) -> None:
-    """Requests of one object stand in another of the same hour as well, word for word."""
+    """Copies requests of one object, word for word, to another object of the same hour."""
     candidates = [(hour, line) for hour in range(24) for line in parts[hour, 0]]
     for hour, line in rng.sample(candidates, DUPLICATES):
         parts[hour, 2].append(Line(line.text))
 
 
 def _add_equal_lines(lines: list[Line]) -> None:
-    """Equal lines without a request id: two requests, for all that anyone can tell."""
+    """Adds equal lines without a request id. They count as different requests."""
     lines += [replace(lines[0], text=_with_field(lines[0].text, "x-edge-request-id", b"-"))] * WITHOUT_ID
 
 

@@ -1,4 +1,4 @@
-"""What the demo's visitors do in a day: page views, ad impressions, clicks, robots. No log format, no errors in it."""
+"""The demo's requests of a day: page views, ad impressions, clicks, robots. It knows no log format and no faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date
 from typing import NamedTuple
 from urllib.parse import quote
 
-# The codes of dbt_project/seeds/publications.csv, and two that nobody has mapped yet.
+# The codes in dbt_project/seeds/publications.csv, and two codes that are not mapped yet.
 PUBLICATIONS = (
     "chicago-reader",
     "lakeview-courier",
@@ -27,7 +27,7 @@ PUBLICATIONS = (
 )
 UNMAPPED_PUBLICATIONS = ("loop-night-owl", "partner-feed-7")
 
-# Order, campaigns. A space and an accent, so that encoded parameters occur.
+# Order → campaigns. One has spaces, one an accent, so that encoded parameters occur.
 ORDERS = {
     "24017": ("lakefront-theatre-spring", "lakefront-theatre-subscribers"),
     "24022": ("deep dish festival",),
@@ -39,8 +39,8 @@ ORDERS = {
 AD_SIZES = ("300x250", "728x90", "320x50", "970x250")
 NEWSLETTER_SIZE = "640x200"
 
-CLICK_RATE = 0.009  # of impressions; doubled clicks and the click patterns of traffic.py bring it to 1.3 %
-DOUBLE_CLICK_RATE = 0.05  # of clicks: the same one again within seconds
+CLICK_RATE = 0.009  # of impressions; double clicks and the click patterns of traffic.py raise it to 1.3 %
+DOUBLE_CLICK_RATE = 0.05  # of clicks that are repeated within seconds
 ROWS_PER_VISITOR = 5
 ROWS_PER_VISIT = 4.09  # measured over 30 days
 WEEKDAYS = (1.0, 1.02, 1.05, 1.04, 0.98, 0.8, 0.75)  # traffic by day of the week, Monday first
@@ -74,7 +74,7 @@ ARTICLES = (
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS {} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-# The common ones first: visitors get them with a density of ~ rank^-1/3.
+# Common browsers come first: visitors get them with a density of ~ rank^-1/3.
 BROWSERS = (
     *(f"{IPHONE.format(v)} Version/{v[:2]}.5 Mobile/15E148 Safari/604.1" for v in ("18_6", "26_1")),
     *(f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/{n}.0.0.0 Safari/537.36" for n in (142, 141)),
@@ -103,7 +103,7 @@ EDGES = ("ORD52-C1", "ORD53-P2", "ORD58-P4", "ORD56-P9", "IAD89-C1", "DFW57-P5",
 
 
 class Placement(NamedTuple):
-    """An ad in its place, as the mart groups by it; None where the tag lacks the parameter."""
+    """An ad in its place, with the columns that the mart groups by; None if the tag lacks the parameter."""
 
     order_id: str | None
     campaign_id: str | None
@@ -123,7 +123,7 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as the client sent it: path, query, referrer and user agent are not encoded for the log yet."""
+    """One request as the client sent it. Path, query, referrer and user agent are not encoded for the log yet."""
 
     second: int  # of the day
     visitor: Visitor
@@ -145,7 +145,7 @@ class Request:
 
 
 class World:
-    """Visitors and ads, the same on every day of a seed."""
+    """Visitors and ads, which are the same on every day of a seed."""
 
     def __init__(self, seed: int, rows: int) -> None:
         rng = random.Random(f"world {seed}")
@@ -154,7 +154,7 @@ class World:
         self.placements = _placements(rng)
 
     def any_visitor(self, rng: random.Random) -> Visitor:
-        """Few come often: density ~ rank^-1/2."""
+        """A random visitor. Few come often: density ~ rank^-1/2."""
         return self.visitors[int(len(self.visitors) * rng.random() ** 2)]
 
     def any_placement(self, rng: random.Random, publication: str, channel: str) -> Placement:
@@ -162,7 +162,7 @@ class World:
 
 
 def requests_of_day(world: World, rng: random.Random, day: date, rows: int) -> list[Request]:
-    """About `rows` requests on a Monday, fewer at the weekend, in the order of time; none after midnight."""
+    """About `rows` requests on a Monday, fewer at the weekend, ordered by time; none after midnight."""
     visits = int(rows * WEEKDAYS[day.weekday()] / ROWS_PER_VISIT)
     kinds = rng.choices(list(VISITS), weights=list(VISITS.values()), k=visits)
     hours = rng.choices(range(24), weights=[busyness(hour) for hour in range(24)], k=visits)
@@ -174,7 +174,8 @@ def requests_of_day(world: World, rng: random.Random, day: date, rows: int) -> l
 
 
 def busyness(hour: int) -> float:
-    """UTC hours of a city at UTC-6: a trough before dawn, a small peak at lunch, a large one in the evening."""
+    """The relative traffic of a UTC hour in a city at UTC-6: low before dawn, a small peak at lunch, a large one in the
+    evening."""
     local = (hour - 6) % 24
     return (
         0.15
@@ -185,7 +186,7 @@ def busyness(hour: int) -> float:
 
 
 def _reader(world: World, rng: random.Random, start: int) -> Iterator[Request]:
-    """Someone reads a publication; each page shows one to three ads."""
+    """A visitor reads a publication; each page shows one to three ads."""
     visitor, second = world.any_visitor(rng), start
     publications = PUBLICATIONS + UNMAPPED_PUBLICATIONS[: rng.random() < 0.3]
     publication = publications[int(len(publications) * rng.random() ** 1.5)]
@@ -200,7 +201,7 @@ def _reader(world: World, rng: random.Random, start: int) -> Iterator[Request]:
 
 
 def _newsletter(world: World, rng: random.Random, start: int) -> Iterator[Request]:
-    """Someone opens a mail: impressions and clicks without a referrer."""
+    """A visitor opens a mail: impressions and clicks without a referrer."""
     visitor = world.any_visitor(rng)
     publication = rng.choice(PUBLICATIONS[:5] + UNMAPPED_PUBLICATIONS[1:])
     for n in range(rng.randrange(1, 4)):
@@ -217,7 +218,7 @@ def _clicks(rng: random.Random, ad: Request, rate: float) -> Iterator[Request]:
 
 
 def _site(world: World, rng: random.Random, start: int) -> Iterator[Request]:
-    """Someone looks at our own pages, with their assets: in the log, but in no ad measure."""
+    """A visitor views our own pages with their assets. These requests are in the log, but in no ad measure."""
     visitor, second, referrer = world.any_visitor(rng), start, rng.choice(("", "https://www.google.com/"))
     for _ in range(_geometric(rng, 2.0)):
         path = rng.choice(SITE_PAGES)
@@ -233,7 +234,7 @@ def _site(world: World, rng: random.Random, start: int) -> Iterator[Request]:
 
 
 def _robot(world: World, rng: random.Random, start: int) -> Iterator[Request]:
-    """A crawler or a program: pages, robots.txt, and now and then an ad."""
+    """A crawler or a program requests pages, robots.txt, and now and then an ad."""
     visitor = rng.choice(world.robots)
     yield Request(start, visitor, "/robots.txt", content_type="text/plain", size=120)
     for n in range(rng.randrange(6)):
@@ -276,7 +277,7 @@ def _parameters(placement: Placement) -> str:
 
 
 def _placements(rng: random.Random) -> dict[tuple[str, str], list[Placement]]:
-    """By publication and channel. Every 25th tag has lost one of its parameters."""
+    """(publication, channel) → placements. Every 25th tag lacks one of its parameters."""
     placements: dict[tuple[str, str], list[Placement]] = {}
     creative = 4500
     for publication in PUBLICATIONS + UNMAPPED_PUBLICATIONS:
@@ -293,7 +294,8 @@ def _placements(rng: random.Random) -> dict[tuple[str, str], list[Placement]]:
 
 
 def _visitor(rng: random.Random, n: int, agents: tuple[str, ...]) -> Visitor:
-    """Addresses of the documentation ranges first, then IPv6 and carrier-grade NAT; every eighth is shared."""
+    """A visitor. Addresses come from the documentation ranges first, then IPv6 and carrier-grade NAT; every eighth is
+    shared."""
     households = n - n % 8 if n % 8 == 1 else n
     agent = agents[int(len(agents) * rng.random() ** 1.5)]
     return Visitor(_address(households), agent, rng.choice(EDGES), n % 10 == 3)

@@ -1,19 +1,19 @@
-"""How a day is written, and read: the one place for both. Everywhere else a day is a `datetime.date`, UTC."""
+"""Parses and formats days; no other module does. Everywhere else a day is a `datetime.date` in UTC."""
 
 from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
 
-MAX_KNOWN = 10_000  # texts that are read once; a listing names each day many times
+MAX_KNOWN = 10_000  # parsed texts in the cache; a listing names each day many times
 
 
 @lru_cache(MAX_KNOWN)
 def parse_day(text: str) -> date:
-    """The day of a text `YYYY-MM-DD`.
+    """Parse a day written as `YYYY-MM-DD`.
 
     Raises:
-        ValueError: it is none, or is written in another way.
+            ValueError: the text is not a day, or has another format.
     """
     day = date.fromisoformat(text)
     if day_text(day) != text:
@@ -22,5 +22,5 @@ def parse_day(text: str) -> date:
 
 
 def day_text(day: date) -> str:
-    """`YYYY-MM-DD`: how a day is called in folders, partition keys, JSON and commands."""
+    """`YYYY-MM-DD`: the form of a day in folders, partition keys, JSON and commands."""
     return day.isoformat()

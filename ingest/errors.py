@@ -1,8 +1,8 @@
-"""The errors that a person is meant to read. Each message says what happened, where, and what to do."""
+"""The errors that users read. Each message says what happened, where, and what to do."""
 
 
 class ClicklakeError(Exception):
-    """Base of every expected failure: shown as its message alone, never as a traceback."""
+    """Base class of every expected failure. Only its message is shown, never a traceback."""
 
 
 class SettingsError(ClicklakeError):
@@ -10,13 +10,13 @@ class SettingsError(ClicklakeError):
 
 
 class SourceError(ClicklakeError):
-    """The place the logs come from cannot be used: no such bucket or folder, no permission, wrong keys."""
+    """The source cannot be used: no such bucket or folder, no permission, wrong keys."""
 
 
 class PartitionError(ClicklakeError):
-    """One partition cannot be taken in: it is refused, and the others go on.
+    """One partition cannot be ingested. It is refused, and the other partitions go on.
 
-    objects: what is wrong with those of its objects that are known to be the reason.
+    objects: object name → what is wrong with it, for the objects that are known to be the reason.
     """
 
     def __init__(self, message: str, objects: dict[str, str] | None = None) -> None:
@@ -29,25 +29,25 @@ class LakeError(ClicklakeError):
 
 
 class ReadWholeError(Exception):
-    """Why the further objects of a partition alone would not give what a whole reading gives. Caught where both ways
-    are known."""
+    """Reading only the new objects of a partition would not give the result of a whole reading. The caller catches it
+    and reads the partition whole."""
 
 
 class PublishError(ClicklakeError):
-    """A target, such as MongoDB, cannot be reached, refused the login, or does not hold what was written."""
+    """A target, such as MongoDB, cannot be reached, refuses the login, or does not hold what was written."""
 
 
 class TransientError(ClicklakeError):
-    """Worth another try: throttling, a cut connection, a server that is down for a moment."""
+    """An error that a retry may solve: throttling, a broken connection, a server that is down for a moment."""
 
 
 class ObjectChangedError(TransientError):
-    """An object is not what the listing said: it has gone, or has changed. List the day again."""
+    """An object differs from its listing: it has gone or has changed. List the day again."""
 
 
 class TransientLakeError(LakeError, TransientError):
-    """The lake's S3 throttles, is out of reach, or broke a connection."""
+    """The lake's S3 throttles, cannot be reached, or broke a connection."""
 
 
 class TransientPublishError(PublishError, TransientError):
-    """A target cannot be reached, or takes nothing, for a moment, such as a MongoDB without a primary."""
+    """A target cannot be reached or accepts no writes for a moment, such as a MongoDB without a primary."""

@@ -1,4 +1,4 @@
-"""The columns of everything that ingest writes, in one registry: name, type, meaning.
+"""The columns of all tables that ingest writes: name, type, description.
 
 The dbt sources, the docs and the metadata in Dagster are checked against it.
 Timestamps are UTC, in microseconds, without a zone; ids and hashes are text (Spark reads no UUID).
@@ -13,19 +13,19 @@ import pyarrow as pa
 
 
 class Role(Enum):
-    """What a value that an event is sent with is. `ingest/events/roles.py` has the rules of each role: how it is read,
-    cleaned and kept private. The text of a role says so in docs/reference/event-shapes.md.
+    """The role of a value that an event is sent with. `ingest/events/roles.py` has the rules of each role: how its
+    values are read, cleaned and kept private. The text of each role appears in docs/reference/event-shapes.md.
     """
 
-    TIME = "ISO 8601, UTC where it names no offset, or seconds, milliseconds or microseconds since 1970"
+    TIME = "ISO 8601, UTC if it names no offset, or seconds, milliseconds or microseconds since 1970"
     ID = "id of a person, device or session; null for a placeholder, a keyed hash for an e-mail address or phone number"
-    NAME = "name of a site or campaign: the same, but any word may be a name"
+    NAME = "name of a site or campaign; read like an id, but any word may be a name"
     TEXT = "text, without blanks around it, scrubbed"
     WORD = "text in snake case, scrubbed"
     CODE = "text in capitals, scrubbed"
-    NUMBER = "number; null and counted for what is none"
+    NUMBER = "number; any other text becomes null and is counted"
     FLAG = (
-        "`true`, `1`, `yes`, `y`, `t`, `on` or their opposites, in small letters or capitals; null for what is neither"
+        "`true`, `1`, `yes`, `y`, `t`, `on` or their opposites, in small letters or capitals; null for any other text"
     )
     JSON = "any JSON, kept as its text, scrubbed"
     ADDRESS = "web address, scrubbed; host, path and campaign are read from it"
@@ -40,11 +40,11 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the lake, or a part of columns.
+    """A column of the lake, or a value that only helps to make columns.
 
-    field: the access log's own name of the value, where it is taken as it stands.
-    role: of a value of an event that a schema of events names in `x-column`; None where ingest makes the value.
-    is_repeated: few values of an event's column differ, and it is read as a dictionary.
+    field: the access log's own name of a field that is kept unchanged.
+    role: the role of a value that a schema of events names in `x-column`; None if ingest makes the value.
+    is_repeated: the column of events has few distinct values, so it is read as a dictionary.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Column:
 
     @property
     def sql_type(self) -> str:
-        """The type that DuckDB gives it."""
+        """The DuckDB type of the column."""
         if pa.types.is_decimal(self.type):
             return f"decimal({self.type.precision},{self.type.scale})"
         return _SQL_TYPES[self.type]
@@ -92,7 +92,7 @@ ACCESS_LOG_FIELDS = tuple(
     ).split()
 )
 
-# Of a version 2 log: the country of the address, as CloudFront knows it.
+# A field of version 2 logs: the country of the address according to CloudFront.
 COUNTRY_FIELD = "c-country"
 
 # Kept out of the lake: clear addresses, and cookies, which are credentials.
@@ -155,35 +155,35 @@ ACCESS_LOGS = (
     Column("range_start", INT, "First byte of a range answer", "sc-range-start"),
     Column("range_end", INT, "Last byte of a range answer", "sc-range-end"),
     Column("source_object", TEXT, "Object that the row came from"),
-    Column("source_line", INT, "Line in that object, the first being 1, header lines counted"),
+    Column("source_line", INT, "Line in that object, from 1, header lines included"),
 )
 
 EVENTS = (
-    Column("event_ts", TIMESTAMP, "When it happened, by the sender's clock, UTC", role=Role.TIME),
+    Column("event_ts", TIMESTAMP, "Time of the event by the sender's clock, UTC", role=Role.TIME),
     Column(
         "event_id",
         TEXT,
-        "Given, else a hash of site, line, time and place in its batch; the same id is one event",
+        "Id that was sent, else a hash of site, line, time and index in the batch; one id is one event",
         role=Role.ID,
     ),
-    Column("event_type", TEXT, "What happened, in snake case: `page_view`, `click`, `purchase` …", role=Role.WORD),
-    Column("site_id", TEXT, "Site whose folder the object lies in; where there is none, the one that the event names"),
+    Column("event_type", TEXT, "Kind of event in snake case: `page_view`, `click`, `purchase` …", role=Role.WORD),
+    Column("site_id", TEXT, "Site of the object's folder; without such a folder, the site that the event names"),
     Column("declared_site_id", TEXT, "Site or app that the event itself names", role=Role.NAME),
-    Column("visitor_id", TEXT, "Visitor, as the tracker knows them; placeholders are null, in all ids", role=Role.ID),
-    Column("client_session_id", TEXT, "Session, as the tracker cut it", role=Role.ID),
+    Column("visitor_id", TEXT, "Visitor's id from the tracker; null for a placeholder, as in all ids", role=Role.ID),
+    Column("client_session_id", TEXT, "Session's id from the tracker", role=Role.ID),
     Column(
         "user_id",
         TEXT,
         "User who is logged in; a keyed hash where it was an e-mail address or a phone number",
         role=Role.ID,
     ),
-    Column("device_id", TEXT, "Device, as the app knows it", role=Role.ID),
+    Column("device_id", TEXT, "Device's id from the app", role=Role.ID),
     Column("advertising_id", TEXT, "Advertising id: gaid or idfa", role=Role.ID),
     Column("cookie_id", TEXT, "Cookie id", role=Role.ID),
     Column(
         "device_fingerprint",
         TEXT,
-        "Given, else a hash of screen, browser and place; null where little is known",
+        "Fingerprint that was sent, else a hash of the device's traits; null with fewer than three traits",
         role=Role.ID,
     ),
     Column(
@@ -199,7 +199,7 @@ EVENTS = (
     Column(
         "host",
         TEXT,
-        "Host of the page, in lower case, without a dot at its end; that of the site's folder for a page without",
+        "Host of the page in lower case, without a dot at its end; for a page without a host, the site's",
         is_repeated=True,
     ),
     Column("path", TEXT, "Path of the page", role=Role.PATH, is_repeated=True),
@@ -209,7 +209,7 @@ EVENTS = (
     Column(
         "utm_source",
         TEXT,
-        "Of the page's query string, else what the tracker sent; placeholders are null",
+        "utm_source of the page's query string, else what the tracker sent; null for a placeholder",
         is_repeated=True,
     ),
     Column("utm_medium", TEXT, "utm_medium of the page's query string, else what the tracker sent", is_repeated=True),
@@ -222,14 +222,13 @@ EVENTS = (
     Column(
         "click_id_kind",
         TEXT,
-        "Parameter that the click id stood in: gclid, fbclid, msclkid …, oid for links of our own; gad_source without "
-        "an id",
+        "Parameter of the click id: gclid, fbclid, msclkid …, oid for links of our own; gad_source has no id",
         is_repeated=True,
     ),
     Column("campaign_id", TEXT, "Campaign that an app's event names", role=Role.NAME),
     Column("language", TEXT, "Language of the browser or app", role=Role.TEXT),
-    Column("screen_width", INT, "Pixels", role=Role.NUMBER),
-    Column("screen_height", INT, "Pixels", role=Role.NUMBER),
+    Column("screen_width", INT, "Width of the screen in pixels", role=Role.NUMBER),
+    Column("screen_height", INT, "Height of the screen in pixels", role=Role.NUMBER),
     Column("timezone", TEXT, "IANA name of the time zone", role=Role.TEXT),
     Column("user_agent", TEXT, "User agent", role=Role.AGENT, is_repeated=True),
     Column(
@@ -241,20 +240,20 @@ EVENTS = (
     Column("browser_family", TEXT, "Browser family, as uap-core names it", is_repeated=True),
     Column("os_family", TEXT, "Operating system family, as uap-core names it", is_repeated=True),
     Column("is_bot", FLAG, "The user agent is a known machine, no person's browser; false where it is missing"),
-    Column("revenue", MONEY, "What the event is worth, in its currency", role=Role.NUMBER),
+    Column("revenue", MONEY, "Value of the event, in its currency", role=Role.NUMBER),
     Column("currency", TEXT, "ISO 4217 code, in capitals", role=Role.CODE),
-    Column("opted_out", FLAG, "The visitor has opted out of tracking; null where nothing is said", role=Role.FLAG),
-    Column("gpc", FLAG, "The browser sends Global Privacy Control; null where nothing is said", role=Role.FLAG),
+    Column("opted_out", FLAG, "The visitor has opted out of tracking; null if the event does not say", role=Role.FLAG),
+    Column("gpc", FLAG, "The browser sends Global Privacy Control; null if the event does not say", role=Role.FLAG),
     Column("properties", TEXT, "JSON of all fields that have no column, scrubbed", role=Role.JSON),
     Column("source_identity", TEXT, "JSON: `identity` that the event already carried", role=Role.JSON),
     Column("source_normalized", TEXT, "JSON: `normalized` that the event already carried", role=Role.JSON),
     Column("shape", TEXT, "Shape of the event: one of docs/reference/event-shapes.md"),
-    Column("batch_index", INT, "Place in its batch, the first being 0; null where it came alone"),
+    Column("batch_index", INT, "Index in its batch, from 0; null for an event that was sent alone"),
     Column("source_object", TEXT, "Object that the row came from", is_repeated=True),
-    Column("source_line", INT, "Line in that object, the first being 1; in a JSON array, the number of the element"),
+    Column("source_line", INT, "Line in that object, from 1; in a JSON array, the number of the element"),
 )
 
-# What a schema of events may name in `x-column` beside the columns: read on the way, not kept as such.
+# Names that a schema of events may use in `x-column` although they are no columns: other columns are made from them.
 EVENT_PARTS = (
     Column("page", TEXT, "`url` or `path`", role=Role.PAGE),
     Column("ip", TEXT, "`ip_hash`, `subnet_hash`, place", role=Role.IP),
@@ -270,7 +269,7 @@ EVENT_PARTS = (
     Column("platform", TEXT, "`device_fingerprint`", role=Role.TRAIT),
 )
 
-# What a device is told by, where it sends no fingerprint: name → values that make it. Names and order are hashed.
+# The values that a device without a fingerprint is recognized by: trait → columns. Names and order are hashed.
 DEVICE_TRAITS = {
     "screen": ("screen_width", "screen_height"),
     "viewport": ("viewport_width", "viewport_height"),
@@ -281,7 +280,7 @@ DEVICE_TRAITS = {
     "platform": ("platform",),
 }
 
-# In the path of each raw file, as Hive has it.
+# Values from the path of each raw file, in Hive's format.
 RAW_PARTITIONS = (
     Column("event_date", pa.date32(), "Day of event_ts, UTC; from the path"),
     Column("source_date", pa.date32(), "Day that the object's key names; from the path"),
@@ -290,46 +289,46 @@ RAW = {"access_logs": (*ACCESS_LOGS, *RAW_PARTITIONS), "events": (*EVENTS, *RAW_
 
 REJECTS = (
     Column("dataset", TEXT, "Dataset that the row was meant for"),
-    Column("source_object", TEXT, "Object that the row stands in"),
-    Column("source_line", INT, "Line in that object, the first being 1"),
-    Column("reason", TEXT, "Why: one of the documented codes"),
-    Column("detail", TEXT, "What exactly, where there is more to say: the field that breaks its schema"),
+    Column("source_object", TEXT, "Object that holds the row"),
+    Column("source_line", INT, "Line in that object, from 1"),
+    Column("reason", TEXT, "Reason: one of the documented codes"),
+    Column("detail", TEXT, "Detail of the reason, such as the field that breaks its schema"),
     Column("line", TEXT, "The line, without addresses, e-mails and phone numbers, 8 KiB at most"),
 )
 
 LEDGER = (
     Column("source_object", TEXT, "Object: its key below the source, or its path in the source folder"),
-    Column("etag", TEXT, "Version of its content, as the listing gives it"),
+    Column("etag", TEXT, "Version of its content, from the listing"),
     Column("size", INT, "Bytes, as stored"),
-    Column("modified", TIMESTAMP, "When it was stored, UTC"),
+    Column("modified", TIMESTAMP, "Time when it was stored, UTC"),
     Column("format", TEXT, "`text`, `json`, `parquet` or `empty`"),
     Column("rows_read", INT, "Rows in the object: kept + rejected + duplicates"),
     Column("rows_kept", INT, "Rows in raw"),
-    Column("rows_rejected", INT, "Rows that were rejected; of many the first ones are in rejects"),
-    Column("rows_duplicate", INT, "Rows whose request is in raw already"),
-    Column("unreadable_numbers", INT, "Values that should be a number and are null instead"),
+    Column("rows_rejected", INT, "Rejected rows; only the first ones of an object are in rejects"),
+    Column("rows_duplicate", INT, "Rows whose request or event is in raw already"),
+    Column("unreadable_numbers", INT, "Values that should be numbers and are null instead"),
     Column("error", TEXT, "Why the object could not be read to its end, else null"),
     Column("missing_fields", pa.list_(TEXT), "Required fields that its header does not name"),
     Column("unknown_fields", pa.list_(TEXT), "Fields of its header that are not kept"),
-    Column("event_dates", pa.list_(TEXT), "Days that its kept rows belong to"),
-    Column("fields", pa.map_(TEXT, INT), "Fields of its rows, of events `shape.name:type`; each with its rows"),
+    Column("event_dates", pa.list_(TEXT), "Event dates of its kept rows"),
+    Column("fields", pa.map_(TEXT, INT), "Field → rows that have it; fields of events are `shape.name:type`"),
 )
 
 DATA_QUALITY = (
-    Column("judged_at", TIMESTAMP, "When, UTC"),
+    Column("judged_at", TIMESTAMP, "Time of the check, UTC"),
     Column("layer", TEXT, "`raw`, `marts` or `publishing`"),
-    Column("table", TEXT, "Table, or collection in MongoDB, that was judged"),
-    Column("day", pa.date32(), "Day that was judged"),
-    Column("site", TEXT, "Site, where each site is judged on its own; else null"),
+    Column("table", TEXT, "Table, or collection in MongoDB, that was checked"),
+    Column("day", pa.date32(), "Day that was checked"),
+    Column("site", TEXT, "Site, if each site is checked separately; else null"),
     Column("check", TEXT, "Check, or dbt test"),
     Column("severity", TEXT, "`error`: it stops the day; `warn`: it does not"),
     Column("status", TEXT, "`passed`, `failed`, `warned`, `released`, or `not_run`: something above it failed"),
     Column("failures", INT, "Failing rows of a dbt test; else null"),
-    Column("message", TEXT, "What was found; of what was released by whom and why, too"),
-    Column("figures", TEXT, "JSON: what it was judged by"),
-    Column("seconds", REAL, "How long it took, where that is known"),
+    Column("message", TEXT, "Result in words; for a release, also by whom and why"),
+    Column("figures", TEXT, "JSON of the check's figures"),
+    Column("seconds", REAL, "Seconds that the check took; null if unknown"),
 )
-# In the path of each file, as Hive has it.
+# Values from the path of each file, in Hive's format.
 DATA_QUALITY_PARTITIONS = (
     Column("judged_date", pa.date32(), "Day of `judged_at`"),
     Column("run_id", TEXT, "Run in Dagster"),

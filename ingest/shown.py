@@ -1,22 +1,23 @@
-"""How text from outside is shown: names, keys, details and messages come from anybody, and none may act on a terminal.
+"""Makes text from outside safe to print: names, keys, details and messages must not control a terminal.
 
-Every output of commands, alerts and errors goes through `shown`. Data that is written to files is left as it is.
+All output of commands, alerts and errors goes through `shown`. Data that is written to files stays unchanged.
 """
 
 from __future__ import annotations
 
-_BLANKS = "\u00a0\u202f\u3000"  # of other languages' texts; they do no harm
+_BLANKS = "\u00a0\u202f\u3000"  # blanks in texts of other languages; they are harmless
 
 
 def shown(text: object) -> str:
-    """One line that is safe to print: control characters, escape sequences, line ends, and marks that turn the
-    direction of writing are written as in Python (`\\x1b`, `\\n`, `\\u202e`). Printable text stays as it is."""
+    """The text as one line that is safe to print. Control characters, escape sequences, line ends and bidirectional
+    marks are escaped as in Python (`\\x1b`, `\\n`, `\\u202e`). Printable text stays as it is."""
     said = str(text)
     return said if said.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in said)
 
 
 def shown_lines(text: object) -> str:
-    """The same of a text that has lines of its own, such as DuckDB's messages; only these may have."""
+    """The text with each line made safe by `shown`. Only for texts that may have several lines, such as DuckDB's
+    errors."""
     return "\n".join(map(shown, str(text).splitlines()))
 
 

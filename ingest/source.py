@@ -1,7 +1,7 @@
-"""Where raw objects come from: an S3 prefix or a local folder. Lists a day's objects and reads their bytes.
+"""The source of raw objects: an S3 prefix or a local folder. Lists a day's objects and reads their bytes.
 
-An object belongs to the day that its key names: `<distribution>.YYYY-MM-DD-HH.<unique>` or, for other
-file names, its folders `year=YYYY/month=MM/day=DD/hour=HH` or `YYYY/MM/DD/HH`.
+An object belongs to the day that its key names: `<distribution>.YYYY-MM-DD-HH.<unique>`, or else
+the folders `year=YYYY/month=MM/day=DD/hour=HH` or `YYYY/MM/DD/HH`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ FIRST_KEYS = 1000  # one answer of S3
 _GONE = "the object has gone since it was listed. Run the day again"
 _CHANGED = "the object has changed since it was listed. Run the day again"
 _NO_FILE = "it is no ordinary file"
-_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500  # the latter and above: what may pass by itself
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500  # statuses of 500 and above may pass by themselves
 _PASSING = {"SlowDown", "Throttling", "RequestTimeout", "InternalError", "ServiceUnavailable"}
 
 
 @dataclass(frozen=True, order=True)
 class SourceObject:
-    """One object. Sorted by the hour it belongs to, then by key: so rows lie roughly in the order of time."""
+    """One object. Sorted by hour, then by key, so that rows lie roughly in the order of time."""
 
-    hour: str  # YYYY-MM-DD-HH, as its key says
-    key: str  # below the source's root
+    hour: str  # YYYY-MM-DD-HH, from its key
+    key: str  # relative to the source's root
     size: int
     etag: str
     modified: datetime
@@ -51,17 +51,17 @@ class SourceObject:
 
     @property
     def site(self) -> str:
-        """The `domain=<site>` folder that it lies in, in lower case; `unknown` without one.
+        """The site of the `domain=<site>` folder that the object is in, in lower case; `unknown` without such a folder.
 
-        A folder that is somebody's address is known by what is left of it without the address.
+        An e-mail address or a similar personal value in the folder's name is scrubbed.
         """
         found = _SITE.search("/" + self.key)
         return _without_personal(found[1].lower()) if found else UNKNOWN_SITE
 
     @property
     def name(self) -> str:
-        """Its key as it may be written down. Where the key holds somebody's address, two objects may be left with one
-        text: the version of their content tells them apart."""
+        """The key with personal data scrubbed. Two scrubbed keys may be equal, so a scrubbed key gets the etag as a
+        suffix that tells the objects apart."""
         name = _without_personal(self.key)
         return name if name == self.key else f"{name}#{self.etag}"
 
@@ -71,7 +71,7 @@ def _without_personal(text: str) -> str:
 
 
 def not_looked_at(name: str) -> str:
-    """What to say of an object whose key names no day, where nothing else was found."""
+    """The message about an object whose key names no day, for a day without objects."""
     return (
         f"{name} is there and is not looked at, since its name tells no day: "
         "call it …2026-01-12-10… or put it into year=2026/month=01/day=12/"
@@ -79,7 +79,7 @@ def not_looked_at(name: str) -> str:
 
 
 def hour_of(key: str) -> str | None:
-    """`YYYY-MM-DD-HH` of a key, None where it names no day."""
+    """`YYYY-MM-DD-HH` of a key; None if it names no day."""
     name = key.rpartition("/")[2]
     if match := _IN_NAME.search(name):
         day, hour = match.groups()
@@ -99,29 +99,30 @@ def _day_of(hour: str) -> date:
 
 
 class Source(Protocol):
-    """What ingest needs of a place that holds objects."""
+    """A place that holds objects, as ingest uses it."""
 
     url: str
 
     def objects(self, days: Iterable[date] | None = None) -> list[SourceObject]:
-        """The objects of these days, or of all; sorted. Keys that name no day are left out."""
+        """The objects of these days, or of all days, sorted. Keys that name no day are left out."""
 
     def undated(self) -> str | None:
-        """The name of an object whose key names no day, so that it is not looked at. Of S3 the first keys alone are
-        asked for: it tells why nothing was found, and not that nothing is left out."""
+        """The name of an object that is ignored because its key names no day, or None. S3 is asked for the first
+        `FIRST_KEYS` keys only. The name can explain why a day has no objects; None does not prove that no key is
+        ignored."""
 
     def open(self, item: SourceObject) -> BinaryIO:
-        """The object's bytes as they were listed: all of them, or reading raises.
+        """Opens the object for reading. Reading gives exactly the bytes that were listed, or raises.
 
         Raises:
-            ObjectChangedError: it is no longer what was listed, here or while it is read.
-            TransientError: the connection broke, here or while it is read.
-            SourceError: it cannot be read.
+            ObjectChangedError: the object is no longer as it was listed; raised here or while it is read.
+            TransientError: the connection broke, here or while the object is read.
+            SourceError: the object cannot be read.
         """
 
 
 class FolderSource:
-    """Objects as files below a local folder. `setting` is what a message tells to correct."""
+    """Objects as files below a local folder. `setting` is the setting that messages tell the user to correct."""
 
     def __init__(self, folder: str | Path, setting: str = "CLICKLAKE_LOGS") -> None:
         self._setting = setting
@@ -158,8 +159,10 @@ class FolderSource:
         yield from map(self._unlisted, unlisted)
 
     def _unlisted(self, error: OSError) -> SourceObject:
-        """A folder that is passed over in silence would be hours without rows: it stands for them, and refuses its day.
-        One that may hold any day ends the listing."""
+        """An unreadable object that stands for a folder that cannot be listed. It refuses the folder's day; skipping
+        the folder silently would publish hours without rows. A folder that names no day may hold any day, so it ends
+        the listing.
+        """
         key = self._key_of(Path(error.filename))
         hour = hour_of(f"{key}/")
         if hour is None:
@@ -167,7 +170,8 @@ class FolderSource:
         return _unreadable(key, hour)
 
     def _key_of(self, path: Path) -> str:
-        """Bytes of a name that are no UTF-8 stand in the key as `\\xNN`, for a key is text everywhere else."""
+        """The key of a file. Bytes of its name that are not UTF-8 become `\\xNN`, because a key is text everywhere
+        else."""
         key = path.relative_to(self.folder).as_posix()
         if key.isascii():
             return key
@@ -188,7 +192,8 @@ class FolderSource:
             raise SourceError(f"reading {shown}: {error.strerror}") from error
 
         def otherwise() -> Exception:
-            """A file that other programs make up as it is read, as in /proc, has no size to hold it against."""
+            """The error for a wrong length. Files that are generated while they are read, as in /proc, have no true
+            size."""
             if _etag(os.fstat(stream.fileno())) != item.etag:
                 return ObjectChangedError(f"reading {shown}: {_CHANGED}")
             return SourceError(f"reading {shown}: {_NO_FILE}: it holds more or less than its size says")
@@ -200,8 +205,8 @@ class FolderSource:
 
 
 def _object_at(path: Path, key: str, hour: str) -> SourceObject | None:
-    """None for what is no object: a pipe, a device, a file that has gone since it was listed. A link that leads to no
-    ordinary file is one that cannot be read, and so is what cannot be looked at: its day is refused, and it is named.
+    """The object of a file; None for a pipe, a device, or a file that has gone since it was listed. A link that does
+    not lead to an ordinary file, and a file whose status cannot be read, become objects that refuse their day by name.
     """
     try:
         stat = path.lstat()
@@ -217,7 +222,7 @@ def _object_at(path: Path, key: str, hour: str) -> SourceObject | None:
 
 
 def _target(link: Path) -> os.stat_result | None:
-    """Of a link to an ordinary file."""
+    """The status of the ordinary file that a link leads to; None if there is none."""
     try:
         stat = link.stat()
     except OSError:
@@ -226,15 +231,16 @@ def _target(link: Path) -> os.stat_result | None:
 
 
 def _unreadable(key: str, hour: str) -> SourceObject:
-    """Of what is there, and cannot be looked at."""
+    """An object that is there but cannot be read."""
     return SourceObject(hour, key, 0, "unreadable", datetime.fromtimestamp(0, UTC))
 
 
 def _descriptor(path: Path) -> int:
-    """Opens ordinary files alone: a pipe would wait for its writer, and a device may have no end."""
+    """Opens an ordinary file. Anything else is refused: a pipe would wait for its writer, and a device may have no
+    end."""
     mode = path.stat().st_mode
     if S_ISDIR(mode):
-        os.scandir(path).close()  # tells why it could not be listed
+        os.scandir(path).close()  # raises the error that explains why the folder cannot be listed
     if not S_ISREG(mode):
         raise OSError(errno.EINVAL, _NO_FILE)
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -248,7 +254,7 @@ class S3Source:
     """Objects below `s3://bucket/prefix`, through a boto3 client.
 
     A prefix may hold years. The names before the first dot (`<folders>/<distribution>.`) are few and are
-    listed first; then each is listed for the wanted days alone.
+    listed first; then each of them is listed for the wanted days only.
     """
 
     def __init__(self, url: str, client: Any, setting: str = "CLICKLAKE_LOGS") -> None:
@@ -269,7 +275,7 @@ class S3Source:
         if sites:
             return sorted(found)
         for stem in self._stems(self.prefix, wanted):
-            is_dated = self._hour_of(stem)  # the folders name the day, so the file need not
+            is_dated = self._hour_of(stem)  # the folders already name the day
             for prefix in [stem] if is_dated else [stem + day_text(day) for day in sorted(wanted)]:
                 found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
@@ -282,12 +288,12 @@ class S3Source:
         return None
 
     def _sites(self) -> list[str]:
-        """The `domain=<site>/` folders below the prefix: few, and below each the folders name the day."""
+        """The `domain=<site>/` folders below the prefix. They are few, and the folders below each name the day."""
         pages = self._pages(Prefix=f"{self.prefix}domain=", Delimiter="/")
         return [common["Prefix"] for page in pages for common in page.get("CommonPrefixes", ())]
 
     def _stems(self, prefix: str, wanted: set[date]) -> Iterator[str]:
-        """Key beginnings up to the dot before the date, and keys without a dot. Other days are passed over."""
+        """Beginnings of keys up to the dot before the date, and keys without a dot. Other days are left out."""
         for page in self._pages(Prefix=prefix, Delimiter="."):
             for common in page.get("CommonPrefixes", ()):
                 stem = common["Prefix"]
@@ -307,7 +313,8 @@ class S3Source:
         return hour_of(key[len(self.prefix) :])
 
     def _has_other_names(self, stem: str) -> bool:
-        """Whether any key goes on with something else than a date: the first, or one behind all digits."""
+        """Whether any key continues with something other than a date. Only the first key and the keys that sort behind
+        all digits are looked at."""
         first = self._first_key(stem, after="")
         is_other = first is not None and not re.match(r"\d{4}-\d{2}-\d{2}-\d{2}", first[len(stem) :])
         return is_other or self._first_key(stem, after=f"{stem}:") is not None
@@ -333,7 +340,7 @@ class S3Source:
             raise self._explained(f"listing s3://{self.bucket}/{self.prefix}", error) from error
 
     def open(self, item: SourceObject) -> BinaryIO:
-        """Reads the very version that was listed; one that has changed since is an error."""
+        """Opens the version that was listed. If the object has changed since, S3 refuses the request."""
         key, doing = self.prefix + item.key, f"reading s3://{self.bucket}/{self.prefix}{item.name}"
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=item.etag)
@@ -342,7 +349,7 @@ class S3Source:
         return cast(BinaryIO, _Body(answer["Body"], item.size, doing))
 
     def _explained(self, doing: str, error: Exception) -> Exception:
-        """A botocore error as one sentence; never with keys or a signed address in it."""
+        """A botocore error as one sentence, without keys or a signed address."""
         from botocore import exceptions as s3
         from botocore.parsers import ResponseParserError
 
@@ -381,8 +388,8 @@ def _folders_of(day: date) -> str:
 
 
 class _Whole:
-    """An object's bytes as they come. Its end may come neither early nor late: what broke on the way must not be taken
-    for an object that was cut off when it was written."""
+    """The bytes of an object, which must be as many as were listed. Without this check, a broken transfer would look
+    like an object that was cut off when it was written."""
 
     def __init__(self, stream: Any, size: int, otherwise: Callable[[], Exception]) -> None:
         self._stream = stream
@@ -399,8 +406,8 @@ class _Whole:
         return data
 
     def _rest(self) -> bytes:
-        """To its end, which may tell what went wrong on the way. One byte more tells what goes on behind its size: no
-        more is taken of it."""
+        """All bytes to the end. Reads at most one byte more than the listed size, which shows that the object is
+        longer."""
         parts: list[bytes] = []
         missing = self._missing + 1
         while missing and (part := self._read(missing)):
@@ -419,7 +426,7 @@ class _Whole:
 
 
 class _Body(_Whole):
-    """Of S3. A connection that breaks meanwhile is worth another try."""
+    """The bytes of an S3 object. A broken connection is a `TransientError`."""
 
     def __init__(self, stream: Any, size: int, doing: str) -> None:
         super().__init__(stream, size, lambda: TransientError(f"{doing}: fewer or more bytes came than were listed"))
@@ -436,7 +443,12 @@ class _Body(_Whole):
 
 
 def open_source(url: str, client: Any = None, setting: str = "CLICKLAKE_LOGS") -> Source:
-    """A source for a folder or `s3://bucket/prefix`; S3 needs a boto3 client. `setting` is the one that names it."""
+    """The source for a folder or `s3://bucket/prefix`; S3 needs a boto3 client. `setting` is the setting that holds
+    `url`.
+
+    Raises:
+        SourceError: the URL has another scheme.
+    """
     if url.startswith("s3://"):
         return S3Source(url, client, setting)
     if "://" in url and not url.startswith("file://"):

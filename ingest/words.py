@@ -1,4 +1,4 @@
-"""Small pieces of sentences that messages are made of."""
+"""Parts of sentences for messages."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ def counted(count: int, noun: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a full stop, unless it ends a sentence already."""
+    """The text with a full stop, unless it already ends with a punctuation mark."""
     return text if text.endswith((".", "?", "!", "…")) else f"{text}."

@@ -1,1 +1,1 @@
-"""What maintainers run: pages that are generated, and pictures of the code."""
+"""Tools for maintainers: they generate reference pages and a picture of the code."""

@@ -1,5 +1,5 @@
 """The rooms of the code, and which of them may import which: `python -m tools.rooms` draws them into
-docs/architecture.md, and a test says when the picture is stale or an import goes the wrong way."""
+docs/architecture.md. A test fails if the picture is stale or a room imports one that it must not."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: python -m tools.rooms -->", "<!-- end of rooms -->"
 
-# Each room may import those above it. What stands in `TOP` belongs to all: it imports nothing of ours. A file is in the
-# room with the longest name that fits: `orchestration` is what lies in no package of it.
+# Each room may import the rooms above it, and all rooms may import `TOP`, which imports no other code of ours. A file
+# belongs to the room with the longest name that matches: `orchestration` has the files outside its packages.
 TOP = ("ingest.days", "ingest.errors", "ingest.schema", "ingest.shown", "ingest.words")
 ROOMS = (
     "ingest.lake",
@@ -34,7 +34,7 @@ ROOMS = (
     "orchestration.definitions",
     "orchestration.cli",
 )
-# What stands beside each other: neither may import the other, though one is named first.
+# Pairs of rooms that must not import each other, although one is listed first.
 APART = {
     ("ingest.rows", "ingest.lake"),
     ("ingest.source", "ingest.lake"),
@@ -47,13 +47,13 @@ APART = {
 
 
 def room_of(module: str) -> str | None:
-    """The room that a module is in; None for what is not ours."""
+    """The room of a module; None if it is not ours."""
     found = [room for room in (*TOP, *ROOMS) if f"{module}.".startswith(f"{room}.")]
     return max(found, key=len, default=None)
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever it does so."""
+    """The modules that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from (f"{node.module}.{name.name}" for name in node.names)
@@ -62,7 +62,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def imports() -> dict[tuple[str, str], set[str]]:
-    """(room, room that it imports) → files that do."""
+    """(room, room that it imports) → files with such an import."""
     found: dict[tuple[str, str], set[str]] = {}
     for package in ("ingest", "dbt_project", "orchestration", "demo"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -81,7 +81,7 @@ def goes_wrong(own: str, other: str) -> bool:
 
 
 def picture() -> str:
-    """The rooms as a Mermaid graph: who imports whom, without what all do."""
+    """The rooms as a Mermaid graph of imports, without those of `TOP`."""
     lines = ["```mermaid", "graph BT"]
     arrows = shortest({pair for pair in imports() if pair[1] not in TOP and pair[0] not in TOP})
     lines += [f"    {own.replace('.', '_')}[{own}] --> {other.replace('.', '_')}[{other}]" for own, other in arrows]
@@ -89,7 +89,7 @@ def picture() -> str:
 
 
 def shortest(arrows: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The arrows between rooms, sorted, without those that only shorten a way along others."""
+    """The arrows between rooms, sorted, without those that a path along other arrows replaces."""
     to: dict[str, set[str]] = {}
     for own, other in arrows:
         to.setdefault(own, set()).add(other)
@@ -103,7 +103,7 @@ def shortest(arrows: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def page(text: str) -> str:
-    """The page with the picture as it is now."""
+    """The page with the current picture."""
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}\n{picture()}\n{END}{rest.partition(END)[2]}"
 

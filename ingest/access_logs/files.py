@@ -1,6 +1,6 @@
-"""The file formats of access logs: text with a `#Fields` header, JSON lines, Parquet → columns by field name.
+"""Reads the file formats of access logs: text with a `#Fields` header, JSON lines, Parquet → columns by field name.
 
-Gives each row's object and line with it. What a column means is in `parser.py`.
+Each row keeps its object and line. `parser.py` interprets the columns.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from ingest.rows.strict_json import no_constant
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
 
 BATCH_BYTES = 24 << 20
-# What the reader of CSV cuts, parses and converts at once: it stays in a core's cache, and holds any line, even one
-# whose bytes are all replaced by U+FFFD. The whole batch at once took three times as long on some machines.
+# The CSV reader works on this many bytes at a time. They fit a core's cache, and hold any line, even one whose bytes
+# are all replaced by U+FFFD. Reading a whole batch at once took three times as long on some machines.
 CSV_BLOCK_BYTES = 4 << 20
 BEGINNING = 4096  # bytes that tell text from JSON
-JSON_LINES = ("json",)  # stands for a header where a file is JSON lines
+JSON_LINES = ("json",)  # takes the place of a header in JSON lines
 TIMESTAMP_MS = "timestamp(ms)"
 DIRECTIVES = (b"#Version:", b"#Fields:", b"#Software:", b"#Start-Date:", b"#End-Date:", b"#Date:", b"#Remark:")
 
@@ -46,16 +46,16 @@ MAX_STATUS = 999
 MAX_INTEGER = 10**18 - 1
 MAX_JSON_FIELDS = 200
 COOKIE = "cs(Cookie)"
-MAX_HEADER_FIELDS = 500  # AWS documents some 60
-MAX_HEADERS = 1_000  # changes of the header in one object; each header is read by itself
+MAX_HEADER_FIELDS = 500  # AWS documents about 60
+MAX_HEADERS = 1_000  # changes of the header in one object; each part is read by itself
 MAX_NAME_LENGTH = 200
-MAX_PARQUET_BYTES = 256 << 20  # it is read whole; CloudFront's own are some MiB
-PARQUET_ROWS = 32_768  # at once
-MAX_ROWS_PER_BYTE = 100  # of Parquet: rows of nothing cost no space there
+MAX_PARQUET_BYTES = 256 << 20  # a file is read whole; CloudFront's are some MiB
+PARQUET_ROWS = 32_768  # rows that are read at a time
+MAX_ROWS_PER_BYTE = 100  # of a Parquet file, where empty rows take no space
 
 _NULLS = ["-", ""]
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
-# Nearly every value differs: a dictionary would only cost.
+# Fields whose values nearly all differ: a dictionary would only cost time.
 PLAIN_FIELDS = ("x-edge-request-id", "cs-uri-query")
 _NUMBERS = {column.field: column.type for column in ACCESS_LOGS if column.field and column.type != pa.string()}
 _KEPT_FIELDS = (
@@ -64,7 +64,7 @@ _KEPT_FIELDS = (
     | set(_NUMBERS)
 )
 
-_SHOWN_FIELDS = _KEPT_FIELDS | set(ACCESS_LOG_FIELDS) - set(PRIVATE_FIELDS)  # of Parquet, in a rejected line too
+_SHOWN_FIELDS = _KEPT_FIELDS | set(ACCESS_LOG_FIELDS) - set(PRIVATE_FIELDS)  # shown of rejected Parquet rows
 
 
 def _plain_name(name: str) -> str:
@@ -75,8 +75,8 @@ _CANONICAL = {_plain_name(name): name for name in (*ACCESS_LOG_FIELDS, *sorted(_
 
 
 def canonical_field(name: str) -> str:
-    """The documented name of a field: `cs_user_agent` and `cs(User-Agent)` are one. Unknown names stay, cut off where
-    they are long."""
+    """The documented name of a field: `cs_user_agent` becomes `cs(User-Agent)`. An unknown name is kept, up to
+    `MAX_NAME_LENGTH` characters."""
     return _canonical(name[:MAX_NAME_LENGTH])
 
 
@@ -86,7 +86,7 @@ def _canonical(name: str) -> str:
 
 
 def header_fields(directive: bytes) -> tuple[str, ...]:
-    """Field names of a `#Fields:` line, separated by spaces or tabs; a repeated name counts once, at first."""
+    """Field names of a `#Fields:` line, separated by spaces or tabs. Only the first of a repeated name counts."""
     names = directive.decode("utf-8", "replace").partition(":")[2].split()
     fields: dict[str, None] = {}
     for name in names:
@@ -97,12 +97,12 @@ def header_fields(directive: bytes) -> tuple[str, ...]:
 
 @lru_cache(4096)
 def shown_field(name: str) -> str:
-    """The name of a field that no schema knows, as it may be written down: some senders put values there."""
+    """The name of a field as it may be stored. Unknown names are scrubbed, because some senders put values there."""
     return name if name in _CANONICAL.values() else scrub_line(name)
 
 
-# What must not stay in a rejected line: values of private fields in JSON, broken or not, and a cookie by its looks:
-# `name=value`, without the `&` of a query and the `/` of a user agent before its `=`, or several of them.
+# Private parts of a rejected line: values of private fields in JSON, broken or not, and texts that look like a cookie,
+# which is one or several `name=value`, without the `&` of a query or the `/` of a user agent before the `=`.
 _PRIVATE_IN_JSON = re.compile(
     r"""(?i)("[^a-z0-9"]*(?:NAMES)[^a-z0-9"]*"\s*:\s*)(?!null\b|"-?")(?:"(?:[^"\\]|\\.)*"?|[^"\s].*)""".replace(
         "NAMES", "|".join(_plain_name(name).replace("_", r'[^a-z0-9"]+') for name in PRIVATE_FIELDS)
@@ -123,25 +123,25 @@ class Piece:
     data: bytes | memoryview
     count: int
     is_plain: bool = True  # without a carriage return
-    reason: str | None = None  # why this one line is rejected unread
+    reason: str | None = None  # why this line is rejected without being parsed
 
 
 @dataclass
 class RawBatch:
-    """Rows as logged: for each field a column of text (or of numbers already), null for `-`."""
+    """Rows as logged. Each field is a column of text, or already of numbers, with null for `-`."""
 
     columns: dict[str, pa.Array]
     object_index: np.ndarray
     line: np.ndarray
     text_of: Callable[[np.ndarray], list[str]]  # the lines of these rows, for rejects
-    reasons: dict[int, str] = field(default_factory=dict)  # rows that are rejected unread
+    reasons: dict[int, str] = field(default_factory=dict)  # rows that are rejected without being parsed
 
     def __len__(self) -> int:
         return len(self.line)
 
 
 def note_header(facts: ObjectFacts, fields: Iterable[str]) -> None:
-    """Adds what a header names to the facts of its object."""
+    """Adds the fields of a header to the facts of its object."""
     names = {shown_field(name) for name in fields}
     required = {"cs-uri-stem", "sc-status"}
     if TIMESTAMP_MS not in names:
@@ -152,11 +152,11 @@ def note_header(facts: ObjectFacts, fields: Iterable[str]) -> None:
 
 
 class HeaderError(Exception):
-    """A header past the limits: what follows in this object is not read any more."""
+    """A header exceeds the limits. The rest of its object is not read."""
 
 
 def read_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[Piece | RawBatch]:
-    """An object's lines, cut where the header changes; a Parquet object comes as finished batches."""
+    """An object's lines, cut where the header changes. A Parquet object comes as finished batches."""
     reader = BlockReader(stream)
     blocks = iter(reader)
     first = next(blocks, b"")
@@ -201,7 +201,7 @@ def _read_lines(
 def _cut_at_directives(
     lines: Lines, header: tuple[str, ...], object_index: int, facts: ObjectFacts, reason: str | None
 ) -> Any:
-    """Yields the pieces between lines such as `#Fields: …`; returns the header in force at the end."""
+    """Yields the pieces between lines such as `#Fields: …`. Returns the header that is in force at the end."""
     data, line, start = lines.data, lines.first_line, 0
     is_plain = b"\r" not in data
     while start < len(data):
@@ -225,7 +225,8 @@ def _cut_at_directives(
 
 
 def _is_directive(data: bytes, start: int) -> bool:
-    """Whether a line is one. Of a file whose lines end in carriage returns alone the first would be all of it."""
+    """Whether a line is a directive. In a file with lone carriage returns as line ends, the first line would be
+    the whole file, so a line with a carriage return inside is no directive."""
     return data.startswith(DIRECTIVES, start) and b"\r" not in data[start : data.index(b"\n", start)].rstrip(b"\r")
 
 
@@ -237,7 +238,7 @@ def _check_header(header: tuple[str, ...], facts: ObjectFacts) -> None:
 
 
 def _next_directive(data: bytes, start: int) -> int:
-    at = data.find(b"#", start)  # one byte is found ten times as fast as two, and is rare: CloudFront encodes it
+    at = data.find(b"#", start)  # one byte is found ten times as fast as two, and it is rare: CloudFront encodes it
     if at >= 0:
         at = data.find(b"\n#", max(at - 1, start))
     while at >= 0 and not data.startswith(DIRECTIVES, at + 1):
@@ -246,8 +247,8 @@ def _next_directive(data: bytes, start: int) -> int:
 
 
 def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
-    """Joins the pieces of small objects, whatever their headers, and parses `BATCH_BYTES` at a time: thousands of files
-    cost what one costs."""
+    """Joins the pieces of small objects, whatever their headers, and parses `BATCH_BYTES` at a time, so that thousands
+    of small files take no longer than one large file."""
     waiting: list[Piece] = []
     size = lines = 0
     for piece in pieces:
@@ -266,7 +267,7 @@ def batches(pieces: Iterable[Piece | RawBatch]) -> Iterator[RawBatch]:
 
 
 def _parse(pieces: list[Piece]) -> RawBatch:
-    """One batch, in the order of the pieces; those of one header are read together."""
+    """One batch, in the order of the pieces. Pieces with the same header are read together."""
     of_header: dict[tuple[str, ...], list[int]] = {}
     for at, piece in enumerate(pieces):
         of_header.setdefault(piece.fields, []).append(at)
@@ -282,7 +283,7 @@ def _parse(pieces: list[Piece]) -> RawBatch:
 
 
 def _joined(parts: list[RawBatch], order: np.ndarray) -> RawBatch:
-    """The rows of all parts in this order, a place in their concatenation for each."""
+    """The rows of all parts in the order of `order`, which holds positions in their concatenation."""
     sizes = np.array([len(part) for part in parts])
     starts = np.cumsum(sizes) - sizes
     row_at = np.empty(len(order), dtype=np.int64)
@@ -313,7 +314,7 @@ def _joined(parts: list[RawBatch], order: np.ndarray) -> RawBatch:
 
 
 def _joined_columns(parts: list[RawBatch], order: pa.Array) -> dict[str, pa.Array]:
-    """Null where a header lacks the field. Date and time count together, so neither stands without the other."""
+    """The columns of all parts; null if a header lacks the field. A part that lacks date or time loses both."""
     for part in parts:
         if not {"date", "time"} <= part.columns.keys():
             part.columns = {name: values for name, values in part.columns.items() if name not in ("date", "time")}
@@ -321,7 +322,7 @@ def _joined_columns(parts: list[RawBatch], order: pa.Array) -> dict[str, pa.Arra
     for name in dict.fromkeys(name for part in parts for name in part.columns):
         found = [part.columns.get(name) for part in parts]
         kinds = {values.type for values in found if values is not None}
-        kind = kinds.pop() if len(kinds) == 1 else pa.string()  # a number of one, a text of another
+        kind = kinds.pop() if len(kinds) == 1 else pa.string()  # numbers in one part, texts in another
         pieces = [
             pa.nulls(len(part), kind) if values is None else values.cast(kind)
             for part, values in zip(parts, found, strict=True)
@@ -366,7 +367,8 @@ def _lines_at(data: bytes | memoryview, rows: np.ndarray, fields: tuple[str, ...
 
 
 def _without_private_values(line: str, fields: tuple[str, ...]) -> str:
-    """Without what is private by its field; where fields may have moved, what looks like a cookie goes anywhere."""
+    """The line without the values of private fields. If fields may have moved, everything that looks like a cookie
+    is removed."""
     values = line.split("\t")
     is_even = len(values) == len(fields)
     private = {index for index, name in enumerate(fields) if name in PRIVATE_FIELDS} | _moved_cookies(values, fields)
@@ -379,10 +381,10 @@ def _without_private_values(line: str, fields: tuple[str, ...]) -> str:
 
 
 def _moved_cookies(values: list[str], fields: tuple[str, ...]) -> set[int]:
-    """Where a cookie may stand in a line that has more or fewer fields than its header.
+    """The positions of values that may be a cookie, in a line with more or fewer fields than its header.
 
-    A tab too many may have moved it to the right, whatever it looks like: a word such as `Hit` alone is none. A line
-    that is too short was most often cut off, and has lost its end: there it is known by its looks, left of its place.
+    Extra tabs may have moved the cookie to the right, so any value there may be one, except a word such as `Hit`. A
+    short line was most often cut off at its end. In it, values left of the cookie's place are recognized by their form.
     """
     if COOKIE not in fields or len(values) == len(fields):
         return set()
@@ -400,8 +402,8 @@ def _moved_cookies(values: list[str], fields: tuple[str, ...]) -> set[int]:
 def _text_columns(
     data: bytes | memoryview, fields: tuple[str, ...], batch: RawBatch, is_plain: bool
 ) -> dict[str, pa.Array]:
-    """Strict and typed first; a batch with anything unusual in it is evened out and read again as text."""
-    if is_plain and len(data) >= len(fields) * len(batch):  # of fewer bytes some rows must lack fields
+    """Reads strictly and typed first. A batch with anything unusual is made regular, then read again as text."""
+    if is_plain and len(data) >= len(fields) * len(batch):  # with fewer bytes some rows must lack fields
         try:
             columns = _read_csv(data, fields, typed=True)
             may_have_empty_line = all(values.null_count for values in columns.values())
@@ -429,7 +431,7 @@ def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) ->
 
 
 def _has_usual_numbers(values: pa.Array) -> bool:
-    """Whether all numbers are ones that the reader of text takes as well (see `_Logged.number`)."""
+    """Whether the text reader accepts all these numbers as well (see `_Logged.number`)."""
     if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
         return True
     if pa.types.is_floating(values.type):
@@ -440,7 +442,8 @@ def _has_usual_numbers(values: pa.Array) -> bool:
 
 
 def _evened(data: bytes, fields: tuple[str, ...], batch: RawBatch) -> bytes:
-    """The same lines, each with exactly these fields, of valid UTF-8: a short row ends in nulls, a long one is cut."""
+    """The lines with exactly these fields each, in valid UTF-8: a short row gets nulls at its end, a long one is
+    cut."""
     width = len(fields)
     lines = data.decode("utf-8", "replace").split("\n")[:-1]
     nothing = "\t".join(["-"] * width)
@@ -451,7 +454,7 @@ def _evened(data: bytes, fields: tuple[str, ...], batch: RawBatch) -> bytes:
             batch.reasons[row] = "empty_line"
             lines[row] = nothing
         elif line.count("\t") != width - 1 or "\r" in line:
-            # The reader would take a lone carriage return for an end of line. As an escape it is data.
+            # The reader would take a lone carriage return for an end of line. An escaped one is data.
             values = line.rstrip("\r").replace("\r", "%0D").split("\t")
             cookies = _moved_cookies(values, fields)
             values = ["-" if at in cookies else value for at, value in enumerate(values[:width])]
@@ -463,7 +466,7 @@ def _evened(data: bytes, fields: tuple[str, ...], batch: RawBatch) -> bytes:
 
 
 def _json_columns(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
-    """Every value a string, as standard logging v2 writes them; anything else takes the way line by line."""
+    """Reads values that are all strings, as standard logging v2 writes them. Other data is read line by line."""
     names = _names_of_first_line(data)
     if (
         not batch.reasons
@@ -487,12 +490,13 @@ def _json_columns(data: bytes, batch: RawBatch) -> dict[str, pa.Array]:
 
 
 def _is_object_a_line(data: bytes, lines: int) -> bool:
-    """Two objects in one line and none in the next would make as many rows as lines, each in the wrong place."""
+    """Whether each line is one object. Two objects in a line and none in the next would give as many rows as lines, but
+    in wrong places."""
     return data.endswith(b"}\n") and data.count(b"}\n{") == lines - 1
 
 
 def _names_of_first_line(data: bytes) -> list[str]:
-    """The field names; the first ones only of a line that holds more than any log has."""
+    """The field names of the first line, at most `MAX_JSON_FIELDS`; empty if it is not a JSON object."""
     try:
         first = json.loads(data[: data.index(b"\n")])
         return list(first)[:MAX_JSON_FIELDS] if isinstance(first, dict) else []
@@ -528,14 +532,15 @@ def _kept_values(record: dict[str, Any]) -> dict[str, str]:
 
 def _json_text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no UTF-8
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is not valid in UTF-8
 
 
 # Parquet
 
 
 def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, facts: ObjectFacts) -> Iterator[RawBatch]:
-    """Known columns alone, texts as dictionaries: one long value that many rows share is there once, as in the file."""
+    """Reads the known columns only. Texts stay dictionaries, so that a long value of many rows is held once, as in the
+    file."""
     try:
         file, names, size = _open_parquet(first, blocks)
         note_header(facts, map(canonical_field, file.schema_arrow.names))
@@ -552,7 +557,7 @@ def _read_parquet(first: bytes, blocks: Iterator[bytes], object_index: int, fact
 
 
 def _open_parquet(first: bytes, blocks: Iterator[bytes]) -> tuple[pq.ParquetFile, list[str], int]:
-    """The file, the names of its known columns, and its bytes. Its footer is at the end, so it is read whole."""
+    """(file, names of its known columns, its bytes). The file is read whole, because its footer is at the end."""
     parts, size = [first], len(first)
     for block in blocks:
         parts.append(block)
@@ -577,7 +582,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _of_usual_size(part: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The rows in batches that are no larger than text is read at once. What is longer than any line counts as one."""
+    """The rows in batches of at most `BATCH_BYTES` of text. A row that is too long counts as `MAX_LINE_BYTES`."""
     ends = np.cumsum(np.minimum(_row_bytes(part), MAX_LINE_BYTES))
     start = 0
     while start < len(part):
@@ -588,7 +593,7 @@ def _of_usual_size(part: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _row_bytes(part: pa.RecordBatch) -> np.ndarray:
-    """Bytes of the texts of each row."""
+    """The bytes of the texts in each row."""
     size = np.zeros(len(part), dtype=np.int64)
     for values in part.columns:
         if pa.types.is_dictionary(values.type):
@@ -598,7 +603,8 @@ def _row_bytes(part: pa.RecordBatch) -> np.ndarray:
 
 
 def _parquet_batch(part: pa.RecordBatch, object_index: int, row: int) -> RawBatch:
-    """A row that is longer than any line may be is rejected, and loses its values before they are spread out."""
+    """A batch of Parquet rows. A row that is too long is rejected, and its values are dropped before they are
+    copied."""
     lines = np.arange(row, row + len(part), dtype=np.int64) + 1
     is_long = _row_bytes(part) > MAX_LINE_BYTES
     if is_long.any():
@@ -626,7 +632,7 @@ def _parquet_batch(part: pa.RecordBatch, object_index: int, row: int) -> RawBatc
 
 
 def _as_text(values: pa.Array) -> pa.Array:
-    """Texts, as they are; of a dictionary only the values that are used, once each."""
+    """The values as texts. In a dictionary, only the used values are converted, once each."""
     if pa.types.is_dictionary(values.type):
         used, codes = np.unique(
             values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64), return_inverse=True
@@ -635,7 +641,7 @@ def _as_text(values: pa.Array) -> pa.Array:
         return distinct.take(pa.array(codes))
     try:
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            values = values.cast(pa.large_binary())  # nothing has checked yet that it is UTF-8
+            values = values.cast(pa.large_binary())  # the texts are not checked for UTF-8 yet
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return pa.array([None if value is None else _text_of(value) for value in values.to_pylist()], pa.string())
@@ -659,7 +665,7 @@ def _record_text(part: pa.RecordBatch) -> Callable[[np.ndarray], list[str]]:
 
 
 def _as_logged(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """Documented names, `-` and empty as null, dictionaries where values repeat."""
+    """Columns with documented names, null for `-` and empty texts, and dictionaries for repeated values."""
     found: dict[str, pa.Array] = {}
     for name, values in columns.items():
         canonical = canonical_field(name)

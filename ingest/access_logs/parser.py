@@ -1,6 +1,6 @@
-"""Access log rows: the logged columns become the columns of `raw.access_logs`, or rejects with a reason.
+"""Access log rows: turns logged columns into the columns of `raw.access_logs`, or rejects rows with a reason.
 
-Works on whole columns. What costs Python time (addresses, user agents, decoding) is done once for
+Works on whole columns. Slow work in Python (addresses, user agents, decoding) is done once for
 each distinct value of a batch, through dictionaries.
 """
 
@@ -37,13 +37,13 @@ from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
 
 REASONS = {
     "empty_line": "The line holds nothing.",
-    "line_too_long": "The line is longer than 1 MiB; of Parquet, the texts of a row together.",
+    "line_too_long": "The line, or all texts of a Parquet row together, is longer than 1 MiB.",
     "cut_off": "The object ends in the middle of this line.",
-    "bad_json": "The line is no JSON object.",
-    "bad_timestamp": "Date or time is missing or is none.",
+    "bad_json": "The line is not a JSON object.",
+    "bad_timestamp": "The date or time is missing or invalid.",
     "out_of_range": "The time is more than a day after the object's day, or further before it than the limit.",
     "missing_path": "The path (cs-uri-stem) is missing.",
-    "bad_status": "The status (sc-status) is missing or is no number.",
+    "bad_status": "The status (sc-status) is missing or is not a number.",
 }
 REQUEST_TYPES = {"/c": "click", "/pxl.png": "impression"}
 PARAMETERS = {
@@ -57,7 +57,7 @@ PARAMETERS = {
 }
 SCHEMA = arrow_schema(ACCESS_LOGS)
 
-# Fields with a rule of their own below; all others become their column as they are, but scrubbed.
+# Fields with a rule of their own below. All other fields become their column unchanged, but scrubbed.
 _WITH_RULES = ("cs-uri-stem", "sc-status", "cs(Referer)", "cs(User-Agent)")
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
@@ -67,14 +67,14 @@ _REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 class AccessLogParser:
-    """Turns raw batches into parsed ones; safe to use from several threads.
+    """Turns raw batches into parsed ones. Safe to use from several threads.
 
     Args:
-        hash_key: secret of the keyed hashes.
+        hash_key: the secret key of the keyed hashes.
         source_day: the day that the objects' keys name.
-        geo: where addresses are; closed for none.
+        geo: the geo database; it may be closed.
         max_age_days: rows older than this, counted from the source day, are rejected.
-        rejects_kept: of each object.
+        rejects_kept: the number of rejects of each object that are stored.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class AccessLogParser:
         )
 
     def _reasons(self, batch: RawBatch, time_us: np.ndarray, path: pa.Array, status: pa.Array) -> dict[int, str]:
-        """Row → why it is rejected; the first reason that holds."""
+        """Row → the first reason to reject it; rows without a reason are left out."""
         reasons: dict[int, str] = {}
         is_bad_time = time_us == _BAD
         for mask, reason in (
@@ -144,7 +144,7 @@ class AccessLogParser:
     def _columns(
         self, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
     ) -> tuple[dict[str, pa.Array], np.ndarray]:
-        unreadable = np.zeros(logged.length, dtype=np.int64)  # how many values of each row
+        unreadable = np.zeros(logged.length, dtype=np.int64)  # number of unreadable values in each row
         columns: dict[str, pa.Array] = {}
         for column in ACCESS_LOGS:
             if column.field is None or column.field in _WITH_RULES:
@@ -168,7 +168,8 @@ class AccessLogParser:
         return columns, unreadable
 
     def _decoded(self, values: pa.DictionaryArray) -> pa.DictionaryArray:
-        """One layer of percent-encoding off, and scrubbed. Most values have no escape, and are left alone."""
+        """Values with one layer of percent-encoding removed, scrubbed. Most values have no escape and are not
+        decoded."""
         distinct = values.dictionary
         has_escape = pc.match_substring(distinct, "%")
         if pc.any(has_escape).as_py():
@@ -178,11 +179,11 @@ class AccessLogParser:
         return values if distinct is values.dictionary else remapped(values, distinct)
 
     def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
-        """The parameters of these rows' query strings; null in all others.
+        """The parameters of these rows' query strings; null in all other rows.
 
-        The parts between `&` are sorted out by their first bytes, then decoded once for each distinct part:
-        a cache-buster that makes every query differ costs next to nothing. The few query strings in which that is not
-        enough are read one by one; the rules are those of `query_strings.py`.
+        The parts between `&` are selected by their first bytes, then each distinct part is decoded once, so a
+        cache-buster that makes every query differ costs little. The few query strings that need more are read one by
+        one by the rules of `query_strings.py`.
         """
         columns: dict[str, pa.Array] = {}
         texts = pc.take(query, pa.array(rows)).cast(pa.string())
@@ -192,7 +193,7 @@ class AccessLogParser:
         is_odd = _are_odd(texts, names, parents)
         odd = np.flatnonzero(is_odd)
         odd_parameters = self._odd_parameters(texts.take(pa.array(odd)).to_pylist())
-        names |= 0x20202020  # small letters; of what it makes others alike, `=` and 0x1D, the latter is odd in a name
+        names |= 0x20202020  # lower case; it also turns 0x1D into `=`, but 0x1D is odd in a name
         if len(odd):
             names[is_odd[parents]] = 0
         for parameter, column in PARAMETERS.items():
@@ -205,7 +206,7 @@ class AccessLogParser:
             if not all(values):
                 is_known = np.array([bool(value) for value in values], dtype=bool)[indices]
                 found, indices = found[is_known], indices[is_known]
-            found, indices = found[::-1], indices[::-1]  # the first known one of a name stays
+            found, indices = found[::-1], indices[::-1]  # so that the first known value of a name wins
             codes = np.full(len(query), -1, dtype=np.int32)
             codes[rows[parents[found]]] = indices
             read = [(row, each[parameter]) for row, each in zip(odd, odd_parameters, strict=True) if parameter in each]
@@ -224,7 +225,7 @@ class AccessLogParser:
 
 
 class _Logged:
-    """Columns of a batch by field name; a field that is not in the log is all null."""
+    """The columns of a batch by field name. A field that is not in the log is all null."""
 
     def __init__(self, columns: dict[str, pa.Array], length: int) -> None:
         self.columns = columns
@@ -232,7 +233,7 @@ class _Logged:
 
     def text(self, field: str) -> pa.Array:
         values = self.columns.get(field)
-        if values is None:  # of the type that it has where it is logged, so that all batches are alike
+        if values is None:  # the type of a logged field, so that all batches have the same types
             return pa.nulls(self.length, pa.string() if field in PLAIN_FIELDS else DICTIONARY)
         return values
 
@@ -241,8 +242,8 @@ class _Logged:
         return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
 
     def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
-        """(numbers, which of them could not be read and are null). What `files.py` reads as a number at once, it
-        reads alike: blanks around one do no harm, hexadecimal counts, what is not finite does not."""
+        """(numbers, mask of values that could not be read and are null). It accepts the same texts as the typed reader
+        in `files.py`: blanks around a number and hexadecimal numbers are read, numbers that are not finite are not."""
         nothing = np.zeros(self.length, dtype=bool)
         if field not in self.columns:
             return pa.nulls(self.length, kind), nothing
@@ -274,20 +275,20 @@ def _parameter(name: str, logged: str) -> str:
     return known_value(decode_parameter(logged), name)
 
 
-_STRANGE = np.array([byte <= 32 or byte >= 127 or byte in b"%+;" for byte in range(256)])  # in no name of a parameter
-_STRANGE[0] = False  # fills up what is shorter
+_STRANGE = np.array([byte <= 32 or byte >= 127 or byte in b"%+;" for byte in range(256)])  # in no parameter's name
+_STRANGE[0] = False  # pads shorter names
 _ODD_PART = r"(?i)&amp;|(?:^|&)[^=&]{0,3}(?:[%+\x01-\x20\x7f]|[^\x00-\x7f])"  # the longest name has three letters
 
 
 def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """Which of these query strings must be read as a whole.
 
-    Those with a part that begins with `amp;` or has an encoded name, and those in which an escape anywhere tells how
-    many layers the others have. A look at the bytes leaves few that patterns must be tried on.
+    These are query strings with a part that begins with `amp;` or has an encoded name, and those in which an escape
+    tells how many layers the other escapes have. A search for bytes leaves few query strings to match patterns on.
 
     Args:
-        names: the first four bytes of all their parts.
-        parents: the query string of each part.
+        names: the first four bytes of all parts.
+        parents: the index of the query string of each part.
     """
     has_strange_byte = _STRANGE[names.view(np.uint8)].view(np.uint32)
     rows = np.union1d(parents[np.flatnonzero(has_strange_byte)], _with_layers(queries))
@@ -299,7 +300,7 @@ def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.nd
 
 
 def _with_layers(queries: pa.Array) -> np.ndarray:
-    """Those in which `%25` begins and, now and then, one more."""
+    """The indices of query strings that contain `%25`, and now and then of one too many."""
     offsets, data = text_bytes(queries)
     begins = np.flatnonzero(data[:-2] == ord("%"))
     begins = begins[(data[begins + 1] == ord("2")) & (data[begins + 2] == ord("5"))]
@@ -311,7 +312,7 @@ def _microseconds(day: date) -> int:
 
 
 def _times(logged: _Logged) -> np.ndarray:
-    """Microseconds since 1970 of each row, `_BAD` where date or time is none."""
+    """Microseconds since 1970 of each row; `_BAD` if date or time is missing or invalid."""
     times = np.full(logged.length, _BAD)
     is_open = np.ones(logged.length, dtype=bool)  # neither date nor time is given
     if "date" in logged.columns and "time" in logged.columns:
@@ -342,13 +343,13 @@ def _day_us(text: str) -> int:
 
 
 def _clock_us(text: str) -> int:
-    """A leap second is the second before it, which is the last that a day has here."""
+    """Microseconds since midnight. A leap second counts as the second before it, the last one of a day here."""
     match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)", text)
     return _BAD if match is None else ((int(match[1]) * 60 + int(match[2])) * 60 + min(int(match[3]), 59)) * 1_000_000
 
 
 def _first_bytes(values: pa.Array) -> np.ndarray:
-    """The first four bytes of each text as a little-endian number; zeros where it is shorter."""
+    """The first four bytes of each text as a little-endian number, padded with zeros."""
     offsets, data = text_bytes(values)
     content = np.zeros(len(data) + 4, dtype=np.uint8)
     content[:-4] = data
@@ -367,7 +368,7 @@ def _rejects(batch: RawBatch, rows: np.ndarray, reasons: dict[int, str]) -> list
 
 
 def _shown(text: str) -> str:
-    """A rejected line as it may be kept: scrubbed, and cut to `MAX_REJECT_BYTES`."""
+    """A rejected line as it may be stored: scrubbed, and cut to `MAX_REJECT_BYTES`."""
     text = beginning_of(text)
     if text.lstrip().startswith("{"):
         text = scrub_json_line(text)

@@ -1,1 +1,1 @@
-"""Events of trackers: lines of JSON to rows."""
+"""Events of trackers: reads lines of JSON into rows."""

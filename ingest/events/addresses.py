@@ -1,4 +1,4 @@
-"""The addresses of pages: host, path, and the campaign in the query string; each distinct address is read once."""
+"""Reads host, path and campaign from the addresses of pages. Each distinct address is read once."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ingest.rows.privacy import scrub_column
 from ingest.rows.query_strings import decode, first_of, known_parameters, known_value
 from ingest.schema import Role
 
-SENT = "sent_"  # before the name of a column: what the tracker sends, for want of an address that tells
+SENT = "sent_"  # prefix of a column for a tag that the tracker sends; used if no address names a campaign
 TAGS = tuple(column.name.removeprefix(SENT) for column in EVENT_VALUES if column.role is Role.TAG)
 _SHAPES_OF_SCREENS = pa.array({shape.name for shape in shapes() if shape.has_screens}, pa.string())
-# The click ids of ad platforms; what only their clicks have, but all clicks of an ad alike; and the id of our own
-# links, which have `oid`; a `cid` alone is anybody's. The first of these three that is there counts.
+# Click ids of ad platforms; marks that all clicks of a platform's ads share; and the id of our own links, `oid`,
+# because anybody may use `cid`. The first of these three that is present counts.
 CLICK_IDS = (
     "gclid gbraid wbraid dclid srsltid msclkid yclid ysclid ymclid vmcid fbclid igshid igsh ttclid twclid li_fat_id "
     "epik rdt_cid sccid qclid tblci dicbo obclid mc_eid mc_cid mkt_tok _hsenc _kx vero_id irclickid cjevent awc zanpid "
@@ -31,8 +31,8 @@ CLICK_IDS = (
 CLICK_MARKS = ("gad_source", "gad_campaignid", "gad")
 OWN_CLICK_IDS = ("oid",)
 
-# Web addresses in column `text` of `lines` → host, path and query string without its `?`, one row for each. One
-# without a scheme is an address if it begins with `//`, and a path if it begins with `/`.
+# SQL: web addresses in column `text` of `lines` → host, path and query string without its `?`, one row for each
+# address. An address without a scheme must begin with `//`; a text that begins with `/` is a path.
 PLACES = r"""
 with taken_apart as (
     select regexp_extract(
@@ -55,12 +55,12 @@ from taken_apart
 
 
 def _parameter(names: str) -> str:
-    """Name and value, as it stands there, of the first of these parameters that is not empty."""
+    """SQL: name and undecoded value of the first of these parameters that is not empty."""
     return f"regexp_extract(query, '(?i)(?:^|&)({names})=([^&]+)', ['name', 'value'])"
 
 
 _TAGS = ",\n    ".join(f"{_parameter(tag)}.value as {tag}" for tag in TAGS)
-# Query strings in column `query` of `lines` → what they tell of a campaign, not decoded yet, empty for nothing.
+# SQL: query strings in column `query` of `lines` → their campaign parameters, not decoded, empty if missing.
 CAMPAIGNS = f"""
 with clicks as (
     select query,
@@ -75,7 +75,7 @@ select {_TAGS},
     own.value as own_value, lower(own.name) as own_name
 from clicks
 """  # noqa: S608 - names of our own
-# Query strings in which parameters may hide from that: separated by `&amp;`, or with an encoded name.
+# Query strings whose parameters this SQL may miss: parts are separated by `&amp;`, or a name is encoded.
 HIDES_PARAMETERS = "(?i)&amp;|(?:^|&)[^&=]*[%+\\s][^&=]*="
 
 
@@ -84,7 +84,7 @@ class PageAddresses:
 
     Args:
         run: runs SQL over a table named `lines`.
-        site_host: the host of pages that are sent without one; None for none.
+        site_host: the host of pages that are sent without a host, or None.
     """
 
     def __init__(self, run: Callable[[str, pa.Table], pa.Table], site_host: str | None) -> None:
@@ -92,7 +92,7 @@ class PageAddresses:
         self._site_host = site_host
 
     def parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        """url, host, path, the campaign in its query string, referrer and referrer_host: once for each address."""
+        """url, host, path, the campaign, referrer and referrer_host of events. Each distinct address is read once."""
         page, given, referrer = (self._places(columns[name]) for name in ("url", "path", "referrer"))
         in_url = self._campaigns(pc.coalesce(page["query"], given["query"]))
         sent = self._campaigns(by_value(columns["sent_query"], _bare_query))
@@ -106,7 +106,8 @@ class PageAddresses:
         is_of_page = pc.or_(parts["path"].is_valid(), referrer["host"].is_valid())
         is_of_page = pc.and_not(is_of_page, pc.is_in(columns["shape"], _SHAPES_OF_SCREENS))
         parts["host"] = pc.coalesce(page["host"], _where(is_of_page, pa.scalar(self._site_host, pa.string())))
-        # Campaigns are never mixed: what the tracker remembers counts where neither address names any, nor a click.
+        # Campaigns are never mixed: the tracker's own tags count only if neither address nor sent query names a
+        # campaign or a click.
         is_in_url = _any_known(in_url[name] for name in (*TAGS, "click_id_kind"))
         is_sent = _any_known(sent[name] for name in (*TAGS, "click_id_kind"))
         for name in TAGS:
@@ -118,9 +119,10 @@ class PageAddresses:
         return {name: values.dictionary_encode() if name in REPEATED else values for name, values in parts.items()}
 
     def _places(self, addresses: pa.Array) -> dict[str, pa.Array]:
-        """Host, path and query string of each address, and itself as `text`; all but the query string scrubbed.
+        """Host, path and query string of each address, and the address as `text`. All but the query string are
+        scrubbed.
 
-        A host stays what it is, an address too: it is the server's."""
+        A host that is an IP address is kept, because it is the server's."""
         encoded = single(addresses.dictionary_encode())
         found = self._run(PLACES, pa.table({"text": encoded.dictionary}))
         parts = {name: single(found.column(name)) for name in found.column_names} | {"text": encoded.dictionary}
@@ -131,13 +133,13 @@ class PageAddresses:
         }
 
     def _campaigns(self, queries: pa.Array) -> dict[str, pa.Array]:
-        """utm_…, click_id and click_id_kind that query strings name, scrubbed; each distinct one is read once."""
+        """Scrubbed utm_…, click_id and click_id_kind of query strings. Each distinct query string is read once."""
         encoded = single(queries.dictionary_encode())
         distinct = encoded.dictionary
         found = self._run(CAMPAIGNS, pa.table({"query": distinct}))
         texts = {name: single(found.column(name)) for name in found.column_names}
         known = {name: text if name.endswith("_name") else _known_values(text) for name, text in texts.items()}
-        # What is read one by one: where a name may be hidden, or a value turned out to say nothing.
+        # Query strings to read one by one: a name may be hidden, or a value turned out to be a placeholder.
         is_odd = pc.match_substring_regex(distinct, HIDES_PARAMETERS).fill_null(False)
         for name, text in texts.items():
             is_odd = pc.or_(is_odd, pc.and_(pc.not_equal(text, ""), known[name].is_null()).fill_null(False))
@@ -156,20 +158,20 @@ class PageAddresses:
 
 
 def _known_tag(values: pa.Array) -> pa.Array:
-    """The same of a tag: null where it is a placeholder."""
+    """Tags, scrubbed; null for placeholders."""
     known = [value and (known_value(value) or None) for value in values.to_pylist()]
     return scrub_column(pa.array(known, pa.string()))
 
 
 def _known_values(values: pa.Array) -> pa.Array:
-    """Values of query strings, decoded; null where they say nothing."""
+    """Decoded values of query strings; null for placeholders."""
     return pa.array(
         [known_value(decode(value)) or None if value else None for value in values.to_pylist()], pa.string()
     )
 
 
 def campaign(query: str) -> dict[str, str]:
-    """What `CAMPAIGNS` finds in a query string, by the rules of `query_strings.py`."""
+    """The campaign parameters of a query string, by the rules of `query_strings.py`; the result matches `CAMPAIGNS`."""
     parameters = known_parameters(query)
     found = {name: first_of(parameters, (name,))[1] for name in TAGS}
     click, mark, own = (first_of(parameters, names) for names in (CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS))
@@ -179,16 +181,16 @@ def campaign(query: str) -> dict[str, str]:
 
 
 def _bare_query(values: pa.Array) -> pa.Array:
-    """Query strings as trackers send them, without what stands before and behind."""
+    """Query strings from trackers without a `?` before and a fragment after them."""
     return pc.replace_substring_regex(values, r"^\s*\?|#.*$", "")
 
 
 HOST = re.compile(r"\A[^\s/?#@:]+[.][^\s/?#@:.]+")
-_MAX_LABEL = 63  # characters (RFC 1035); and Python's punycode takes hours for long texts of many letters
+_MAX_LABEL = 63  # characters (RFC 1035); also, Python's punycode takes hours for long texts
 
 
 def _hosts(hosts: pa.Array) -> pa.Array:
-    """Hosts in lower case as browsers name them: without a dot at their end, in ASCII."""
+    """Hosts in the form that browsers use: lower case, no dot at the end, in ASCII."""
     is_unusual = pc.match_substring_regex(hosts, r"[^a-z0-9.-]|[.]$").fill_null(False)
     if not pc.any(is_unusual).as_py():
         return hosts
@@ -197,8 +199,8 @@ def _hosts(hosts: pa.Array) -> pa.Array:
 
 
 def host_name(host: str) -> str:
-    """RFC 3492 for labels with letters beyond ASCII; no mapping but to small letters of one form (NFKC). What is longer
-    than a label can be is no host's and stays."""
+    """A host in ASCII (RFC 3492), mapped only to lower case and one form (NFKC). A label that is longer than a host's
+    may be stays as it is."""
     host = unicodedata.normalize("NFKC", unquote(host)).lower().replace("\u3002", ".").rstrip(".")
     return ".".join(map(_label, host.split(".")))
 
@@ -210,7 +212,7 @@ def _label(label: str) -> str:
 
 
 def _where(condition: pa.Array, values: pa.Array | pa.Scalar) -> pa.Array:
-    """The values where the condition holds, else null."""
+    """The values for which the condition holds; the others are null."""
     return pc.if_else(condition, values, pa.scalar(None, pa.string()))
 
 

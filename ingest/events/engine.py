@@ -1,4 +1,4 @@
-"""A private DuckDB of each thread, with the macros that the SQL of events uses."""
+"""A private DuckDB for each thread, with the macros that the SQL of events uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ISO = (
     r"^\s*([0-9]{4})-?([0-9]{2})-?([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]+))?)?"
     r"\s*(?:[Zz]|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?\s*$"
 )
-# What the engine's own cast takes; it takes offsets of 99 hours and minutes too.
+# Texts that the engine's own cast may read. Without this check it would accept offsets of 99 hours and minutes.
 _ENGINES_ISO = (
     r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9:.]*"
     r"\s*(?:[A-Za-z][A-Za-z0-9_/+-]*|[+-](?:[01][0-9]|2[0-3])(?::[0-5][0-9])?)?\s*$"
@@ -27,8 +27,8 @@ _MACROS = (
     f"create macro known_id(x) as case when not regexp_full_match(trim(x), '(?is){_quoted(NO_ID)}') then trim(x) end",
     "create macro known_name(x) as "
     f"case when not regexp_full_match(trim(x), '(?is){_quoted(NO_TAG)}') then trim(x) end",
-    # What the engine's own cast does not take of ISO 8601: small letters, a decimal comma, the basic format, the end of
-    # a day as 24:00, and leap seconds, which are the last microsecond of the second before.
+    # ISO 8601 that the engine's own cast does not accept: small letters, a decimal comma, the basic format, 24:00 as
+    # the end of a day, and leap seconds, which become the last microsecond of the second before.
     f"""create macro iso_parts(x) as regexp_extract(x, '{_ISO}',
         ['year', 'month', 'day', 'hour', 'minute', 'second', 'fraction', 'sign', 'away', 'away_minutes'])""",
     """create macro iso_microseconds(p) as try_cast(
@@ -40,7 +40,7 @@ _MACROS = (
         - case p.sign when '-' then -1 else 1 end * 60000000
             * (coalesce(try_cast(p.away as bigint), 0) * 60 + coalesce(try_cast(p.away_minutes as bigint), 0))
         as bigint)""",
-    # A text that may be a number: the engine's cast takes `1_000`, `inf` and `nan` as well.
+    # A text that may be a number. The engine's cast alone would accept `1_000`, `inf` and `nan`.
     "create macro number_in(x) as case when not regexp_matches(x, '[_a-df-zA-DF-Z]') then x end",
     # Seconds, milliseconds or microseconds since 1970, told apart by their size; else ISO 8601.
     rf"""create macro microseconds(x) as case
@@ -63,7 +63,7 @@ class Engine:
     """Runs SQL over Arrow tables; safe to use from several threads.
 
     Args:
-        event_key: what the ids of events without one are hashed with: the variable `event_key`.
+        event_key: the key for hashing ids of events that have none; the SQL variable `event_key`.
     """
 
     def __init__(self, event_key: str) -> None:

@@ -1,6 +1,6 @@
-"""The files of events: JSON lines, or one JSON array, plain or gzip → batches of lines.
+"""Reads the files of events: JSON lines, or one JSON array, plain or gzip → batches of lines.
 
-What a line means is in `parser.py`.
+`parser.py` interprets the lines.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import pyarrow.compute as pc
 from ingest.rows.batches import ObjectFacts
 from ingest.rows.blocks import BYTE_ORDER_MARK, MAX_LINE_BYTES, MAX_LINES, BlockReader, Lines, count_lines, whole_lines
 
-BATCH_BYTES = 12 << 20  # of plain text read at once: some 15,000 events
+BATCH_BYTES = 12 << 20  # of plain text read at once: about 15,000 events
 _NEWLINE = ord("\n")
 _BLANKS = pa.array([b" ", b"\t", b"\r", b"\n", b""], pa.binary())
 _SPACE = re.compile(r"[\s,\ufeff]*")
 _NEXT_ELEMENT = re.compile(r"\}\s*(?:,|\][\s\ufeff]*\[)\s*(?=\{)")  # of this array or the next
-# What says how an event is nested. The engine takes JSON that Python's reader does not, such as a comma at an end.
+# The tokens that show how an event is nested. A regular expression, because the engine accepts JSON that Python's
+# reader does not, such as a comma at an end.
 NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}\[\]:]', re.DOTALL)
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Python makes no number of thousands of digits
-MAX_DEPTH = 900  # of objects and arrays within one another; Python's readers follow so many
-# How many times its length a broken text may be read: each object within it may be the next element. Beyond that, the
-# search for the next element starts where reading ended.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Python refuses numbers with thousands of digits
+MAX_DEPTH = 900  # levels of objects and arrays; Python's readers can handle them
+# A broken text may be read this many times its length, because each object within it may be the next element. After
+# that, the search for the next element starts where reading ended.
 MOST_IN_VAIN = 8
 
 
@@ -40,12 +41,12 @@ class EventPiece:
     first_line: int
     data: bytes
     count: int
-    reason: str | None = None  # why this one line is rejected unread
+    reason: str | None = None  # why this line is rejected without being parsed
 
 
 @dataclass
 class EventBatch:
-    """Lines of events: the text of each, its object and line; `reasons` of those that are rejected unread."""
+    """Lines of events: the text, object and line of each; `reasons` of lines that are rejected without being parsed."""
 
     texts: pa.Array
     object_index: np.ndarray
@@ -62,7 +63,7 @@ class EventBatch:
 
 
 def read_event_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -> Iterator[EventPiece]:
-    """An object's lines; of an array its elements, each as a line."""
+    """An object's lines; for an array, each element as a line."""
     reader = BlockReader(stream)
     blocks = iter(reader)
     first, lines_before = _first_text(blocks)
@@ -87,7 +88,7 @@ def read_event_pieces(stream: BinaryIO, object_index: int, facts: ObjectFacts) -
 
 
 def _first_text(blocks: Iterator[bytes]) -> tuple[bytes, int]:
-    """The first block that holds more than blanks, without a byte order mark, and how many lines lie before it."""
+    """(first block with more than blanks, without a byte order mark; number of lines before it)."""
     lines_before = 0
     for block in blocks:
         block = block.removeprefix(BYTE_ORDER_MARK)
@@ -109,7 +110,7 @@ def _lines(blocks: Iterable[bytes], reader: BlockReader, object_index: int) -> I
 
 
 def _cut(lines: Lines, object_index: int) -> Iterator[EventPiece]:
-    """In pieces of about `BATCH_BYTES`."""
+    """Pieces of about `BATCH_BYTES`."""
     data, line, left = lines.data, lines.first_line, lines.count
     while len(data) > BATCH_BYTES + MAX_LINE_BYTES:
         end = data.index(b"\n", BATCH_BYTES) + 1
@@ -121,8 +122,8 @@ def _cut(lines: Lines, object_index: int) -> Iterator[EventPiece]:
 
 
 class _Text(str):
-    """Text whose lines nobody counts: an error of the JSON reader counts those before it, and an array of broken
-    elements has an error at each."""
+    """Text whose lines are not counted. An error of the JSON reader counts the lines before it, which takes long for an
+    array with an error in each element."""
 
     def count(self, *_: Any) -> int:
         return 0
@@ -132,10 +133,10 @@ class _Text(str):
 
 
 def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece]:
-    """The elements of a JSON array, read as it arrives; the number of an element is its line. Joined files hold
-    several arrays one after the other: the elements of all are read.
+    """The elements of a JSON array, read as it arrives. The number of an element is its line. Joined files hold several
+    arrays one after the other; the elements of all are read.
 
-    What is no JSON is one reject, up to the next object.
+    Text that is not JSON becomes one reject, up to the next object.
     """
     text, number = _Text(), 1
     rest = iter(blocks)
@@ -173,7 +174,8 @@ def _elements(blocks: Iterable[bytes], object_index: int) -> Iterator[EventPiece
 
 
 def _element_end(text: str, position: int) -> tuple[int, int]:
-    """Where the element ends that begins here, -1 where it is no JSON or not whole; and how far it was read."""
+    """(end of the element that begins here, how far it was read). The end is -1 if the element is broken or not
+    whole."""
     try:
         end = _DECODER.raw_decode(text, position)[1]
     except json.JSONDecodeError as error:
@@ -184,7 +186,7 @@ def _element_end(text: str, position: int) -> tuple[int, int]:
 
 
 def _end_of_nesting(text: str, position: int) -> int:
-    """How far an element has to be read to know that it is nested too deeply, or to its end."""
+    """The position at which an element is known to be nested too deeply, or its end."""
     depth = 0
     for token in NESTING.finditer(text, position):
         if token[0] in "{[":
@@ -202,7 +204,7 @@ def _behind_blanks(text: str, position: int) -> int:
 
 
 def _whole_characters(data: bytes, is_last: bool) -> tuple[str, bytes]:
-    """Text, and the bytes of a last character that is not whole yet. What is no UTF-8 becomes U+FFFD."""
+    """(text, bytes of a last character that is not complete yet). Invalid UTF-8 becomes U+FFFD."""
     for back in range(1, 4):
         if not is_last and len(data) >= back and data[-back] >= 0xC0:
             return data[:-back].decode("utf-8", "replace"), data[-back:]
@@ -250,7 +252,7 @@ def _batch(pieces: list[EventPiece]) -> EventBatch:
 
 
 def _texts(data: bytes, reasons: dict[int, str]) -> pa.Array:
-    """The lines as texts, without a copy where all of it is UTF-8; a line that is not is rejected."""
+    """The lines as texts, without a copy if all bytes are UTF-8. A line that is not UTF-8 is rejected."""
     ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE).astype(np.int32) + 1
     offsets = np.concatenate([np.zeros(1, np.int32), ends])
     try:
@@ -269,7 +271,7 @@ def _texts(data: bytes, reasons: dict[int, str]) -> pa.Array:
 
 
 def _is_blank(texts: pa.Array) -> np.ndarray:
-    """Which texts hold nothing but blanks. Only those that begin with one are looked at."""
+    """Which texts hold only blanks. Only texts that begin with a blank are examined."""
     blank = np.zeros(len(texts), dtype=bool)
     rows = np.flatnonzero(
         pc.is_in(pc.binary_slice(texts.cast(pa.binary()), 0, 1), _BLANKS).to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""What the lines of a batch turned out to be: tables of events, rejects, and the fields that were seen."""
+"""The result of reading a batch of lines: tables of events, rejects, and counts of fields."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ingest.rows.batches import MAX_REJECT_BYTES, KeptRejects, Reject, beginning
 from ingest.rows.columns import count_of_each, single
 from ingest.rows.privacy import scrub_json_line, scrub_line
 
-MAX_OTHERS = 100  # fields without a schema that are counted, of structures that are read together
-NAMES_KEPT = 10_000  # fields whose names were looked at
-TYPE_NAMES = {  # what JSON knows, of what json_type says
+MAX_OTHERS = 100  # counted fields without a schema, in structures that are read together
+NAMES_KEPT = 10_000  # checked names in the cache
+TYPE_NAMES = {  # DuckDB's json_type → type in JSON
     "VARCHAR": "string",
     **dict.fromkeys(("BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"), "number"),
 }
 
 
 class Found:
-    """The events and rejects of a batch of lines, by (line, place in its batch)."""
+    """The events and rejects of a batch of lines, sorted by (line, index in its event batch)."""
 
     def __init__(self, batch: EventBatch) -> None:
         self.batch = batch
         self.tables: list[pa.Table] = []
         self.fields: dict[int, Counter[str]] = {}  # object → `shape.name:type` → events
-        # For lines that were rejected together: reasons, details, lines, places in their batches, texts.
+        # For lines that were rejected together: reasons, details, lines, indices in their event batches, texts.
         self._rejects: list[tuple[Sequence[str], Sequence[str | None], np.ndarray, np.ndarray, pa.Array]] = []
         length = len(batch)
         self.lines = pa.table(
@@ -49,7 +49,7 @@ class Found:
 
     @staticmethod
     def numbered(lines: pa.Table) -> pa.Table:
-        """With `position`, by which a query's rows are told apart."""
+        """The lines with a column `position`, which numbers them."""
         if "position" in lines.column_names:
             lines = lines.drop_columns(["position"])
         return lines.append_column("position", pa.array(np.arange(len(lines), dtype=np.int32)))
@@ -61,7 +61,7 @@ class Found:
         reason: str,
         is_event: bool = False,
     ) -> None:
-        """Rejects the lines at these positions. A row that is an event is shown as the line that it came from."""
+        """Rejects the lines at these positions. An event (`is_event`) is shown as the line that it came from."""
         self.reject_each(lines, positions, [reason] * len(positions), [None] * len(positions), is_event)
 
     def reject_each(
@@ -72,7 +72,7 @@ class Found:
         details: Sequence[str | None],
         is_event: bool = False,
     ) -> None:
-        """The same, each with its own reason and detail."""
+        """Rejects the lines at these positions, each with its own reason and detail."""
         if not len(positions):
             return
         chosen = lines.take(pa.array(positions, pa.int64()))
@@ -82,7 +82,7 @@ class Found:
         self._rejects.append((reasons, details, rows, places, texts))
 
     def count_fields(self, kind: Structure, types: pa.DictionaryArray, rows: np.ndarray) -> None:
-        """Counts the fields at the top of these events, object by object; once for each combination of types."""
+        """Counts the top-level fields of these events by object. Each combination of types is looked at once."""
         shape = kind.shape.name if kind.shape else ""
         names = [_typed_names(shape, kind, types_of(text)) for text in types.dictionary.to_pylist()]
         codes = types.indices.to_numpy(zero_copy_only=False)
@@ -95,7 +95,7 @@ class Found:
                 of_object[name] += number
 
     def rejects(self, kept: KeptRejects) -> tuple[list[Reject], dict[int, Counter[str]]]:
-        """(the rejects that are kept; object → reason → number of all its rejected rows)."""
+        """(the rejects that are stored; object → reason → number of all its rejected rows)."""
         if not self._rejects:
             return [], {}
         reasons, details = ([value for each in self._rejects for value in each[index]] for index in (0, 1))
@@ -119,7 +119,7 @@ class Found:
         return found, rejected
 
     def table(self) -> pa.Table:
-        """All events, in the order of the lines and of their places in a batch."""
+        """All events, in the order of lines and of indices in an event batch."""
         table = pa.concat_tables(self.tables, promote_options="default")
         for name in COLUMN_TYPES.keys() - set(table.column_names):
             table = table.append_column(name, pa.nulls(len(table), COLUMN_TYPES[name]))
@@ -130,13 +130,13 @@ class Found:
 
 
 def _shown(text: pa.StringScalar) -> str:
-    """A rejected line as it may be kept."""
+    """A rejected line as it may be stored."""
     shown = scrub_line(scrub_json_line(beginning_of(text.as_py())))
     return shown.strip("\r\n").encode("utf-8", "replace")[:MAX_REJECT_BYTES].decode("utf-8", "ignore")
 
 
 def rows_read(kept: np.ndarray, rejected: dict[int, Counter[str]]) -> dict[int, int]:
-    """Object → number of its rows, kept and rejected together."""
+    """Object → number of its rows, kept and rejected."""
     return dict(Counter(count_of_each(kept)) + Counter({index: each.total() for index, each in rejected.items()}))
 
 
@@ -149,7 +149,7 @@ def _typed_names(shape: str, kind: Structure, types: Sequence[str | None]) -> li
 
 
 def rows_of(codes: np.ndarray, groups: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """The rows of each group of codes, in their order; all groups in one pass."""
+    """The rows of each group of codes, in their order. One pass finds all groups."""
     sizes = [len(members) for members in groups]
     group_of = np.zeros(sum(sizes), dtype=np.int64)
     group_of[[code for members in groups for code in members]] = np.repeat(np.arange(len(groups)), sizes)
@@ -159,12 +159,12 @@ def rows_of(codes: np.ndarray, groups: Sequence[Sequence[int]]) -> list[np.ndarr
 
 
 def named_others(kinds: Iterable[Structure]) -> tuple[Field, ...]:
-    """The fields of several structures that no schema knows, if their names may stand in the lake."""
+    """The fields of several structures that no schema knows. Only names that may be stored, at most `MAX_OTHERS`."""
     found = {each.path[0]: each for kind in kinds for each in kind.others}
     return tuple(islice((found[name] for name in sorted(found) if _is_name(name)), MAX_OTHERS))
 
 
 @lru_cache(NAMES_KEPT)
 def _is_name(key: str) -> bool:
-    """Whether a key is a plain name. Senders choose keys, and some put ids and addresses into them."""
+    """Whether a key is a plain name that may be stored. Some senders put ids and addresses into keys."""
     return re.fullmatch(r"[A-Za-z_$][\w.$-]{0,63}", key, re.ASCII) is not None and scrub_line(key) == key

@@ -1,7 +1,7 @@
-"""Event rows: JSON lines of several shapes become the columns of `raw.events`, or rejects with a reason.
+"""Event rows: turns JSON lines of several shapes into the columns of `raw.events`, or rejects them with a reason.
 
-Works on whole columns, in a private DuckDB of each thread: events with the same keys are read by one query, made from
-their JSON Schema (`shapes.py`). What costs Python time is done once for each distinct value.
+Works on whole columns, in a private DuckDB for each thread. Events with the same keys are read by one query, which is
+made from their JSON Schema (`shapes.py`). Slow work in Python is done once for each distinct value.
 """
 
 from __future__ import annotations
@@ -45,45 +45,45 @@ EVENT_REASONS = {
     "empty_line": "The line holds nothing.",
     "line_too_long": "The line is longer than 1 MiB.",
     "cut_off": "The object ends in the middle of this line.",
-    "bad_json": "The line is no JSON, or text in it is no Unicode.",
+    "bad_json": "The line is not JSON, or a text in it is not valid Unicode.",
     "too_deep": "Its objects and arrays are nested too deeply.",
     "too_many_keys": "One of its objects has more than 2,000 keys.",
-    "unknown_shape": "It is no object, or its fields are those of no known shape.",
-    "unknown_version": "It names a version of its schema that is not known.",
+    "unknown_shape": "The line is not an object, or its fields match no known shape.",
+    "unknown_version": "The event names an unknown version of its schema.",
     "schema": "A field breaks the schema of its shape; `detail` says which and how.",
-    "bad_timestamp": "The time is missing or is none.",
+    "bad_timestamp": "The time is missing or invalid.",
     "in_future": "The time is more than 24 hours after the hour in which it was received.",
     "too_old": "The time is further before the day it was received than the limit.",
-    "empty_batch": "A batch without events.",
-    "batch_too_large": "The events of a batch, each with what it inherits and 200 bytes, would be more than 4 MiB.",
+    "empty_batch": "The batch has no events.",
+    "batch_too_large": "The events of the batch, each with the fields it inherits and 200 bytes, exceed 4 MiB.",
 }
 DAY = 86_400_000_000  # microseconds
 HOUR = 3_600_000_000
 MAX_FUTURE = 24 * HOUR
-MIN_LINES = 1_000  # of a structure in a batch, for a query of its own: planning one takes as long as reading so many
+MIN_LINES = 1_000  # least lines of a structure for its own query: planning one takes as long as reading them
 SUSPECT_LENGTH = 2_000  # bytes; a shorter line cannot be nested too deeply
 SUSPECT_BRACKETS = 400
 MAX_VERSION_DIGITS = 9
-_VERSION_MARK = "#version "  # between the keys of an event and its version
+_VERSION_MARK = "#version "  # separates the keys of an event from its version
 MAX_BATCH_BYTES = 4 << 20  # of the children of a batch
-MAX_BATCHES_BYTES = 16 << 20  # of all that are read at once
-MAX_SIGNATURES = 10_000  # structures and combinations of types that are remembered
-MAX_SIGNATURE_BYTES = 4 << 20  # of the keys of all structures that are remembered
-MAX_KEYS = 2_000  # of an object: what a child inherits is looked up key by key
+MAX_BATCHES_BYTES = 16 << 20  # of all batches that are read at once
+MAX_SIGNATURES = 10_000  # structures and combinations of types in the cache
+MAX_SIGNATURE_BYTES = 4 << 20  # of the keys of all structures in the cache
+MAX_KEYS = 2_000  # of an object; the fields that a child inherits are looked up key by key
 _PLAIN_SCHEMA = arrow_schema(EVENTS)
 SCHEMA = pa.schema([(each.name, DICTIONARY if each.name in REPEATED else each.type) for each in _PLAIN_SCHEMA])
 
 
 class EventParser:
-    """Turns batches of lines into events of one site; safe to use from several threads.
+    """Turns batches of lines into events of one site. Safe to use from several threads.
 
     Args:
-        hash_key: secret of the keyed hashes.
-        site: whose events they are, None where the objects do not say.
+        hash_key: the secret key of the keyed hashes.
+        site: the site of the events; None if the objects do not name it.
         hours: `YYYY-MM-DD-HH` in which each object was received.
-        geo: where addresses are; closed for none.
+        geo: the geo database; it may be closed.
         max_age_days: events older than this, counted from the day they were received, are rejected.
-        rejects_kept: of each object.
+        rejects_kept: the number of rejects of each object that are stored.
     """
 
     def __init__(
@@ -110,13 +110,13 @@ class EventParser:
     # Lines to events
 
     def parse(self, batch: EventBatch) -> ParsedBatch:
-        """Every line → events or a reject. The rows come in the order of the lines."""
+        """The events and rejects of all lines. Rows keep the order of the lines."""
         found = Found(batch)
         self._read(found, found.lines.filter(_without(len(batch), list(batch.reasons))))
         return self._finished(found)
 
     def parse_in_parts(self, batch: EventBatch) -> Iterator[ParsedBatch]:
-        """The same; where the batches among these lines become too much for one time, in halves."""
+        """`parse`, in halves if the event batches in these lines expand to more than `MAX_BATCHES_BYTES`."""
         try:
             parsed = self.parse(batch)
         except _ExpandsError:
@@ -127,7 +127,8 @@ class EventParser:
         yield parsed
 
     def _read(self, found: Found, lines: pa.Table, parents: Batch | None = None) -> None:
-        """Reads these lines (row, batch_index, origin, line), the children of such batches or none, into `found`."""
+        """Reads these lines (row, batch_index, origin, line) into `found`; `parents` is set for children of event
+        batches."""
         lines = self._followable(found, lines)
         if not len(lines):
             return
@@ -139,7 +140,7 @@ class EventParser:
                 self._read_alike(found, kind, chosen, parents)
 
     def _followable(self, found: Found, lines: pa.Table) -> pa.Table:
-        """The lines that are neither nested too deeply nor have too many keys; the others are rejected."""
+        """The lines without too deep nesting or too many keys. The others are rejected."""
         texts = single(lines.column("line"))
         suspects = np.flatnonzero(pc.greater(pc.binary_length(texts), SUSPECT_LENGTH).to_numpy(zero_copy_only=False))
         problems = {row: problem for row in suspects.tolist() if (problem := _excess(texts[row].as_py()))}
@@ -148,12 +149,12 @@ class EventParser:
         return lines.filter(_without(len(lines), list(problems))) if problems else lines
 
     def _rejected(self, found: Found, lines: pa.Table, rows: list[int], reason: str) -> pa.Table:
-        """The lines without these, which are rejected."""
+        """The lines without these rows, which are rejected."""
         found.reject(lines, rows, reason)
         return lines.filter(_without(len(lines), rows)) if rows else lines
 
     def _signed(self, found: Found, lines: pa.Table) -> tuple[pa.Table, pa.DictionaryArray]:
-        """The lines that are JSON, and the keys of each as one text; with the version behind, where any names one."""
+        """(lines that are JSON, the keys of each as one text). The text ends in the version if any line names one."""
         lines = self._rejected(found, lines, no_json(single(lines.column("line"))), "bad_json")
         sql = f"select {KEYS}::varchar as text from lines"  # noqa: S608 - of our own schemas
         try:
@@ -171,12 +172,12 @@ class EventParser:
         return lines, signatures
 
     def _by_structure(self, found: Found, lines: pa.Table) -> Iterator[tuple[Structure, pa.Table]]:
-        """The lines, those with the same keys together; what no event with their keys can be is rejected."""
+        """Groups of lines with the same keys. Lines whose keys fit no event are rejected."""
         lines, signatures = self._signed(found, lines)
         codes = signatures.indices.to_numpy(zero_copy_only=False)
         kinds = self._kinds(signatures.dictionary, codes, lines)
         lines_of = np.bincount(codes, minlength=len(kinds))
-        groups: dict[Structure | None, list[int]] = {None: []}  # None: those that cannot be used
+        groups: dict[Structure | None, list[int]] = {None: []}  # None: lines that cannot be used
         for code, kind in enumerate(kinds):
             if kind.reason is not None or kind.shape is None:
                 groups[None].append(code)
@@ -191,9 +192,9 @@ class EventParser:
                 yield replace(alike, others=others), lines if len(rows) == len(lines) else lines.take(pa.array(rows))
 
     def _kinds(self, signatures: pa.Array, codes: np.ndarray, lines: pa.Table) -> list[Structure]:
-        """The structure of each signature; that of a new one is worked out from the first line that has it."""
+        """The structure of each signature. A new one is derived from the first line with that signature."""
         texts = signatures.to_pylist()
-        structures = self._structures  # another thread may begin a new one meanwhile
+        structures = self._structures  # another thread may replace the cache meanwhile
         new = [code for code, text in enumerate(texts) if text not in structures]
         if new:
             self._signature_bytes += sum(len(texts[code]) for code in new)
@@ -211,7 +212,7 @@ class EventParser:
         return [structures[text] for text in texts]
 
     def _expanded(self, found: Found, lines: pa.Table, batch: Batch) -> pa.Table:
-        """Reads the children of the batches among these lines; returns the lines that are none."""
+        """Reads the children of the event batches among these lines. Returns the other lines."""
         is_one = self._run(is_batch(batch), lines).column("is_batch").fill_null(False)
         batches = lines.filter(is_one)
         if not len(batches):
@@ -224,7 +225,7 @@ class EventParser:
         return lines.filter(pc.invert(is_one))
 
     def _not_too_large(self, found: Found, batches: pa.Table, batch: Batch) -> pa.Table:
-        """The batches without those whose children, with what they inherit, are more than `MAX_BATCH_BYTES`."""
+        """The event batches whose children, with the fields they inherit, have at most `MAX_BATCH_BYTES`."""
         sizes = single(self._run(children_bytes(batch), batches).column("bytes")).to_numpy(zero_copy_only=False)
         is_large = sizes > MAX_BATCH_BYTES
         if sizes[~is_large].sum() > MAX_BATCHES_BYTES:
@@ -232,7 +233,7 @@ class EventParser:
         return self._rejected(found, batches, np.flatnonzero(is_large).tolist(), "batch_too_large")
 
     def _read_alike(self, found: Found, kind: Structure, lines: pa.Table, parents: Batch | None) -> None:
-        """One query over lines of one structure; what breaks the schema is rejected, the rest is found."""
+        """Reads lines of one structure by one query. Events that break the schema are rejected, the others are kept."""
         table = self._run(columns_query(kind, _patch(kind)), lines)
         types = single(table.column("types").dictionary_encode())
         found.count_fields(kind, types, table.column("row").to_numpy())
@@ -333,7 +334,7 @@ class EventParser:
 
 
 class _ExpandsError(Exception):
-    """The batches of several lines become more than is read at once."""
+    """The event batches of several lines expand to more than may be read at once."""
 
 
 def _without_events(found: Found, kept: KeptRejects) -> ParsedBatch:
@@ -354,19 +355,19 @@ def _without_events(found: Found, kept: KeptRejects) -> ParsedBatch:
 
 
 def _version(text: str) -> int:
-    """0, which no schema has, for what is no number, and for one that nobody counts up to."""
+    """The version as a number. Anything else, or too many digits, gives 0, which no schema has."""
     return int(text) if text.isdecimal() and len(text) <= MAX_VERSION_DIGITS else 0
 
 
 def _patch(kind: Structure) -> str | None:
-    """For the general way: what takes the columns out of an event."""
+    """The patch that removes the columns from an event, for a structure that is read in the general way; else None."""
     if kind.left_paths is not None or kind.shape is None:
         return None
     return json.dumps(columns_taken(kind.shape))
 
 
 def _excess(text: str) -> str | None:
-    """Why this line may not be read: `too_deep`, or `too_many_keys` in one object."""
+    """The reason to reject this line unread: `too_deep`, or `too_many_keys` in one object; else None."""
     if text.count("[") + text.count("{") < SUSPECT_BRACKETS and text.count(":") <= MAX_KEYS:
         return None
     above: list[int] = []

@@ -1,5 +1,5 @@
-"""The rules of each role that a value of an event may have (`ingest.schema.Role`): how SQL reads it from the fields of
-an event, and what becomes of it then, over whole columns.
+"""The rules of each role of an event's value (`ingest.schema.Role`): the SQL that reads it from the fields of an event,
+and the function that then cleans whole columns.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ingest.rows.privacy import scrub_column, scrub_json_column
 from ingest.schema import EVENT_PARTS, EVENTS, Column, Role
 
 NOTHING = "cast(null as varchar)"
-# All that the schemas of events may name in `x-column`.
+# All values that the schemas of events may name in `x-column`.
 EVENT_VALUES = tuple(column for column in (*EVENTS, *EVENT_PARTS) if column.role is not None)
 REPEATED = frozenset(column.name for column in EVENTS if column.is_repeated)
 NUMBERS = tuple(column for column in EVENT_VALUES if column.role is Role.NUMBER)
 
 
 class Values:
-    """The fields of a structure as SQL: `v`, the texts of those with a column, and `j`, the JSON of some.
+    """The fields of a structure in SQL: `v`, the texts of fields with a column, and `j`, the JSON of some fields.
 
     Args:
         readable: the fields with a column, in the order of `v`.
-        json_places: the place in `j` of each that is read as JSON, the first being 1.
+        json_places: for each field that is read as JSON, its index in `j`, from 1.
     """
 
     def __init__(self, readable: Sequence[Field], json_places: Mapping[Any, int]) -> None:
@@ -41,11 +41,11 @@ class Values:
         return f"v[{self._at[field.path]}]"
 
     def texts(self, column: str) -> list[str]:
-        """The texts of all fields that become this column, in the order in which they count."""
+        """The texts of all fields of this column, by priority."""
         return [self.text(each) for each in self._readable if each.column == column]
 
     def known(self, column: str, macro: str = "{}") -> str:
-        """The first text that is known; of several an empty one is not."""
+        """SQL for the first known text of a column. If it has several fields, an empty text is not known."""
         several = self.texts(column)
         macro = "nullif({}, '')" if macro == "{}" and len(several) > 1 else macro
         found = [macro.format(text) for text in several]
@@ -58,7 +58,7 @@ class Values:
 
 
 def _id(values: Values, column: Column) -> str:
-    # The first of several fields that is an id counts. A single field is checked later, with the whole column.
+    # The first of several fields that holds an id counts. A single field is checked later, with the whole column.
     return values.known(column.name, "known_id({})" if len(values.texts(column.name)) > 1 else "{}")
 
 
@@ -83,7 +83,7 @@ def _number(values: Values, column: Column) -> str:
 
 
 def number_type(column: Column) -> str:
-    """The type that a number is read as: one with a fraction is taken for an integer too."""
+    """The SQL type that a number is read as. A number with a fraction is accepted for an integer too."""
     if pa.types.is_decimal(column.type):
         return f"decimal({column.type.precision}, {column.type.scale})"
     return "double"
@@ -97,7 +97,8 @@ def _json(values: Values, column: Column) -> str:
     return values.json(column.name)
 
 
-# How a column is read: (the values of a structure, the column) → SQL. A page and a trait are part of other columns.
+# How a column is read: (the values of a structure, the column) → SQL. Roles without an entry are parts of other
+# columns.
 READ: Mapping[Role | None, Callable[[Values, Column], str]] = {
     Role.TIME: _time,
     Role.ID: _id,
@@ -112,7 +113,7 @@ READ: Mapping[Role | None, Callable[[Values, Column], str]] = {
 
 
 def type_read(column: Column) -> pa.DataType:
-    """The type that `READ` gives: a time is microseconds."""
+    """The type of the SQL from `READ`: a time is microseconds."""
     return pa.int64() if column.role is Role.TIME else column.type
 
 
@@ -122,20 +123,20 @@ def by_value(values: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.A
 
 
 def clean(values: pa.Array) -> pa.Array:
-    """Without blanks around it, and scrubbed; null where nothing is left."""
+    """The values without blanks around them, scrubbed; null for empty ones."""
     values = pc.utf8_trim_whitespace(values)
     return scrub_column(pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values))
 
 
 def _snake(values: pa.Array) -> pa.Array:
-    """pageView, page-view, Page View and pageview are one: page_view."""
+    """Values in snake case: pageView, page-view, Page View and pageview all become page_view."""
     parted = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value) for value in clean(values).fill_null("").to_pylist()]
     names = [re.sub(r"[\s._-]+", "_", value.lower()).strip("_") for value in parted]
     return pa.array(["page_view" if name == "pageview" else name or None for name in names], pa.string())
 
 
-# What becomes of the texts that were read: (texts, keyed hash) → texts. Web addresses and what goes with them are read
-# in `addresses.py`, agents and the addresses of clients in `ingest/rows/clients.py`.
+# How texts are cleaned: (texts, keyed hash) → texts. `addresses.py` reads web addresses, tags and queries,
+# `ingest/rows/clients.py` reads user agents and client addresses.
 CLEANED: Mapping[Role | None, Callable[[pa.Array, Callable[[str], str]], pa.Array]] = {
     Role.ID: lambda texts, keyed_hash: known_ids(texts, keyed_hash),
     Role.NAME: lambda texts, keyed_hash: known_ids(texts, keyed_hash, of_people=False),

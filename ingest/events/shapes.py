@@ -1,20 +1,20 @@
-"""The shapes of events: their JSON Schemas, and what a structure of keys means under them.
+"""The shapes of events: their JSON Schemas, and how an event with given keys is read.
 
-The schemas in `schemas/` are the only place that names the fields of an event: their types, and the column that each
-becomes. The columns, and what a value in each of them is, are declared in `ingest/schema.py`. Events are not validated
-one by one: those with the same keys have the same meaning, and a day has few structures and few combinations of types.
-Both are looked at once, here.
+Only the schemas in `schemas/` name the fields of an event, their types, and the column of each field.
+`ingest/schema.py` declares the columns and the role of their values. Events are not validated one by one: events with
+the same keys are read alike, and a day has few structures of keys and few combinations of types. This module handles
+each of them once.
 
-Extensions of JSON Schema, all of them begin with `x-`:
-    x-shape, x-version    which shape this is; an event names its version in `schema_version`, else it is 1
-    x-recognised-by       keys that tell the shape: `all` of them, and one of `any` where there are some
+Extensions of JSON Schema, which all begin with `x-`:
+    x-shape, x-version    name and version of the shape; an event names its version in `schema_version`, else it is 1
+    x-recognised-by       keys that identify the shape: all of `all`, and one of `any` unless it is empty
     x-order               shapes with a lower number are tried first
-    x-screens             its pages are screens of an app: they have no host
+    x-screens             the pages of the shape are screens of an app, which have no host
     x-column              the field becomes this column or part of one (`EVENTS`, `EVENT_PARTS` in `ingest/schema.py`);
                           of several fields of one column the first known one wins
-    x-keep                kept in `properties` although it has a column
-    x-free                its keys are the sender's own: kept whole in `properties`
-    x-children            the events of a batch; its value says which field holds which text in an event that is one
+    x-keep                the field is kept in `properties` although it has a column
+    x-free                the sender chooses the keys of this object; it is kept whole in `properties`
+    x-children            the events of a batch; the value names the field, and its text, that mark an event as a batch
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from importlib.resources import files
 from typing import Any
 
 VERSION_KEY = "schema_version"
-MAX_LEFT = 100  # leftover fields of one structure; with more, or stranger keys, an event takes the general way
+MAX_LEFT = 100  # leftover fields of one structure; with more, or with unusual keys, it is read in the general way
 
 Path = tuple[str, ...]
 
-# What JSON Schema calls a type, as DuckDB's json_type names it.
+# Type in JSON Schema → types of DuckDB's json_type.
 _TYPES = {
     "string": ("VARCHAR",),
     "integer": ("BIGINT", "UBIGINT", "HUGEINT"),
@@ -54,7 +54,7 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, eq=False)  # each is there once: to compare and to hash all that it holds would take long
+@dataclass(frozen=True, eq=False)  # each exists once, and comparing by content would be slow
 class Field:
     """One field of a schema."""
 
@@ -65,7 +65,7 @@ class Field:
     is_required: bool = False
     is_kept: bool = False
     is_free: bool = False
-    children_of: tuple[str, str] | None = None  # (field, text) that say that the event is a batch of these children
+    children_of: tuple[str, str] | None = None  # (field, text) that mark an event as a batch of these children
     min_length: int = 0
     max_length: int | None = None
     fields: tuple[Field, ...] = ()
@@ -82,13 +82,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Batch:
-    """How the events of one shape come together in one.
+    """How several events of one shape are sent in one event.
 
-    kind: the field that says so.
-    name: the text that stands in it then.
-    children: the field that holds them.
-    time: of the batch, taken by a child whose own is null; a child inherits what it lacks.
-    own: fields that no child inherits.
+    kind: the field that marks a batch.
+    name: the text of that field in a batch.
+    children: the field that holds the events.
+    time: the field with the time; a child whose own time is null takes that of the batch.
+    own: fields that children do not inherit; they inherit all others that they lack.
     """
 
     kind: str
@@ -126,10 +126,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Structure:
-    """What an event with certain keys is: which fields to read, and what is left for `properties`.
+    """How events with certain keys are read: the fields to read, and the leftover fields for `properties`.
 
-    left: the fields without a column, as a tree of keys; None where they are not listed one by one.
-    problem: why no event with these keys can be used.
+    left: the fields without a column, as a tree of keys; None in the general way, which does not list them.
+    reason, problem: why events with these keys are rejected, as code and in words.
     others: the top-level fields that no schema knows. They do not change how an event is read.
     """
 
@@ -186,13 +186,13 @@ def _field(path: Path, schema: Mapping[str, Any], is_required: bool) -> Field:
 
 @cache
 def object_paths() -> tuple[Path, ...]:
-    """The objects whose keys make the structure of an event: the event itself, and objects that schemas describe."""
+    """The objects whose keys make up the structure of an event: the event itself, and objects that schemas describe."""
     found = {each.path for shape in shapes() for each in shape.root.all() if each.fields and not each.is_free}
     return ((), *sorted(found))
 
 
 def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure:
-    """What events with these keys are. `keys` maps each of `object_paths()` that is an object to its keys."""
+    """The structure of events with these keys. `keys` maps each of `object_paths()` that is an object to its keys."""
     top = keys.get((), ())
     named = [shape for shape in shapes() if shape.has_keys(top)]
     if not named:
@@ -215,7 +215,7 @@ def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure
 
 
 def everything(shape: Shape, others: tuple[Field, ...] = ()) -> Structure:
-    """The structure for any keys: it looks for all fields of a shape."""
+    """The structure of the general way, for any keys: it looks for all fields of a shape."""
     return Structure(shape, _all_fields(shape), others=others)
 
 
@@ -232,9 +232,9 @@ def _present(parent: Field, keys: Mapping[Path, Sequence[str]]) -> Iterator[Fiel
 
 
 def _left(parent: Field, keys: Mapping[Path, Sequence[str]]) -> dict[str, Any]:
-    """Key → None for a field that is kept whole, or the same of the object that it is.
+    """Key → None for a field that is kept whole, or a tree of the same form for an object that is kept in part.
 
-    In the order of RFC 7396, as the general way has it: what is whole, then what something was taken out of.
+    The order is that of RFC 7396, as in the general way: whole fields first, then objects that are kept in part.
     """
     known = {each.path[-1]: each for each in parent.fields}
     present = dict.fromkeys(keys.get(parent.path, ()))
@@ -263,12 +263,12 @@ def _is_plain(name: str) -> bool:
 
 
 def pointer(path: Path) -> str:
-    """RFC 6901."""
+    """The JSON pointer of a path (RFC 6901)."""
     return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
 
 
 def columns_taken(shape: Shape) -> dict[str, Any]:
-    """An RFC 7396 patch that removes all fields with a column from an event. What remains are its properties."""
+    """An RFC 7396 patch that removes all fields with a column from an event, which leaves its properties."""
 
     def patch(parent: Field) -> dict[str, Any]:
         taken: dict[str, Any] = {}
@@ -285,7 +285,8 @@ def columns_taken(shape: Shape) -> dict[str, Any]:
 
 
 def type_problem(fields: Sequence[Field], types: Sequence[str | None]) -> str | None:
-    """What is wrong with an event whose fields have these types (of json_type, None for missing), None if nothing."""
+    """The problem of an event whose fields have these types (of json_type, None for missing); None if they are
+    valid."""
     for each, kind in zip(fields, types, strict=True):
         if kind is None:
             if each.is_required and len(each.path) == 1:

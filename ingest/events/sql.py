@@ -1,6 +1,6 @@
-"""The SQL that reads events: one query for a structure of keys, made from its schema, and those that open a batch.
+"""The SQL that reads events: a query for a structure of keys, made from its schema, and queries that expand batches.
 
-Column names and JSON pointers come from our own schemas, or are checked by `shapes.py`; values never stand in SQL.
+Column names and JSON pointers come from our own schemas, or are checked by `shapes.py`. SQL never contains values.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ingest.events.roles import EVENT_VALUES, NOTHING, NUMBERS, READ, Values, nu
 from ingest.events.shapes import Batch, Field, Structure, object_paths, pointer
 from ingest.schema import DEVICE_TRAITS, Role
 
-TRAIT = "\x1f"  # between what is known of a device
+TRAIT = "\x1f"  # between the traits of a device
 _ALWAYS = ("event_ts", "shape", "is_unreadable", "too_long")
 _READS = re.compile(r"\b[vj]\[|\bj_left\b")
-# The columns that a query finds, beside `row`, `batch_index` and `types`; one that it leaves out is null throughout.
+# Columns of the query's result, apart from `row`, `batch_index` and `types`. A column that a query omits is all null.
 COLUMN_TYPES: dict[str, pa.DataType] = {
     **{column.name: type_read(column) for column in EVENT_VALUES if column.role in READ},
     "traits": pa.string(),
@@ -27,14 +27,14 @@ COLUMN_TYPES: dict[str, pa.DataType] = {
 
 
 def columns_query(kind: Structure, patch: str | None) -> str:
-    """Reads `lines` (row, batch_index, origin, line), all of one structure, into columns.
+    """SQL that reads `lines` (row, batch_index, origin, line), all of one structure, into columns.
 
     Args:
-        patch: where what is left is not counted up: the RFC 7396 patch that leaves the properties.
+        patch: for the general way, the RFC 7396 patch that leaves only the properties; else None.
 
-    Beside the columns: `types`, those of `kind.fields`, then of `kind.others` (see `types_of`); `too_long`, what
-    a text that is too long or too short breaks; `event_ts`, microseconds since 1970; `is_unreadable`, whether a value
-    that should be a number was none; `traits`, what is known of the device.
+    The result also has `types`, the types of `kind.fields`, then of `kind.others` (see `types_of`); `too_long`, the
+    problem of a text that is too long or too short; `event_ts`, microseconds since 1970; `is_unreadable`, whether a
+    value should be a number and is not; `traits`, the known traits of the device.
     """
     readable = [each for each in kind.fields if each.column]
     left = list(kind.left_paths or ())
@@ -50,7 +50,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         "event_id": _event_id(values),
     }
     columns |= _page(values, columns)
-    # A column that no field of this structure has is left out: making nulls row by row takes time.
+    # A column without a field in this structure is omitted, because making nulls row by row takes time.
     columns = {name: text for name, text in columns.items() if name in _ALWAYS or _READS.search(text)}
     shown = ",\n    ".join(f"{text} as {name}" for name, text in columns.items())
     json_paths = [*(pointer(path) for path in left), *(pointer(each.path) for each in as_json)]
@@ -85,7 +85,7 @@ def _unreadable(values: Values) -> str:
 
 
 def _page(values: Values, columns: Mapping[str, str]) -> dict[str, str]:
-    """`url` and `path`, where a field holds one or the other."""
+    """`url` and `path` from fields that hold either of them."""
     found = {}
     for name in _PAGES:
         if values.texts(name):
@@ -97,7 +97,7 @@ def _page(values: Values, columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def _event_id(values: Values) -> str:
-    """The id that was sent, else one made of the event itself: the same event has the same one."""
+    """The id that was sent, else a hash of the event, so that the same event has the same id."""
     given, time = values.known("event_id", "known_id({})"), values.known("event_ts")
     return (
         f"coalesce({given}, md5(getvariable('event_key') || "
@@ -106,7 +106,7 @@ def _event_id(values: Values) -> str:
 
 
 def _traits(values: Values) -> str:
-    """What is known of a device, each trait with its name, to tell it by."""
+    """The known traits of a device, each with its name."""
     named = {name: " || 'x' || ".join(map(values.known, of)) for name, of in DEVICE_TRAITS.items()}
     traits = ", ".join(f"'{name}=' || {value}" for name, value in named.items())
     return f"concat_ws('{TRAIT}', {traits})"
@@ -117,13 +117,14 @@ def _types(fields: Sequence[Field]) -> str:
 
 
 def types_of(text: str) -> list[str | None]:
-    """The types that `types` lists, None for a missing field: DuckDB writes null as it is, and the type in quotes."""
+    """The types that `types` lists, None for a missing field. DuckDB writes a null without quotes, and a type in
+    quotes."""
     names = text[1:-1].split(", ") if len(text) > 2 else []
     return [None if name == "NULL" else name.strip("'") for name in names]
 
 
 def _length_problem(readable: Sequence[Field], values: Values) -> str:
-    """The first text of a limited field that is longer or shorter than its schema allows."""
+    """The first text that is longer or shorter than its schema allows."""
     cases = []
     for each in readable:
         text = values.text(each)
@@ -138,7 +139,7 @@ def _length_problem(readable: Sequence[Field], values: Values) -> str:
 
 
 def _properties(left: Mapping[str, Any], paths: list[tuple[str, ...]]) -> str:
-    """The leftover fields as JSON text, put together from their extracted values `j`."""
+    """The leftover fields as JSON text, assembled from their extracted values `j`."""
     if not left:
         return NOTHING
     numbers = iter(range(1, len(paths) + 1))
@@ -154,7 +155,7 @@ def _properties(left: Mapping[str, Any], paths: list[tuple[str, ...]]) -> str:
 
 
 def _without_empty(kind: Structure, text: str) -> str:
-    """JSON text without the empty objects that a patch leaves where an event has none of those it reaches into."""
+    """JSON text without the empty objects that a patch leaves if an event has none of the objects it reaches into."""
     names = "|".join(each.path[-1] for each in kind.fields if each.fields and not (each.is_free or each.is_kept))
     if not names:
         return f"nullif({text}, '{{}}')"
@@ -170,19 +171,19 @@ def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-# The keys of each object of an event that makes its structure.
+# The keys of each object that is part of an event's structure.
 KEYS = f"json_keys(line, {_list(pointer(path) or '$' for path in object_paths())})"
 
 
 def is_batch(batch: Batch) -> str:
-    """`is_batch`, one row for each of `lines`: whether it is one."""
+    """SQL that gives `is_batch` for each of `lines`: whether it is a batch."""
     kind = f"json_extract_string(line, {_text(pointer((batch.kind,)))})"
     return f"select {kind} = {_text(batch.name)} as is_batch from lines"  # noqa: S608 - of our own schemas
 
 
 def children_bytes(batch: Batch) -> str:
-    """`bytes`, one row for each of `lines`, which are batches: how many its children are, each with all that it can
-    inherit, and so much more for its columns."""
+    """SQL that gives `bytes` for each of `lines`, which are batches: the size of its children, each with all fields
+    that it can inherit and 200 bytes for its columns."""
     children = _text(pointer((batch.children,)))
     return f"""
 select coalesce(strlen(events) + json_array_length(events) * (200 + strlen(line) - strlen(events)), 0) as bytes
@@ -191,8 +192,8 @@ from (select json(line)::varchar as line, json_extract(line, {children})::varcha
 
 
 def children(batch: Batch) -> str:
-    """The children of `lines`, which are batches, each with what it inherits; `origin` tells the batch apart from
-    others."""
+    """SQL that gives the children of `lines`, which are batches, each with the fields it inherits. `origin` identifies
+    its batch."""
     without = json.dumps(dict.fromkeys((batch.children, *batch.own)), separators=(",", ":"))
     each, time = f"json_extract(line, '$.{batch.children}[*]')", _text(pointer((batch.time,)))
     return f"""

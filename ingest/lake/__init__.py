@@ -1,1 +1,1 @@
-"""The lake: where files lie, how they get there, who waits for whom, and how tables read them."""
+"""The lake: its folders, atomic writes, locks between runs, and views for SQL."""

@@ -1,8 +1,8 @@
-"""The lake: where each file lies, and how one file gets into its place whole or not at all.
+"""Reads and writes files of the lake. A file is replaced as a whole or not at all.
 
-A lake is a folder or an `s3://bucket/prefix`. Nothing here knows what is in the files.
-Invariant: a key holds a whole file or none. A file is written aside and put in place by one
-rename (folder) or one completed upload (S3); a reader never sees half of one.
+A lake is a folder or an `s3://bucket/prefix`. This module knows nothing of the files' contents.
+Invariant: a key holds a whole file or none. A file is written to a staging folder and put in place by one
+rename (folder) or one completed upload (S3). Readers never see a part of a file.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from ingest.lake.layout import DATA_FILE
 from ingest.lake.s3 import S3Options
 
 STAGING = ".staging"
-HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # a container's name is its own, as its process ids are
-FETCH_BYTES = 32 << 20  # one request for so many bytes; pyarrow would ask S3 anew for each MiB
+HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # each container has its own name and process ids
+FETCH_BYTES = 32 << 20  # bytes of one request; pyarrow would send one for each MiB
 
-# Errors that may pass by themselves, as the AWS SDK names them. Status -1 is an answer that broke off.
+# Errors that may pass by themselves, as the AWS SDK names them. Status -1 means that the answer broke off.
 _PASSING = re.compile(
     r"NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT|NO_SUCH_UPLOAD"
     r"|HTTP status (-1|429|5\d\d)"
 )
 
 
-_ONLY_READS = ("listing ", "looking ", "reading ")  # what was being done, as messages begin
+_ONLY_READS = ("listing ", "looking ", "reading ")  # beginnings of messages about reading
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Lake:
         s3: how to reach S3; ignored for a folder.
 
     Raises:
-        LakeError: for a url of any other scheme.
+        LakeError: the URL has another scheme.
     """
 
     def __init__(self, url: str, s3: S3Options | None = None) -> None:
@@ -83,7 +83,7 @@ class Lake:
 
     @property
     def filesystem(self) -> fs.FileSystem:
-        """The pyarrow filesystem, made at first use so that building a Lake opens nothing."""
+        """The pyarrow filesystem. It is made at first use, so that creating a Lake opens nothing."""
         if self._filesystem is None:
             self._filesystem = s3.filesystem(self.s3) if self.is_s3 else fs.LocalFileSystem()
         return self._filesystem
@@ -97,9 +97,9 @@ class Lake:
         return f"{self.url}/{key}"
 
     def files(self, prefix: str) -> list[LakeFile]:
-        """Every file below a folder, by key; empty where there is none. One listing on S3.
+        """All files below a folder, sorted by key; empty if there is no such folder. One listing on S3.
 
-        A name that is no UTF-8 is none of the lake's own."""
+        Names that are not UTF-8 are skipped: the lake never writes such names."""
         selector = fs.FileSelector(self.path(prefix), recursive=True, allow_not_found=True)
         with _explained(f"listing {self.uri(prefix)}"):
             infos = self.filesystem.get_file_info(selector)
@@ -116,10 +116,11 @@ class Lake:
             return self.filesystem.get_file_info(self.path(key)).type == fs.FileType.File
 
     def check(self) -> None:
-        """Asks S3 whether the bucket is there, which a listing does not tell. A folder is made when it is needed.
+        """Asks S3 whether the bucket exists, which a listing does not tell. A folder needs no check: it is made when
+        needed.
 
         Raises:
-            LakeError: there is no such bucket, or S3 does not let us ask.
+            LakeError: the bucket does not exist, or S3 refuses the question.
         """
         if self.is_s3:
             with _explained(f"looking for {self.url}"):
@@ -129,9 +130,9 @@ class Lake:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A private local folder to write in before `put`; gone afterwards, whatever happened.
+        """A private local folder to write files in before `put`. It is always removed afterwards.
 
-        For a folder lake it lies inside the lake, so that `put` is one rename.
+        In a folder lake it is inside the lake, so that `put` is one rename.
         """
         if self.is_s3:
             folder = Path(tempfile.mkdtemp(prefix="clicklake-"))
@@ -148,12 +149,12 @@ class Lake:
 
     @contextmanager
     def lock(self, name: str, owner: str = "", on_wait: locks.Waiting | None = None) -> Iterator[bool]:
-        """Holds a lock of this lake, once nobody else does: `raw/<dataset>/<day>`, `marts` … Nothing that is put or
-        deleted meanwhile can be if it was lost. Yields whether it had to wait.
+        """Waits for a lock of this lake, such as `raw/<dataset>/<day>` or `marts`, and holds it. If the lock is lost,
+        `put` and `delete` raise TransientLakeError. Yields whether it had to wait.
 
         Args:
-            owner: who holds it, for the others to read; process and machine without it.
-            on_wait: called once where somebody else holds it, with who.
+            owner: the holder's name for others to read; by default the process and machine.
+            on_wait: called once with the holder's name if somebody else holds the lock.
         """
         lock = self._lock(name)
         with ExitStack() as stack:
@@ -165,7 +166,7 @@ class Lake:
             yield has_waited
 
     def holder(self, name: str) -> str | None:
-        """Who holds a lock now, None where nobody does."""
+        """The holder of a lock; None if nobody holds it."""
         with _explained(f"looking at the lock {name} of {self.url}"):
             return self._lock(name).holder()
 
@@ -177,7 +178,7 @@ class Lake:
         return locks.FolderLock(Path(self.path(key)))
 
     def put(self, local: Path, key: str) -> int:
-        """Puts a finished local file in place of a key, atomically, and takes it away. Returns its bytes."""
+        """Moves a finished local file to a key, atomically. Returns its size in bytes."""
         self._ensure_locks()
         with _explained(f"writing {self.uri(key)}"):
             size = local.stat().st_size
@@ -193,7 +194,7 @@ class Lake:
         return size
 
     def _upload(self, local: Path, key: str) -> None:
-        """Not by `pyarrow.fs.copy_files`, which says nothing where S3 refuses the last part of an upload."""
+        """Uploads a file. `pyarrow.fs.copy_files` is not used: it raises no error if S3 refuses the last part."""
         with (
             pa.memory_map(str(local)) as content,
             self.filesystem.open_output_stream(self.path(key)) as upload,
@@ -201,7 +202,7 @@ class Lake:
             upload.write(content.read_buffer())
 
     def fetch(self, key: str, local: Path) -> None:
-        """Gives a file of the lake as a local one, which stays as it is whatever is put in its place meanwhile."""
+        """Copies a file of the lake to a local file, which does not change when the key gets a new file."""
         with _explained(f"reading {self.uri(key)}"):
             if self.is_s3:
                 fs.copy_files(self.path(key), str(local), self.filesystem, fs.LocalFileSystem(), chunk_size=FETCH_BYTES)
@@ -212,10 +213,10 @@ class Lake:
                 shutil.copyfile(self.path(key), local)
 
     def put_table(self, table: pa.Table, key: str) -> int:
-        """Writes one small table as Parquet, atomically. Returns its bytes."""
+        """Writes one small table as Parquet, atomically. Returns its size in bytes."""
         with self.staging() as folder:
             local = folder / DATA_FILE
-            # A file of our own: pyarrow would leave one open that it cannot end, as on a full disk.
+            # Opened here, because pyarrow leaves a file open that it cannot finish, as on a full disk.
             with _explained(f"writing {self.uri(key)}"), local.open("wb") as file:
                 pq.write_table(table, file, compression="zstd", compression_level=1)
             return self.put(local, key)
@@ -245,7 +246,7 @@ class Lake:
         return self.read_bytes(key).decode("utf-8")
 
     def delete(self, prefix: str) -> None:
-        """Deletes a file, or every file below a folder; nothing there is no error."""
+        """Deletes a file, or every file below a folder. A missing key is no error."""
         self._ensure_locks()
         with _explained(f"deleting {self.uri(prefix)}"):
             info = self.filesystem.get_file_info(self.path(prefix))
@@ -265,25 +266,26 @@ class Lake:
         return connection
 
     def rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> pa.Table:
-        """The rows of a Parquet file, with the columns that its folders add; of a connection that reads this lake."""
+        """The rows of a Parquet file, with the columns from its folders. `connection` must be able to read this
+        lake."""
         address = self.uri(key).replace("'", "''")
         with _explained(f"reading {self.uri(key)}"):
             try:
                 return connection.sql(f"from read_parquet('{address}', hive_partitioning = true)").to_arrow_table()
-            except duckdb.Error as error:  # what pyarrow said is the last line of a traceback in it
+            except duckdb.Error as error:  # it ends with a traceback, whose last line is pyarrow's message
                 raise OSError(str(error).strip().splitlines()[-1]) from error
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Lets a DuckDB connection read this lake's addresses; times are UTC."""
+        """Lets a DuckDB connection read this lake's addresses, and sets its time zone to UTC."""
         connection.execute("set TimeZone = 'UTC'")
         if self.is_s3:
             connection.register_filesystem(s3.as_fsspec(self.filesystem))
 
     @contextmanager
     def connect_for_reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A DuckDB for SQL of somebody else's: it reads this lake, and no other file, place or variable.
+        """A DuckDB connection for foreign SQL. It can read this lake, but no other file, address or variable.
 
-        In a folder DuckDB would still write what it may read, so that statements have to be looked at as well.
+        In a folder lake, DuckDB could still write to the files that it may read, so statements must be checked as well.
         """
         config: dict[str, str | bool | int | float | list[str]] = {
             "python_enable_replacements": False,
@@ -305,12 +307,12 @@ class Lake:
 
 @cache
 def _lock_client(options: S3Options) -> Any:
-    """For what pyarrow cannot ask: conditional writes."""
+    """A boto3 client for conditional writes, which pyarrow does not support."""
     return s3.client(options, locks.ATTEMPTS, locks.CONNECT_SECONDS, locks.SILENCE_SECONDS)
 
 
 def _remove_abandoned(staging: Path) -> None:
-    """Takes away what killed processes of this machine left behind."""
+    """Removes the staging folders of killed processes of this machine."""
     for folder in staging.iterdir():
         owner, _, rest = folder.name.partition("-")
         if owner.isdigit() and rest.startswith(f"{HOST}-") and not _is_running(int(owner)):
@@ -328,7 +330,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _path_of(info: fs.FileInfo) -> str | None:
-    """None where its bytes are no UTF-8."""
+    """The path of a file; None if its bytes are not UTF-8."""
     try:
         return str(info.path)
     except UnicodeDecodeError:
@@ -337,7 +339,7 @@ def _path_of(info: fs.FileInfo) -> str | None:
 
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
-    """Turns an operating system's or S3's error into one sentence that says what to do."""
+    """Turns an error of the operating system or S3 into one sentence that says what to do."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where each file of the lake lies: the one place that spells folders and partition columns, and reads them."""
+"""The paths of all files in the lake. Only this module builds and parses folders and partition columns."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from urllib.parse import quote, unquote
 
 from ingest.days import day_text, parse_day
 
-# The layers: what lies directly below the lake's root.
+# The layers: the folders below the lake's root.
 RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
 QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
-MAX_FOLDER_NAME = 200  # bytes; file systems take 255
+MAX_FOLDER_NAME = 200  # bytes; file systems allow 255
 
 
 @dataclass(frozen=True)
 class Partition:
-    """What is judged, and published or refused, as one: a day of a table, or of one site in it.
+    """The unit that is checked, and published or refused: a day of a table, or of one site in it.
 
-    table: a dataset of raw, or a mart. day: of a dataset the source date. site: where each site is judged on its own.
+    table: a dataset of raw, or a mart. day: the source date, for a dataset. site: for datasets whose sites are checked
+        separately.
     """
 
     table: str
@@ -36,7 +37,7 @@ class Partition:
         return f"{raw_folder(self.table, event_date)}{self._source}/"
 
     def raw_file(self, event_date: date) -> str:
-        """The rows of one day that this source day has brought."""
+        """The file with the rows of one event date that this source day holds."""
         return self.raw_folder(event_date) + DATA_FILE
 
     @property
@@ -45,7 +46,7 @@ class Partition:
 
     @property
     def ledger_folder(self) -> str:
-        """Without a site: of the ledgers of all sites."""
+        """The folder of the ledger; without a site, of the ledgers of all sites."""
         return f"{ledger_folder(self.table)}{self._source}/"
 
     @property
@@ -54,7 +55,7 @@ class Partition:
 
     @property
     def quarantine(self) -> str:
-        """The folder of the rows, rejects, ledger and verdict of what was refused of it."""
+        """The folder of the refused rows, rejects, ledger and verdict of this partition."""
         return f"{quarantine_folder(self.table)}/day={day_text(self.day)}{self._below}"
 
     @property
@@ -75,17 +76,17 @@ class Partition:
         return f"{self.quarantine}/rows"
 
     def refused_rows_file(self, event_date: date | None = None) -> str:
-        """Of a dataset one for each event date, of a mart one."""
+        """A file of refused rows: one for each event date of a dataset, one in all for a mart."""
         return f"{self.refused_rows}/" + (f"{event_folder(event_date)}/" if event_date else "") + DATA_FILE
 
     @property
     def releases(self) -> str:
-        """The folder of its releases."""
+        """The folder of this partition's releases."""
         return f"{release_folder(self.table)}/day={day_text(self.day)}{self._below}"
 
     @property
     def lock(self) -> str:
-        """Of a dataset's day, with all its sites: what ingests it holds this lock."""
+        """The name of the lock that a run holds while it ingests this day of the dataset, with all its sites."""
         return f"{RAW}/{self.table}/{day_text(self.day)}"
 
     @property
@@ -99,7 +100,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Mart:
-    """partition_by: the date column of its days' folders; None of a snapshot, which is one file of all days."""
+    """partition_by: the date column in the names of the day folders; None for a snapshot, which is one file."""
 
     name: str
     partition_by: str | None = None
@@ -110,22 +111,22 @@ class Mart:
 
     @property
     def view(self) -> str:
-        """What SQL calls it."""
+        """The name of the mart in SQL."""
         return f"{MARTS}.{self.name}"
 
     def day_folder(self, day: date) -> str:
-        """Of a snapshot the folder of its one file, whatever the day."""
+        """The folder of a day. For a snapshot it is the folder of its only file, whatever the day."""
         return self.folder + (f"{self.partition_by}={day_text(day)}/" if self.partition_by else "")
 
     def file(self, day: date) -> str:
         return self.day_folder(day) + DATA_FILE
 
     def day_of(self, key: str) -> date | None:
-        """The day of a file of it; None where its folder names none."""
+        """The day of a file of this mart; None if its folder names no day."""
         return _day_in(key, self.partition_by) if self.partition_by else None
 
     def quarantine(self, day: date) -> str:
-        """The folder of what was refused, and a good file of the day settles: of a snapshot that of all days."""
+        """The quarantine that a good file of this day clears: that of the day, or of all days for a snapshot."""
         return Partition(self.name, day).quarantine if self.partition_by else quarantine_folder(self.name)
 
 
@@ -134,7 +135,7 @@ def event_folder(event_date: date) -> str:
 
 
 def raw_folder(dataset: str, event_date: date | None = None) -> str:
-    """Of all raw files of a dataset, or of those with rows of a day, whatever source day brought them."""
+    """The folder of a dataset's raw files: of all, or of those with rows of an event date, from any source day."""
     return f"{RAW}/{dataset}/" + (f"{event_folder(event_date)}/" if event_date else "")
 
 
@@ -143,7 +144,7 @@ def ledger_folder(dataset: str) -> str:
 
 
 def quarantine_folder(table: str | None = None) -> str:
-    """Of all refused partitions, or of those of a table."""
+    """The folder of all refused partitions, or of those of a table."""
     return f"{QUARANTINE}/{table}" if table else QUARANTINE
 
 
@@ -152,13 +153,13 @@ def release_folder(table: str) -> str:
 
 
 def quality_key(judged_date: date, run_id: str, step: str) -> str:
-    """The verdicts of one step of a run. No two steps share a file, so that none can lose another's."""
+    """The file of the verdicts of one step of a run. Each step has its own file, so that none overwrites another's."""
     return f"{QUALITY_FOLDER}/judged_date={day_text(judged_date)}/run_id={run_id}/step={step}/{DATA_FILE}"
 
 
 def site_folder(site: str) -> str:
-    """A site's name comes with the objects, from outside: whatever it is, it makes one folder, of a length that every
-    file system takes."""
+    """The folder of a site. Its name comes from outside, so it is escaped and shortened to a length that every file
+    system accepts."""
     name = quote(site, safe="", errors="surrogateescape")
     if len(name) > MAX_FOLDER_NAME:
         name = f"{name[: MAX_FOLDER_NAME // 2]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
@@ -166,14 +167,14 @@ def site_folder(site: str) -> str:
 
 
 def table_of(key: str) -> str:
-    """The table that a file below a layer's folder is of."""
+    """The table that a file in a layer belongs to."""
     return key.split("/")[1]
 
 
 def partition_of(key: str) -> Partition | None:
-    """Whose file it is, of raw, rejects, ledgers, quarantine and releases; None where no folder names a day.
+    """The partition of a file in raw, rejects, ledger, quarantine or releases; None if no folder names a day.
 
-    The name of a site is what its folder shows: that of a long one is shortened.
+    The site is taken from the folder's name, which is shortened for a long site.
     """
     day = _day_in(key, "source_date") or _day_in(key, "day")
     site = value_in(key, "site")
@@ -181,12 +182,12 @@ def partition_of(key: str) -> Partition | None:
 
 
 def event_date_of(key: str) -> date | None:
-    """The day whose rows a file of raw holds."""
+    """The event date of the rows in a raw file."""
     return _day_in(key, "event_date")
 
 
 def value_in(key: str, column: str) -> str | None:
-    """The value of a `column=value` folder in a key; None where there is none."""
+    """The value of a `column=value` folder in a key; None if there is no such folder."""
     return next((part[len(column) + 1 :] for part in key.split("/") if part.startswith(f"{column}=")), None)
 
 

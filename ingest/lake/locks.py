@@ -1,8 +1,8 @@
-"""Locks: at any moment one run works on a partition, whatever processes and machines there are.
+"""Locks: only one run at a time works on a partition, across processes and machines.
 
-What is locked, and for how long, is decided where the work is done. On a folder a lock is the system's own
-(flock), which ends with its process, however that ends. On S3 it is a lease: an object that only one can put
-(If-None-Match), renewed while its holder lives, and taken over by If-Match from one that is silent.
+The callers decide what is locked, and for how long. On a folder, a lock is the operating system's (flock), which ends
+with its process. On S3 it is a lease: an object that only one run can put (If-None-Match). Its holder renews it; if the
+holder is silent for too long, another run takes the lease over (If-Match).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ingest.errors import LakeError, TransientError, TransientLakeError
 
 FOLDER = ".locks"
 SECONDS_BETWEEN_TRIES = 0.2
-# A holder that is silent for so long is dead. It renews four times as often, so that one slow answer costs nothing;
-# a run that died on another machine delays the next one by this much.
+# A holder that is silent for this long counts as dead. It renews four times as often, so that one slow answer does no
+# harm. After a run died on another machine, the next run waits this long.
 LEASE_SECONDS = 60.0
 RENEWALS_IN_A_LEASE = 4
-# Of each request to S3. They are tiny, so that a server which is silent is asked again sooner than for data.
+# Limits of each request to S3. Requests are tiny, so a silent server is asked again sooner than for data.
 ATTEMPTS = 6
 CONNECT_SECONDS = 5
 SILENCE_SECONDS = 10
 
-Waiting = Callable[[str], None]  # called once, with who holds the lock
+Waiting = Callable[[str], None]  # called once, with the holder's name
 
 
 class Lock(Protocol):
@@ -41,15 +41,15 @@ class Lock(Protocol):
     def release(self) -> None: ...
 
     def holder(self) -> str | None:
-        """Who holds it now, None where nobody does."""
+        """The holder's name; None if nobody holds the lock."""
 
     def ensure(self) -> None:
-        """Raises TransientLakeError where it is no longer held."""
+        """Raises TransientLakeError if the lock is no longer held."""
 
 
 @contextlib.contextmanager
 def held(lock: Lock, owner: str, on_wait: Waiting | None = None) -> Iterator[bool]:
-    """Waits until nobody else holds the lock, and holds it. Yields whether it had to wait."""
+    """Waits until nobody else holds the lock, then holds it. Yields whether it had to wait."""
     has_waited = False
     while not lock.try_acquire(owner):
         if not has_waited and on_wait is not None:
@@ -63,7 +63,7 @@ def held(lock: Lock, owner: str, on_wait: Waiting | None = None) -> Iterator[boo
 
 
 class FolderLock:
-    """A file that is locked while it is held, and gone afterwards. It holds its owner's name."""
+    """A file that is locked while the lock is held, and removed afterwards. It contains its owner's name."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -74,21 +74,21 @@ class FolderLock:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_this_one = os.fstat(file).st_ino == os.stat(self._path).st_ino  # noqa: PTH116 - beside fstat
+            is_this_one = os.fstat(file).st_ino == os.stat(self._path).st_ino  # noqa: PTH116 - like fstat
         except (BlockingIOError, FileNotFoundError):
-            is_this_one = False  # held, or its last holder has just taken the file away
+            is_this_one = False  # held, or its last holder has just removed the file
         if not is_this_one:
             os.close(file)
             return False
         self._file = file
-        with contextlib.suppress(OSError):  # a full disk; then others do not read who holds it
+        with contextlib.suppress(OSError):  # on a full disk the others cannot read the holder's name
             os.truncate(file, 0)
             os.write(file, owner.encode())
         return True
 
     def release(self) -> None:
         if self._file is not None:
-            self._path.unlink(missing_ok=True)  # first, so that nobody else can hold it yet
+            self._path.unlink(missing_ok=True)  # before the file is unlocked, so that no other run can lock it
             os.close(self._file)
             self._file = None
 
@@ -96,7 +96,7 @@ class FolderLock:
         try:
             with self._path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return None  # whoever held it has died, and left the file
+                return None  # its holder died and left the file
         except FileNotFoundError:
             return None
         except BlockingIOError:
@@ -105,13 +105,13 @@ class FolderLock:
             return None
 
     def ensure(self) -> None:
-        """The system holds it as long as the process lives."""
+        """Does nothing: the system holds the lock as long as the process lives."""
 
 
 class S3Lock:
     """A lease: an object with its owner's name.
 
-    Its age is reckoned by the server's clock alone: its Last-Modified against the Date of the same answer.
+    Its age is measured by the server's clock only: its Last-Modified against the Date of the same answer.
     """
 
     def __init__(self, client: Any, bucket: str, key: str) -> None:
@@ -121,7 +121,7 @@ class S3Lock:
         self._stop = threading.Event()
 
     def try_acquire(self, owner: str) -> bool:
-        body = f"{owner}\n{os.urandom(8).hex()}".encode()  # no two holders' leases have the same etag
+        body = f"{owner}\n{os.urandom(8).hex()}".encode()  # makes the etag of each lease unique
         if self._put(body, IfNoneMatch="*") or self._is_mine(body):
             return self._keep(body)
         silent = self._silent_etag()
@@ -130,7 +130,7 @@ class S3Lock:
         return False
 
     def _is_mine(self, body: bytes) -> bool:
-        """Whether a put that was refused had been done all the same: its answer was lost, and it was sent again."""
+        """Whether a refused put had succeeded before: its answer was lost, and the client sent it again."""
         from botocore.exceptions import ClientError
 
         sent = time.monotonic()
@@ -163,7 +163,7 @@ class S3Lock:
         return True
 
     def _silent_etag(self) -> str | None:
-        """The etag of a lease whose holder has not renewed it in time; None where it lives, or is gone."""
+        """The etag of a lease that was not renewed in time; None if the lease is alive or gone."""
         found = self._head()
         if found is None:
             return None
@@ -189,7 +189,7 @@ class S3Lock:
 
     def _renew(self, body: bytes, stop: threading.Event) -> None:
         while not stop.wait(LEASE_SECONDS / RENEWALS_IN_A_LEASE):
-            with contextlib.suppress(LakeError, TransientError):  # the next turn may go through
+            with contextlib.suppress(LakeError, TransientError):  # the next renewal may succeed
                 if not self._put(body, IfMatch=str(self._etag)) and not self._is_mine(body):
                     self._renewed = float("-inf")  # it was taken over
                     return
@@ -198,7 +198,7 @@ class S3Lock:
         self._stop.set()
         if self._etag is None:
             return
-        with contextlib.suppress(Exception):  # it ends by itself, if later
+        with contextlib.suppress(Exception):  # otherwise the lease expires by itself
             found = self._head()
             if found is not None and found["ETag"] == self._etag:
                 self._client.delete_object(**self._where)

@@ -1,4 +1,4 @@
-"""How S3 is spoken to: by pyarrow, by DuckDB through it, and by boto3 for what pyarrow cannot ask."""
+"""Access to S3: by pyarrow, by DuckDB through pyarrow, and by boto3 for what pyarrow does not support."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pyarrow import fs
 
-# Of every request. A server that says nothing for so long is taken for dead; S3 answers within a second.
+# Limits of every request. A server that is silent for this long counts as dead; S3 answers within a second.
 ATTEMPTS = 5
 CONNECT_SECONDS = 10
 SILENCE_SECONDS = 30
@@ -15,7 +15,7 @@ SILENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class S3Options:
-    """How to reach S3. Whatever is None comes from the AWS default chain (environment, profile, role)."""
+    """How to reach S3. Values that are None come from the AWS default chain (environment, profile, role)."""
 
     endpoint_url: str | None = None
     region: str | None = None
@@ -50,12 +50,12 @@ def client(
     silence_seconds: float | None = None,
     connections: int = 10,
 ) -> Any:
-    """A boto3 client; connections are reused, and throttling is retried with a growing pause.
+    """A boto3 client. It reuses connections, and retries throttled requests with growing pauses.
 
     Args:
-        connect_seconds, silence_seconds: CONNECT_SECONDS and SILENCE_SECONDS without them; botocore's own are a minute
-            each.
-        connections: that are kept open.
+        connect_seconds, silence_seconds: timeouts; by default CONNECT_SECONDS and SILENCE_SECONDS, since botocore's own
+            are a minute each.
+        connections: the number of connections that are kept open.
     """
     import boto3
     from botocore.config import Config
@@ -77,11 +77,11 @@ def client(
 
 
 def as_fsspec(filesystem: fs.FileSystem, only_below: str | None = None) -> Any:
-    """pyarrow's S3 as an fsspec filesystem, which DuckDB reads through without its httpfs extension.
+    """pyarrow's S3 filesystem as an fsspec filesystem, through which DuckDB reads without its httpfs extension.
 
     Args:
-        only_below: `bucket/prefix`. With it nothing can be written, and nothing else be read: DuckDB compares the
-            beginnings of addresses alone, and `..` goes on from there.
+        only_below: `bucket/prefix`. The filesystem is then read-only and limited to this prefix. DuckDB's own
+            check only compares the beginnings of addresses, which `..` would get around.
     """
     from fsspec.implementations.arrow import ArrowFSWrapper
 

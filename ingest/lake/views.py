@@ -1,4 +1,4 @@
-"""The lake as SQL: a view for each table, over exactly the files that are there."""
+"""SQL views of the lake: one for each table, over exactly the files that exist."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ingest.schema import DATA_QUALITY, DATA_QUALITY_PARTITIONS, Column
 
 LAYERS = (RAW, REJECTS, LEDGER, MARTS)
 QUALITY = "marts.data_quality"
-# What is kept as JSON has the same columns whatever is in there, and where nothing is.
+# Tables that are kept as JSON. Their columns do not depend on the files, and exist even without any.
 _REASON = 'struct("check" varchar, message varchar, failures bigint, figures json)[]'
 RECORDS = {
     "quarantine.verdicts": {"table": "varchar", "day": "date", "site": "varchar", "reasons": _REASON},
@@ -44,32 +44,32 @@ RECORDS = {
         "objects": "varchar",
     },
 }
-NAMED = 3  # broken files of a table
+NAMED = 3  # broken files of a table that a message names
 
 
 @dataclass
 class Views:
-    """names: of the views that were made. broken: table → which of its files cannot be read, and what to do; such a
-    table has no view, since its rows without those of a file would be wrong numbers."""
+    """names: the views that were made. broken: table → which of its files cannot be read, and what to do. A broken
+    table has no view, because its numbers would be wrong without the rows of the broken file."""
 
     names: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
     @property
     def holds_any(self) -> bool:
-        """Whether the lake has a table other than those that are always there."""
+        """Whether the lake has a table besides those that always exist."""
         return bool({*self.names, *self.broken} - {QUALITY, *RECORDS})
 
 
 def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection, follows: bool = False) -> Views:
-    """Makes `raw.*`, `rejects.*`, `ledger.*`, `marts.*` and `quarantine.*` in a connection that reads the lake.
+    """Makes views `raw.*`, `rejects.*`, `ledger.*`, `marts.*` and `quarantine.*` in a connection that reads the lake.
 
-    `quarantine.<table>` holds refused rows with their `day`, `quarantine.verdicts` why they were refused, and
-    `quarantine.releases` who accepted what. `marts.data_quality` holds what every check found. These three are always
-    there, with their columns.
+    `quarantine.<table>` holds refused rows with their `day`, `quarantine.verdicts` the reasons, and
+    `quarantine.releases` who released what. `marts.data_quality` holds the results of all checks. The last three always
+    exist, with their columns.
 
     Args:
-        follows: views over patterns of files, which see the days that are put in place later.
+        follows: the views read patterns of files, so that they include days that are published later.
     """
     views = Views()
     for table, files in sorted(tables_of(lake).items()):
@@ -85,7 +85,7 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection, follows: boo
 
 
 def tables_of(lake: Lake) -> dict[str, list[LakeFile]]:
-    """Table → its files. What is not where a table's files lie belongs to none."""
+    """Table → its files. Files outside the folders of tables are left out."""
     quarantined = lake.files(QUARANTINE)
     found: dict[str, list[LakeFile]] = {
         QUALITY: [file for file in lake.files(QUALITY_FOLDER) if _is_data(file)],
@@ -105,7 +105,7 @@ def _is_data(file: LakeFile) -> bool:
 
 
 def _query(lake: Lake, table: str, files: list[LakeFile], follows: bool) -> str:
-    """SQL of all rows of a table."""
+    """SQL that reads all rows of a table."""
     if table in RECORDS and not files:
         columns = ", ".join(f'null::{kind} as "{name}"' for name, kind in RECORDS[table].items())
         return f"select {columns} where false"
@@ -114,7 +114,7 @@ def _query(lake: Lake, table: str, files: list[LakeFile], follows: bool) -> str:
         return f"from read_json({_list(lake, files, follows)}, columns = {{{columns}}})"
     if table == QUALITY and not files:
         return f"select {_nothing((*DATA_QUALITY, *DATA_QUALITY_PARTITIONS))} where false"
-    # Files that lie at different levels have different folders, which one reader would take for a mistake.
+    # Files at different levels have different folders, which one reader would refuse as a mistake.
     by_shape: dict[str, list[LakeFile]] = {}
     for file in files:
         by_shape.setdefault(_pattern(file.key), []).append(file)
@@ -124,8 +124,8 @@ def _query(lake: Lake, table: str, files: list[LakeFile], follows: bool) -> str:
 
 
 def _parquet(lake: Lake, files: list[LakeFile], shape: str, follows: bool, by_name: bool) -> str:
-    """Of check results not by name: to know the columns DuckDB would open each of thousands of small files, whatever
-    was asked for, and all have the same."""
+    """SQL that reads files with the same folders. Check results are not united by name: DuckDB would open each of
+    thousands of small files to learn columns that are the same in all."""
     folders = [part.partition("=")[0] for part in shape.split("/") if "=" in part]
     types = ", ".join(
         f"'{name}': {'date' if name == 'day' or name.endswith('_date') else 'varchar'}" for name in folders
@@ -143,7 +143,7 @@ def _nothing(columns: Iterable[Column]) -> str:
 
 
 def _pattern(key: str) -> str:
-    """The pattern of all files that lie as this one does."""
+    """The pattern of keys with the same folders and partition columns as this key."""
     parts = [f"{part.partition('=')[0]}=*" if "=" in part else part for part in key.split("/")]
     if parts[0] == RELEASES:
         parts[-1] = "*.json"
@@ -158,7 +158,8 @@ def _list(lake: Lake, files: list[LakeFile], follows: bool) -> str:
 def _what_is_broken(
     lake: Lake, connection: duckdb.DuckDBPyConnection, files: list[LakeFile], error: duckdb.Error
 ) -> str:
-    """Which files of a table cannot be read, and what helps; looks at each, so only where something is wrong."""
+    """Which files of a table cannot be read, and what to do. It opens each file, so it is called only after an
+    error."""
     broken = []
     for file in files:
         try:
@@ -174,14 +175,14 @@ def _what_is_broken(
 
 
 def reason_of(error: duckdb.Error) -> str:
-    """DuckDB's message without the statement that it quotes; of what Python raised below it, the last line."""
+    """DuckDB's message without the statement that it quotes; of a Python traceback, only the last line."""
     text = str(error).split("\n\nLINE ")[0].strip()
     lines = [line for line in text.splitlines() if line.strip()]
     said = lines[-1] if "Traceback" in text else lines[0] if lines else type(error).__name__
     return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", said.strip())
 
 
-_READS = frozenset({"SELECT", "CREATE", "SET"})  # what is created or set ends with the connection
+_READS = frozenset({"SELECT", "CREATE", "SET"})  # views and settings end with the connection
 _COMMENT = r"--[^\n]*+\n|/\*(?:[^*]|\*(?!/))*+\*/"
 _FIRST_WORD = re.compile(rf"\A(?:\s|\(|{_COMMENT})*+(\w*)")
 _EXPLAIN = re.compile(rf"\A(?:\s|{_COMMENT})*+explain\b\s*+(?:analyze\b\s*+)?(?:\([^()]*+\))?", re.I)
@@ -189,16 +190,19 @@ _PIVOTS = frozenset({"pivot", "pivot_wider", "from", "select", "with", "create"}
 
 
 def only_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Whether statements write no file and open no other database, as DuckDB's own parser takes them. Raises
-    duckdb.Error for what is no SQL."""
+    """Whether statements write no file and open no other database, according to DuckDB's own parser.
+
+    Raises:
+        duckdb.Error: the text is not SQL.
+    """
     return all(_only_reads(connection, each) for each in connection.extract_statements(sql))
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
     explained = _EXPLAIN.match(statement.query)
-    if explained:  # EXPLAIN ANALYZE does what it explains
+    if explained:  # EXPLAIN ANALYZE runs the statement
         return only_reads(connection, statement.query[explained.end() :])
-    if statement.type.name == "MULTI":  # PIVOT, within whatever
+    if statement.type.name == "MULTI":  # PIVOT anywhere in the statement
         first = _FIRST_WORD.match(statement.query)
         return first is not None and first[1].lower() in _PIVOTS
     return statement.type.name in _READS
@@ -206,19 +210,19 @@ def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Stateme
 
 @contextmanager
 def opened(lake: Lake) -> Iterator[tuple[duckdb.DuckDBPyConnection, Views]]:
-    """The lake's views in a DuckDB that reads the lake alone."""
+    """The lake's views in a DuckDB connection that can read only the lake."""
     with lake.connect_for_reading() as connection:
         yield connection, create_views(lake, connection)
 
 
 def require(views: Views, table: str) -> None:
-    """Raises LakeError where a table is there and cannot be read."""
+    """Raises LakeError if a table exists but cannot be read."""
     if table in views.broken:
         raise LakeError(f"{table}: {views.broken[table]}")
 
 
 def write_database(lake: Lake, target: Path) -> Views:
-    """Makes a DuckDB file of views over the lake's files, for any client. It holds no rows."""
+    """Writes a DuckDB file with views over the lake's files, for any client. It holds no rows."""
     with lake.connect() as connection:
         address = str(target).replace("'", "''")
         connection.execute(f"attach '{address}' as made (storage_version 'v1.0.0')")

@@ -1,4 +1,4 @@
-"""What a staged day must hold before anyone may see it. Each check gives one verdict with its figures."""
+"""The checks that a staged partition must pass before it is published. Each gives one verdict with its figures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ingest.words import counted
 
 SAME_WEEKDAYS = 4  # weeks that the volume is compared with
 SHOWN = 5  # objects that a message names
-# A share of rejects is unusual when it is so many times the usual one; when it is also above it by so much of all rows,
-# for three times next to nothing is next to nothing; and when that makes so many rows, for small days jump.
+# A share of rejects is unusual if it exceeds the usual share by this factor, by this share of all rows (three times a
+# tiny share is still tiny), and by this many rows (shares of small days vary widely).
 REJECT_FACTOR = 3.0
 REJECT_FLOOR = 0.005
 REJECT_ROWS = 20
-DRIFT_DAYS = 7  # before a day, in which the last published one is looked for
+DRIFT_DAYS = 7  # how many days back the last published day is looked for
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Check:
 
 CHECKS = (
     Check("objects_present", "The source holds at least one object of the day"),
-    Check("processed", "Nothing unexpected happened while the day was read and judged"),
+    Check("processed", "Nothing unexpected happened while the day was read and checked"),
     Check(
         "objects_readable",
-        "Every object is of a known format and has rows that can be used, where it has more than a few; one that is "
-        "merely cut off at its end counts as readable",
+        "Every object has a known format and, unless it has only a few rows, at least one usable row; an object that "
+        "is cut off at its end needs one whole row",
     ),
     Check("objects_whole", "No object is cut off in the middle (a warning: its whole lines are kept)"),
     Check("required_fields", "Every header names date, time, cs-uri-stem and sc-status"),
@@ -52,8 +52,11 @@ CHECKS = (
         "rows_accounted", "For each object rows read = kept + rejected + duplicates, and the files hold what was kept"
     ),
     Check("volume", "The number of rows is near the median of the same weekday in the last four weeks"),
-    Check("reject_rate", "The share of rejected rows is not far above the median of these days (a warning)"),
-    Check("schema_drift", "Fields and their types are those of the last published day (a warning)"),
+    Check(
+        "reject_rate",
+        "The share of rejected rows is not far above the median of the same weekday in the last four weeks (a warning)",
+    ),
+    Check("schema_drift", "Fields and their types are the same as on the last published day (a warning)"),
 )
 NEVER_RELEASED = {
     "objects_present": "there is nothing to publish",
@@ -64,14 +67,14 @@ NEVER_RELEASED = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How bad a day may be.
+    """The limits that a partition is checked against.
 
     Args:
-        max_reject_share: rejected / read above this refuses the day.
-        volume_factor: rows below median / factor or above median x factor are suspicious.
+        max_reject_share: a larger share rejected / read refuses the day.
+        volume_factor: a volume below median / factor or above median x factor is suspicious.
         volume_blocks: whether a suspicious volume refuses the day, or only warns.
-        unreadable_rows: an object of so many rows and more, every one of them rejected, counts as unreadable.
-        rejects_kept: so many rejects of each object stand in the file of rejects.
+        unreadable_rows: an object with at least this many rows, all rejected, counts as unreadable.
+        rejects_kept: the file of rejects holds at most this many rejects of each object.
     """
 
     max_reject_share: float = 0.05
@@ -83,9 +86,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A check's result for one day. One that blocks, did not pass and was not released refuses the day.
+    """The result of a check. A blocking check that failed and was not released refuses the partition.
 
-    released: who accepted the day in spite of this check, and why; None where nobody did.
+    released: who accepted the failure, and why; None if nobody did.
     """
 
     check: str
@@ -101,7 +104,7 @@ class Verdict:
 
 
 def checks_of(dataset: Dataset) -> tuple[Check, ...]:
-    """The checks of a dataset; only logs have headers."""
+    """The checks of a dataset. Only logs have headers, so only they have `required_fields`."""
     return tuple(check for check in CHECKS if check.name != "required_fields" or dataset is ACCESS_LOGS)
 
 
@@ -125,7 +128,7 @@ def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
 
 
 def not_processed(staged: StagedDay, reason: str) -> list[Verdict]:
-    """The verdicts on a partition that could not be taken in: of the others nobody can tell."""
+    """The verdicts on a partition that could not be ingested. The other checks cannot be run."""
     return [_objects_present(staged), Verdict("processed", False, reason)]
 
 
@@ -150,7 +153,8 @@ _GUESSED = "it has no #Fields header, so its fields were taken for CloudFront's 
 
 
 def _unreadable(counts: ObjectCounts, limits: Limits) -> str | None:
-    """Why nothing of an object, or not all, could be read. Of one that is cut off, something whole must be there."""
+    """Why an object is not readable, or None. An object that is cut off is readable if at least one whole row came
+    first."""
     if _is_cut_off(counts):
         return None if counts.kept + counts.duplicate else f"{counts.facts.error}, and not one row before it is whole"
     if counts.facts.error:
@@ -197,7 +201,7 @@ def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
     useless = [
         counts.item.name
         for counts in staged.objects
-        if counts.read and counts.rejected == counts.read and not _unreadable(counts, limits)  # which names those
+        if counts.read and counts.rejected == counts.read and not _unreadable(counts, limits)  # that check names them
     ]
     figures = {"rows_read": read, "rows_rejected": rejected, "share": round(share, 6), "limit": limits.max_reject_share}
     return Verdict(
@@ -276,7 +280,7 @@ def _schema_drift(staged: StagedDay, lake: Lake) -> Verdict:
 
 
 def _last_profile(lake: Lake, partition: Partition) -> tuple[date, Profile] | None:
-    """The last published day before this one, and its fields; None where no day of the last ones has any."""
+    """The last published day before this one with its fields; None if none of the last `DRIFT_DAYS` days has rows."""
     for days in range(1, DRIFT_DAYS + 1):
         earlier = _before(partition, timedelta(days=days))
         if lake.exists(earlier.ledger_file):
@@ -300,7 +304,7 @@ class _PastDay:
 
 
 def _same_weekdays(lake: Lake, partition: Partition) -> list[_PastDay]:
-    """The published same weekdays of the last weeks."""
+    """The published same weekdays of the last `SAME_WEEKDAYS` weeks."""
     found = []
     columns = ["rows_read", "rows_kept", "rows_rejected"]
     for week in range(1, SAME_WEEKDAYS + 1):

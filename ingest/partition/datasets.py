@@ -1,4 +1,4 @@
-"""What ingest takes in: access logs and events. Each says how its files are read, and what its rows are."""
+"""The datasets of ingest, access logs and events: how the files of each are read, and what its rows are."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from ingest.source import UNKNOWN_SITE, SourceObject
 class Dataset:
     """One kind of input.
 
-    by_site: each site's objects of a day are a partition of their own, judged on their own.
-    plain_columns: nearly every value differs, so that a Parquet dictionary would be tried and given up.
-    kinds: the rows of each kind; those of one share row groups, so that a reader of one skips the others.
-    id_column, id_hash: what tells that two rows are one, and DuckDB's expression of the hash that the parser gives it.
+    by_site: a partition is one site's objects of a day.
+    plain_columns: columns that are written without a Parquet dictionary, because nearly every value differs.
+    kinds: splits rows by kind. Each row group has rows of one kind only, so that a reader of one kind skips the others.
+    id_column, id_hash: the column of the id by which rows are deduplicated, and the DuckDB expression that gives the
+        same hash as the parser.
     """
 
     name: str
@@ -90,7 +91,7 @@ def parser_of(
     max_age_days: int,
     rejects_kept: int = REJECTS_KEPT,
 ) -> Parse:
-    """What turns the batches of this partition's objects into rows."""
+    """A function that parses the batches of this partition's objects into rows."""
     if partition.table == EVENTS.name:
         hours = [item.hour for item in objects]
         site = None if partition.site == UNKNOWN_SITE else partition.site

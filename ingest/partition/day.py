@@ -1,4 +1,4 @@
-"""One partition: list, stage, audit, then publish or refuse. Write, audit, publish lives here."""
+"""Ingests one partition: list, stage, audit, then publish or refuse."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from ingest.rows.enrich import Geo
 from ingest.rows.privacy import scrub_line
 from ingest.source import Source, SourceObject
 
-MAX_SITE_NAME = 253  # of a host in the DNS
+MAX_SITE_NAME = 253  # characters of a host name in the DNS
 
-# How a partition was read: all its objects; those alone that were new; none, since none was.
+# How a partition was read: all its objects, only the new ones, or nothing because nothing was new.
 Reading = Literal["whole", "new objects", "nothing"]
 
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """What ingest needs to know beyond where things are.
+    """The options of ingest.
 
     Args:
-        hash_key: secret of the keyed hashes.
-        geoip_database: MaxMind City database; None for no places.
-        max_age_days: rows older than this before their source day are rejected.
+        hash_key: the secret key of the keyed hashes.
+        geoip_database: a MaxMind City database; without one, rows have no places.
+        max_age_days: rows that are older than this before their source day are rejected.
         workers: threads that decompress and parse.
     """
 
@@ -55,14 +55,14 @@ class IngestOptions:
 
 @dataclass
 class DayResult:
-    """What became of one partition.
+    """The result of one partition.
 
-    reading: `nothing` where its objects are those that it was published with; then nothing was judged or written, and
-        there are the figures of the ledger alone.
-    traceback: of an unexpected error, for whoever maintains this.
-    objects_read: of the objects those that were read.
-    why_whole: why a reading of the new objects alone was asked for and not possible.
-    unchanged: event dates that this source day has rows of, but no new ones.
+    reading: `nothing` if the partition is published with exactly these objects. Then nothing was checked or written,
+        and the figures are those of the ledger.
+    traceback: the traceback of an unexpected error, for maintainers.
+    objects_read: the number of objects that were read.
+    why_whole: why the whole partition was read although only the new objects were asked for.
+    unchanged: event dates that have rows of this source day, but no new ones.
     """
 
     partition: Partition
@@ -85,7 +85,7 @@ class DayResult:
 
     @property
     def touched_days(self) -> list[date]:
-        """Event dates other than its own that this source day has rows of, or new ones."""
+        """Event dates other than the source day whose rows of this source day are new or may have changed."""
         own = self.partition.day
         return [day for day in sorted(self.rows_by_event_date) if day != own and day not in self.unchanged]
 
@@ -108,17 +108,18 @@ def ingest_day(
     progress: Progress | None = None,
     incremental: bool = False,
 ) -> DayResult:
-    """Ingests one source day of a dataset, or of one site in it, and publishes it, or refuses it and leaves the last
-    good one standing.
+    """Ingests one source day of a dataset, or one site's part of it. Publishes the partition, or refuses it and keeps
+    the last good version.
 
     Args:
-        objects: the objects of this partition, where they are listed already.
-        raw_files: all files below `raw/<dataset>`, where they are listed already.
-        incremental: read the objects alone that are not in the ledger, and add them to what is published. Where that
-            would not give what a whole reading gives, all are read; where there are none, nothing is done.
+        objects: the objects of this partition, if they are already listed.
+        raw_files: all files below `raw/<dataset>`, if they are already listed.
+        incremental: read only the objects that are not in the ledger, and add them to the published rows. All objects
+            are read if the result would differ from that of a whole reading. Nothing is done if there are no new
+            objects.
 
     Raises:
-        SourceError, LakeError, TransientError: nothing could be judged; the lake is as it was.
+        SourceError, LakeError, TransientError: the partition could not be checked; the lake is unchanged.
     """
     started = time.monotonic()
     found = sorted(objects if objects is not None else _objects_of(source, partition))
@@ -167,17 +168,17 @@ def ingest_day(
 
 
 def _trace(error: BaseException | None) -> str:
-    """Where an unexpected error came from. Its own words may quote the data, so each line is scrubbed."""
+    """The traceback of an unexpected error. It may quote the data, so each line is scrubbed."""
     if error is None:
         return ""
     return "\n".join(scrub_line(line) for line in "".join(traceback.format_exception(error)).splitlines())
 
 
 def _ensure_site_name(site: str | None) -> None:
-    """A site is known by its host, or by a name much like one: it is shown, compared and joined on everywhere.
+    """Refuses a site whose name cannot be a host name or cannot be printed, since names are shown, compared and joined.
 
     Raises:
-        PartitionError: the name is none.
+        PartitionError: the name is too long, or has characters that cannot be printed.
     """
     if site and len(site) > MAX_SITE_NAME:
         raise PartitionError(
@@ -209,7 +210,8 @@ def _stage(
     incremental: bool,
     folder: Path,
 ) -> tuple[StagedDay, str]:
-    """(what is staged, why the new objects alone were not enough)."""
+    """(the staged partition, why the new objects alone were not enough). The reason is empty if they were enough, or
+    if a whole reading was asked for."""
 
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
         places = Geo(options.geoip_database)
@@ -238,10 +240,10 @@ def _objects_of(source: Source, partition: Partition) -> list[SourceObject]:
 
 
 def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None) -> int:
-    """Raw, rejects, ledger, in this order, each by one atomic put. Returns the bytes of the raw files.
+    """Publishes raw, rejects and ledger in this order, each by one atomic put. Returns the bytes of the raw files.
 
-    A run that was killed on the way is repaired by the next: the ledger, which says that the day is
-    taken, comes last, and what an earlier run wrote for days that have no rows now is found by listing.
+    The next run repairs a run that was killed on the way. The ledger comes last, because it marks the day as
+    ingested. Files of earlier runs for event dates that have no rows now are found by listing, and deleted.
     """
     partition = staged.partition
     before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
@@ -260,9 +262,10 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
 
 
 def _refuse(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
-    """Puts what was refused where people can look at it; the verdict, which announces it, comes last.
+    """Puts a refused partition into quarantine. The verdict comes last, because it announces the refusal.
 
-    A partition without objects that was never published has nothing to look at, and leaves nothing in quarantine.
+    A partition without objects that was never published leaves nothing in quarantine. Returns the bytes of the row
+    files.
     """
     partition = staged.partition
     lake.delete(partition.quarantine)
@@ -276,8 +279,8 @@ def _refuse(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
 
 
 def moot_refusals(lake: Lake, day: Partition, sites: Collection[str]) -> list[str]:
-    """What lies in quarantine of a day of which the source lists objects of these sites, and of no other, and has lost
-    its meaning: refusals of other sites that were never published, and of the day as one without any object."""
+    """The folders and files in quarantine of a day that no longer matter, given the sites that the source lists for it:
+    refusals of other sites that were never published, and the refusal of the day for having no objects."""
     if not sites:
         return []
     known = {site_folder(site) for site in sites} | _names_below(lake, day.ledger_folder)
@@ -290,7 +293,7 @@ def _names_below(lake: Lake, folder: str) -> set[str]:
 
 
 def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The JSON that stands beside refused rows: table, day, site and the checks that refused them, with figures."""
+    """The JSON of a refusal: table, day, site, and the checks that refused the partition, with figures."""
     return {
         "table": partition.table,
         "day": day_text(partition.day),
@@ -304,12 +307,12 @@ def verdict_record(partition: Partition, verdicts: Sequence[Verdict]) -> dict[st
 
 
 def has_ledger(lake: Lake, partition: Partition) -> bool:
-    """Whether a good version stands; of a day of events without a site, whether one of any site does."""
+    """Whether a partition has a published version. For a day of events without a site: whether any site has one."""
     return lake.exists(partition.ledger_file) if partition.site else bool(lake.files(partition.ledger_folder))
 
 
 def is_published(lake: Lake, day: Partition) -> bool:
-    """Whether a source day was ever published: its own file stands, even where it holds no row; by site, of any."""
+    """Whether a source day was ever published: its own file exists, even if empty. By site: whether any site's does."""
     if DATASETS[day.table].by_site:
         return bool(lake.files(day.raw_folder(day.day)))
     return lake.exists(day.raw_file(day.day))

@@ -1,6 +1,6 @@
-"""The fields that a day's rows have, against those of an earlier day: which are new, missing, or of another type.
+"""Compares the fields of a day's rows with those of an earlier day: which are new, missing, or of another type.
 
-Works on what the ledger counted; nothing here reads a row.
+Works only on the counts in the ledger; it reads no rows.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-# A field counts where one of 1,000 rows has it, and only where chance cannot explain that the other day lacks it: at
-# its share of rows, so many of the other day's should have had it, and not even a tenth of them have. Were they
-# independent, fewer than 1 of 2,000 such fields would be told of by mistake.
+# A field counts as new or missing only if at least 1 of 1,000 rows has it, and chance cannot explain that the other day
+# lacks it: at the same share, at least 10 rows of the other day should have it, and fewer than a tenth of those do. If
+# rows were independent, fewer than 1 of 2,000 such fields would be reported by mistake.
 MIN_SHARE = 0.001
 MIN_EXPECTED_ROWS = 10
 FEW = 0.1
@@ -23,22 +23,22 @@ FEW = 0.1
 class Profile:
     """The fields of a day.
 
-    rows: group of rows (the shape of events, nothing for logs) → rows of it.
-    fields: (group, field) → type → rows; the type of a log's field is nothing.
+    rows: group of rows (the shape of events, an empty text for logs) → number of rows.
+    fields: (group, field) → type → number of rows; the type of a log's field is an empty text.
     """
 
     rows: Mapping[str, int]
     fields: Mapping[tuple[str, str], Mapping[str, int]]
 
     def rows_with(self, field: tuple[str, str], kind: str | None = None) -> int:
-        """Rows that have a field, of one type or of any."""
+        """The number of rows that have a field, of one type or of any type."""
         types = self.fields.get(field, {})
         return sum(types.values()) if kind is None else types.get(kind, 0)
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Names of fields, those of events with their shape; of `changed` the types before and after as well."""
+    """Names of fields, those of events with their shape. Names in `changed` also have the types before and after."""
 
     new: list[str]
     missing: list[str]
@@ -49,7 +49,7 @@ class Drift:
 
 
 def profile_of(ledger: pa.Table) -> Profile | None:
-    """The fields of all objects in a ledger; None where it is from before fields were counted."""
+    """The fields of all objects in a ledger; None for a ledger that was written before fields were counted."""
     if "fields" not in ledger.column_names:
         return None
     counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -60,7 +60,8 @@ def profile_of(ledger: pa.Table) -> Profile | None:
             group, _, field = name.partition(".") if kind else ("", "", name)
             counted[group, field][kind] += row["rows_sum"]
     _count_formats(ledger, counted)
-    # What tells a shape is in all of its events, and a header is for all rows: the commonest field has them all.
+    # The field that identifies a shape is in all its events, and a header holds for all rows: the commonest field has
+    # the count of all rows.
     rows: dict[str, int] = {}
     for (group, _), types in counted.items():
         rows[group] = max(rows.get(group, 0), sum(types.values()))
@@ -68,12 +69,12 @@ def profile_of(ledger: pa.Table) -> Profile | None:
 
 
 def _is_typed(field: str) -> bool:
-    """Whether it is `shape.name:type`; a log's header has no such names."""
+    """Whether the name has the form `shape.name:type`. Names of a log's header do not."""
     return ":" in field and "." in field.partition(":")[0]
 
 
 def _count_formats(ledger: pa.Table, counted: dict[tuple[str, str], dict[str, int]]) -> None:
-    """A log's format changes like the type of a field."""
+    """Counts a log's format like the type of a field, so that a change of format is drift."""
     if any(group for group, _ in counted):
         return
     for row in ledger.select(["format", "rows_read"]).group_by("format").aggregate([("rows_read", "sum")]).to_pylist():
@@ -82,7 +83,8 @@ def _count_formats(ledger: pa.Table, counted: dict[tuple[str, str], dict[str, in
 
 
 def drift(before: Profile, now: Profile) -> Drift:
-    """What is different now. Groups that either day has none of are left out: a shape that nobody sends is no field."""
+    """The differences between two days. Groups without rows on one of the days are left out: a shape that nobody sends
+    is no drift."""
     new, missing, changed = [], [], []
     for field in sorted({*before.fields, *now.fields}):
         group, name = field
@@ -104,7 +106,7 @@ def drift(before: Profile, now: Profile) -> Drift:
 
 
 def _is_sudden(here: int, rows_here: int, there: int, rows_there: int) -> bool:
-    """Whether something that rows here have is as good as absent there, and not by chance."""
+    """Whether something that rows here have is almost absent there, and chance does not explain it."""
     if not here or here < rows_here * MIN_SHARE:
         return False
     expected = here / rows_here * rows_there
@@ -112,7 +114,7 @@ def _is_sudden(here: int, rows_here: int, there: int, rows_there: int) -> bool:
 
 
 def _types(*of_days: Mapping[str, int]) -> set[str]:
-    """A null says that a value is not there, not that it is of another type."""
+    """All types except null: a null means that a value is missing, not that it has another type."""
     return {kind for counted in of_days for kind in counted if kind != "null"}
 
 

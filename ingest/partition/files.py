@@ -1,4 +1,4 @@
-"""Rows → one Parquet file for each event date, in a staging folder, in row groups that filters can skip."""
+"""Writes rows to one Parquet file for each event date, in a staging folder, in row groups that filters can skip."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ingest.lake.layout import DATA_FILE, event_folder
 from ingest.partition.joined_files import begin_with, join_footers
 
 ROW_GROUP_ROWS = 100_000
-WAITING_ROWS = 400_000  # over all buffers, before the fullest is written
+WAITING_ROWS = 400_000  # rows in all buffers at which the fullest buffer is written
 
-# Minima and maxima of a text in mixed rows never let a reader skip anything, and cost 30 % of the writing.
+# Minima and maxima of a text column in mixed rows let a reader skip nothing, and cost 30 % of the writing time.
 FILTER_COLUMNS = frozenset({"event_ts", "request_type", "status", "is_bot"})
 
 Buffer = tuple[date, str]  # event date, kind of row
@@ -27,10 +27,11 @@ class PartitionFiles:
     """Writes `<folder>/event_date=E/data.parquet`, zstd level 1.
 
     Rows of one kind share row groups, so that a reader of ad requests skips all others by their
-    statistics, and come in the order they are given, so that times within a group lie close.
+    statistics. Rows keep the order in which they are added, so that times within a group are close.
 
     Args:
-        earlier: event date → the file that its rows are written behind. One that gets no rows is left as it is.
+        earlier: event date → the published file that new rows are appended to. A file that gets no rows is left as it
+            is.
     """
 
     def __init__(self, folder: Path, plain_columns: frozenset[str], earlier: Mapping[date, Path] | None = None) -> None:
@@ -86,7 +87,7 @@ class PartitionFiles:
         return self._folder / event_folder(event_date) / DATA_FILE
 
     def close(self) -> dict[date, Path]:
-        """Writes what waits; returns the finished files by event date."""
+        """Writes the waiting rows; returns the finished files by event date."""
         for buffer in sorted(self._buffers):
             self._write(buffer)
         for event_date, writer in self._writers.items():
@@ -98,8 +99,8 @@ class PartitionFiles:
 
 
 def open_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
-    """A writer whose file is closed where its beginning cannot be written: pyarrow would leave it open, and such a file
-    keeps its place on a full disk."""
+    """A writer that closes its file if the beginning cannot be written. pyarrow would leave the file open, and an open
+    file keeps its space on a full disk."""
     file = pa.OSFile(str(path), "wb")
     try:
         writer = pq.ParquetWriter(file, schema, **options)
@@ -107,12 +108,12 @@ def open_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWrit
         with suppress(OSError):
             file.close()
         raise
-    writer.file_handle = file  # which it closes with itself
+    writer.file_handle = file  # pyarrow closes it with the writer
     return writer
 
 
 def let_go(writer: pq.ParquetWriter) -> None:
-    """Closes what an error left open, whole or not: an open file keeps its place on a full disk."""
+    """Closes a writer after an error, whether or not its file is whole: an open file keeps its space on a full disk."""
     for close in (writer.close, writer.file_handle.close):
         with suppress(OSError, pa.ArrowException):
             close()

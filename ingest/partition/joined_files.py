@@ -1,8 +1,8 @@
-"""A Parquet file that begins with the row groups of an earlier one: their bytes are copied, and never decoded.
+"""Writes a Parquet file that begins with the row groups of an earlier file. Their bytes are copied, not decoded.
 
-A footer tells where each row group lies, counted from the beginning of the file. What is copied to the very place
-where it lay stays as it was described, so that the footers of the earlier file and of what was written behind it
-need only be put together. Nothing here knows what is in the files.
+A footer gives the offset of each row group from the beginning of the file. Row groups that are copied to the same
+offset keep their description, so the footers of the earlier file and of the rows behind it only need to be merged.
+This module knows nothing of the rows.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import BinaryIO
 import pyarrow.parquet as pq
 
 MAGIC = b"PAR1"
-_END_BYTES = 8  # behind a footer: its length, and the magic again
+_END_BYTES = 8  # after a footer: its length, and the magic bytes
 _COPY_BYTES = 8 << 20
 
 
 class NotJoinableError(Exception):
-    """The rows to come are of other columns than those of the earlier file."""
+    """The new rows have other columns than the earlier file."""
 
 
 def begin_with(writer: pq.ParquetWriter, earlier: Path) -> None:
-    """Copies the row groups of an earlier file into the file of a writer that has written nothing yet."""
+    """Copies the row groups of an earlier file into the file of a writer that has not written anything yet."""
     sink = writer.file_handle
     if sink.tell() != len(MAGIC):
         raise ValueError(f"{sink.tell()} bytes are written: the copied ones would not lie where they lay")
@@ -37,10 +37,10 @@ def begin_with(writer: pq.ParquetWriter, earlier: Path) -> None:
 
 
 def join_footers(path: Path, earlier: Path) -> None:
-    """Makes the row groups that `begin_with` has copied, and those behind them, one file.
+    """Merges the row groups that `begin_with` has copied and those written after them into one file.
 
     Raises:
-        NotJoinableError: they have different columns.
+        NotJoinableError: the row groups have different columns.
     """
     footer, behind = pq.read_metadata(earlier), pq.read_metadata(path)
     if not footer.schema.equals(behind.schema):

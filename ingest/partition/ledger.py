@@ -1,4 +1,4 @@
-"""What the ledgers say: which versions of which objects a partition was made of. `day.py` writes them."""
+"""Reads ledgers: the versions of the objects that a partition was made of. `day.py` writes them."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def version_of(item: SourceObject) -> Version:
 
 
 def fingerprint(versions: Iterable[Version]) -> str:
-    """The same for the same versions of the same objects, in any order."""
+    """A SHA-256 of versions, in hex. It does not depend on their order."""
     return hashlib.sha256(json.dumps(sorted(versions)).encode()).hexdigest()
 
 
 def versions_taken(lake: Lake, partition: Partition) -> set[Version] | None:
-    """The versions of the objects that it was made of, None where it was never published."""
+    """The versions of the objects that a published partition was made of; None if it was never published."""
     return _versions(lake, partition.ledger_file) if lake.exists(partition.ledger_file) else None
 
 
 def versions_refused(lake: Lake, partition: Partition) -> set[Version] | None:
-    """The versions of the objects that it was refused with, None where it was not."""
+    """The versions of the objects that a partition was refused with; None if it is not in quarantine."""
     key = partition.refused_ledger_file
     return _versions(lake, key) if lake.exists(key) else None
 
 
 def versions_taken_of_day(lake: Lake, day: Partition, sites: Collection[str] = ()) -> set[Version]:
-    """Of some sites; of all without any."""
+    """The versions of the objects that a day was published with, of these sites or, without sites, of all."""
     wanted = {replace(day, site=site).ledger_file for site in sites}
     keys = [file.key for file in lake.files(day.ledger_folder) if not wanted or file.key in wanted]
     return {version for key in keys for version in _versions(lake, key)}
@@ -56,7 +56,7 @@ def _versions(lake: Lake, key: str) -> set[Version]:
 
 
 def is_judged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> bool:
-    """Whether the ledger, or a refusal, has judged just these objects of a day; site by site, where there are sites."""
+    """Whether exactly these objects of a day were published or refused; each site is compared on its own."""
     by_site: dict[str | None, set[Version]] = {}
     for item in listed:
         by_site.setdefault(item.site if DATASETS[day.table].by_site else None, set()).add(version_of(item))

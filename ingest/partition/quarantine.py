@@ -1,4 +1,4 @@
-"""What lies in quarantine: refused partitions, why, and what they hold. Only reads; `day.py` and dbt put it there."""
+"""Reads the quarantine: refused partitions, their reasons and their rows. `day.py` and dbt write it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from ingest.partition.ledger import Version, versions_refused
 class Refused:
     """A refused partition.
 
-    reasons: {check, message, figures} of a raw day, {check, message, failures} of a mart's.
-    rows: rows read of a raw day, rows built of a mart's; None where nothing could be built, or its file is broken.
-    since: when it was refused last, UTC.
+    reasons: {check, message, figures} for a raw day; {check, message, failures} for a day of a mart.
+    rows: number of rows read (raw) or built (mart); None if nothing could be built, or the file is broken.
+    since: time of the last refusal, UTC.
     """
 
     partition: Partition
@@ -49,16 +49,16 @@ class Refused:
 
 
 def verdict_files(quarantine: Iterable[LakeFile]) -> list[LakeFile]:
-    """Of the files in quarantine those that tell why: one for each refused partition."""
+    """The verdict files among files in quarantine: one for each refused partition."""
     return [file for file in quarantine if file.key.endswith(f"/{VERDICT_FILE}") and partition_of(file.key)]
 
 
-VERDICT_READABLE = "verdict_readable"  # stands for the checks that a verdict would name
+VERDICT_READABLE = "verdict_readable"  # check that is named if a verdict cannot be read
 
 
 def read_verdict(lake: Lake, file: LakeFile) -> tuple[Partition, list[dict[str, Any]]]:
-    """A refused partition, and the reasons. Where the file is broken, what its path tells, and that it is broken as the
-    reason: it must not hide the others."""
+    """A refused partition and its reasons. For a broken file, the partition comes from its path and the reason is that
+    it is broken: a broken file must not hide other refusals."""
     problem: object
     try:
         verdict = json.loads(lake.read_bytes(file.key))
@@ -70,14 +70,14 @@ def read_verdict(lake: Lake, file: LakeFile) -> tuple[Partition, list[dict[str, 
         problem = f"{type(error).__name__}: {error}"
     message = f"{lake.uri(file.key)} cannot be read ({problem}). Run its day again, or take the file away"
     told = partition_of(file.key)
-    assert told is not None  # else it is no verdict
+    assert told is not None  # else `verdict_files` would not have listed it
     return told, [{"check": VERDICT_READABLE, "message": message}]
 
 
 def refused_partitions(
     lake: Lake, days: Collection[date] = (), table: str | None = None, site: str | None = None
 ) -> list[Refused]:
-    """All refused partitions by day, table and site; of some days, a table, a site only."""
+    """The refused partitions, sorted by day, table and site; optionally only of some days, a table or a site."""
     files = lake.files(quarantine_folder(table))
     by_folder: dict[str, list[LakeFile]] = {}
     for file in files:
@@ -98,7 +98,7 @@ def _refused(lake: Lake, verdict: LakeFile, files: list[LakeFile]) -> Refused:
     ledger = next((file.key for file in files if file.key.endswith("/ledger.parquet")), None)
     rows = [file.key for file in files if file.key.endswith(f"/{DATA_FILE}")]
     count = None
-    with suppress(LakeError):  # a broken file beside a verdict hides neither it nor others; `show` names it
+    with suppress(LakeError):  # a broken file next to a verdict hides no refusal; `show` names it
         if ledger:
             count = pc.sum(lake.read_table(ledger, ["rows_read"]).column(0)).as_py() or 0
         elif rows:
@@ -126,7 +126,7 @@ def reject_reasons(lake: Lake, refused: Refused) -> list[tuple[str, str | None, 
 
 
 def worst_objects(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
-    """The objects that most was wrong with: unreadable ones, then by rejected rows."""
+    """At most `count` objects with errors: unreadable ones first, then those with most rejected rows."""
     columns = ["source_object", "rows_read", "rows_rejected", "error"]
     rows = lake.read_table(refused.partition.refused_ledger_file, columns).to_pylist()
     bad = [row for row in rows if row["error"] or row["rows_rejected"]]
@@ -134,7 +134,7 @@ def worst_objects(lake: Lake, refused: Refused, count: int) -> list[dict[str, An
 
 
 def rejected_lines(lake: Lake, refused: Refused, count: int) -> list[dict[str, Any]]:
-    """A few rejected lines, one of each reason before a second of any."""
+    """At most `count` rejected lines: one of each reason before a second one of any reason."""
     table = lake.read_table(refused.partition.refused_rejects_file)
     seen: Counter[str] = Counter()
     turns = []
@@ -145,7 +145,7 @@ def rejected_lines(lake: Lake, refused: Refused, count: int) -> list[dict[str, A
 
 
 def refused_rows(lake: Lake, refused: Refused, count: int) -> pa.Table | None:
-    """The first refused rows; None where none could be built."""
+    """The first `count` refused rows; None if no row could be built."""
     for file in lake.files(refused.partition.refused_rows):
         rows = _parquet(lake, file.key)
         if rows.metadata.num_rows:

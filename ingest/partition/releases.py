@@ -1,6 +1,6 @@
-"""Releases: a person's decision to publish a refused day as it is. Each is one small file, never changed or deleted.
+"""Releases: decisions of a person to publish a refused day as it is. Each is a small file, never changed or deleted.
 
-Says what a release covers; who may refuse a day, and what is then published, is decided where the day is judged.
+This module says what a release covers. The code that checks a day decides what may be refused and what is published.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ingest.source import SourceObject
 
 @dataclass(frozen=True)
 class Release:
-    """What was accepted, by whom and why.
+    """What was released, by whom and why.
 
-    checks: what did not pass, with what the person saw: {check, message, figures} of a raw day, {check, message,
-        failures} of a mart's.
+    checks: the failed checks as the person saw them: {check, message, figures} for a raw day, {check, message,
+        failures} for a day of a mart.
     released_at: UTC, ISO 8601.
-    objects: fingerprint of the objects that were judged; None for a mart.
+    objects: fingerprint of the objects that were checked; None for a mart.
     """
 
     partition: Partition
@@ -44,12 +44,12 @@ class Release:
         return [each["check"] for each in self.checks]
 
     def failures(self, check: str) -> int:
-        """The failing rows that were accepted of a mart's test."""
+        """The number of failing rows of a mart's test that were accepted; -1 if the test was not released."""
         return max((int(each.get("failures") or 0) for each in self.checks if each["check"] == check), default=-1)
 
 
 def write_release(lake: Lake, release: Release, moment: datetime) -> str:
-    """Puts a release in the lake, in a file of its own; returns its key."""
+    """Writes a release to a file of its own in the lake; returns its key."""
     name = moment.strftime("%Y-%m-%dT%H-%M-%S.%fZ")
     key = f"{release.partition.releases}/{name}.json"
     lake.put_text(json.dumps(_record(release), indent=1), key)
@@ -80,7 +80,7 @@ def releases(lake: Lake, partition: Partition) -> list[Release]:
 
 
 def _read(lake: Lake, key: str) -> Release | None:
-    """None where the file is broken: what nobody can read releases nothing, and the day is refused as before."""
+    """A release; None if the file is broken. A broken file releases nothing, so the day stays refused."""
     try:
         record = json.loads(lake.read_bytes(key))
         partition = Partition(record.pop("table"), parse_day(record.pop("day")), record.pop("site", None))
@@ -92,10 +92,10 @@ def _read(lake: Lake, key: str) -> Release | None:
 def with_releases(
     verdicts: Sequence[Verdict], lake: Lake, partition: Partition, objects: Sequence[SourceObject]
 ) -> list[Verdict]:
-    """The verdicts, those that were released marked so. Looks for releases only where a day would be refused.
+    """The verdicts, with released ones marked. Looks for releases only if the day would be refused.
 
-    A release holds for its checks, and for the very versions of the objects that were judged: whatever comes later
-    nobody has looked at.
+    A release holds only for its checks and for the versions of the objects that were checked: nobody has looked at
+    later ones.
     """
     if not any(verdict.refuses for verdict in verdicts):
         return list(verdicts)
@@ -116,16 +116,16 @@ def _released(verdict: Verdict, release: Release | None, known: Sequence[Release
 
 
 def accepted_failures(lake: Lake, table: str, check: str, days: Iterable[date]) -> int:
-    """So many failing rows of a mart's test were accepted, by the latest release of any of these days; -1 for none.
+    """The number of failing rows of a mart's test accepted by the latest release of any of these days; -1 for none.
 
-    Several days, since a run builds days around its own anew, and a released one among them fails as it did.
+    Several days, because a run also rebuilds days around its own, and a released day among them fails again.
     """
     latest = [_latest(lake, Partition(table, day), check) for day in days]
     return max((release.failures(check) for release in latest if release), default=-1)
 
 
 def release_of(lake: Lake, partition: Partition, check: str) -> Release | None:
-    """The release that a mart's test was accepted by: that of the day, else the last of any day of the table."""
+    """The release that accepted a mart's test: the latest of the day, else the latest of any day of the table."""
     found = _latest(lake, partition, check)
     if found is not None:
         return found

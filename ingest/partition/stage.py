@@ -1,4 +1,4 @@
-"""All objects of one source day → staged Parquet files, rejects and ledger. Nothing here is visible to readers yet."""
+"""Stages all objects of one source day: Parquet files, rejects and ledger. Readers cannot see staged files."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from ingest.rows.parallel import ordered
 from ingest.schema import LEDGER, REJECTS, arrow_schema
 from ingest.source import Source, SourceObject
 
-TASK_BYTES = 3 << 20  # compressed bytes of small objects that are read as one task
+TASK_BYTES = 3 << 20  # small objects are read in one task up to this number of compressed bytes
 FETCH_WHOLE_BYTES = 8 << 20  # a larger object is streamed
 FETCH_AHEAD_BYTES = 16 << 20
 FETCH_THREADS = 16
 REJECTS_AT_ONCE = 20_000
 REJECTS_SIZE_AT_ONCE = 16 << 20  # characters
 GIVE_UP_ROWS = 200_000
-NAMED = 5  # objects, in a message
-MAX_FIELDS = 500  # of an object, in the ledger; what sends more makes names up
+NAMED = 5  # objects that a message names
+MAX_FIELDS = 500  # fields of an object in the ledger; an object with more has made-up names
 
-Progress = Callable[[int, int, int], None]  # objects done, objects in all, rows so far
+Progress = Callable[[int, int, int], None]  # objects done, total objects, rows so far
 
 
 @dataclass
 class ObjectCounts:
-    """What became of one object's rows: read = kept + rejected + duplicate."""
+    """The counts of one object's rows: read = kept + rejected + duplicate."""
 
     item: SourceObject
     facts: ObjectFacts = field(default_factory=ObjectFacts)
@@ -54,18 +54,18 @@ class ObjectCounts:
     rejected: int = 0
     duplicate: int = 0
     unreadable_numbers: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)  # of its rejects, where it was read now
+    reasons: Counter[str] = field(default_factory=Counter)  # of rejects; empty if the object was not read now
     fields: Counter[str] = field(default_factory=Counter)
     days: set[int] = field(default_factory=set)
 
 
 @dataclass
 class StagedDay:
-    """One partition, written aside: files by event date, rejects, and the counts of each object.
+    """One staged partition: files by event date, rejects, and the counts of each object.
 
-    objects_read: those of the objects that were read for it.
-    unchanged: event dates whose file is the one that stands in the lake.
-    undated: of a day without objects: one that is there and names no day.
+    objects_read: the number of objects that were read for it.
+    unchanged: event dates whose file is the same as in the lake.
+    undated: for a day without objects, the name of an object in the source that names no day.
     """
 
     partition: Partition
@@ -95,10 +95,10 @@ class StagedDay:
 
 
 class Standing(Protocol):
-    """What is published of a partition already, as local files, where the objects that are read come in addition.
+    """The published part of a partition, as local files, to which newly read objects are added.
 
     files: event date → its file.
-    counts: what became of the objects in it.
+    counts: the counts of the objects whose rows are in these files.
     """
 
     files: dict[date, Path]
@@ -107,7 +107,7 @@ class Standing(Protocol):
     counts: list[ObjectCounts]
 
     def is_known(self, id_hash: np.ndarray, times: np.ndarray, object_index: np.ndarray) -> np.ndarray:
-        """True for each row whose request or event is published already."""
+        """True for each row whose request or event is already published."""
 
 
 def stage_day(
@@ -120,12 +120,12 @@ def stage_day(
     progress: Progress | None = None,
     standing: Standing | None = None,
 ) -> StagedDay:
-    """Reads the objects of a partition and writes what they hold into `folder`.
+    """Reads the objects of a partition and writes their rows, rejects and counts into `folder`.
 
     Args:
-        objects: of this partition, sorted; their order is the order of the rows.
-        workers: threads that decompress and parse; two saturate two cores.
-        standing: what the rows are written behind; None where the objects are all there are.
+        objects: the objects of this partition, sorted; rows keep this order.
+        workers: threads that decompress and parse; two are enough for two cores.
+        standing: the published rows that new rows are appended to; None for a whole reading.
     """
     dataset = DATASETS[partition.table]
     counts = [ObjectCounts(item) for item in objects]
@@ -174,7 +174,7 @@ def stage_day(
 
 
 def _tasks(objects: Sequence[SourceObject]) -> list[range]:
-    """Neighbouring small objects go together, up to `TASK_BYTES`."""
+    """Ranges of objects: neighbouring small objects share a task, up to `TASK_BYTES`."""
     tasks: list[range] = []
     start, size = 0, 0
     for index, item in enumerate(objects):
@@ -188,7 +188,8 @@ def _tasks(objects: Sequence[SourceObject]) -> list[range]:
 
 
 class _Fetcher:
-    """Reads small objects ahead of the parser, `FETCH_THREADS` at once; large ones are opened when asked for."""
+    """Fetches small objects ahead of the parser, `FETCH_THREADS` at once; large ones are opened when they are
+    needed."""
 
     def __init__(self, source: Source, objects: Sequence[SourceObject], pool: ThreadPoolExecutor) -> None:
         self._source, self._objects, self._pool = source, objects, pool
@@ -216,7 +217,7 @@ class _Fetcher:
 
 
 def _give_up(batch: ParsedBatch, useless: Counter[int], counts: list[ObjectCounts]) -> None:
-    """An object that goes on and on without one row that can be used is not read to its end."""
+    """Stops reading an object after `GIVE_UP_ROWS` rows if not one of them is usable."""
     for index, number in batch.rows_read.items():
         rejected = batch.rejected[index].total() if index in batch.rejected else 0
         useless[index] = useless[index] + number if rejected == number and useless[index] >= 0 else -1
@@ -227,7 +228,8 @@ def _give_up(batch: ParsedBatch, useless: Counter[int], counts: list[ObjectCount
 def _named(
     error: Exception, source: Source, objects: Sequence[SourceObject], dataset: Dataset, parse: Parse
 ) -> PartitionError:
-    """The refusal of a partition for an error that came while these objects were read together: each is read alone."""
+    """The refusal for an unexpected error while objects were read together. Reads each alone to name the faulty
+    ones."""
     wrong: dict[str, str] = {}
     for item in objects if len(objects) > 1 else ():
         try:
@@ -236,7 +238,7 @@ def _named(
                     for _ in parse(batch):
                         pass
         except SourceError:
-            pass  # it is not the reason: it would be told as unreadable
+            pass  # not the cause: such an object would be recorded as unreadable
         except Exception as failed:
             if not is_unexpected(failed):
                 raise
@@ -257,7 +259,7 @@ def _pieces_of(dataset: Dataset, fetcher: _Fetcher, index: int, facts: ObjectFac
         with fetcher.open(index) as stream:
             for piece in dataset.pieces(stream, index, facts):
                 yield piece
-                if facts.error:  # past a limit, or given up: what follows would be read in vain
+                if facts.error:  # past a limit, or given up: no need to read further
                     return
     except SourceError as error:
         facts.error = str(error)
@@ -271,7 +273,7 @@ def _take(
     files: PartitionFiles,
     standing: Standing | None,
 ) -> None:
-    """Counts a batch, drops its duplicates and hands its rows to the files of their days."""
+    """Counts a batch, drops its duplicates and adds its rows to the files of their event dates."""
     for index, number in batch.rows_read.items():
         counts[index].read += number
     for index, number in batch.unreadable_numbers.items():
@@ -322,7 +324,7 @@ def _day(number: int) -> date:
 
 
 class _RejectsFile:
-    """Rejects → one Parquet file, written as they come."""
+    """Writes rejects to one Parquet file as they come."""
 
     def __init__(self, path: Path, dataset: str, counts: list[ObjectCounts], standing: Standing | None) -> None:
         self._path, self._dataset, self._counts = path, dataset, counts
@@ -370,7 +372,7 @@ class _RejectsFile:
 
 
 def not_staged(partition: Partition, objects: Sequence[SourceObject], error: PartitionError, folder: Path) -> StagedDay:
-    """A partition that could not be taken in: its objects, and nothing of what they hold."""
+    """A partition that could not be ingested: its objects, without rows."""
     counts = [ObjectCounts(item, ObjectFacts(error=error.objects.get(item.name))) for item in objects]
     rejects = folder / "rejects.parquet"
     pq.write_table(arrow_schema(REJECTS).empty_table(), rejects)
@@ -398,7 +400,7 @@ def _ledger_row(counts: ObjectCounts) -> dict[str, Any]:
 
 
 def counts_of(row: dict[str, Any], item: SourceObject) -> ObjectCounts:
-    """What a row of the ledger says of an object: the reverse of `_ledger_row`."""
+    """The counts of an object from its row in the ledger: the reverse of `_ledger_row`."""
     unknown, missing = set(row["unknown_fields"]), set(row["missing_fields"])
     facts = ObjectFacts(
         row["format"], row["error"], fields=unknown, missing_fields=missing, unknown_fields=set(unknown)
@@ -417,9 +419,9 @@ def counts_of(row: dict[str, Any], item: SourceObject) -> ObjectCounts:
 
 
 def _fields_of(objects: Sequence[ObjectCounts]) -> pa.MapArray:
-    """Of each object field → rows: those counted, else those of the header, which all its rows have.
+    """For each object a map field → rows: the counted fields, else those of the header, which hold for all its rows.
 
-    Put together flat: as a list for each of ten thousand objects it would take half a second.
+    Built from flat lists, because lists of pairs for ten thousand objects would take half a second.
     """
     names: list[str] = []
     rows: list[int] = []

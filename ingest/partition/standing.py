@@ -1,6 +1,6 @@
-"""What is published of a partition, as far as its further objects can be added to it without reading the others again.
+"""Appends new objects to a published partition without reading its other objects again.
 
-Whatever would not end as a whole reading does is a `ReadWholeError`: who catches it reads the partition whole.
+If the result would differ from a whole reading, it raises `ReadWholeError`, and the caller reads the partition whole.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ingest.rows.dedup import HOUR
 from ingest.schema import LEDGER, arrow_schema
 from ingest.source import SourceObject
 
-MAX_IDS = 16_000_000  # in memory at once, 12 bytes each
-# Each addition is written as row groups of its own. A reader feels many small ones; a whole reading makes few of them.
+MAX_IDS = 16_000_000  # ids in memory at once, 12 bytes each
+# Each addition writes row groups of its own. Many small row groups slow readers down; a whole reading merges them.
 MAX_ROW_GROUPS = 500
 
 
@@ -35,13 +35,14 @@ class StandingPartition:
     """A published partition, fetched into a local folder, and the objects that are not in it.
 
     Args:
-        found: all objects of the partition as they are listed, sorted.
+        found: all listed objects of the partition, sorted.
         raw_files: all files below `raw/<dataset>`.
-        folder: an empty one, to be kept as long as this.
-        rejects_kept: of each object, in the file of rejects.
+        folder: an empty folder that exists as long as this object.
+        rejects_kept: the number of rejects of each object that the file of rejects holds.
 
     Raises:
-        ReadWholeError: there is none, its objects are not all listed as they were, or its files are not its ledger's.
+        ReadWholeError: there is no published partition, its objects have gone or changed, or its files do not match its
+            ledger.
     """
 
     def __init__(
@@ -79,7 +80,8 @@ class StandingPartition:
         self._engine.close()
 
     def _check_files(self) -> None:
-        """Where a run was killed while it published, the files are newer than the ledger, which comes last."""
+        """Compares the files with the ledger. After a run that was killed while publishing, the files are newer: the
+        ledger is written last."""
         if any(pq.read_metadata(path).num_row_groups > MAX_ROW_GROUPS for path in self.files.values()):
             raise ReadWholeError("its file has become one of many small pieces")
         expected = [
@@ -94,14 +96,14 @@ class StandingPartition:
                 raise ReadWholeError("its files are not what its ledger says: a run was interrupted")
 
     def is_known(self, id_hash: np.ndarray, times: np.ndarray, object_index: np.ndarray) -> np.ndarray:
-        """True for each row of the further objects whose request or event is published already.
+        """True for each row of the new objects whose request or event is already published.
 
         Args:
-            id_hash, times: as of `SeenRequests.first_seen`.
-            object_index: place of each row's object in `news`.
+            id_hash, times: as in `SeenRequests.first_seen`.
+            object_index: index of each row's object in `news`.
 
         Raises:
-            ReadWholeError: a whole reading would keep the new row, and drop the one that is published.
+            ReadWholeError: a whole reading would keep the new row and drop the published one.
         """
         is_known = np.zeros(len(id_hash), dtype=bool)
         hours = times // HOUR
@@ -119,7 +121,7 @@ class StandingPartition:
         return is_known
 
     def _load(self, hours: list[int]) -> None:
-        """Reads the ids of the published rows of these hours, of which the files' statistics tell where they lie."""
+        """Reads the ids of the published rows of these hours. The files' statistics limit what is read."""
         lacking = [hour for hour in hours if hour not in self._ids]
         for first, last in _runs(lacking):
             dataset = DATASETS[self._partition.table]
@@ -140,7 +142,11 @@ class StandingPartition:
 
 
 def _taken(lake: Lake, partition: Partition, found: Sequence[SourceObject]) -> list[ObjectCounts]:
-    """What became of the objects in the ledger, if they are all listed as they were."""
+    """The counts of the objects in the ledger, if all are listed unchanged.
+
+    Raises:
+        ReadWholeError: there is no ledger, or it is from another version, or an object has gone or changed.
+    """
     if not lake.exists(partition.ledger_file):
         raise ReadWholeError("it was not published before")
     ledger = lake.read_table(partition.ledger_file)
@@ -159,7 +165,7 @@ def _taken(lake: Lake, partition: Partition, found: Sequence[SourceObject]) -> l
 def _fetched(
     lake: Lake, partition: Partition, raw_files: Sequence[LakeFile], folder: Path
 ) -> tuple[dict[date, Path], Path]:
-    """(event date → its file, rejects), as local files that stay as they are."""
+    """(event date → its file, file of rejects), as local copies that do not change."""
     files: dict[date, Path] = {}
     for file in raw_files:
         event_date = event_date_of(file.key)
@@ -174,7 +180,7 @@ def _fetched(
 
 
 def _runs(hours: Sequence[int]) -> list[tuple[int, int]]:
-    """Sorted hours as (first, last) of those without a gap."""
+    """Sorted hours as ranges (first, last) without gaps."""
     runs: list[tuple[int, int]] = []
     for hour in hours:
         if runs and runs[-1][1] + 1 == hour:

@@ -1,1 +1,1 @@
-"""What access logs and events share: columns of rows, what is looked up, hashed, scrubbed and deduplicated."""
+"""Code that access logs and events share: columns, enrichment, hashes, scrubbing and deduplication of rows."""

@@ -1,13 +1,13 @@
-"""What kind of client a user agent is of: a person's browser, or one of the machines named in `KINDS`.
+"""Classifies user agents: a person's browser, or one of the machines in `KINDS`.
 
-Two public lists know most robots: uap-core, and crawler-user-agents. Beside them stand our own two, reviewed line by
-line, each with its reason, an example that it is about and one that it is not:
+Two public lists, uap-core and crawler-user-agents, know most robots. Two lists of our own complete them. Each of their
+lines was reviewed, and has a reason, an example that it matches and a counterexample that it does not:
 
-- `agent_lists/kinds.csv`: what the lists do not know, or call a robot though it is another kind. The first line that
-  is about an agent counts.
-- `agent_lists/exceptions.csv`: words in the agents of people that the lists take for a robot's. They are taken out
-  before the lists look, so that a robot stays one by whatever else it says: a phone's build is no sign, `Googlebot`
-  is one.
+- `agent_lists/kinds.csv`: agents that the public lists do not know, or call robots although they are of another kind.
+  The first line that matches counts.
+- `agent_lists/exceptions.csv`: words in people's agents that the public lists mistake for a robot's. They are removed
+  before the lists are asked again. An agent with other signs of a robot stays one: a phone's build is no such sign,
+  `Googlebot` is one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KINDS = {
 }
 
 
-_LONGEST = 1_000  # characters; the exceptions are about phones and browsers, whose agents are shorter
+_LONGEST = 1_000  # characters; exceptions concern phones and browsers, whose agents are shorter
 
 
 class Line(NamedTuple):
@@ -48,16 +48,16 @@ def read_lines(name: str) -> list[Line]:
 
 
 def matches(line: Line, agent: str) -> bool:
-    """Whether a line is about an agent."""
+    """Whether a line matches an agent."""
     return re.search(line.pattern, agent) is not None and not (line.unless and re.search(line.unless, agent))
 
 
 def kind_of(agent: str, device: str | None = None) -> str | None:
-    """One of `KINDS`, or None for a browser and for whatever nothing is known about.
+    """One of `KINDS`, or None for a browser and for an agent that nothing is known about.
 
     Args:
         agent: the user agent.
-        device: its device family by uap-core, where the caller knows it; "" for none.
+        device: its device family by uap-core, if the caller knows it; "" for none.
     """
     own, crawlers = _matchers()
     first = own.extract(agent)
@@ -84,7 +84,7 @@ def _is_listed(agent: str, crawlers: Any, device: str | None = None) -> bool:
 
 
 def without_exceptions(agent: str) -> str:
-    """An agent without the words of people that the lists take for a robot's."""
+    """An agent without the words that the public lists mistake for a robot's."""
     if len(agent) > _LONGEST:
         return agent
     for line in _exceptions():
@@ -105,7 +105,7 @@ def _exceptions() -> list[Line]:
 
 @cache
 def _matchers() -> tuple[Any, Any]:
-    """Our lines and crawler-user-agents as prefiltered matchers: 2 µs an agent, where a loop takes 300."""
+    """Our own lines and crawler-user-agents as prefiltered matchers: 2 µs an agent, instead of 300 in a loop."""
     import json
 
     from ua_parser_rs import UserAgentExtractor

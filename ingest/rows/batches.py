@@ -1,4 +1,4 @@
-"""What readers and parsers of both datasets hand on: facts of an object, parsed batches, rejects."""
+"""Results of the readers and parsers of both datasets: facts about an object, parsed batches, rejects."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 import pyarrow as pa
 
 MAX_REJECT_BYTES = 8 << 10
-REJECTS_KEPT = 10_000  # of an object, for people to look at; all are counted
+REJECTS_KEPT = 10_000  # rejects of an object that are stored; all are counted
 _OF_A_WORD = string.ascii_letters + string.digits + "_.@:+%~-"
 _OF_A_NUMBER = string.digits + " ().:+%/-"
-_LONGEST_WORD = 512  # that may be somebody's address
+_LONGEST_WORD = 512  # characters of a word that may be a personal address
 
 
 @dataclass
 class ObjectFacts:
-    """What reading an object found out about it, for the ledger."""
+    """Facts that reading an object finds out, for the ledger."""
 
     format: str = "empty"
     error: str | None = None
     fields: set[str] = field(default_factory=set)
     missing_fields: set[str] = field(default_factory=set)
     unknown_fields: set[str] = field(default_factory=set)
-    headers: int = 0  # how often it has changed
+    headers: int = 0  # how many times the header has changed
     has_header: bool = False
 
 
@@ -41,10 +41,10 @@ class Reject:
 
 @dataclass
 class ParsedBatch:
-    """The kept rows of a batch as a table, without source_object; that stands in `object_index`.
+    """A parsed batch. `table` has the kept rows without source_object; `object_index` holds each row's object.
 
-    rejects: the first of each object, as many as are kept.
-    rejected: object → reason → rows, of all that are rejected.
+    rejects: the first rejects of each object, up to the limit.
+    rejected: object → reason → rows, of all rejects.
     """
 
     table: pa.Table
@@ -60,15 +60,15 @@ class ParsedBatch:
 
 
 class KeptRejects:
-    """Chooses the rejects that are kept: the first `most` of each object. An object's batches come one after another,
-    so that threads that read different ones do not meet here."""
+    """Chooses the rejects that are stored: the first `most` of each object. Batches of an object come one after
+    another, so threads that read different objects do not interfere."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept = Counter[int]()
 
     def choose(self, object_index: np.ndarray) -> np.ndarray:
-        """The places, in their order, of those rejects of a batch that are kept."""
+        """The positions of the rejects of a batch that are stored, in ascending order."""
         chosen = [np.empty(0, dtype=np.int64)]
         for index in np.unique(object_index).tolist():
             chosen.append(np.flatnonzero(object_index == index)[: self._most - self._kept[index]])
@@ -85,8 +85,8 @@ def reasons_of(object_index: np.ndarray, reasons: Iterable[str]) -> dict[int, Co
 
 
 def beginning_of(line: str) -> str:
-    """What of a rejected line is looked at. A long one is cut between words, for what the cut parts, such as an address
-    or a number, would not be known for what it is."""
+    """The part of a rejected line that is scrubbed and stored. A long line is cut between words, because a cut address
+    or number would not be recognized."""
     if len(line) <= 2 * MAX_REJECT_BYTES:
         return line
     beginning = line[: 2 * MAX_REJECT_BYTES]

@@ -1,4 +1,4 @@
-"""Bytes of one object → blocks of plain bytes → pieces of whole lines. Knows gzip, zstd and newlines, no columns."""
+"""Splits the bytes of an object into pieces of whole lines. Handles gzip, zstd and newlines, but no columns."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ import numpy as np
 import pyarrow as pa
 from isal import isal_zlib
 
-BLOCK_BYTES = 32 << 20  # decompressed at a time, so that a bomb costs time and little memory
+BLOCK_BYTES = 32 << 20  # decompressed at a time, so that a bomb takes time but little memory
 READ_BYTES = 8 << 20
-WINDOW_BYTES = 16 << 10  # fed to a new gzip member; what it leaves is copied, so many small members get little each
-MAX_LAYERS = 3  # of compression: files are compressed twice by accident, by a shipper and again by what uploads them
-# What an object may become: so many times what is stored, which one layer of a real log never reaches, and some more.
+WINDOW_BYTES = 16 << 10  # fed to a new gzip member first; unused input is copied, so small members must get little
+MAX_LAYERS = 3  # layers of compression: a shipper and an uploader may both compress a file by accident
+# The size limit of an expanded object: this factor of the stored size, which one layer of a real log never reaches,
+# and some bytes more.
 MAX_EXPANSION = 1_000
 FREE_BYTES = 64 << 20
-MAX_LINE_BYTES = 1 << 20  # a longer line is rejected; CloudFront's own are below 64 KiB
-MAX_LINES = 100_000  # at once: what a line costs, however short it is, must not add up
+MAX_LINE_BYTES = 1 << 20  # a longer line is rejected; CloudFront's lines are below 64 KiB
+MAX_LINES = 100_000  # at a time: each line has a fixed cost, which must not add up
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = tuple(bytes([number]) + b"\x2a\x4d\x18" for number in range(0x50, 0x60))
-_ZSTD_READ = 4 << 10  # what is read at once is lost with the error behind it, so little is
+_ZSTD_READ = 4 << 10  # small, because an error loses all that the same call has read
 _NEWLINE = ord("\n")
 _GZIP_ERRORS: tuple[type[Exception], ...] = (isal_zlib.error, zlib.error)  # type: ignore[assignment]
 
-# How files begin that are no text and cannot be read here, by the documents of their formats.
+# Magic bytes of files that are neither text nor readable here, from the documents of their formats.
 _OTHER_FORMATS = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),
@@ -50,25 +51,25 @@ _OTHER_FORMATS = (
     (b"\xfe\xff", "UTF-16"),
 )
 _LONGEST_MAGIC = max(len(magic) for magic, _ in _OTHER_FORMATS)
-_LOOKED_AT = 4096  # bytes that tell text from other data
-_LEAST_BYTES = 64  # fewer tell nothing
-_CONTROL_SHARE = 0.05  # of control characters in no text; in random bytes they are 11 %
+_LOOKED_AT = 4096  # bytes that are examined to tell text from other data
+_LEAST_BYTES = 64  # too few bytes tell nothing
+_CONTROL_SHARE = 0.05  # texts have fewer control characters; random bytes have 11 %
 _NO_CONTROL = bytes(sorted({*b"\t\n\v\f\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)}))
 EXPANDS = f"it expands to more than {MAX_EXPANSION} times of what is stored, as no log does"
 PLAIN_FORMATS = "Store it as plain text, gzip or zstd"
 
 
 def most_bytes(stored: int) -> int:
-    """What an object of so many bytes may become."""
+    """The most bytes that an object of this stored size may expand to."""
     return MAX_EXPANSION * stored + FREE_BYTES
 
 
 class BlockReader:
-    """The plain blocks of an object: decompressed as often as it was compressed, however many gzip members or zstd
-    frames it has.
+    """Iterates over the decompressed blocks of an object. Handles several layers of compression, gzip members and zstd
+    frames.
 
-    After the last block `error` says why the object could not be read to its end, None where it could. Where it
-    begins with `cut off`, what came is whole up to its last line.
+    After the last block `error` says why the object could not be read to its end, or is None. If it begins with
+    `cut off`, the blocks are correct up to their last whole line.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -90,7 +91,7 @@ class BlockReader:
             yield data
 
     def _plain(self, blocks: Iterator[bytes], layers: int) -> Iterator[bytes]:
-        """Takes off one layer of compression after the other, by their first bytes."""
+        """Removes one layer of compression after the other, recognized by its first bytes."""
         first = next(blocks, b"")
         while len(first) < _LONGEST_MAGIC and (more := next(blocks, b"")):
             first += more
@@ -123,11 +124,11 @@ class BlockReader:
             yield block
 
     def _gunzipped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        chunk, at = memoryview(b""), 0  # where the next byte stands that no member has taken
+        chunk, at = memoryview(b""), 0  # position of the next byte that no member has consumed
         fed: bytes | memoryview = b""
         member, window = isal_zlib.decompressobj(wbits=31), READ_BYTES  # nearly always there is one member
         while True:
-            block = member.decompress(fed, BLOCK_BYTES)  # what it holds back comes even without more data
+            block = member.decompress(fed, BLOCK_BYTES)  # held-back output comes even without more data
             fed = member.unconsumed_tail
             if block:
                 yield block
@@ -149,7 +150,8 @@ class BlockReader:
                 at, window = at + len(fed), min(2 * window, READ_BYTES)
 
     def _unzstd(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """By Arrow's reader, which knows several frames and refuses one that asks for more than 128 MiB of memory."""
+        """Reads zstd with Arrow, which handles several frames and refuses one that needs more than 128 MiB of
+        memory."""
         stored = _Chunks(chunks)
         with pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), "zstd") as stream:
             error: OSError | None = None
@@ -173,8 +175,8 @@ class BlockReader:
 
 
 def _behind_zeros(chunk: memoryview, at: int, chunks: Iterator[bytes]) -> tuple[memoryview, int]:
-    """Where the next byte stands that is none: in this chunk or a later one; an empty chunk at the end. Tapes and some
-    tools pad with zeros."""
+    """The chunk and position of the next byte that is not zero; an empty chunk at the end. Tapes and some tools pad
+    with zeros."""
     while chunk:
         part = bytes(chunk[at : at + WINDOW_BYTES])
         found = part.lstrip(b"\0")
@@ -187,7 +189,7 @@ def _behind_zeros(chunk: memoryview, at: int, chunks: Iterator[bytes]) -> tuple[
 
 
 class _Chunks:
-    """Chunks as the file that Arrow reads from. What goes wrong with them is told apart from what is wrong in them."""
+    """A file object over chunks for Arrow. `error` tells a failed read apart from invalid data."""
 
     closed = False
 
@@ -210,7 +212,7 @@ class _Chunks:
 
 
 def no_known_format(first: bytes) -> str | None:
-    """Why these first bytes of an object are no text and nothing else that is read here, None where they may be."""
+    """Why these first bytes of an object are in no known format; None if they may be text or Parquet."""
     for magic, name in _OTHER_FORMATS:
         if first.startswith(magic):
             return f"no known format: it is {name}. {PLAIN_FORMATS}"
@@ -225,16 +227,16 @@ def no_known_format(first: bytes) -> str | None:
 class Lines:
     """Whole lines, each with its newline."""
 
-    first_line: int  # number of the first, from 1
+    first_line: int  # number of the first line, from 1
     data: bytes
     count: int
-    too_long: bool = False  # data is the beginning of one line that was longer than any may be
+    too_long: bool = False  # data is the beginning of one line that exceeds the limit
 
 
 def whole_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
-    """Cuts blocks at newlines. What follows the last newline is given as a last piece without one.
+    """Cuts blocks at newlines. The text after the last newline is the last piece, without a newline.
 
-    Byte order marks that lines begin with are left out: files that have one are joined, each with its own.
+    Byte order marks at the beginning of lines are removed: joined files may each have one.
     """
     line, carry, in_long_line = 1, b"", False
     for block in blocks:
@@ -259,13 +261,13 @@ def whole_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
 
 
 def _without_marks(lines: bytes) -> bytes:
-    if BYTE_ORDER_MARK[:1] not in lines:  # one byte is found 15 times as fast
+    if BYTE_ORDER_MARK[:1] not in lines:  # searching for one byte is 15 times as fast
         return lines
     return lines.removeprefix(BYTE_ORDER_MARK).replace(b"\n" + BYTE_ORDER_MARK, b"\n")
 
 
 def _parted(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Whole lines in parts of `MAX_LINES` at most, each with their number; nearly always all of them at once."""
+    """Parts of at most `MAX_LINES` whole lines, each with its number of lines; usually one part."""
     count = count_lines(data)
     if count <= MAX_LINES:
         yield data, count
@@ -277,8 +279,8 @@ def _parted(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _without_long_lines(line: int, data: bytes, count: int) -> Iterator[Lines]:
-    """Cuts so many whole lines around those that are too long. A stretch of half a line's limit without a newline tells
-    that there may be one, so that most data is not looked through."""
+    """Splits lines into pieces around the lines that are too long. Only a stretch of half the limit without a newline
+    can be part of such a line, so most data needs no closer look."""
     stretch = MAX_LINE_BYTES // 2
     starts = range(0, len(data) - stretch, stretch)
     if all(data.find(b"\n", start, start + stretch) >= 0 for start in starts):

@@ -1,6 +1,6 @@
-"""Who sent it: user agents and addresses → the columns that the lake keeps of them. The address itself goes no further.
+"""Turns user agents and addresses into the columns that the lake keeps. The address itself is not kept.
 
-Each distinct user agent and address is looked at once; a day has few agents and very many addresses.
+Each distinct user agent and address is looked up once; a day has few agents but very many addresses.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Clients:
     """Safe to use from several threads.
 
     Args:
-        hash_key: secret of the keyed hashes.
-        geo: where addresses are; closed for none.
-        decode_agent: what is logged as a user agent → the user agent.
+        hash_key: the secret key of the keyed hashes.
+        geo: the geo database; it may be closed.
+        decode_agent: turns the logged text of a user agent into the user agent.
     """
 
     def __init__(self, hash_key: str, geo: Geo, decode_agent: Callable[[str], str] = str) -> None:
@@ -49,10 +49,10 @@ class Clients:
     def address_columns(
         self, logged: pa.DictionaryArray, countries: pa.DictionaryArray | None = None
     ) -> dict[str, pa.Array]:
-        """ip_hash and subnet_hash, null for what is no address; country, region and city with a geo database.
+        """ip_hash and subnet_hash, null for an invalid address; country, region and city if there is a geo database.
 
         Args:
-            countries: of the addresses, as their sender knows them: they count where the database has none.
+            countries: countries of the addresses according to the sender, used if the database has none.
         """
         values = logged.dictionary.to_pylist()
         hashes = pa.array(self._address_hashes(values), pa.string())
@@ -76,7 +76,7 @@ class Clients:
         return scrub(agent), parse_user_agent(agent)
 
     def _hashed_address(self, logged: str) -> str:
-        """Hash of the address and hash of its network in one text, empty for no address: a day has very many."""
+        """The hashes of an address and of its network, joined; empty for an invalid address. One text saves memory."""
         normal = normal_address(logged)
         return "" if normal is None else self.hash(normal[0]) + self.hash(normal[1])
 
@@ -85,18 +85,18 @@ class Clients:
         return NOWHERE if normal is None else self._geo.look_up(normal[0])
 
 
-# Codes of two letters that are no country's: unknown, and regions that geo databases have told.
+# Codes of two letters that are no countries: unknown, and regions that geo databases have returned.
 _NO_COUNTRIES = ("ZZ", "XX", "EU", "AP")
 
 
 def _country(code: str) -> str | None:
-    """An ISO 3166-1 code in capitals; None for what cannot be one."""
+    """An ISO 3166-1 code in capitals; None if the text cannot be one."""
     code = code.strip().upper()
     return code if len(code) == 2 and code.isascii() and code.isalpha() and code not in _NO_COUNTRIES else None
 
 
 def _coalesced(first: pa.DictionaryArray, second: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The first where it is known, else the second."""
+    """The first value if it is not null, else the second."""
     if not first.null_count or second.null_count == len(second):
         return first
     return pc.coalesce(first.cast(pa.string()), second.cast(pa.string())).dictionary_encode()

@@ -1,4 +1,4 @@
-"""Arrow columns by their distinct values: what is worked out once for each value, and spread over the rows."""
+"""Works on the distinct values of Arrow columns: compute once for each value, then map the result to the rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def is_null(values: pa.Array) -> np.ndarray:
 
 
 def codes_of(values: pa.DictionaryArray) -> np.ndarray:
-    """Positions in the dictionary; one behind its end for null, to look up in an array that ends in a default."""
+    """Indices into the dictionary. Null becomes the index after its end, for lookups in an array that ends in a
+    default."""
     indices = values.indices
     if indices.null_count:
         indices = indices.fill_null(len(values.dictionary))
@@ -26,7 +27,7 @@ def codes_of(values: pa.DictionaryArray) -> np.ndarray:
 
 
 def text_bytes(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(where each text of a string array begins, and the end of the last; all their bytes), without a copy."""
+    """(offsets of the texts of a string array with the end of the last, all their bytes), without a copy."""
     offsets = np.frombuffer(values.buffers()[1], dtype=np.int32)[values.offset : values.offset + len(values) + 1]
     data = values.buffers()[2]
     content = np.frombuffer(b"" if data is None else data, dtype=np.uint8)
@@ -34,13 +35,13 @@ def text_bytes(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def remapped(values: pa.DictionaryArray, mapped: pa.Array) -> pa.DictionaryArray:
-    """The same rows with each distinct value replaced; equal results share one place in the new dictionary."""
+    """The same rows with each distinct value replaced. Equal results share one entry of the new dictionary."""
     encoded = mapped.dictionary_encode()
     return pa.DictionaryArray.from_arrays(encoded.indices.take(values.indices), encoded.dictionary)
 
 
 def replaced_at(values: pa.Array, rows: np.ndarray, new: pa.Array) -> pa.Array:
-    """The values, those at these rows, which ascend, replaced by new ones."""
+    """The values, with those at `rows`, which are ascending, replaced by `new`."""
     mask = np.zeros(len(values), dtype=bool)
     mask[rows] = True
     return pc.replace_with_mask(values, pa.array(mask), new)
@@ -51,11 +52,11 @@ def map_distinct(values: pa.DictionaryArray, function: Callable[[str], str]) -> 
 
 
 def count_of_each(values: np.ndarray) -> dict[int, int]:
-    """How often each number is there."""
+    """Number → how often it occurs."""
     found, counts = np.unique(values, return_counts=True)
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def single(values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """One array, whatever pieces it came in."""
+    """One array, from one or several chunks."""
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

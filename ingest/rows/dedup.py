@@ -1,4 +1,4 @@
-"""Which requests were seen before. Exact within a day but for hash collisions, in little memory."""
+"""Finds requests that were seen before. Exact within a day except for hash collisions, in little memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ HOUR = 3_600_000_000
 
 
 class SeenRequests:
-    """Remembers a 64-bit hash of each request id, in one sorted array for each hour that requests happened in.
+    """Remembers a 64-bit hash of each request id, in one sorted array for each hour of request times.
 
-    A request has one time, so both its copies fall into one hour; hours that are long past go to disk.
-    Two different requests of one hour of a million take each other's place with probability 3e-8.
+    All copies of a request have the same time, so they are in the same hour. The oldest hours are moved to disk.
+    Among a million requests of one hour, the probability that two different ones collide is 3e-8.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Percent-encoding: what CloudFront added to a value comes off, what the client sent stays.
+"""Percent-encoding: removes what CloudFront added to a value, and keeps what the client sent.
 
-CloudFront encodes what it logs once (space, quotes, `%`, bytes above 126 …) and has encoded some
-user agents twice. Malformed escapes stay as they are; bytes that are no UTF-8 become U+FFFD.
+CloudFront encodes values once when it logs them (space, quotes, `%`, bytes above 126 …), and has encoded some
+user agents twice. Malformed escapes stay as they are; bytes that are not UTF-8 become U+FFFD.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import re
 from urllib.parse import unquote, unquote_plus
 
 _ESCAPE_OF_PERCENT = re.compile("%25[0-9A-Fa-f]{2}")
-# Escapes of letters, digits and of - . _ : ; / ? = & + , @ ! $ ( ) *: CloudFront logs these as they are.
+# Escapes of letters, digits and of - . _ : ; / ? = & + , @ ! $ ( ) *: CloudFront never encodes these characters.
 NEVER_ADDED = "%(?:2[14689A-Fa-f]|3[0-9ABDFabdf]|4[0-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9Aa])"
 _NEVER_ADDED = re.compile(NEVER_ADDED)
 _OTHER_ESCAPE = re.compile("%(?!25[0-9A-Fa-f]{2})[0-9A-Fa-f]{2}")
 
 
 def decode_once(logged: str) -> str:
-    """Path and referrer: exactly one layer comes off."""
+    """Removes exactly one layer, from a path or referrer."""
     return unquote(logged, errors="replace")
 
 
 def decode_user_agent(logged: str) -> str:
-    """One layer, and a second where every escape in the logged value is `%25` and two hex digits.
+    """Removes one layer, and a second one if every escape in the logged value is `%25` and two hex digits.
 
     `Mozilla/5.0%2520(X11)` has two layers, `Foo%20(MacBookPro8%252C1)` has one.
     """
@@ -32,14 +32,14 @@ def decode_user_agent(logged: str) -> str:
 
 
 def decode_parameter(logged: str, has_one_layer: bool = False) -> str:
-    """The value of a query parameter, as logged: one layer comes off, or the client's and CloudFront's.
+    """The value of a logged query parameter: removes one layer, or both the client's and CloudFront's.
 
-    Where CloudFront has encoded, each escape of the client's has become `%25` and two hex digits. So there are two
-    layers where the value holds such a one, unless it also holds an escape that CloudFront never adds: that one is the
-    client's, with its `%` as it was, and so there is one layer. `+` is a space in the last layer and nowhere else.
+    If CloudFront has encoded a value, each of the client's escapes has become `%25` and two hex digits. So a value with
+    such an escape has two layers, unless it also has an escape that CloudFront never adds: that one is the client's,
+    and its `%` was not encoded, so there is only one layer. `+` is a space in the last layer only.
 
     Args:
-        has_one_layer: the rest of the query string proves it.
+        has_one_layer: the rest of the query string proves that there is only one layer.
     """
     if not has_one_layer and _ESCAPE_OF_PERCENT.search(logged) and not _NEVER_ADDED.search(logged):
         logged = decode_once(logged)
@@ -47,5 +47,5 @@ def decode_parameter(logged: str, has_one_layer: bool = False) -> str:
 
 
 def proves_one_layer(query: str) -> bool:
-    """Whether a logged query string has an escape that CloudFront never adds: then it has not encoded this one."""
+    """Whether a logged query string has an escape that CloudFront never adds. If so, CloudFront has not encoded it."""
     return _NEVER_ADDED.search(query) is not None

@@ -1,4 +1,4 @@
-"""What a user agent and an address tell, looked up once for each distinct value."""
+"""Looks up user agents and addresses, once for each distinct value."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ingest.rows.agents import kind_of, without_exceptions
 
 log = logging.getLogger(__name__)
 
-CACHE_SIZE = 150_000  # values; 300 bytes each where they are addresses
+CACHE_SIZE = 150_000  # values; an address takes 300 bytes
 
 Result = TypeVar("Result")
 
 
 class Remembered(Generic[Result]):
-    """A function of a text, never None, that is worked out once for each value.
+    """Caches a function of a text that never returns None.
 
-    Holds two generations of `CACHE_SIZE` values at most; a full one becomes the old one, and what is
-    asked for again moves back to the young one.
+    Holds two generations of at most `CACHE_SIZE` values. When the young one is full, it becomes the old one; values
+    that are used again move back to the young one.
     """
 
     def __init__(self, function: Callable[[str], Result]) -> None:
@@ -34,7 +34,7 @@ class Remembered(Generic[Result]):
         if len(self._young) > CACHE_SIZE:
             self._old, self._young = self._young, {}
         values = list(values)
-        found = list(map(self._young.get, values))  # at the speed of C; most are known
+        found = list(map(self._young.get, values))  # runs in C; most values are known
         if None in found:
             for position, value in enumerate(values):
                 if found[position] is None:
@@ -65,10 +65,10 @@ class Place(NamedTuple):
 NOWHERE = Place(None, None, None)
 _PLACE_DATABASES = ("City", "Country", "Enterprise", "Location")
 
-# Words of agents in small letters, by the device that they name; the first group that has one counts. Where a name is
-# that of several kinds (Windows on a tablet PC, Android on everything), the more particular group stands first.
+# Words of agents in small letters, by the device that they name; the first group with a match counts. Some names mean
+# several kinds (Windows on a tablet PC, Android on everything), so more specific groups come first.
 _DEVICES = (
-    # Consoles are televisions here, hand-held ones phones; headsets are neither.
+    # Consoles count as televisions, hand-held ones as phones; headsets are neither.
     ("other", r"oculusbrowser|quest \d|picobrowser|applevision|visionos|wolvic"),
     (
         "mobile",
@@ -106,14 +106,14 @@ _DEVICES = (
 
 @cache
 def _devices() -> Any:
-    """The words as one prefiltered matcher: 3 µs an agent, where one after the other takes 90."""
+    """The words as one prefiltered matcher: 3 µs an agent, instead of 90 one after the other."""
     from ua_parser_rs import UserAgentExtractor
 
     return UserAgentExtractor([(words, device, None, None, None, None) for device, words in _DEVICES])
 
 
 def parse_user_agent(user_agent: str) -> UserAgent:
-    """Device, browser, system, and whether it is no person's browser; `agents.py` tells the kinds of machines."""
+    """Device, browser, system, and whether it is a machine; `agents.py` classifies machines."""
     from ua_parser import parse
 
     agent = user_agent[:2048]
@@ -121,7 +121,7 @@ def parse_user_agent(user_agent: str) -> UserAgent:
     browser = found.user_agent.family if found.user_agent else None
     system = found.os.family if found.os else None
     kind = kind_of(agent, found.device.family if found.device else "")
-    if kind is None and browser and browser.lower().endswith("bot"):  # a phone is called so
+    if kind is None and browser and browser.lower().endswith("bot"):  # a phone has such a name
         innocent = parse(without_exceptions(agent)).user_agent
         browser = innocent.family if innocent else None
     category = _category(agent.lower(), system) if kind is None or kind == "app" else kind
@@ -136,15 +136,15 @@ def _category(lowered: str, system: str | None) -> str:
 
 
 class Geo:
-    """Country, region and city of an address, from an optional MaxMind City or Country database.
+    """Looks up country, region and city of an address in an optional MaxMind City or Country database.
 
-    A database that is missing, broken or of another kind costs one warning; what it does not tell is null.
+    If the database is missing, broken or of another kind, it logs one warning; unknown values are null.
     """
 
     def __init__(self, database: Path | None) -> None:
         self._reader: Any = None
         self._database = database
-        self._warning = threading.Lock()  # whoever takes it warns; nobody gives it back
+        self._warning = threading.Lock()  # the thread that takes it warns; it is never released
         if database is None:
             return
         import maxminddb
@@ -177,7 +177,7 @@ class Geo:
             return _place(self._reader.get(address))
         except ValueError:
             return NOWHERE  # an IPv6 address in a database of IPv4
-        except Exception as error:  # a database that is broken in the middle raises several kinds
+        except Exception as error:  # a damaged database raises several kinds of errors
             self._warn(str(error))
             return NOWHERE
 

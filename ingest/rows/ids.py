@@ -1,4 +1,4 @@
-"""Ids that senders give: those that stand for no id, and those that are a person's address and must not be stored."""
+"""Ids from senders: finds placeholders, and ids that are personal addresses and must not be stored."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ingest.rows.privacy import (
     scrub,
 )
 
-# What software writes where there is nothing: in ids and in the tags of links alike. Quotes and brackets around one
-# make no difference: (null), "undefined", <nil>, [none].
+# Words that software writes for a missing value, in ids and in tags of links. Quotes and brackets around them make no
+# difference: (null), "undefined", <nil>, [none].
 _NOTHING = (
     "null",
     "nil",
@@ -37,7 +37,7 @@ _NOTHING = (
     "not[ _-]?(?:set|provided|available|defined|specified|applicable)",
     "object [a-z]+",  # JavaScript's [object Object]
 )
-# Words that tell something in a tag (utm_medium=email, a region NA), and are nobody's id.
+# Words that mean something in a tag (utm_medium=email, a region NA), but are nobody's id.
 _NO_ID = (
     "true|false|na|void|empty|blank|default|missing|invalid|error|string|object|function|test[ _-]?user",
     "id|ids|uid|uuid|guid|e-?mail|user[ _-]?name|login|user|visitor|customer|member|account",
@@ -47,10 +47,10 @@ _NO_ID = (
     "9774d56d682e549c",  # the Android id of a whole series of phones
     "lmy47d",  # an Android build
 )
-# A word in a template that nobody filled in; few digits, and these at its end, so that {3f2504e0…} stays an id.
+# A word in a template that was not filled in. Only a few digits, at its end, so that {3f2504e0…} stays an id.
 _NAME = "[a-z_$@.][a-z_$ .:|@()'/-]{0,80}[0-9]{0,3}"
 _PERCENT_NAME = "[a-z_][a-z_ .:|-]{0,80}[0-9]{0,3}"
-# Templates that no text holds by chance …
+# Templates that no text contains by chance …
 _TEMPLATE = "|".join(
     (
         r"\{\{[^{}]*(?:\{[^{}]*\}[^{}]*)?\}{2,3}",  # {{ad.id}}, {{campaign.${name}}}
@@ -62,7 +62,7 @@ _TEMPLATE = "|".join(
         r"\*\|[^|]*\|\*",  # *|CAMPAIGN_UID|*
     )
 )
-# … and those that are one where nothing else stands beside them.
+# … and those that are templates only if nothing else stands next to them.
 _BRACKETED = rf"\[{_NAME}\]|<{_NAME}>"
 _LONE = rf"__[a-z][a-z0-9_]{{0,80}}__|%{_PERCENT_NAME}%|%[sd]|%\({_NAME}\)s"
 _TEMPLATES = rf"(?:(?:{_TEMPLATE}|{_BRACKETED})[ _|.:;,/+&-]{{0,3}})+|{_LONE}"
@@ -70,28 +70,28 @@ _LONGEST = 300  # characters; a longer text is no placeholder
 _QUOTED = r"""["'(<\[{]{0,3}(?:WORDS)["')>\]}]{0,3}"""
 _MARKS = r"""[][(){}<>"'._*?\s-]*"""
 _OPENED = "|".join(_NOTHING)
-# The same expressions are read by Python, Arrow and DuckDB.
+# Python, Arrow and DuckDB use the same expressions.
 NO_TAG = "|".join((_QUOTED.replace("WORDS", _OPENED), r"\(direct\)", _MARKS, _TEMPLATES))
 _NO_ID_AT_ALL = "|".join(
     (
         _QUOTED.replace("WORDS", "|".join((_OPENED, *_NO_ID))),
-        r"[\x00-0:-@\[-\x60{-\x7f]*",  # neither letter nor digit but zeros, as in an all-zero UUID
+        r"[\x00-0:-@\[-\x60{-\x7f]*",  # no letter and no digit but 0, as in an all-zero UUID
         r"0x0+|-1|\(direct\)",
         "[f-]{8,}|[x-]{8,}",
         "|".join(f"[{digit}-]{{32,36}}" for digit in "123456789abcde"),
         _TEMPLATES,
     )
 )
-# In an id no part may be a template: it is the same for everybody.
+# An id must not even contain a template: it would be the same for everybody.
 NO_ID = rf"{_NO_ID_AT_ALL}|.*(?:{_TEMPLATE}).*"
 _IS_NO_TAG = re.compile(rf"\A(?is:{NO_TAG})\Z")
 _IS_NO_ID = re.compile(rf"\A(?is:{_NO_ID_AT_ALL})\Z")
 _HAS_TEMPLATE = re.compile(f"(?i:{_TEMPLATE})")
-_MARKERS = (EMAIL_MARKER, PHONE_MARKER, ADDRESS_MARKER)  # our own, which look like templates
-# What RE2 looks for on whole columns; only ids with a hit are looked at one by one: placeholders, blanks at an end,
-# and what may be an e-mail, phone or IP address.
+_MARKERS = (EMAIL_MARKER, PHONE_MARKER, ADDRESS_MARKER)  # our own markers, which look like templates
+# RE2 searches whole columns for this. Only ids with a match are examined one by one: placeholders, blanks at an end,
+# and possible e-mail, phone or IP addresses.
 _SUSPECT = rf"(?is)^\s|\s$|^(?:{_NO_ID_AT_ALL})$|[{{%*<]|(?-is:{SUSPECT})"
-# What those with a hit have in common, in few words: RE2 takes 8 ms to be set up for the others, whatever the column.
+# A simple expression that all these ids match: RE2 takes 8 ms to set up the other one, for any column.
 _UNUSUAL = (
     "[^0-9A-Za-z_-]|[0-9]{3}-+[0-9]{3}-+[0-9]{4}|^[A-Za-z_-]*$|^[0_-]*$|(?i:^0x0+$|^9774d56d682e549c$|^lmy47d$)|"
     + "|".join(f"^[{digit}-]*$" for digit in "123456789")
@@ -99,10 +99,10 @@ _UNUSUAL = (
 
 
 def is_placeholder(text: str, of_id: bool = False) -> bool:
-    """Whether a text without blanks around it stands for nothing: `undefined`, `{campaignid}`, `(not set)`, `-`.
+    """Whether a text without blanks around it is a placeholder: `undefined`, `{campaignid}`, `(not set)`, `-`.
 
     Args:
-        of_id: it should be somebody's id. `email`, `true` and `0` are none, and may well be the tag of a link.
+        of_id: the text should be somebody's id. `email`, `true` and `0` are no ids, but may be the tag of a link.
     """
     if len(text) > _LONGEST or text in _MARKERS:
         return False
@@ -113,13 +113,13 @@ def is_placeholder(text: str, of_id: bool = False) -> bool:
 
 
 def known_ids(ids: pa.Array, keyed_hash: Callable[[str], str], of_people: bool = True) -> pa.Array:
-    """The ids without blanks around them, null where they stand for none.
+    """The ids without blanks around them; null for placeholders.
 
-    One that is, or holds, an e-mail address, a phone number or an IP address is replaced by its keyed hash: however it
-    is written, the same person has the same one.
+    An id that is or contains an e-mail address, a phone number or an IP address is replaced by its keyed hash. All
+    spellings of it have the same hash.
 
     Args:
-        of_people: of people, their devices and sessions, else of campaigns and sites, whose names may be any word.
+        of_people: the ids are of people, devices or sessions; else of campaigns and sites, whose names may be any word.
     """
     encoded = single(ids.dictionary_encode())
     distinct = encoded.dictionary
@@ -141,11 +141,11 @@ def _known(value: str, keyed_hash: Callable[[str], str], of_people: bool) -> str
 
 
 def device_fingerprints(given: pa.Array, traits: pa.Array, separator: str, fewest: int = 3) -> pa.Array:
-    """The given fingerprint, else a hash of what is known of the device where that is enough to tell it by.
+    """The given fingerprint, else a hash of the device's traits if there are enough of them.
 
     Args:
-        traits: what is known of it, each thing with its name, between separators.
-        fewest: so many things must be known.
+        traits: the known traits of the device, each with its name, between separators.
+        fewest: the least number of traits.
     """
     encoded = traits.dictionary_encode()
     found = [

@@ -1,4 +1,4 @@
-"""Work in several threads, results in the order of the tasks, memory bounded."""
+"""Runs tasks in several threads. Results keep the order of the tasks, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-WAITING_RESULTS = 3  # of one task, before its worker waits for the consumer
-TASKS_AHEAD = 3  # of the consumer, beside those at work
+WAITING_RESULTS = 3  # results of one task before its worker waits for the consumer
+TASKS_AHEAD = 3  # tasks that may be started ahead of the consumer, besides one for each worker
 _POLL_SECONDS = 0.1
 _END = object()
 
@@ -19,11 +19,11 @@ _END = object()
 def ordered(
     function: Callable[[Task], Iterable[Result]], tasks: Sequence[Task], workers: int
 ) -> Generator[tuple[Task, Result], None, None]:
-    """Yields (task, result) for each result of each task, task by task, while workers go ahead.
+    """Yields (task, result) for each result of each task, task by task, while workers run ahead.
 
-    Workers are at most `TASKS_AHEAD` tasks more than their number ahead of the consumer, and wait after
-    `WAITING_RESULTS` results of a task. An error of a task is raised where its next result would have
-    stood. Leaving the loop early stops the workers.
+    At most `workers` + `TASKS_AHEAD` tasks are started and not yet consumed. A worker waits after `WAITING_RESULTS`
+    results of a task. An error of a task is raised in place of its next result. Closing the generator stops the
+    workers.
     """
     may_start = threading.Semaphore(workers + TASKS_AHEAD)
     results: list[queue.Queue[object]] = [queue.Queue(WAITING_RESULTS) for _ in tasks]
@@ -68,6 +68,6 @@ def ordered(
             may_start.release()
     finally:
         stop.set()
-        may_start.release(workers)  # whoever waits need not wait any longer
+        may_start.release(workers)  # wakes the waiting workers
         for thread in threads:
             thread.join()

@@ -1,13 +1,13 @@
-"""Query strings: the rules by which links in access logs and addresses in events are read, one value after the other.
+"""Query strings: the rules for reading links in access logs and addresses in events, one value at a time.
 
-What reads whole columns (`access_logs/parser.py`, `events/addresses.py`) takes the plain ones at once, leaves the
-others to this, and is tested against it.
+`access_logs/parser.py` and `events/addresses.py` read plain values of whole columns at once, and use this module for
+the other values. Tests compare their results with this module's.
 
-- Parts are separated by `&`, and by `&amp;`, as links have it that were taken from HTML. `;` is a letter like others,
-  as it is to browsers. What separates names and values is the first `=` of a part; a part without one says nothing.
-- Names and values are decoded after that, and lose blanks around them. Capitals of names make no difference.
-- A value that is empty or a placeholder (`undefined`, `{campaignid}`; see `ids.py`) is as if it were absent, and so the
-  first that is known counts. An address (`r`) is taken as it is.
+- Parts are separated by `&`, or by `&amp;`, which links taken from HTML contain. `;` does not separate, as in browsers.
+  The first `=` of a part separates name and value; a part without `=` is ignored.
+- Names and values are decoded after that, and blanks around them are removed. Capitals in names make no difference.
+- A value that is empty or a placeholder (`undefined`, `{campaignid}`; see `ids.py`) counts as absent, so the first
+  known value counts. An address (`r`) is kept as it is.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from urllib.parse import unquote_plus
 from ingest.rows.encoding import decode_parameter, proves_one_layer
 from ingest.rows.ids import is_placeholder
 
-_ENTITY = re.compile("(?:amp;)+", re.IGNORECASE)  # behind its `&`
+_ENTITY = re.compile("(?:amp;)+", re.IGNORECASE)  # after its `&`
 
 
 _ADDRESS = "r"
 
 
 def known_value(text: str, name: str = "") -> str:
-    """A decoded value without blanks around it, empty where it says nothing."""
+    """A decoded value without blanks around it; empty for a placeholder."""
     if name == _ADDRESS:
         return text
     text = text.strip()
@@ -34,12 +34,12 @@ def known_value(text: str, name: str = "") -> str:
 
 
 def decode(text: str) -> str:
-    """One layer of an address as browsers have it: `+` is a space."""
+    """Decodes one layer as browsers do: `+` is a space."""
     return unquote_plus(text, errors="replace")
 
 
 def known_parameters(query: str, decode: Callable[[str], str] = decode) -> list[tuple[str, str]]:
-    """Names in lower case and values of a query string, without its `?`, in their order; only those that are known."""
+    """(name in lower case, value) of the known parameters of a query string without its `?`, in their order."""
     found = []
     for place, part in enumerate(query.split("&")):
         entity = _ENTITY.match(part) if place else None
@@ -52,7 +52,7 @@ def known_parameters(query: str, decode: Callable[[str], str] = decode) -> list[
 
 
 def logged_parameters(query: str) -> dict[str, str]:
-    """The same of a query string as CloudFront logs it, the first of each name."""
+    """Name → first known value, of a query string as CloudFront logs it."""
     has_one_layer = proves_one_layer(query)
     found: dict[str, str] = {}
     for name, value in known_parameters(query, lambda text: decode_parameter(text, has_one_layer)):
@@ -61,5 +61,5 @@ def logged_parameters(query: str) -> dict[str, str]:
 
 
 def first_of(parameters: list[tuple[str, str]], names: Collection[str]) -> tuple[str, str]:
-    """Name and value of the first parameter that has one of these names, empty for none."""
+    """(name, value) of the first parameter with one of these names; empty texts if there is none."""
     return next((each for each in parameters if each[0] in names), ("", ""))

@@ -1,5 +1,5 @@
-"""The reference, made from what the code says anyway: `python -m tools.reference` writes docs/reference/, a page a
-subject, and a test says when it is stale."""
+"""Generates the reference from the code: `python -m tools.reference` writes docs/reference/, one page for each subject.
+A test fails if a page is stale."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.reference.targets import targets
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 NOTE = "<!-- Generated from the code: make reference. Do not edit. -->"
 
-# File → (title, what it is about, who makes its text).
+# File → (title, subject, function that makes its text).
 PAGES = {
     "tables.md": ("Raw tables", "Columns of raw access logs, raw events, rejects and ledgers", raw_tables),
     "event-shapes.md": (
@@ -36,7 +36,7 @@ PAGES = {
 
 
 def pages() -> dict[str, str]:
-    """Every file of the reference, and its text."""
+    """File name → text, for all files of the reference."""
     found = {name: f"{NOTE}\n# {title}\n\n{about}.\n\n{text()}\n" for name, (title, about, text) in PAGES.items()}
     return {"README.md": _index(), **found}
 
@@ -47,7 +47,7 @@ def _index() -> str:
 
 
 def write() -> None:
-    """Writes the pages, and takes away those that are none any more."""
+    """Writes the pages, and removes pages that no longer exist in the code."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for path in set(FOLDER.glob("*.md")) - {FOLDER / name for name in pages()}:
         path.unlink()

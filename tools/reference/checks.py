@@ -1,4 +1,4 @@
-"""Checks on raw days by `ingest/partition/audit.py`, dbt tests by their properties, and reasons to reject a row."""
+"""Pages of checks on raw days (`ingest/partition/audit.py`), dbt tests, and reasons to reject a row."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def checks() -> str:
     generic = _bullets(generic_tests())
     marts = {path.stem for path in MARTS.rglob("*.sql")}
     queries = table(
-        ["test", "severity", "reads", "what it asks for"],
+        ["test", "severity", "reads", "what it requires"],
         (
             [code(each.name), each.severity, code(*each.refs), each.meaning]
             for each in sql_tests()
             if not marts & set(each.refs)
         ),
     )
-    note = "Those that read a mart are in [marts](marts.md); these read none."
+    note = "Tests that read a mart are in [marts](marts.md). These tests read no mart."
     return "\n\n".join(
         [
-            f"## Raw days\n\n{raw}\n\nOf logs alone: {of_logs}.",
+            f"## Raw days\n\n{raw}\n\nOnly for logs: {of_logs}.",
             f"## What cannot be released\n\n{kept}",
-            f"## dbt tests with arguments\n\nWhich mart has which is in [marts](marts.md).\n\n{generic}",
+            f"## dbt tests with arguments\n\n[Marts](marts.md) lists the tests of each mart.\n\n{generic}",
             f"## dbt tests that are a query\n\n{note}\n\n{queries}",
         ]
     )
 
 
 def generic_tests() -> dict[str, str]:
-    """Name of a dbt test that takes arguments → what it asks for."""
+    """Name of a dbt test with arguments → its description."""
     described = _described(TESTS / "generic" / "_generic.yml", "macros")
     return {path.stem: described.get(f"test_{path.stem}", "") for path in sorted((TESTS / "generic").glob("*.sql"))}
 

@@ -1,4 +1,4 @@
-"""Fields of events by the JSON Schemas in `ingest/events/schemas/`."""
+"""The page of events' fields, from the JSON Schemas in `ingest/events/schemas/`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ingest.events.shapes import shapes
 from ingest.schema import EVENT_PARTS, Role
 from tools.reference.markdown import table
 
-# Where a field goes that is no column by itself.
+# Name of a part that is not a column → the columns that it becomes.
 PARTS = {column.name: column.description for column in EVENT_PARTS}
 
 
@@ -24,12 +24,12 @@ def event_shapes() -> str:
         ([f"[`{each['x-shape']}`](#{_anchor(each)})", str(each["x-version"]), recognised_by(each)] for each in ordered),
     )
     sections = [f"### {_title(each)}\n\n{section_of(each)}" for each in ordered]
-    note = "An event is taken for the first shape whose fields it has, in this order."
+    note = "The shape of an event is the first of these shapes whose keys it has."
     return "\n\n".join([note, listed, "## How values are read", _roles(), "## Fields", *sections])
 
 
 def _roles() -> str:
-    """What a value is, by the columns that it becomes."""
+    """A table of the roles of values, with the columns that they become."""
     columns = {role: [each for each in EVENT_VALUES if each.role is role] for role in Role}
     names = {
         role: ", ".join(dict.fromkeys(PARTS.get(each.name, f"`{each.name}`") for each in of))
@@ -61,7 +61,7 @@ def recognised_by(schema: dict[str, Any]) -> str:
 
 
 def section_of(schema: dict[str, Any]) -> str:
-    """What a shape is, and its fields."""
+    """A shape's description and its fields."""
     rows = ["| field | type | becomes | |", "|---|---|---|---|", *rows_of(schema, schema["required"])]
     return f"{schema['description']}\n\n" + "\n".join(rows)
 

@@ -1,4 +1,4 @@
-"""Tables and lists of Markdown."""
+"""Writes tables and lists in Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; a line that ends, or `|`, in a cell does not break it."""
+    """A table. In a cell, line breaks become blanks and `|` is escaped."""
     lines = [f"|{'|'.join(map(_cell, line))}|" for line in (head, *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 

@@ -1,4 +1,4 @@
-"""Marts by the yml files and configurations of their models. Neither dbt nor Dagster is loaded for it."""
+"""The page of marts, from the yml files and configurations of their models. It loads neither dbt nor Dagster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def marts() -> str:
             for each in models
         ),
     )
-    note = "`data_quality` is no model; it has [a page of its own](data-quality.md)."
+    note = "`data_quality` is not a model; it has [its own page](data-quality.md)."
     return "\n\n".join([listed, note, *map(_section, models)])
 
 
@@ -39,7 +39,7 @@ def _shown(column: str | None) -> str:
 def _models() -> Iterator[Model]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for path in sorted(MODELS.rglob("*.yml")):
-        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # of which most files consist
+        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # unit tests are the largest part of most files
         yield from yaml.load(text, loader).get("models") or ()  # noqa: S506 - a safe loader
 
 
@@ -55,7 +55,7 @@ def _section(model: Model) -> str:
         ["column", "type", "meaning"],
         ([code(each["name"]), each["data_type"], each.get("description", "")] for each in model["columns"]),
     )
-    tests = table(["test", "kind", "severity", "what it asks for"], [*_generic(model), *_queries(name)])
+    tests = table(["test", "kind", "severity", "what it requires"], [*_generic(model), *_queries(name)])
     described = one_line(model.get("description", ""))
     return "\n\n".join([f"## {name}", described, "\n".join(facts), columns, tests])
 
@@ -80,7 +80,7 @@ def _queries(mart: str) -> Iterator[list[str]]:
 
 
 def _config(mart: str) -> str:
-    """What a model's file gives to `config()`."""
+    """The arguments of `config()` in a model's file."""
     (path,) = MODELS.rglob(f"{mart}.sql")
     found = re.search(r"\{\{\s*config\((.*?)\)\s*\}\}", path.read_text("utf-8"), re.DOTALL)
     return found[1] if found else ""

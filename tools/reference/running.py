@@ -1,4 +1,4 @@
-"""Metrics by `orchestration/observability/metrics.py`, and alerts by `orchestration/alerts/rules/`."""
+"""Pages of metrics (`orchestration/observability/metrics.py`) and alerts (`orchestration/alerts/rules/`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def metrics() -> str:
 
 
 def _gauges(source: str) -> Iterator[list[str]]:
-    """What each call of `_gauge` is given, in the order of the file."""
+    """The arguments of each call of `_gauge`, in the order of the file."""
     calls = [
         node
         for node in ast.walk(ast.parse(source))
@@ -37,7 +37,7 @@ def alerts() -> str:
 
 
 def _stated(rule: Rule) -> str:
-    """A rule as the docstring of its module states it."""
+    """The description of a rule, from the docstring of its module."""
     module = import_module(rule.find.__module__)
     title, _, text = (inspect.getdoc(module) or "").partition("\n\n")
     return f"### {title.rstrip('.')}\n\nIn `{module.__name__.replace('.', '/')}.py`.\n\n{text}".rstrip()

@@ -1,4 +1,4 @@
-"""Settings by `orchestration/settings.py`."""
+"""The page of settings, from `orchestration/settings.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of what ingest writes, by `ingest/schema.py`."""
+"""Pages of the columns of tables that ingest writes, from `ingest/schema.py`."""
 
 from __future__ import annotations
 

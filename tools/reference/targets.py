@@ -1,4 +1,4 @@
-"""Targets by `orchestration/publishing/targets/`."""
+"""The page of targets, from `orchestration/publishing/targets/`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _section(target: Target[Any]) -> str:
     ]
     effect = {True: "refuses the day", False: "warns"}
     checks = table(
-        ["check", "where it fails, it", "what it asks for"],
+        ["check", "if it fails, it", "what it requires"],
         ([code(check.name), effect[check.blocks], check.description] for check in target.checks),
     )
     return "\n\n".join([f"## {target.name}", target.description, "\n".join(facts), checks])

@@ -1,7 +1,7 @@
-"""Privacy at the door: addresses become keyed hashes, e-mail addresses, phone numbers and private fields markers.
+"""Privacy at ingest: addresses become keyed hashes; e-mail addresses, phone numbers and private fields become markers.
 
-Text is looked at in one normal form (`normal_form.py`); what is personal in it is found in `personal.py`, fields by
-their names (`names.py`) in JSON, whole or broken (`fields.py`); whole columns go through `columns.py`.
+`normal_form.py` brings text into one normal form, `personal.py` finds personal data in it. `names.py` recognizes
+private fields by their names, `fields.py` finds them in JSON, valid or broken. `columns.py` scrubs whole columns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whole columns scrubbed: RE2 finds the values that could hold something, and those alone are looked at one by one."""
+"""Scrubs whole columns: RE2 finds the values that may hold personal data, and only those are examined one by one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ingest.rows.privacy.normal_form import VARIANTS, variants
 from ingest.rows.privacy.personal import scrub
 
 _RE2_VARIANTS = "".join(each if each == "-" else f"\\x{{{ord(each):x}}}" for each in VARIANTS)
-_ESCAPE = "%(?:25)*"  # of any number of layers
+_ESCAPE = "%(?:25)*"  # a percent sign with any number of layers
 
 
 def _escaped(*texts: bytes) -> str:
-    """The percent-encoded texts, which share what they begin with."""
+    """A regular expression of the percent-encoded texts, with common beginnings merged."""
     rest: dict[int, list[bytes]] = {}
     for text in filter(None, sorted(set(texts))):
         rest.setdefault(text[0], []).append(text[1:])
@@ -33,21 +33,22 @@ def _either_case(letter: re.Match[str]) -> str:
 
 
 def _escaped_variants() -> str:
-    """How the variants begin in percent-encoded UTF-8: their first two bytes; three where others begin so as well."""
+    """The first two bytes of the variants in percent-encoded UTF-8; three where other characters share those two."""
     encoded = (character.encode() for character in variants())
     return _escaped(*(each[:3] if each[0] == 0xE0 else each[:2] for each in encoded))
 
 
 def _entity() -> str:
-    """A reference in HTML, its signs percent-encoded or not. A lone `&amp;` is none: query strings are full of it."""
+    """An HTML reference, its signs percent-encoded or not. A lone `&amp;` does not count: query strings are full of
+    it."""
     and_sign, number_sign, end = (rf"(?:{sign}|{_escaped(sign.encode())})" for sign in "&#;")
     name = "(?:[B-Zb-z][A-Za-z]+|[Aa](?:[A-LN-Za-ln-z][A-Za-z]*|[Mm](?:[A-OQ-Za-oq-z][A-Za-z]*|[Pp][A-Za-z]+)))"
     return rf"{and_sign}(?:[Aa][Mm][Pp]{end})*(?:{number_sign}|{name}{end})"
 
 
-# Latin-1's blank, its hyphen without a width and its superscripts, not behind the escape of a byte: í is `%C3%AD`.
+# Latin-1's no-break space, soft hyphen and superscripts, but not after the escape of another byte: í is `%C3%AD`.
 _LATIN = rf"(?:^[^%]?|[^%][^%])[0-9A-Za-z)]{_ESCAPE}(?:[Aa]0|[Aa][Dd]|[Bb][239])"
-# Of letters, digits and dots no client makes escapes; of signs that stand in numbers and addresses it does.
+# Clients never escape letters, digits and dots; they do escape signs that stand in numbers and addresses.
 _HIDDEN = (
     rf"{_ESCAPE}(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[Ee]|5[Cc]|u[0-9A-Fa-f])"
     rf"|{_escaped_variants()}|{_LATIN}"
@@ -57,7 +58,7 @@ _GAP = rf"(?:[\s().+/_\x{{b7}}-]|{_ESCAPE}(?:2[0-9A-Fa-f]|0[9A-Da-d]|5[Ff])|{_es
 _PHONE_GAP = rf"(?:[ .+)(-]|{_ESCAPE}2[0DdEeBb89])"
 _SIGN_OF_NAME = "(?i:phone|tel|mobile|cell|msisdn|fax|gsm|whatsapp)"
 _INDICES = rf"(?:(?:\[|{_ESCAPE}5[Bb])[A-Za-z0-9_]{{0,12}}(?:\]|{_ESCAPE}5[Dd])){{0,2}}"
-# What RE2 looks for on whole columns: everything that `scrub` may replace, and some more.
+# RE2 searches whole columns for this. It matches everything that `scrub` may replace, and some more.
 SUSPECT = (
     f"@|{_ESCAPE}40"
     r"|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
@@ -69,14 +70,14 @@ SUSPECT = (
     rf"(?:=|:|{_ESCAPE}3[DdAa])|{_HIDDEN}"
 )
 
-_MARKS = b"@.%:+&\\ ("  # one of these is in all that is personal, but for numbers joined by `-` or named by `=`
-# So few values, methods and protocols, are the same in batch after batch: RE2 would have to be set up for each.
+_MARKS = b"@.%:+&\\ ("  # personal data has one of these, except numbers joined by `-` or named by `=`
+# Columns with so few values, such as methods and protocols, repeat them in every batch: a cache is faster than RE2.
 FEW = 32
 LONGEST_REMEMBERED = 256  # characters
 
 
 def scrub_column(values: pa.Array, addresses: bool = True) -> pa.Array:
-    """`scrub` over a text column; of a dictionary over its values."""
+    """`scrub` over a text column. In a dictionary column, each distinct value is scrubbed once."""
     if pa.types.is_dictionary(values.type):
         distinct = scrub_column(values.dictionary, addresses)
         return values if distinct is values.dictionary else remapped(values, distinct)
@@ -96,7 +97,7 @@ _remembered = lru_cache(4096)(scrub)
 
 
 def scrub_machine_ids(values: pa.Array) -> pa.Array:
-    """The same over ids that machines make, each another: a look at the bytes of all of them is enough for most."""
+    """`scrub_column` over ids that machines make. Almost all are distinct, so the bytes of all are searched first."""
     if pa.types.is_dictionary(values.type):
         return scrub_column(values)
     offsets, data = text_bytes(values)
@@ -115,15 +116,15 @@ def scrub_machine_ids(values: pa.Array) -> pa.Array:
 
 
 def _behind_digits(data: np.ndarray, sign: str) -> np.ndarray:
-    """Where this sign stands behind three digits, as in all numbers that it joins."""
+    """The positions of this sign after three digits, as in all phone numbers that it joins."""
     found = np.flatnonzero(data[3:] == ord(sign)) + 3
     for before in (1, 2, 3):
-        found = found[data[found - before] - np.uint8(ord("0")) < 10]  # what is less than a digit wraps around
+        found = found[data[found - before] - np.uint8(ord("0")) < 10]  # bytes below `0` wrap around
     return found
 
 
 def _closing(offsets: np.ndarray, data: np.ndarray, sign: str) -> int:
-    """How many of the last two bytes of the texts are this sign that closes the text, and so name nothing."""
+    """How many of the last two bytes of the texts are this sign at the very end, where it names nothing."""
     lengths = np.diff(offsets)
     last = offsets[1:][lengths > 0] - 1
     closed = last[data[last] == ord(sign)]
@@ -138,7 +139,7 @@ def scrub_json_column(values: pa.Array) -> pa.Array:
 
 
 def _replaced(values: pa.Array, suspect: str, function: Callable[[str], str]) -> pa.Array:
-    """The values, those in which RE2 finds what is suspect passed through a function."""
+    """The values, with those that match `suspect` passed through `function`."""
     suspects = pc.match_substring_regex(values, suspect)
     rows = np.flatnonzero(suspects.fill_null(False).to_numpy(zero_copy_only=False))
     if not len(rows):
@@ -148,11 +149,11 @@ def _replaced(values: pa.Array, suspect: str, function: Callable[[str], str]) ->
 
 
 def _spaced(word: str) -> str:
-    """A short word with anything but letters between its letters: `I.P.`, `d-o-b`."""
+    """A short word with any other characters between its letters: `I.P.`, `d-o-b`."""
     return r'[^a-z"]*'.join(word)
 
 
-# What the name of a private field holds somewhere (see `names.kind_of`), and what may follow: anything but a quote.
+# Parts of the names of private fields (see `names.kind_of`). Anything but a quote may follow them.
 _STEMS = "|".join(
     (
         'mail|phone|mobile|cell|msisdn|whatsapp|surname|birth|pass[^a-z"]*w|secret|street|addr|postal|forwarded',
@@ -163,9 +164,9 @@ _STEMS = "|".join(
 _KEY_ENDS = r'[^"]*"\s*:'
 _JSON_SUSPECT = (
     rf'(?i)(?:{_STEMS}|[^"\\]name){_KEY_ENDS}'
-    # what tells of people: a plain `name` in there is theirs
+    # fields about people: a plain `name` in them is a person's
     r"|(?:form|fields|values|inputs|contact|customer|user|person|people|profile|traits|billing|shipping|recipient|guest|"
     rf"passenger){_KEY_ENDS}\s*[{{\[]"
-    # a pair that says name and value
+    # pairs of a name and a value
     rf'|"(?:name|id|key|field|label)\\*"\s*:\s*\\*"[^"]*(?:{_STEMS}|name)'
 )

@@ -1,7 +1,7 @@
-"""Private fields of JSON, known by their names: values at any depth, in arrays, in JSON that is text of JSON.
+"""Private fields of JSON, recognized by their names: at any depth, in arrays, and in strings that contain JSON.
 
-JSON is not parsed into objects and written again: what is private is cut out of its text, and the rest stays as it was,
-numbers and repeated keys too. A line that is broken JSON, or that only looks like it, loses what might be private.
+JSON is not parsed and written again. Private values are cut out of its text, and the rest stays unchanged, even numbers
+and repeated keys. A line of broken JSON loses everything that might be private.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ingest.rows.privacy.names import NAME_KEYS, VALUE_KEY, is_of_people, kind_of
 
 FIELD_MARKER = "[private]"
-MIN_PHONE_DIGITS = 5  # of a value that is taken for a phone number by its name
+MIN_PHONE_DIGITS = 5  # least digits of a value whose field's name says phone
 
 Span = tuple[int, int]
 
@@ -28,15 +28,15 @@ class _Level:
 
     is_object: bool = False
     of_people: bool = False
-    key: str | None = None  # of the value that comes next
+    key: str | None = None  # key of the next value
     said: str | None = None  # the last string: a key, if a colon follows
-    is_named: bool = False  # one of its fields says that its `value` is private
+    is_named: bool = False  # one of its fields makes its `value` private
     start: int = 0
     values: list[Span] = field(default_factory=list)
 
 
 def scrub_json(text: str) -> str:
-    """Replaces the values of private fields by `"[private]"`. What is JSON stays JSON."""
+    """Replaces the values of private fields by `"[private]"`. JSON stays valid."""
     found = sorted(_private(text))
     if not found:
         return text
@@ -50,10 +50,10 @@ def scrub_json(text: str) -> str:
 
 
 def _private(text: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, what comes in its place), in no order, one perhaps within another."""
+    """(start, end, replacement) of private values, in no order; one may be within another."""
     marker = json.dumps(FIELD_MARKER)
     level, above = _Level(), list[_Level]()
-    hidden: int | None = None  # how deep the container lies that is private as a whole
+    hidden: int | None = None  # depth of a container that is private as a whole
     for token in _TOKEN.finditer(text):
         said, start, end = token[0], token.start(), token.end()
         if said in "{[":
@@ -112,7 +112,7 @@ def _is_private(key: str, said: str) -> bool:
 
 
 def _scrubbed_string(text: str) -> str:
-    """A JSON string which may itself hold JSON."""
+    """A JSON string, scrubbed if it contains JSON."""
     try:
         inner = json.loads(text)
     except ValueError:
@@ -121,13 +121,13 @@ def _scrubbed_string(text: str) -> str:
     return text if scrubbed == inner else json.dumps(scrubbed, ensure_ascii=False)
 
 
-# Lines that are no JSON
+# Lines that are not JSON
 
 _QUOTE = re.compile(r"(?<!\\)\\++(?=[\"'])")
 _ESCAPED_ASCII = re.compile(r"(?<!\\)\\++u00([2-7][0-9A-Fa-f])")
 _NAME = re.compile(r"(?<![A-Za-z0-9_.-])(?P<name>[A-Za-z][A-Za-z0-9_. -]{0,63}+)[\"']?\s*+[:=]\s*+")
 _QUOTED = re.compile(r"([\"'])([^\"']{1,64})\1")
-# To the quote behind which something new begins: within a value there may be quotes of its own.
+# Up to a closing quote, after which something new begins: a value may contain quotes of its own.
 _TO_QUOTE = {
     quote: re.compile(rf"{quote}[^{quote}]*+(?:{quote}(?!\s*+(?:[,}}\]:]|\Z))[^{quote}]*+)*+{quote}?")
     for quote in "\"'"
@@ -138,7 +138,7 @@ _BRACE = re.compile(r"[{}]")
 
 
 def scrub_json_line(line: str) -> str:
-    """The private fields of one line, broken JSON or not: it need not stay JSON."""
+    """The line without its private fields. It may be broken JSON, and need not stay JSON."""
     line = scrub_json(line) if _is_json(line) else line
     line = _QUOTE.sub("", _ESCAPED_ASCII.sub(lambda match: chr(int(match[1], 16)), line))
     named = _named_parts(line)
@@ -168,7 +168,7 @@ def _is_json(line: str) -> bool:
 
 
 def _named_parts(line: str) -> set[int]:
-    """The parts between braces, by their number, of which a field says that the `value` in there is private."""
+    """The numbers of the parts between braces in which a field makes the `value` private."""
     found: set[int] = set()
     part = position = 0
     for match in _NAME.finditer(line):

@@ -1,7 +1,7 @@
-"""Fields and parameters that are private by their name: what a form, a user or a request calls a name or an address.
+"""Recognizes private fields and parameters by their names.
 
-A name is taken apart into words (`customerEmailAddress` → customer, email, address). Its last word says what it is,
-with what may follow it taken off: a number, `address`, `no`, `confirm`. So `contact_email_2` is an e-mail address, and
+A name is split into words (`customerEmailAddress` → customer, email, address). Its last word decides, after suffixes
+such as a number, `address`, `no` or `confirm` are removed. So `contact_email_2` is an e-mail address, and
 `email_campaign` is a campaign.
 """
 
@@ -15,19 +15,19 @@ Kind = Literal["email", "phone", "address", "person"]
 
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 _NOT_A_LETTER = re.compile(r"[^a-z]+")
-# What may follow the word that tells: it says which one of several, or that it is one.
+# Suffixes after the deciding word: they say which one of several it is, or that it is a value.
 _AFTER = frozenset(
     "address addresses addr no nr num number numbers value values raw text input field confirm confirmation repeat "
     "verify primary secondary alternative alt home work office private business main new old normalized required "
     "optional s".split()
 )
-# A flag or a count, whatever follows.
+# Prefixes of a flag or a count, whatever follows.
 _BEFORE = frozenset("is has was can should allow allows show use uses enable enabled count num optin optout".split())
 _PHONES = frozenset(
     "phone phones telephone telephones tel mobile mobiles cell msisdn fax gsm whatsapp telefon telefono".split()
 )
 _NO_PHONE = ("headphone", "earphone", "microphone", "smartphone", "iphone", "saxophone", "windowsphone", "megaphone")
-# Of the letters of a name: how they end, or all of them.
+# Patterns for all the letters of a name, or for their end.
 _EMAIL = re.compile(r"\Ae?mail(?:id)?s?\Z|email(?:address|addr|id)?s?\Z")
 _PHONE = re.compile(r"(?:phone|mobile|\Atel|\Atelephone|\Acell|\Afax)(?:number|num|nr|no)s?\Z")
 _ADDRESS = re.compile(
@@ -42,12 +42,12 @@ _PERSON = re.compile(
     r"street\Z|address(?:line|es)?\Z|postalcode\Z|postcode\Z|zipcode\Z|\Asetcookie\Z|\Acscookie\Z|\Aauthorization\Z"
 )
 _PERSON_WORDS = frozenset("zip dob ssn pwd passwd cvv cvc iban cookie cookies".split())
-# Addresses of no person.
+# Addresses that are not a person's.
 _NO_PERSON = re.compile(r"(?:web|page|site|link|url|http|wallet|mac|ether|memory|return)address(?:es)?\Z")
 
-NAME_KEYS = frozenset(("name", "id", "key", "field", "label"))  # of a pair that says name and value
+NAME_KEYS = frozenset(("name", "id", "key", "field", "label"))  # keys of a pair of a name and a value
 VALUE_KEY = "value"
-# What is filled in or tells of a person: a plain `name` in there is theirs, elsewhere it is a product's or a form's.
+# Fields about a person: a plain `name` in them is the person's; elsewhere it is a product's or a form's.
 _PEOPLE = frozenset(
     "form fields formdata formfields formvalues inputs contact contacts customer customers user users person "
     "persons people profile traits billing shipping recipient recipients guest guests passenger passengers".split()
@@ -60,7 +60,7 @@ _ABOUT = re.compile(r"(?<!form)(?:details?|info|data)\Z")
 
 @lru_cache(20_000)
 def kind_of(name: str) -> Kind | None:
-    """What a field of this name holds, None for nothing private."""
+    """What a field of this name holds; None if it is not private."""
     words = [word.lower() for word in _WORD.findall(name[:100])]
     if not words or words[0] in _BEFORE:
         return None
@@ -89,6 +89,6 @@ def _kind(words: list[str]) -> Kind | None:
 
 
 def is_of_people(name: str, was: bool) -> bool:
-    """Whether a plain `name` in what this field holds is a person's. `was`: of what the field itself stands in."""
+    """Whether a plain `name` within this field is a person's. `was`: whether that holds for the field around it."""
     plain = _ABOUT.sub("", _NOT_A_LETTER.sub("", name.lower()))
     return plain in _PEOPLE or (was and plain not in _THINGS)

@@ -1,8 +1,8 @@
-"""One normal form of text, whatever was done to hide or to transport it: what is personal is looked for there alone.
+"""One normal form of text, in which personal data is found however it was hidden or encoded for transport.
 
-Percent-encoding of any number of layers, HTML entities, JSON and JavaScript escapes, full-width and other variants of
-letters, digits and signs (Unicode's NFKC), digits of other scripts, and characters without a width come off. Each
-character knows where it stood, so that only what is personal is replaced and the rest stays as it was written.
+It removes any number of layers of percent-encoding, HTML entities, JSON and JavaScript escapes, and characters without
+a width. Full-width and other variants of letters, digits and signs (Unicode's NFKC) and digits of other scripts become
+plain. The original position of each character is kept, so that only personal data is replaced in the original text.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from html.entities import html5
 
-MAX_ROUNDS = 8  # each takes off every layer of one kind; kinds within kinds are not nested deeper by accident
+MAX_ROUNDS = 8  # each removes all layers of one kind; no software nests kinds deeper by accident
 
-# Characters beyond ASCII that have, or may have, another normal form that matters: soft hyphen, superscripts, digits of
+# Non-ASCII characters whose normal form matters or may matter: soft hyphen, superscripts, digits of
 # Arabic, Persian, Devanagari, Bengali and Thai, punctuation and signs without a width, letter-like signs, minus, digits
 # in circles, CJK full stop, small and full-width forms, mathematical letters and digits, squared letters,
 # tags and further selectors of variants.
@@ -32,7 +32,7 @@ def variants() -> Iterator[str]:
         yield from map(chr, range(ord(first), ord(last or first) + 1))
 
 
-# No run is tried again at each of its places: a run of backslashes begins where none stands before.
+# A run is not tried again at each of its positions: a run of backslashes begins only where none stands before.
 _TOKEN = re.compile(
     r"(?P<percent>(?:%(?:25)*[0-9A-Fa-f]{2})+)"
     r"|(?P<code>(?:(?<!\\)\\++(?:u(?P<u>[0-9A-Fa-f]{4})|u\{(?P<ub>[0-9A-Fa-f]{1,12})\}|x(?P<x>[0-9A-Fa-f]{2}))|%u(?P<pu>[0-9A-Fa-f]{4})))"
@@ -40,7 +40,7 @@ _TOKEN = re.compile(
     r"|(?P<entity>&(?:#(?P<decimal>[0-9]{1,12});?|#[xX](?P<hex>[0-9A-Fa-f]{1,12});|(?P<name>[A-Za-z]{2,31};)))"
     rf"|(?P<variant>[{VARIANTS}])"
 )
-_FIRST_OF_TOKEN = re.compile(r"[%\\&]|[^\x00-\x7f]")  # most texts have none; to look for it costs a twentieth
+_FIRST_OF_TOKEN = re.compile(r"[%\\&]|[^\x00-\x7f]")  # most texts have none; this search takes a twentieth of the time
 _ESCAPE = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
 _DOTS = "\u3002\uff61"  # IDNA takes these for dots as well; NFKC does not
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
@@ -48,9 +48,9 @@ _MAX_CODE = 0x10FFFF
 
 
 def normal_form(text: str) -> tuple[str, list[int] | None]:
-    """(normal text, where in `text` each of its characters begins, with the length of `text` at the end).
+    """(normal text, positions in `text` where its characters begin, with the length of `text` at the end).
 
-    The places are None where the text is its own normal form. Time grows with the length alone.
+    The positions are None if the text is already normal. Time is linear in the length.
     """
     places: list[int] | None = None
     for _ in range(MAX_ROUNDS):
@@ -63,7 +63,7 @@ def normal_form(text: str) -> tuple[str, list[int] | None]:
 
 
 def _decoded(text: str) -> tuple[str, list[int]] | None:
-    """One round of `normal_form`, None where nothing changes."""
+    """One round of `normal_form`; None if nothing changes."""
     if not _FIRST_OF_TOKEN.search(text):
         return None
     parts: list[str] = []

@@ -1,7 +1,7 @@
-"""E-mail addresses, phone numbers and IP addresses in text: found in its normal form, replaced where they stand.
+"""Finds e-mail addresses, phone numbers and IP addresses in the normal form of text, and replaces them in the text.
 
-Every pattern here takes time that grows with the length of the text alone: a run begins where nothing of it stands
-before, and what repeats is bounded.
+Every pattern takes time linear in the length of the text: a run begins only where no part of it stands before, and
+repetitions are bounded.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from ingest.rows.privacy.normal_form import normal_form
 EMAIL_MARKER = "[email]"
 PHONE_MARKER = "[phone]"
 ADDRESS_MARKER = "[ip]"
-MAX_PASSES = 4  # what is replaced may join what stood on its two sides
+MAX_PASSES = 4  # a replacement may join the texts on its two sides into a new match
 
 Place = tuple[int, int, str]  # start, end, marker
 
-_LETTER = r"\w\u0300-\u036f"  # of any script, digits, `_`; and marks that stand on the letter before
+_LETTER = r"\w\u0300-\u036f"  # of any script, digits, `_`, and combining marks
 _LOCAL = re.compile(rf"(?<![{_LETTER}.+'~-])[{_LETTER}.+'~-]++@")
 _DOMAIN = re.compile(
     rf"(?:[{_LETTER}-]{{1,63}}\.){{1,10}}(?:xn--[A-Za-z0-9-]{{2,59}}|[^\W\d_][^\W\d_\u0300-\u036f]{{1,23}})"
     r"|\[[0-9A-Fa-f:.IPv]{3,45}\]"
 )
-_CUT_DOMAIN = re.compile(rf"[{_LETTER}.-]*+\ufffd?\s*+\Z")  # a character that is cut is U+FFFD
-# No top-level domain is named so: `icon@2x.png`, `logo@large.svg`.
+_CUT_DOMAIN = re.compile(rf"[{_LETTER}.-]*+\ufffd?\s*+\Z")  # a cut character is U+FFFD
+# Not top-level domains but file names: `icon@2x.png`, `logo@large.svg`.
 _FILES = frozenset(
     "png jpg jpeg gif webp avif svg ico bmp css js mjs json xml html htm php pdf woff ttf mp mov mkv".split()
 )
@@ -65,16 +65,16 @@ _NUMBER = re.compile(rf"(?:{_GAP}{{0,3}}[0-9]){{6,15}}(?![0-9])")
 
 
 def scrub(text: str, addresses: bool = True) -> str:
-    """Replaces e-mail addresses, phone numbers and IP addresses, however they are written.
+    """Replaces e-mail addresses, phone numbers and IP addresses by markers, in any spelling.
 
     Args:
-        addresses: whether IP addresses go too. Those that are a link's host or a program's version stay.
+        addresses: whether to replace IP addresses. A link's host and a program's version stay in any case.
     """
     return _scrubbed(text, is_line=False, addresses=addresses)
 
 
 def scrub_line(line: str) -> str:
-    """The same for a whole line that was rejected: every IP address goes, hosts and versions too."""
+    """`scrub` for a whole rejected line: it replaces every IP address, even hosts and versions."""
     return _scrubbed(line, is_line=True, addresses=True)
 
 
@@ -93,7 +93,7 @@ def _replaced(text: str, places: list[int] | None, found: list[Place]) -> str:
     end = 0
     for first, last, marker in found:
         start, stop = (first, last) if places is None else (places[first], _end(places, last))
-        if start < end:  # within one that is replaced already
+        if start < end:  # overlaps with a replaced one
             end = max(end, stop)
             continue
         parts += [text[end:start], marker]
@@ -102,7 +102,7 @@ def _replaced(text: str, places: list[int] | None, found: list[Place]) -> str:
 
 
 def _end(places: list[int], last: int) -> int:
-    """Where the last of the characters before this ends: several may come of one."""
+    """Where the last character before `last` ends in the original text: one original character may give several."""
     while last < len(places) - 1 and places[last] == places[last - 1]:
         last += 1
     return places[last]
@@ -125,12 +125,12 @@ def _emails(text: str, is_line: bool) -> Iterator[Place]:
         length = 0 if domain is None else _domain_length(domain[0])
         if length:
             yield local.start(), local.end() + length, EMAIL_MARKER
-        elif is_line and _CUT_DOMAIN.match(text, local.end()):  # the line ends in the middle of one
+        elif is_line and _CUT_DOMAIN.match(text, local.end()):  # the line ends within an address
             yield local.start(), len(text), EMAIL_MARKER
 
 
 def _domain_length(domain: str) -> int:
-    """So much of this is a domain: without names of files behind it; 0 for the size of a picture."""
+    """The length of the domain, without file names at its end; 0 if it is the size of a picture."""
     labels = domain.split(".")
     while len(labels) > 1 and labels[-1].lower() in _FILES:
         labels.pop()
@@ -139,7 +139,7 @@ def _domain_length(domain: str) -> int:
 
 
 def _is_address(text: str, match: re.Match[str]) -> bool:
-    """Whether this is a client's IPv4 address, rather than a version, a network or a host."""
+    """Whether this is a client's IPv4 address, and not a version, a network or a host."""
     octets = [int(octet) for octet in match[0].partition(":")[0].split(".")]
     if max(octets) > 255 or octets[0] == 0 or octets[2:] == [0, 0]:
         return False
@@ -185,7 +185,7 @@ def _phones(text: str) -> Iterator[Place]:
 
 
 def _is_phone(text: str, match: re.Match[str]) -> bool:
-    """A plus before digits is a blank where it stands between words of a query; `+20260112` is a date."""
+    """Whether it is a phone number. Between words of a query, a plus is a blank; `+20260112` is a date."""
     start = match.start()
     if text[start - 1 : start].isalnum() and not _PHONE_BEFORE.search(text, max(0, start - 10), start):
         return False
