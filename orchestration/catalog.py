@@ -1,7 +1,6 @@
-"""What the tables of the lake are: columns, types, descriptions, grain.
+"""The documentation of the lake's tables: columns, types, descriptions, grain.
 
-From where these are written anyway: the schemas of `ingest/schema.py` and dbt's yml files. Neither Dagster nor dbt is
-loaded for it.
+It is read from the schemas in `ingest/schema.py` and from dbt's yml files, without loading Dagster or dbt.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ _RECORD_COLUMNS = {
 
 @dataclass(frozen=True)
 class Documented:
-    """columns: name → (DuckDB's type, description). grain: the columns of which no two rows have the same values; of
-    files that are not made by a model, in words. partitions: the columns that a file's path tells."""
+    """columns: name → (DuckDB type, description). grain: the columns that identify a row, or words for tables that no
+    model makes."""
 
     description: str
     grain: str
@@ -61,8 +60,8 @@ class Documented:
 
 @cache
 def documented() -> dict[str, Documented]:
-    """Table → what is written of it, of every table that the lake may hold. Refused rows have the columns of their
-    table, and `day`."""
+    """Table → its documentation, for every table that the lake may hold. Refused rows have the columns of their table,
+    and `day`."""
     found = dict(_raw())
     for name, (description, grain) in _RECORDS.items():
         columns = {column: (kind, _RECORD_COLUMNS[column]) for column, kind in RECORDS[name].items()}
@@ -74,7 +73,7 @@ def documented() -> dict[str, Documented]:
     )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times as fast
     for path in sorted(MODELS.rglob("*.yml")):
-        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # of which most files consist
+        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # most of each file is unit tests
         for model in yaml.load(text, loader).get("models") or ():  # noqa: S506 - a safe loader
             found[f"marts.{model['name']}"] = _of_model(model)
     for name in [name for name in found if name.startswith("marts.") and name != "marts.data_quality"]:
