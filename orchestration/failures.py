@@ -1,4 +1,5 @@
 """Maps the library's errors to Dagster's: a retry where that may help, else a failure with one sentence."""
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date

@@ -108,9 +108,7 @@ def _gauge(name: str, documentation: str, labels: Iterable[str] = ()) -> GaugeMe
 
 
 def _assets(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Families:
-    when = _gauge(
-        "asset_last_success_timestamp_seconds", "Time of the asset's last materialization", ["asset"]
-    )
+    when = _gauge("asset_last_success_timestamp_seconds", "Time of the asset's last materialization", ["asset"])
     figures = {
         "dagster/partition_row_count": _gauge("asset_rows", "Rows of the partition materialized last", ["asset"]),
         "bytes": _gauge("asset_bytes", "Bytes of the files of the partition materialized last", ["asset"]),

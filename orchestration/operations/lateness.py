@@ -29,8 +29,8 @@ class News:
     last: dt.datetime | None
 
     def settles_at(self, settle: dt.timedelta) -> dt.datetime:
-        """When the source will have been quiet for `settle`, but not after `LONGEST_WAIT` times that. So a trickle of late
-        files causes one run and not a hundred."""
+        """When the source will have been quiet for `settle`, at most `LONGEST_WAIT` times that after the first object.
+        So a trickle of late files causes one run and not a hundred."""
         if self.first is None or self.last is None:
             return dt.datetime.min.replace(tzinfo=dt.UTC)
         return min(self.last + settle, self.first + LONGEST_WAIT * settle)

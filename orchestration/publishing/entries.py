@@ -57,7 +57,8 @@ class Entries:
     own: the field values that mark this publisher's documents.
     indexed: the fields that readers filter by.
     measures: gives the figures of an entry, which are summed to compare a day with its mart.
-    stored_keys: takes the keys of a day's entries; returns how to find the key of a document that may lack a part of it.
+    stored_keys: takes the keys of a day's entries; returns the function that gives the key of a stored document, which
+        may lack a part of it.
     """
 
     collection: str
@@ -308,7 +309,7 @@ def _by_key(kind: Entries, stored: Iterable[Document], entries: Iterable[Key]) -
 
 
 def _precedence(kind: Entries, document: Document) -> tuple[bool, bool, bool, str]:
-    """Sort key: first what a person deleted, then documents with the whole key, then what readers see; `_id` decides."""
+    """Sort key: first what a person deleted, then documents with the whole key, then live ones; `_id` decides."""
     return (
         not _is_deleted_by_person(document),
         any(name not in document for name in kind.key),
