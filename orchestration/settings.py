@@ -1,4 +1,4 @@
-"""All settings, and the only reader of the environment. Each is `CLICKLAKE_<NAME>`, from the environment or `.env`."""
+"""All settings, and the only code that reads them. Each is `CLICKLAKE_<NAME>`, from the environment or `.env`."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class Settings(LakeSettings):
     volume_factor: float = Field(
         3.0,
         gt=1,
-        description="A day with rows outside median/factor … median×factor of the same weekday is suspicious",
+        description="A number of rows outside median/factor … median×factor of the same weekday is suspicious",
     )
     volume_blocks: bool = Field(False, description="Refuse a day of suspicious volume, instead of a warning")
 

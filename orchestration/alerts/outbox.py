@@ -87,7 +87,7 @@ def note(state: State, alerts: Sequence[Alert], receivers: Sequence[str]) -> lis
 
 
 def _without_repeats(notices: Sequence[Notice]) -> list[Notice]:
-    """The last of several notices of the same event and alert: a receiver may be down for days."""
+    """The notices, without earlier ones of the same event and alert: a receiver may be down for days."""
     last = {(notice.event, notice.alert.key): position for position, notice in enumerate(notices)}
     return [notices[position] for position in sorted(last.values())]
 

@@ -110,7 +110,7 @@ def find_refused(lake: Lake, day: dt.date, name: str, site: str | None) -> Refus
 
 
 def _table_named(lake: Lake, name: str) -> str:
-    """The table's name in quarantine: access_logs for raw_access_logs or raw.access_logs, sessions for marts.sessions."""
+    """The table's name in quarantine: access_logs for raw_access_logs, raw.access_logs; sessions for marts.sessions."""
     from orchestration.catalog import documented
 
     known = {each.removeprefix("quarantine.") for each in documented() if each.startswith("quarantine.")}

@@ -20,7 +20,7 @@ from orchestration.settings import load_lake_settings
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
 MAX_REFUSED_SHOWN = 3
-MART = DAILY_AGGREGATES  # its days, and what is published of them, are shown
+MART = DAILY_AGGREGATES  # the summary shows its days, and their published entries
 
 
 def print_summary(result: PipelineResult) -> None:
@@ -47,7 +47,7 @@ def print_summary(result: PipelineResult) -> None:
 
 
 def days_by_state(result: PipelineResult) -> str:
-    """Such as `3 days: 2 published, 1 refused`: the last line of a run with bad days."""
+    """The last line of a run with bad days, such as `3 days: 2 published, 1 refused`."""
     days = {*result.days, *result.bad}  # late rows may have added days
     states = Counter(_state(result, day) for day in days)
     named = [f"{count} {state}{_MEANT.get(state, '')}" for state, count in sorted(states.items())]

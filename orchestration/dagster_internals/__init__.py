@@ -1,3 +1,3 @@
-"""All uses of Dagster's private interface, each with what breaks without it, and the public way once there is one. A
-test finds private imports elsewhere. Read these modules before an upgrade of Dagster.
+"""All uses of Dagster's private interface. Each module says what is private, what breaks without it, and the public way
+once there is one. A test fails on private imports elsewhere. Read these modules before an upgrade of Dagster.
 """

@@ -68,7 +68,7 @@ class Ahead:
             return
         self._seen, self._parsed, self._manifest = seen, b"", None
         self._codes.clear()
-        with suppress(Exception):  # dbt itself reports a broken file, and parses the project anew
+        with suppress(Exception):  # dbt itself reports a broken file, and parses the project again
             parsed = self._files[0].read_bytes()
             manifest = _read_manifest(parsed, decoder=extended_mashumuro_decoder)
             manifest.build_flat_graph()  # type: ignore[no-untyped-call] # generates its code at the first call

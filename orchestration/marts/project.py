@@ -83,7 +83,7 @@ def parse_command(before: str | None, now: str) -> list[str]:
 
 
 def _files(project: Path) -> Iterator[Path]:
-    """The project's files in a fixed order, without those that dbt, Python and editors leave."""
+    """The project's files in a fixed order, without files that dbt, Python and editors leave."""
     for folder, folders, names in os.walk(project):
         folders[:] = sorted(name for name in folders if name not in _NOT_READ and not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))

@@ -99,7 +99,7 @@ def _meaning(manifest: Manifest, test: Properties) -> str | None:
 
 
 def _tested(manifest: Manifest, node: Properties) -> Properties | None:
-    """The model that a test is about: the one it is attached to, else the lowest of those that it reads."""
+    """The model that a test is about: the one it is attached to, else the lowest of the models that it reads."""
     if node["resource_type"] != "test":
         return None
     if node.get("attached_node"):

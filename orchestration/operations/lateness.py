@@ -1,4 +1,4 @@
-"""Late objects: which days have news, and whether their source has settled. `sensors.py` requests the runs."""
+"""Late objects: which days have new objects, and whether their source has settled. `sensors.py` requests the runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class News:
 
 
 def days_with_news(lake: Lake, sources: Mapping[str, Source], days: Sequence[dt.date]) -> dict[dt.date, News]:
-    """Day → its news, for days with news."""
+    """Day → its `News`, for days with objects that are new, changed or gone."""
     versions: dict[dt.date, set[Version]] = {}
     unknown: dict[dt.date, list[dt.datetime]] = {}
     for name, source in sources.items():

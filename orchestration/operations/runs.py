@@ -1,4 +1,4 @@
-"""The days of Dagster's runs, and whether a run over a day is unfinished. Read before another run is requested."""
+"""The days of Dagster's runs, and whether a run over a day is unfinished. Used before another run is requested."""
 
 import datetime as dt
 

@@ -70,7 +70,7 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
 
 
 def _request(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> dg.RunRequest:
-    """The request for a day's run. Its key holds content and attempt, so that news and a dead run cause another run."""
+    """The request for a day's run. Its key holds objects and attempt, so other objects or a dead run cause another."""
     tags = {FINGERPRINT_TAG: news.fingerprint}
     return dg.RunRequest(
         run_key=f"{day}:{news.fingerprint}:{_attempts(context, day, news)}", partition_key=day_text(day), tags=tags
@@ -84,7 +84,7 @@ def _attempts(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> 
 
 
 def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: dt.date, news: News) -> str | None:
-    """Why no run is requested for a day's news now; None if one is."""
+    """Why no run is requested for a day's new objects now; None if one is requested."""
     now = dt.datetime.now(dt.UTC)
     if is_running(context.instance, day):
         return "a run is at it"
@@ -101,7 +101,7 @@ def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: d
 
 
 def _recent_requests(instance: dg.DagsterInstance, day: dt.date, since: dt.datetime) -> int:
-    """The number of runs over a day since then that news caused."""
+    """The number of runs over a day, created after `since`, that new objects caused."""
     runs = instance.get_runs(dg.RunsFilter(tags=day_tags(day), created_after=since))
     return sum(FINGERPRINT_TAG in run.tags for run in runs)
 
@@ -216,7 +216,7 @@ def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list
 )
 def dead_runs(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SkipReason:
     """A run at work holds a lock (`at_work`). A started run that holds none for `SECONDS_OF_SILENCE` is dead, such as
-    after the whole machine went down; Dagster would show it as started for ever."""
+    after the whole machine went down; Dagster would always show it as started."""
     lake, before = lakehouse.lake(), json.loads(context.cursor or "{}")
     now, suspects = time.time(), {}
     for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):

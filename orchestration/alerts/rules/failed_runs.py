@@ -1,4 +1,4 @@
-"""`run_failed`: runs that failed on days, and no later run succeeded there.
+"""`run_failed`: failed runs whose days no later run has done.
 
 The rule reads the last 500 runs that ended within 7 days. Each failed run counts for the days and steps that it failed
 on. A later run that did the same steps over a day resolves that day. Several failures of the same step and days are one

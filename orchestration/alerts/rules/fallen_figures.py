@@ -11,7 +11,7 @@ deviations of a Poisson count (the square root of the expected clicks): a campai
 other day.
 
 **`delivery_low`.** Compares the impressions with the campaign's own median of the 7 days before, of which 4 must be
-published; a day without the campaign counts as 0. The alert opens if there are fewer than the share
+published; a day without the campaign counts as 0. The alert opens if they are fewer than the share
 `CLICKLAKE_ALERT_DELIVERY_SHARE` (half by default) of a median of at least `CLICKLAKE_ALERT_MIN_IMPRESSIONS`. A campaign
 that ended is reported once, and the alert closes when the median has fallen, about four days later. If weekends have
 less than half of a weekday, set a smaller share.

@@ -37,7 +37,7 @@ def _refused(lake: Lake, file: LakeFile, marts: Mapping[str, list[LakeFile]]) ->
     if table in DATASETS:
         stands = has_ledger(lake, partition)
     else:
-        whole = Mart(table).file(partition.day)  # for a mart of the whole history
+        whole = Mart(table).file(partition.day)  # a snapshot has one file for all days
         stands = any(f"={day}/" in each.key or each.key == whole for each in marts[table])
     shown = f"raw_{table}" if table in DATASETS else table
     subject = f"{shown}/{name(partition.site)}" if partition.site else shown
