@@ -44,7 +44,7 @@ _RECORD_COLUMNS = {
     "reason": "Why, as the person said",
     "released_by": "User who released it",
     "released_at": "When, UTC",
-    "objects": "Fingerprint of the objects that were judged; null of a mart",
+    "objects": "Fingerprint of the objects that were judged; null for a mart",
 }
 
 
@@ -71,7 +71,7 @@ def documented() -> dict[str, Documented]:
         "check's verdict on a day, or on a site's, in a step of a run",
         (*DATA_QUALITY, *DATA_QUALITY_PARTITIONS),
     )
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times as fast
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the loader in C is ten times as fast
     for path in sorted(MODELS.rglob("*.yml")):
         text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # most of each file is unit tests
         for model in yaml.load(text, loader).get("models") or ():  # noqa: S506 - a safe loader
@@ -84,7 +84,7 @@ def documented() -> dict[str, Documented]:
 
 
 def _raw() -> Iterator[tuple[str, Documented]]:
-    requests = "request; a request id is there once in a source day"
+    requests = "request; a request id occurs once in a source day"
     for name, rows, columns in (("access_logs", requests, ACCESS_LOGS), ("events", "site, event_id", EVENTS)):
         by_site = (_SITE,) if name == "events" else ()
         what = "Requests of the access logs" if name == "access_logs" else "Events of sites and apps"

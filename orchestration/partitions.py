@@ -42,7 +42,7 @@ def consecutive(days: Iterable[dt.date]) -> list[list[dt.date]]:
 
 
 def range_tags(days: Sequence[dt.date]) -> dict[str, str]:
-    """Tags of a run over these days without a gap."""
+    """Tags of a run over these consecutive days."""
     return {
         "dagster/asset_partition_range_start": day_text(days[0]),
         "dagster/asset_partition_range_end": day_text(days[-1]),

@@ -37,7 +37,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def engine(self) -> Iterator[DuckDBPyConnection]:
-        """A disposable DuckDB that reads the lake."""
+        """A temporary DuckDB connection that reads the lake."""
         with self.duckdb.get_connection() as connection:
             self.lake().attach(connection)
             yield connection
@@ -56,7 +56,7 @@ def _open(url: str, settings: Settings, setting: str) -> Source:
 def _s3_client(settings: Settings) -> Any:
     """An S3 client through dagster-aws's resource. It adds what the resource has no settings for: a timeout for each
     response, and a connection for each thread that fetches."""
-    from dagster_aws.s3 import S3Resource  # here, because it loads all of dagster-aws
+    from dagster_aws.s3 import S3Resource  # imported here, because it loads all of dagster-aws
 
     class Sources(S3Resource):
         def get_client(self) -> Any:

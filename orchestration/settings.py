@@ -28,7 +28,7 @@ PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
 MAKE_A_KEY = "Make one: openssl rand -base64 48"
-JSON = "json"  # of log_format
+JSON = "json"  # a value of log_format
 
 S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
 _SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|[KMGT](?:i?B)?)", re.IGNORECASE)  # of memory; DuckDB takes more
@@ -262,7 +262,7 @@ class Settings(LakeSettings):
     @field_validator("hash_key")
     @classmethod
     def _is_long(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends are no secret
+        if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends add no secret
             raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. {MAKE_A_KEY}")
         return value
 

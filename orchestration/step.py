@@ -25,7 +25,8 @@ from orchestration.resources import Lakehouse
 
 
 class Step:
-    """
+    """Collects and reports the results of one step.
+
     Args:
         context: Dagster's context of an asset that is partitioned by day.
         days: the days of the run: one, or a range.

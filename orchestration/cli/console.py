@@ -37,7 +37,7 @@ def logs_are_json() -> bool:
     try:
         return load_partition_settings().log_format == JSON
     except SettingsError:
-        return False  # the command itself says what is wrong
+        return False  # the command itself reports the error
 
 
 def complain(message: str) -> None:
@@ -54,7 +54,7 @@ def _json_line(message: str, level: str) -> str:
 
 
 class JsonLines(StringIO):
-    """Standard error, each line of text as one JSON object."""
+    """Writes each line of text to standard error as one JSON object."""
 
     def write(self, text: str) -> int:
         for line in filter(None, map(str.strip, text.splitlines())):

@@ -1,4 +1,4 @@
-"""`clicklake demo`: everything, on made-up traffic and embedded services."""
+"""`clicklake demo`: runs the whole pipeline on made-up traffic and embedded services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`clicklake describe TABLE`: its columns, and what they mean."""
+"""`clicklake describe TABLE`: the columns of a table, and what they mean."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from orchestration.cli.grid import grid
 from orchestration.settings import folder_around, load_lake_settings
 
 MAX_ROWS_SHOWN = 1000
-# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), their full-width forms as well.
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), also in full-width forms.
 _FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 
 _NO_TABLE_OF_OURS = r"\n?Did you mean \"(?:pg_catalog|information_schema)\.[^\n]*"
@@ -85,7 +85,7 @@ def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
             with written.open("rb") as found:
                 _copy(found, output)
     except (OSError, duckdb.IOException) as error:
-        reason = getattr(error, "strerror", None) or error  # the rest names the file once more
+        reason = getattr(error, "strerror", None) or error  # the rest of the message repeats the file's name
         raise click.ClickException(f"Writing {output or 'to the standard output'}: {reason}") from None
     if form == "table" and len(rows) > MAX_ROWS_SHOWN:
         notes.print(f"{MAX_ROWS_SHOWN:,} of {len(rows):,} rows; use --format csv for all")
@@ -174,7 +174,7 @@ def _copy(found: BinaryIO, output: Path | None) -> None:
         shutil.copyfileobj(found, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails on it once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails again at its end
 
 
 def _width() -> int:

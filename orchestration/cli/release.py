@@ -1,4 +1,4 @@
-"""`clicklake release`: a person accepts refused days as they are; the decision is kept in the lake."""
+"""`clicklake release`: accepts refused days as they are; the decision of the person is kept in the lake."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _told_to_stop() -> threading.Event:
 
 def _run(program: tuple[str, ...]) -> int:
     """Runs the program in the foreground; the program handles Ctrl-C and SIGTERM. Returns its exit status."""
-    # A script that starts this in the background has Ctrl-C ignored; `dagster dev` would then ignore SIGTERM too.
+    # A script that starts this in the background makes it ignore Ctrl-C; `dagster dev` would then ignore SIGTERM too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(program)

@@ -103,7 +103,7 @@ class _Heard(EventManager):
         force_warn_or_error_handling: bool = False,
     ) -> None:
         shown = min((_LEVELS.index(logger.level) for logger in self.loggers), default=_LEVELS.index(EventLevel.WARN))
-        wanted = min(shown, _LEVELS.index(EventLevel.WARN))  # warnings may have to become errors
+        wanted = min(shown, _LEVELS.index(EventLevel.WARN))  # dbt may turn warnings into errors
         is_print = type(e).__name__ in PRINT_EVENT_NAMES  # shown at any level
         if is_print or force_warn_or_error_handling or _LEVELS.index(level or e.level_tag()) >= wanted:
             super().fire_event(e, level, node, force_warn_or_error_handling)

@@ -52,7 +52,7 @@ def prepare() -> bool:
             if done.status:
                 raise ClicklakeError(f"dbt cannot read {DBT_DIR}: {done.errors()}")
             (Path(folder) / _MADE_OF).write_text(made_of, "utf-8")
-            for name in (PARSED, TEMPLATES, _MANIFEST, _MADE_OF):  # each in one step: others may read meanwhile
+            for name in (PARSED, TEMPLATES, _MANIFEST, _MADE_OF):  # atomic, because other processes may read meanwhile
                 os.replace(Path(folder) / name, target / name)
     except OSError as error:
         raise ClicklakeError(

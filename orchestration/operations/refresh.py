@@ -22,11 +22,11 @@ class NewObjects:
 
     partition: Partition
     new: int
-    changed: int  # or gone
+    changed: int  # changed or gone
 
 
 def days_to_look_at(now: dt.datetime) -> list[dt.date]:
-    """Today, and in its first hours yesterday too."""
+    """Today and, in the first hours of the day, yesterday."""
     today = now.astimezone(dt.UTC).date()
     return [today - dt.timedelta(days=1), today] if now.astimezone(dt.UTC).hour < YESTERDAY_UNTIL else [today]
 

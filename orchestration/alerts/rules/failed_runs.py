@@ -60,7 +60,7 @@ def failed_runs(look: Look) -> list[Alert]:
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     filters = dg.RunsFilter(statuses=ended, updated_after=look.now - LOOKED_AT)
     runs = [record.dagster_run for record in look.instance.get_run_records(filters, limit=RUNS_AT_MOST)]  # newest first
-    outcome_of = cache(lambda position: _outcome(look.instance, runs[position]))  # each is a read of the run's events
+    outcome_of = cache(lambda position: _outcome(look.instance, runs[position]))  # each call reads the run's events
     found: dict[str, Alert] = {}
     for position, run in enumerate(runs):
         if run.status != dg.DagsterRunStatus.FAILURE:

@@ -71,7 +71,7 @@ def _measures(entry: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _stored_keys(keys: Iterable[Key]) -> Callable[[Document], Key]:
-    """The key of a document that may lack its publicationCode."""
+    """A function that gives the key of a document, which may lack its publicationCode."""
     first_codes: dict[Key, Any] = {}
     for *key, code in sorted(keys, key=str):
         first_codes.setdefault(tuple(key), code)
