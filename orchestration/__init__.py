@@ -1,1 +1,1 @@
-"""Dagster: what runs when, on which partition, and what may follow. No parsing and no business rule lives here."""
+"""Dagster: what runs when, on which partition, and what may follow. It holds no parsing and no business rules."""

@@ -1,7 +1,6 @@
-"""What the tables of the lake are: columns, types, descriptions, grain.
+"""The documentation of the lake's tables: columns, types, descriptions, grain.
 
-From where these are written anyway: the schemas of `ingest/schema.py` and dbt's yml files. Neither Dagster nor dbt is
-loaded for it.
+It is read from the schemas in `ingest/schema.py` and from dbt's yml files, without loading Dagster or dbt.
 """
 
 from __future__ import annotations
@@ -45,14 +44,14 @@ _RECORD_COLUMNS = {
     "reason": "Why, as the person said",
     "released_by": "User who released it",
     "released_at": "When, UTC",
-    "objects": "Fingerprint of the objects that were judged; null of a mart",
+    "objects": "Fingerprint of the objects that were judged; null for a mart",
 }
 
 
 @dataclass(frozen=True)
 class Documented:
-    """columns: name → (DuckDB's type, description). grain: the columns of which no two rows have the same values; of
-    files that are not made by a model, in words. partitions: the columns that a file's path tells."""
+    """columns: name → (DuckDB type, description). grain: the columns that identify a row, or words for tables that no
+    model makes."""
 
     description: str
     grain: str
@@ -61,8 +60,8 @@ class Documented:
 
 @cache
 def documented() -> dict[str, Documented]:
-    """Table → what is written of it, of every table that the lake may hold. Refused rows have the columns of their
-    table, and `day`."""
+    """Table → its documentation, for every table that the lake may hold. Refused rows have the columns of their table,
+    and `day`."""
     found = dict(_raw())
     for name, (description, grain) in _RECORDS.items():
         columns = {column: (kind, _RECORD_COLUMNS[column]) for column, kind in RECORDS[name].items()}
@@ -72,9 +71,9 @@ def documented() -> dict[str, Documented]:
         "check's verdict on a day, or on a site's, in a step of a run",
         (*DATA_QUALITY, *DATA_QUALITY_PARTITIONS),
     )
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times as fast
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the loader in C is ten times as fast
     for path in sorted(MODELS.rglob("*.yml")):
-        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # of which most files consist
+        text = path.read_text("utf-8").partition("\nunit_tests:")[0]  # most of each file is unit tests
         for model in yaml.load(text, loader).get("models") or ():  # noqa: S506 - a safe loader
             found[f"marts.{model['name']}"] = _of_model(model)
     for name in [name for name in found if name.startswith("marts.") and name != "marts.data_quality"]:
@@ -85,7 +84,7 @@ def documented() -> dict[str, Documented]:
 
 
 def _raw() -> Iterator[tuple[str, Documented]]:
-    requests = "request; a request id is there once in a source day"
+    requests = "request; a request id occurs once in a source day"
     for name, rows, columns in (("access_logs", requests, ACCESS_LOGS), ("events", "site, event_id", EVENTS)):
         by_site = (_SITE,) if name == "events" else ()
         what = "Requests of the access logs" if name == "access_logs" else "Events of sites and apps"

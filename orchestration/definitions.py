@@ -1,4 +1,4 @@
-"""Puts the parts together, and nothing else. `clicklake dev` starts Dagster on it."""
+"""Dagster's definitions, put together from the other modules. `clicklake dev` starts Dagster on them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ from orchestration.resources import Lakehouse
 
 
 def build_defs(targets: Sequence[Target[Any]] = TARGETS, **resources: Any) -> dg.Definitions:
-    """All definitions; the resource can be replaced by its name, `lakehouse`."""
+    """All definitions. `resources` replaces resources by name, such as `lakehouse`."""
     return dg.Definitions(
         assets=[raw_access_logs, raw_events, build_dbt_models(), *map(publishing_asset, targets), data_quality],
         jobs=JOBS,

@@ -1,4 +1,4 @@
-"""Where a dagster.yaml of an earlier version looks for the storage that is in `dagster_internals/event_log.py` now."""
+"""Import path for a dagster.yaml of an earlier version; the storage is in `dagster_internals/event_log.py`."""
 
 from orchestration.dagster_internals.event_log import EventLogStorage
 

@@ -1,4 +1,4 @@
-"""The library's errors as Dagster's: retried where that may help, failed with one sentence where not."""
+"""Maps the library's errors to Dagster's: a retry where that may help, else a failure with one sentence."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from ingest.days import day_text
 from ingest.errors import ClicklakeError, TransientError
 from ingest.words import counted
 
-# A step's pauses grow: 5, 15 and 45 s outlast the election of a primary, and most of what S3 has to say.
+# A step's pauses grow: 5, 15 and 45 s outlast the election of a primary, and most passing errors of S3.
 RETRIES = 3
 SECONDS_BETWEEN_RETRIES = 5
 LONGER_EACH_TIME = 3
@@ -19,12 +19,12 @@ LONGER_EACH_TIME = 3
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turns the library's errors into Dagster's: retried where that may help, failed with one sentence where not."""
+    """Turns a transient error into a retry, and any other error of the library into a failure in one sentence."""
     try:
         yield
     except TransientError as error:
         retries = _retries_so_far()
-        if retries >= RETRIES:  # Dagster would show the request for another one, and not the reason
+        if retries >= RETRIES:  # Dagster would show the retry request instead of the reason
             raise dg.Failure(f"{error} (tried {retries + 1} times)", allow_retries=False) from error
         raise dg.RetryRequested(RETRIES, SECONDS_BETWEEN_RETRIES * LONGER_EACH_TIME**retries) from error
     except ClicklakeError as error:
@@ -39,7 +39,7 @@ def explained() -> Iterator[None]:
 
 
 def _retries_so_far() -> int:
-    """Of the step that is running; none outside of a run."""
+    """Retries of the running step so far; 0 outside a run."""
     try:
         return dg.OpExecutionContext.get().retry_number
     except dg.DagsterInvariantViolationError:
@@ -47,7 +47,7 @@ def _retries_so_far() -> int:
 
 
 def failed(bad: Mapping[date, str], advice: str = "") -> dg.Failure:
-    """A failure that no retry can mend."""
+    """A failure that is not retried, with the reason of each day."""
     lines = [f"{day}: {reason}" for day, reason in sorted(bad.items())]
     return dg.Failure(
         f"{counted(len(bad), 'day')} not published. " + " | ".join([*lines, advice] if advice else lines),

@@ -19,11 +19,11 @@ CONFIG = "dagster.yaml"
 
 
 def dagster_home(default: Path | None = None) -> Path:
-    """DAGSTER_HOME, or where it is not set the default, else .clicklake/dagster. Made where there is none, and given a
-    dagster.yaml where it has none: without one Dagster neither retries runs nor watches them, and sends telemetry.
+    """The folder DAGSTER_HOME, else `default`, else .clicklake/dagster. Creates the folder, and a dagster.yaml in it if
+    there is none: without one Dagster neither retries nor monitors runs, and sends telemetry.
 
     Raises:
-        SettingsError: there can be no such folder.
+        SettingsError: the folder cannot be created or written.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or default or state_dir() / "dagster").absolute()
     os.environ["DAGSTER_HOME"] = str(home)
@@ -38,7 +38,7 @@ def dagster_home(default: Path | None = None) -> Path:
 
 
 def warn_of_a_passing_home() -> None:
-    """Under `dagster dev`: says so where Dagster goes without a home that is set up as `dagster_home` does it."""
+    """Under `dagster dev`, warns if DAGSTER_HOME is not set or has no dagster.yaml."""
     from dagster import get_dagster_logger
 
     from orchestration.dagster_internals.dev import using_dagster_dev
@@ -51,7 +51,7 @@ def warn_of_a_passing_home() -> None:
 
 @contextmanager
 def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """That of DAGSTER_HOME, else of .clicklake/dagster. A UI with the same home shows its runs."""
+    """The Dagster instance of DAGSTER_HOME, else of .clicklake/dagster. A UI with the same home shows its runs."""
     from dagster import DagsterInstance
 
     dagster_home()

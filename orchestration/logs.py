@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, where CLICKLAKE_LOG_FORMAT asks for it. What is logged is decided elsewhere."""
+"""Logs as JSON, one object a line, if CLICKLAKE_LOG_FORMAT is `json`."""
 
 import datetime as dt
 import json
@@ -13,11 +13,11 @@ from orchestration.dagster_internals.loggers import level_of, of_run, replace_co
 from orchestration.partitions import days_of_tags
 from orchestration.settings import JSON, load_partition_settings
 
-FIGURES = "clicklake_figures"  # of a log call: extra={FIGURES: {…}} adds these fields
+FIGURES = "clicklake_figures"  # extra={FIGURES: {…}} in a log call adds these fields
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, logger, message; of a run's records also run_id, job, step, partition, asset, rows, seconds …"""
+    """time, level, logger, message; for a run's records also run_id, job, step, partition, asset, rows, seconds …"""
 
     def format(self, record: logging.LogRecord) -> str:
         time = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
@@ -45,7 +45,7 @@ def _of_run(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_event(event: dg.DagsterEvent) -> dict[str, Any]:
-    """The event's type, what it is about, and its figures; an event's own partition goes before the run's."""
+    """The event's type, asset and figures. An event's own partition replaces the run's."""
     data = event.event_specific_data
     fields: dict[str, Any] = {"event": event.event_type_value}
     if event.is_step_materialization:
@@ -78,7 +78,7 @@ json_logger = dg.LoggerDefinition(
 
 
 def loggers() -> dict[str, dg.LoggerDefinition]:
-    """The console logger of all runs, as the settings want it."""
+    """The console logger of all runs, by CLICKLAKE_LOG_FORMAT."""
     if load_partition_settings().log_format != JSON:
         return {"console": dg.colored_console_logger}
     replace_console_logger(_json_logger)

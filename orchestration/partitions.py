@@ -1,4 +1,4 @@
-"""The one partitioning of everything: days, UTC."""
+"""The partitions of all assets: daily, UTC."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,11 @@ from ingest.days import day_text, parse_day
 from orchestration.settings import load_partition_settings
 
 _settings = load_partition_settings()
-# Today is a partition too: its numbers so far can be asked for.
+# Today is a partition too, so that its figures so far can be built.
 daily = dg.DailyPartitionsDefinition(start_date=day_text(_settings.first_day), timezone="UTC", end_offset=1)
 
-# One run for many days: importing Dagster and dbt costs more than a day of small logs. Not one for a year: what was
-# done is kept when it is interrupted, and DuckDB holds a window in memory.
+# One run covers many days, because importing Dagster and dbt costs more than a day of small logs. It does not cover a
+# year: an interrupted backfill keeps its finished windows, and DuckDB holds a window in memory.
 range_in_windows = dg.BackfillPolicy.multi_run(_settings.backfill_window_days)
 
 
@@ -26,12 +26,12 @@ def next_day(day: dt.date) -> dt.date:
 
 
 def days_between(first: dt.date, last: dt.date) -> list[dt.date]:
-    """Both included."""
+    """The days from first to last, both included."""
     return [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def consecutive(days: Iterable[dt.date]) -> list[list[dt.date]]:
-    """Days, sorted, in runs without a gap: what one window can hold."""
+    """The days, sorted and split at gaps; a window can hold one such stretch."""
     runs: list[list[dt.date]] = []
     for day in sorted(set(days)):
         if runs and next_day(runs[-1][-1]) == day:
@@ -42,7 +42,7 @@ def consecutive(days: Iterable[dt.date]) -> list[list[dt.date]]:
 
 
 def range_tags(days: Sequence[dt.date]) -> dict[str, str]:
-    """Tags of a run over these days without a gap."""
+    """Tags of a run over these consecutive days."""
     return {
         "dagster/asset_partition_range_start": day_text(days[0]),
         "dagster/asset_partition_range_end": day_text(days[-1]),
@@ -50,12 +50,12 @@ def range_tags(days: Sequence[dt.date]) -> dict[str, str]:
 
 
 def day_tags(day: dt.date) -> dict[str, str]:
-    """Tags of a run over a day that a sensor or a schedule asked for."""
+    """Tags of a run over one day that a sensor or a schedule requested."""
     return {"dagster/partition": day_text(day)}
 
 
 def days_of_tags(tags: Mapping[str, str]) -> list[dt.date]:
-    """The days of a run with these tags; none of one that names no day."""
+    """The days of a run with these tags; empty if the run names no day."""
     first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
     last = tags.get("dagster/asset_partition_range_end") or first
     return days_between(parse_day(first), parse_day(last)) if first and last else []

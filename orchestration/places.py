@@ -1,4 +1,4 @@
-"""Where this installation keeps what: its code, its dbt project, and what it writes that is no part of a lake."""
+"""Paths of this installation: its code, its dbt project, and what it writes outside a lake."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def is_checkout() -> bool:
 
 
 def state_dir() -> Path:
-    """Where commands keep what they are not told to keep elsewhere: .clicklake in the checkout, or, of an installed
-    package, in the working directory, where `.env` is read too."""
+    """The default folder for files that commands write: .clicklake in the checkout or, for an installed package, in
+    the working directory, where `.env` is read too."""
     return (PROJECT_DIR if is_checkout() else Path.cwd()) / ".clicklake"
 
 
 def dbt_target() -> Path:
-    """Where dbt's manifest is kept: in a checkout beside the project, else in the user's cache, since an installed
-    package may be read-only. Each installation has its own."""
+    """The folder for dbt's manifest: in a checkout `dbt_project/target`, else in the user's cache, because an installed
+    package may be read-only. Each installation has its own folder."""
     if is_checkout():
         return DBT_DIR / "target"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()

@@ -1,4 +1,4 @@
-"""Progress of long work: lines in the log, or whatever a command line puts in their place."""
+"""Progress of long work: lines in the log, or what the command line shows instead."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +10,13 @@ import dagster as dg
 Advance = Callable[[int, int, int], None]  # done, in all, rows so far
 SECONDS_BETWEEN_LINES = 10
 
-# A command line that runs in this process sets them, to draw a bar and to say a line.
+# A command that runs in this process sets both: to draw a bar, and to print a line.
 drawer: ContextVar[Callable[[str, int], AbstractContextManager[Advance]] | None] = ContextVar("drawer", default=None)
 teller: ContextVar[Callable[[str], None] | None] = ContextVar("teller", default=None)
 
 
 def tell(context: dg.AssetExecutionContext, text: str) -> None:
-    """A line for whoever watches."""
+    """Prints a line on the command line, or logs it if no command runs in this process."""
     (teller.get() or context.log.info)(text)
 
 

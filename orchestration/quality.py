@@ -1,7 +1,7 @@
-"""What the checks of a step found, kept as `marts.data_quality`. What is checked, and what follows, is elsewhere.
+"""Check results, kept as the table `marts.data_quality`.
 
-No `lake_table`: the results of dbt's tests are known only when the run ends that would have to hold them. And it is
-a log: a day that is judged twice has two results, where a lake_table has one file for a day, whoever builds it.
+It is no `lake_table` of dbt: the results of dbt's tests are known only after the run that would have to write them.
+And it is a log: a day that is judged twice has two results, while a lake_table has one file for a day.
 """
 
 import json
@@ -28,8 +28,8 @@ LAYERS = ("raw", "publishing")  # groups of assets; all others are marts
 
 data_quality = dg.AssetSpec(
     "data_quality",
-    description="Every check's result over time, with its figures: raw checks, dbt tests, and what was read back from "
-    "MongoDB. Each step of each run adds one file, and none is ever changed: quality/data_quality/judged_date=D.",
+    description="The results of all checks over time, with figures: raw checks, dbt tests, comparisons with MongoDB. "
+    "Each step of a run adds one file, and no file is ever changed: quality/data_quality/judged_date=D.",
     group_name="quality",
     kinds={"python", "parquet"},
     owners=["team:data-platform"],
@@ -48,8 +48,8 @@ data_quality = dg.AssetSpec(
 class Judgement:
     """One check's result on one day, or on one site of it.
 
-    released: who accepted what did not pass, and why.
-    failures: failing rows, where a check counts them.
+    released: who accepted a failed check, and why.
+    failures: number of failing rows, if the check counts them.
     """
 
     passed: bool
@@ -80,7 +80,7 @@ def result_row(group: str, check: dg.AssetCheckKey, day: date, judgement: Judgem
     """A row of `data_quality`.
 
     Args:
-        group: of the asset.
+        group: the group of the asset.
     """
     return {
         "judged_at": datetime.now(UTC).replace(tzinfo=None),
@@ -99,7 +99,7 @@ def result_row(group: str, check: dg.AssetCheckKey, day: date, judgement: Judgem
 
 
 def keep(context: dg.AssetExecutionContext, lakehouse: Lakehouse, step: StepName, rows: list[dict[str, Any]]) -> None:
-    """A lake that cannot be written fails the steps that build it; what was published stands, with or without this."""
+    """Writes check results and reports the file to Dagster. An error is only logged: published data stands anyway."""
     try:
         key = write(lakehouse.lake(), step, rows)
     except ClicklakeError as error:
@@ -111,7 +111,7 @@ def keep(context: dg.AssetExecutionContext, lakehouse: Lakehouse, step: StepName
 
 
 def write(lake: Lake, step: StepName, rows: list[dict[str, Any]]) -> str:
-    """One file with the results of a step of a run; returns its key."""
+    """Writes one file with the results of a step of a run; returns its key."""
     judged_date = min(row["judged_at"] for row in rows).date()
     key = quality_key(judged_date, *step)
     lake.put_table(pa.Table.from_pylist(rows, schema=arrow_schema(DATA_QUALITY)), key)
@@ -119,7 +119,7 @@ def write(lake: Lake, step: StepName, rows: list[dict[str, Any]]) -> str:
 
 
 def why_never_released(refused: Refused) -> str | None:
-    """Why nobody can accept a refused partition as it is; None where somebody can."""
+    """Why a refused partition cannot be released as it is; None if it can."""
     for reason in refused.reasons:
         check = reason["check"]
         if check == VERDICT_READABLE:
@@ -137,24 +137,24 @@ def look_at(refused: Refused) -> str:
 
 
 def accept(refused: Refused) -> str | None:
-    """The command that accepts it as it is; None where that cannot be done."""
+    """The command that releases a refused partition as it is; None if it cannot be released."""
     if why_never_released(refused):
         return None
     return f"clicklake release {named(refused.partition)} --reason '…'"
 
 
 def named(refused: Partition) -> str:
-    """A refused partition, as the commands about it take it."""
+    """A refused partition, as arguments of `clicklake quarantine show` and `clicklake release`."""
     site = f" --site {shlex.quote(refused.site)}" if refused.site else ""
     return f"{day_text(refused.day)} --table {refused.table}{site}"
 
 
 def what_to_do(lake: Lake, days: Collection[date]) -> str:
-    """One sentence for the end of a run: what shows the refused partitions of these days, and what accepts them, where
-    that can be done."""
+    """Advice for the end of a run: the commands that show and, if possible, release the first refused partition of
+    these days, and how many more there are. Empty if none is refused."""
     try:
         refused = refused_partitions(lake, days)
-    except ClicklakeError:  # the run has a reason of its own to end with
+    except ClicklakeError:  # the run already fails for another reason
         return ""
     if not refused:
         return ""

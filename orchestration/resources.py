@@ -1,4 +1,4 @@
-"""What a run needs of the outside. Nothing is opened, and no setting read, before it is asked for."""
+"""The resource that gives runs their settings, sources, lake and DuckDB. It opens nothing until a run asks for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ SETTINGS = {ACCESS_LOGS.name: "CLICKLAKE_LOGS", EVENTS.name: "CLICKLAKE_EVENTS"}
 
 
 class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The logs, the events and the lake, as the settings name them.
+    """The sources and the lake that the settings name.
 
-    duckdb: the engine that reads the lake where Python does; `connection_config` limits its memory and threads.
+    duckdb: the engine with which Python reads the lake; `connection_config` limits its memory and threads.
     """
 
     duckdb: DuckDBResource
@@ -37,14 +37,14 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def engine(self) -> Iterator[DuckDBPyConnection]:
-        """A disposable DuckDB that reads the lake."""
+        """A temporary DuckDB connection that reads the lake."""
         with self.duckdb.get_connection() as connection:
             self.lake().attach(connection)
             yield connection
 
 
 def sources_of(settings: Settings) -> dict[str, Source]:
-    """Dataset → where its objects are, of all datasets that the settings name."""
+    """Dataset → its source, for each dataset that the settings name."""
     places = {ACCESS_LOGS.name: settings.logs, EVENTS.name: settings.events}
     return {name: _open(url, settings, SETTINGS[name]) for name, url in places.items() if url is not None}
 
@@ -54,9 +54,9 @@ def _open(url: str, settings: Settings, setting: str) -> Source:
 
 
 def _s3_client(settings: Settings) -> Any:
-    """A client by dagster-aws's resource, with what the resource has no settings for: a timeout for every answer, and a
-    connection for each thread that fetches."""
-    from dagster_aws.s3 import S3Resource  # here, because it loads all of dagster-aws
+    """An S3 client through dagster-aws's resource. It adds what the resource has no settings for: a timeout for each
+    response, and a connection for each thread that fetches."""
+    from dagster_aws.s3 import S3Resource  # imported here, because it loads all of dagster-aws
 
     class Sources(S3Resource):
         def get_client(self) -> Any:

@@ -1,4 +1,4 @@
-"""All settings, and the only reader of the environment. Each is `CLICKLAKE_<NAME>`, from the environment or `.env`."""
+"""All settings, and the only code that reads them. Each is `CLICKLAKE_<NAME>`, from the environment or `.env`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
 MAKE_A_KEY = "Make one: openssl rand -base64 48"
-JSON = "json"  # of log_format
+JSON = "json"  # a value of log_format
 
 S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
 _SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|[KMGT](?:i?B)?)", re.IGNORECASE)  # of memory; DuckDB takes more
-SECRET_LENGTH = 8  # shorter values in a url are words, such as a retry's `true`, and hide nothing
+SECRET_LENGTH = 8  # shorter values in a url are words, such as a retry's `true`, and no secrets
 
 
 def _url(scheme: str, expected: str, if_secret: str | None = None) -> AfterValidator:
-    """The check of a url: of this scheme, or its encrypted kind, and with a host.
+    """A validator of urls: this scheme or its TLS form, and a host.
 
     Args:
-        if_secret: of a url that is shown: what to say where it holds a user or a query.
+        if_secret: the error for a user or a query in the url; None for urls that are kept secret.
     """
 
     def checked(value: Any) -> Any:
@@ -55,12 +55,12 @@ def _url(scheme: str, expected: str, if_secret: str | None = None) -> AfterValid
 
 
 def _names_more_than_a_host(url: str) -> bool:
-    """Whether there is a user or a password in a url, which would be shown wherever the url is."""
+    """Whether a url holds a user or a password, which would be shown with the url."""
     return "@" in url.partition("://")[2].partition("/")[0]
 
 
 class PartitionSettings(BaseSettings):
-    """What the definitions themselves depend on. No secret is among it: it is read at import."""
+    """Settings that Dagster's definitions depend on. They are read at import and hold no secret."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
@@ -81,7 +81,7 @@ class PartitionSettings(BaseSettings):
 
 
 class LakeSettings(PartitionSettings):
-    """Where the lake is: all that reading it needs."""
+    """The settings that are needed to read the lake."""
 
     lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
 
@@ -109,13 +109,13 @@ class LakeSettings(PartitionSettings):
             if _names_more_than_a_host(value):
                 raise ValueError(f"must name bucket and prefix alone. {S3_KEYS}")
             return value
-        # Below the folder that this process was started in; dbt is started in another.
+        # Absolute, because dbt is started in another working directory.
         return str(Path(value.removeprefix("file://")).expanduser().absolute())
 
     @field_validator("events", check_fields=False)
     @classmethod
     def _holds_sites(cls, value: str | None) -> str | None:
-        """Below a site's own folder its events would be those of a site called unknown."""
+        """Rejects a site's own folder: its events would belong to a site called unknown."""
         sites = [part for part in (value or "").split("/") if part.startswith("domain=")]
         if sites:
             raise ValueError(f"lies within {sites[0]}, a site's own folder. Name the folder that holds {sites[0]}")
@@ -136,14 +136,14 @@ class LakeSettings(PartitionSettings):
 
 
 class PlaceSettings(LakeSettings):
-    """Where the lake and its sources are, as far as that is set."""
+    """The places of the lake and its sources; the sources are optional."""
 
     logs: str | None = None
     events: str | None = None
 
 
 class Settings(LakeSettings):
-    """Everything; read when a run, a sensor or a command starts."""
+    """All settings; read when a run, a sensor or a command starts."""
 
     logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
     events: str | None = Field(
@@ -177,22 +177,22 @@ class Settings(LakeSettings):
         0.05,
         ge=0,
         le=1,
-        description="A day with a larger share of rejected rows is refused; of events, a site's day",
+        description="A day with a larger share of rejected rows is refused; for events, a site's day",
     )
     unreadable_rows: int = Field(
         20,
         ge=1,
-        description="An object of so many rows and more, every one of them rejected, is unreadable and refuses its day",
+        description="An object with at least this many rows, all of them rejected, is unreadable and refuses its day",
     )
     rejects_kept: int = Field(
         10_000,
         ge=1,
-        description="Rejects of an object, the first ones, that are kept to be looked at; all are counted",
+        description="Rejects kept of each object, the first ones; all are counted",
     )
     volume_factor: float = Field(
         3.0,
         gt=1,
-        description="Rows outside median/factor … median×factor of the same weekday are suspicious",
+        description="A number of rows outside median/factor … median×factor of the same weekday is suspicious",
     )
     volume_blocks: bool = Field(False, description="Refuse a day of suspicious volume, instead of a warning")
 
@@ -214,24 +214,24 @@ class Settings(LakeSettings):
     )
     alert_email_to: str | None = Field(
         None,
-        description="Who gets alerts by mail; addresses separated by commas. Needs the next two",
+        description="Recipients of alerts by mail; addresses separated by commas. Needs the next two settings",
     )
-    alert_email_from: str | None = Field(None, description="Whom these mails are from")
+    alert_email_from: str | None = Field(None, description="Sender of these mails")
     smtp_url: Annotated[
         SecretStr | None, _url("smtp", "smtp://user:password@host:port or smtps://user:password@host:port")
     ] = Field(None, description="smtp://user:password@host:port, or smtps://…, for these mails")
-    alert_late_hours: float = Field(12.0, gt=0, le=87_600, description="A source with nothing new for longer is late")
+    alert_late_hours: float = Field(12.0, gt=0, le=87_600, description="A source with no new object for longer is late")
     alert_min_impressions: int = Field(
         1000, ge=1, description="Campaigns with fewer valid impressions a day are not judged"
     )
     alert_ctr_drop: float = Field(
-        0.5, gt=0, lt=1, description="A CTR that is lower than usual by this share is an alert"
+        0.5, gt=0, lt=1, description="A CTR that is lower than usual by more than this share is an alert"
     )
     alert_delivery_share: float = Field(
         0.5,
         gt=0,
         lt=1,
-        description="Fewer impressions than this share of usual are an alert",
+        description="Fewer impressions than this share of the usual number are an alert",
     )
 
     openlineage_url: Annotated[
@@ -245,7 +245,7 @@ class Settings(LakeSettings):
         None,
         description="Where OpenLineage events of runs are posted, such as https://marquez.example.com/api/v1/lineage",
     )
-    openlineage_api_key: SecretStr | None = Field(None, description="Bearer token for it")
+    openlineage_api_key: SecretStr | None = Field(None, description="Bearer token for the OpenLineage receiver")
     openlineage_namespace: str = Field("clicklake", description="Namespace of the jobs in these events")
 
     duckdb_memory_limit: str | None = Field(
@@ -262,7 +262,7 @@ class Settings(LakeSettings):
     @field_validator("hash_key")
     @classmethod
     def _is_long(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends are no secret
+        if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends add no secret
             raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. {MAKE_A_KEY}")
         return value
 
@@ -290,7 +290,7 @@ class Settings(LakeSettings):
         return self
 
     def redacted(self, text: str) -> str:
-        """A text that leaves this machine, without any secret that an error may have brought into it."""
+        """The text with every secret replaced by `[secret]`; for error texts that leave this machine."""
         for field in type(self).model_fields:
             value = getattr(self, field)
             for part in _secrets_of(value.get_secret_value()) if isinstance(value, SecretStr) else ():
@@ -309,7 +309,7 @@ class Settings(LakeSettings):
         )
 
     def mongodb(self) -> str:
-        """The url of MongoDB, with its password: only for the client."""
+        """The url of MongoDB with its password, only for the client. Raises SettingsError if it is not set."""
         if not self.mongodb_url:
             raise SettingsError(
                 "CLICKLAKE_MONGODB_URL is not set, so nothing can be published. Set it to mongodb://host:port"
@@ -317,9 +317,9 @@ class Settings(LakeSettings):
         return self.mongodb_url.get_secret_value()
 
     def environment(self) -> dict[str, str]:
-        """These settings as environment variables, for dbt, which runs in a process of its own.
+        """The settings that dbt's process needs, as environment variables.
 
-        Only what it needs: neither the hash key nor MongoDB's password is among it.
+        Neither the hash key nor MongoDB's password is among them.
         """
         names = [name for name in Settings.model_fields if name == "lake" or name.startswith(("s3_", "duckdb_"))]
         values = {name: getattr(self, name) for name in names}
@@ -338,18 +338,18 @@ def load_settings() -> Settings:
     """Reads all settings.
 
     Raises:
-        SettingsError: naming every setting that is missing, unknown or unsafe, without its value.
+        SettingsError: names every setting that is missing, unknown or invalid, without its value.
     """
     return _load(Settings)
 
 
 def load_lake_settings() -> LakeSettings:
-    """Reads only where the lake is. Raises as `load_settings` does."""
+    """Reads only the settings of the lake. Raises as `load_settings` does."""
     return _load(LakeSettings)
 
 
 def folder_around(path: Path) -> str | None:
-    """Which setting names a folder that this path lies in: what a command writes for its user belongs in none."""
+    """The setting whose folder holds this path, else None. Commands write their output into none of these folders."""
     places = _load(PlaceSettings)
     for name in ("lake", "logs", "events"):
         place = getattr(places, name)
@@ -359,7 +359,7 @@ def folder_around(path: Path) -> str | None:
 
 
 def load_partition_settings() -> PartitionSettings:
-    """Reads only what the definitions depend on. Raises as `load_settings` does."""
+    """Reads only the settings of the definitions. Raises as `load_settings` does."""
     return _load(PartitionSettings)
 
 
@@ -385,7 +385,7 @@ def _unknown_settings() -> list[str]:
     return found
 
 
-# What is expected where a text cannot be read, by the beginning of pydantic's name for it.
+# What is expected instead of a value that cannot be parsed, by the prefix of pydantic's error type.
 _EXPECTED = {
     "date": "must be a day such as 2026-01-12",
     "int": "must be a whole number, such as 7",
@@ -406,8 +406,8 @@ def _explained(problem: Any) -> str:
 
 
 def _secrets_of(secret: str) -> list[str]:
-    """A secret, and of a url what is secret in it, however it is written, the longest first: user and password, and
-    path and query, which are a webhook's key."""
+    """The secret and, for a url, its secret parts, also percent-decoded, the longest first: the password, the values in
+    the query, and for http the path and query, which are a webhook's key."""
     parts = {secret}
     with suppress(ValueError):
         url = urlsplit(secret)

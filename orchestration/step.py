@@ -1,8 +1,7 @@
-"""One step of a run: the days that it is about, what it reports of each, what its checks found, and how it ends.
+"""One step of a run: its days, the materializations and check results that it reports, and how it ends.
 
-In a range run Dagster would report one result for all its days, green or red. Here every day gets its own
-materialization and its own check results; a step goes on with the good days, and the run fails at its end, naming the
-bad ones.
+For a range run Dagster would report one result for all days, success or failure. Here each day gets its own
+materialization and check results. A step goes on with the good days; the run fails at its end and names the bad days.
 """
 
 import time
@@ -26,10 +25,11 @@ from orchestration.resources import Lakehouse
 
 
 class Step:
-    """
+    """Collects and reports the results of one step.
+
     Args:
-        context: Dagster's, of an asset that is partitioned by day.
-        days: of the run: one, or a range.
+        context: Dagster's context of an asset that is partitioned by day.
+        days: the days of the run: one, or a range.
     """
 
     def __init__(self, context: dg.AssetExecutionContext, lakehouse: Lakehouse, days: Sequence[date]) -> None:
@@ -39,18 +39,18 @@ class Step:
         self._started = time.monotonic()
         self._partitions = self._rows = 0
         self._results: list[dict[str, Any]] = []
-        # (asset, day) → the last materialization, of days that were judged; found once for all checks of a day.
+        # (asset, day) → the last materialization, for judged days; looked up once for all checks of a day.
         self._last: dict[tuple[dg.AssetKey, date], Target | None] = {}
 
     def tell_materialized(self, key: dg.AssetKey, day: date, metadata: Mapping[str, Any]) -> None:
-        """This day's file was replaced."""
+        """Reports to Dagster that this day was materialized."""
         self.context.log_event(dg.AssetMaterialization(key, partition=day_text(day), metadata=dict(metadata)))
         self._partitions += 1
         self._rows += int(metadata.get("dagster/partition_row_count", 0))
         self._last.pop((key, day), None)
 
     def keep_result(self, check: dg.AssetCheckKey, day: date, judgement: Judgement) -> None:
-        """For `data_quality`, without telling Dagster."""
+        """Keeps a check result for `data_quality`; it is not reported to Dagster."""
         group = self.context.job_def.asset_layer.get(check.asset_key).group_name
         self._results.append(result_row(group, check, day, judgement))
 
@@ -64,11 +64,10 @@ class Step:
         figures: Mapping[str, Any] | None = None,
         results: Sequence[Judgement] = (),
     ) -> None:
-        """A check's verdict on this day. Where it was published, `tell_materialized` comes first.
+        """Reports a check's verdict on this day. If the day was published, call `tell_materialized` first.
 
         Args:
-            results: as `data_quality` holds them, where there is more to know than the verdict says, such as each
-                site's.
+            results: rows for `data_quality`, if they say more than the verdict, such as one for each site.
         """
         for result in results or (Judgement(passed, blocks, message, figures or {}),):
             self.keep_result(check, day, result)
@@ -93,23 +92,23 @@ class Step:
 
     @contextmanager
     def at_work(self, lake: Lake) -> Iterator[None]:
-        """While a step works, its run holds a lock: so a process that has died is known (the sensor `dead_runs`)."""
+        """Holds the run's lock while the step works, so that the sensor `dead_runs` notices a dead process."""
         with lake.lock(run_lock(self.context.run_id)):
             yield
 
     @property
     def is_last(self) -> bool:
-        """Whether no later step of this run builds on what this one builds."""
+        """Whether no later step of this run builds on the assets of this step."""
         layer = self.context.job_def.asset_layer
         mine = set(self.context.assets_def.keys)
         below = {child for key in mine for child in layer.get(key).child_keys} - mine
         return not below & set(layer.executable_asset_keys)
 
     def finish(self, bad: Mapping[date, str], goes_on: bool = False) -> Iterator[dg.Output[None]]:
-        """Ends the step, `bad` being the days that failed and why.
+        """Ends the step. `bad`: day that failed → reason.
 
-        The good days go on to the next step. The run fails in its last step, and where no day is left, unless it
-        `goes_on` for what does not depend on this step.
+        The good days go on to the next step. The run fails in its last step, or in this step if no good day is left.
+        With `goes_on` it continues without a good day, for assets that do not depend on this step.
         """
         self._log_end(bad)
         context = self.context
@@ -121,7 +120,7 @@ class Step:
                 yield dg.Output(None, output_name=names[key], metadata=NO_EVENTS)
 
     def _log_end(self, bad: Mapping[date, str]) -> None:
-        """One line: what was put in place, and how long it took."""
+        """Logs one line: the partitions and rows put in place, and the seconds."""
         seconds = round(time.monotonic() - self._started, 3)
         figures = {"partitions_done": self._partitions, "rows": self._rows, "seconds": seconds, "days_bad": len(bad)}
         done = f"{counted(self._partitions, 'partition')} with {counted(self._rows, 'row')}"
@@ -137,10 +136,10 @@ class Step:
 
 @contextmanager
 def begun(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[Step]:
-    """A step of a run. What its checks found is put into the lake when it ends, however it ends.
+    """A step of a run. When it ends, also by an error, its check results are written to the lake.
 
     Raises:
-        Failure: the run names no day, as one that "Execute all" on an asset's checks in the UI starts.
+        Failure: the run names no day, such as a run started by "Execute all" on an asset's checks in the UI.
     """
     if not (context.has_partition_key or context.has_partition_key_range):
         raise dg.Failure("This run names no day. A day's checks run when the day is built: materialize it instead")
@@ -152,21 +151,21 @@ def begun(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[S
 
 
 def partitioned_check(name: str, asset: dg.AssetKey, description: str | None, blocking: bool) -> dg.AssetCheckSpec:
-    """A check with a result for each day. That Dagster calls this a preview need not be said each time."""
+    """A check with a result for each day. Hides Dagster's warning that this is a preview feature."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=daily)
 
 
 def materialized_days(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> set[date]:
-    """The days of an asset that a run has put in place so far, those outside of its own range too."""
+    """The days of an asset that a run has materialized so far, including days outside the run's range."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     events = [entry.get_dagster_event().step_materialization_data.materialization for entry in entries]
     return {parse_day(event.partition) for event in events if event.asset_key == key and event.partition}
 
 
 def refusals(instance: dg.DagsterInstance, run_id: str, but: Collection[dg.AssetKey] = ()) -> dict[date, str]:
-    """Day → why, of every blocking check that failed in a run, `but` those of some assets."""
+    """Day → reason, for days on which a blocking check failed in a run; checks of the assets in `but` are left out."""
     found: dict[date, str] = {}
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         check = entry.get_dagster_event().event_specific_data

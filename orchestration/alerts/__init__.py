@@ -1,4 +1,4 @@
-"""Alerts: what a person should hear of without looking. Rules find them; an outbox sends each of them once.
+"""Alerts: problems that a person should hear of without looking. Rules find them; an outbox sends each of them once.
 
-Nothing here changes the lake's data or starts a run.
+Alerts neither change the lake's data nor start a run.
 """

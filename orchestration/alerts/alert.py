@@ -1,4 +1,4 @@
-"""What an alert is, and how several of them read as one message. Not how they are found or sent."""
+"""Alerts, notices, and the text of a message with several notices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ERROR, WARNING = "error", "warning"
 OPENED, RESOLVED = "opened", "resolved"
 LONGEST_TEXT = 600
 LONGEST_NAME = 80
-IN_FULL = 10  # of more, a message has one line each
+IN_FULL = 10  # a message with more notices has one line for each
 LISTED = 100
 
 
@@ -20,10 +20,10 @@ LISTED = 100
 class Alert:
     """Something that is wrong now.
 
-    subject: what it is about; with the kind, and the day where the day is the problem, it makes the key.
-    day: the day that it is about, of kinds that are about one day; others go on from day to day under one key.
-    command: what helps, or shows more.
-    first_seen: ISO time in UTC, empty until it is remembered.
+    subject: what it is about; the key consists of kind, subject and, if set, day.
+    day: the day of the problem, for kinds that are about one day; other kinds go on from day to day under one key.
+    command: a command that helps or shows more.
+    first_seen: ISO time in UTC, empty until the alert is stored.
     """
 
     kind: str
@@ -74,7 +74,7 @@ def name(text: object) -> str:
 
 
 def summary(notices: Sequence[Notice]) -> str:
-    """One line: the alert, or how many of them."""
+    """One line: the alert's title, or how many alerts opened and were resolved."""
     if len(notices) == 1:
         return f"Clicklake: {notices[0].event}: {notices[0].alert.title}"
     counts = {event: sum(notice.event == event for notice in notices) for event in (OPENED, RESOLVED)}
@@ -82,7 +82,7 @@ def summary(notices: Sequence[Notice]) -> str:
 
 
 def message(notices: Sequence[Notice]) -> str:
-    """All notices as one text: in full where they are few, else a line each."""
+    """All notices as one text: in full if they are few, else one line for each."""
     lines = [summary(notices)]
     for notice in notices[:LISTED]:
         alert = notice.alert

@@ -1,6 +1,6 @@
-"""Each alert once: what is open is remembered in the lake, and what a receiver has not taken yet waits for it.
+"""Sends each alert once. The lake keeps the open alerts, and the notices that each receiver has not taken yet.
 
-The state is one JSON file. It is written before anything is sent and after each message that was taken, so a crash
+The state is one JSON file. It is written before anything is sent and after each message that was taken. A crash
 between the two sends that message again, and loses none.
 """
 
@@ -18,14 +18,14 @@ from orchestration.alerts.alert import OPENED, RESOLVED, Alert, Notice
 from orchestration.alerts.receivers import DeliveryError, Receiver
 
 STATE_KEY = "alerts/state.json"
-LOCK = "alerts"  # of the lake: whoever sends holds it
+LOCK = "alerts"  # of the lake, held while alerts are sent
 VERSION = 1
-AT_ONCE = 500  # notices in a message: a receiver refuses one of megabytes, and would for ever, as more wait behind it
+AT_ONCE = 500  # notices in a message; a receiver would refuse a message of megabytes again and again
 
 
 @dataclass
 class State:
-    """open: key → alert. waiting: receiver → what it has not taken yet, oldest first."""
+    """open: key → alert. waiting: receiver → notices that it has not taken yet, oldest first."""
 
     open: dict[str, Alert] = field(default_factory=dict)
     waiting: dict[str, list[Notice]] = field(default_factory=dict)
@@ -56,11 +56,11 @@ def write_state(lake: Lake, state: State) -> None:
 
 
 def remembered(state: State, found: Iterable[Alert], unjudged: frozenset[str], seen: str) -> list[Alert]:
-    """The alerts that are open now, each with when it was first seen.
+    """The alerts that are open now, each with the time when it was first seen.
 
     Args:
-        unjudged: kinds that nobody could look at; what was open of them stays so.
-        seen: when those are first seen that were not open before; empty where nothing is remembered of it.
+        unjudged: kinds that could not be judged; their open alerts stay open.
+        seen: the time for alerts that were not open before; empty if the state is not stored.
     """
     stay = {key: alert for key, alert in state.open.items() if alert.kind in unjudged}
     for alert in found:
@@ -70,9 +70,9 @@ def remembered(state: State, found: Iterable[Alert], unjudged: frozenset[str], s
 
 
 def note(state: State, alerts: Sequence[Alert], receivers: Sequence[str]) -> list[Notice]:
-    """Puts the alerts that are open now into the state, and what is news before each receiver. Returns the news.
+    """Puts the open alerts into the state, and new notices into each receiver's queue. Returns the new notices.
 
-    A receiver that is new hears of all that is open; of one that is no more, what waited for it goes.
+    A new receiver gets all open alerts. The notices that waited for a removed receiver are dropped.
     """
     now = {alert.key: alert for alert in alerts}
     news = [Notice(OPENED, alert) for key, alert in now.items() if key not in state.open]
@@ -87,13 +87,13 @@ def note(state: State, alerts: Sequence[Alert], receivers: Sequence[str]) -> lis
 
 
 def _without_repeats(notices: Sequence[Notice]) -> list[Notice]:
-    """Of the same word about the same alert the last one: a receiver may be down for days."""
+    """The notices, without earlier ones of the same event and alert: a receiver may be down for days."""
     last = {(notice.event, notice.alert.key): position for position, notice in enumerate(notices)}
     return [notices[position] for position in sorted(last.values())]
 
 
 def deliver(lake: Lake, state: State, receivers: Sequence[Receiver], log: logging.Logger) -> dict[str, str]:
-    """Sends what waits, one message a receiver, or a few of very many notices. Returns receiver → why it took none."""
+    """Sends waiting notices, at most `AT_ONCE` in a message. Returns receiver → reason if it took no message."""
     failed = {}
     for receiver in receivers:
         while waiting := state.waiting.get(receiver.name):

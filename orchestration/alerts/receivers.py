@@ -1,6 +1,6 @@
-"""Who is told of alerts: a webhook, mail. What is told, and when, is decided elsewhere.
+"""The receivers of alerts: a webhook and mail.
 
-A receiver either took a message or raises one sentence without any secret: neither url nor password is ever part of it.
+A receiver either takes a message or raises one sentence without any secret: it contains neither url nor password.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST_SUBJECT = 150
 
 
 class DeliveryError(TransientError):
-    """A receiver did not take a message; it is tried again. `is_refusal`: it says that it will not take this one."""
+    """A receiver did not take a message; it is tried again. `is_refusal`: it answered that it refuses this message."""
 
     def __init__(self, message: str, is_refusal: bool = False) -> None:
         super().__init__(message)
@@ -38,11 +38,11 @@ class Receiver(Protocol):
     name: str
 
     def send(self, notices: Sequence[Notice]) -> None:
-        """Raises DeliveryError where the message was not taken."""
+        """Sends one message. Raises DeliveryError if the receiver does not take it."""
 
 
 def receivers_of(settings: Settings) -> list[Receiver]:
-    """Those that the settings name."""
+    """The receivers that the settings name."""
     found: list[Receiver] = []
     if settings.alert_webhook_url:
         found.append(Webhook(settings))
@@ -52,7 +52,7 @@ def receivers_of(settings: Settings) -> list[Receiver]:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry alerts to whomever the answer names."""
+    """Follows no redirect, because it would send alerts to any host that the answer names."""
 
     def redirect_request(self, req: Any, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> None:
         return None
@@ -73,10 +73,10 @@ class Webhook:
 
 
 def post_json(url: str, body: str, receiver: str, headers: dict[str, str] | None = None) -> None:
-    """One POST, without redirects.
+    """Sends one POST without following redirects.
 
     Raises:
-        DeliveryError: naming the receiver and the status or the kind of error; never the url, which may be a secret.
+        DeliveryError: names the receiver and the status or the kind of error; never the url, which may be a secret.
     """
     request = urllib.request.Request(  # noqa: S310 - the settings allow http and https alone
         url,
@@ -97,7 +97,7 @@ def post_json(url: str, body: str, receiver: str, headers: dict[str, str] | None
 
 
 def _escaped(text: str) -> str:
-    """Chats read markup and calls of people in these; ids come from the internet."""
+    """Escapes characters that chats read as markup or mentions, because ids come from the internet."""
     return (
         text.replace("&", "&amp;")
         .replace("<", "&lt;")
@@ -108,7 +108,8 @@ def _escaped(text: str) -> str:
 
 
 class Email:
-    """One plain mail to all addresses, over TLS wherever the server offers it, and never a password without."""
+    """Sends one plain mail to all addresses, over TLS if the server offers it. Without TLS it sends a password only to
+    this machine."""
 
     name = "email"
 

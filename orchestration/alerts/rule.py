@@ -1,4 +1,4 @@
-"""What a rule is, and what it may look at."""
+"""The interface of a rule, and the data that it reads."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestration.alerts.alert import Alert
 from orchestration.settings import Settings
 
 WEEK = 7
-LOOKED_AT = dt.timedelta(days=WEEK)  # what nobody has mended for so long, nobody waits to hear of again
+LOOKED_AT = dt.timedelta(days=WEEK)  # problems that are older are not reported any more
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at everything.
+    """The data for applying all rules once.
 
-    last_closed: the last day that the schedule has had its turn with.
+    last_closed: the last day whose scheduled build was due.
     """
 
     settings: Settings
@@ -36,7 +36,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of alerts, as the reference lists it: how severe they are, when one opens, and when it closes."""
+    """A kind of alerts, as the reference lists it: its severity, when an alert opens, and when it closes."""
 
     name: str
     severity: str
@@ -46,8 +46,8 @@ class Kind:
 
 @dataclass(frozen=True)
 class Rule:
-    """What it is about, the kinds of alerts that it finds, and how. It changes nothing; what it raises is told as an
-    alert of its own. The docstring of its module states the rule to users: it is a part of docs/reference/alerts.md."""
+    """A rule: its subject, the kinds of alerts that it finds, and the function that finds them. The function changes
+    nothing; an error in it becomes an alert. The module's docstring explains the rule in docs/reference/alerts.md."""
 
     about: str
     kinds: tuple[Kind, ...]
@@ -55,10 +55,10 @@ class Rule:
 
     @property
     def names(self) -> frozenset[str]:
-        """Of its kinds."""
+        """The names of its kinds."""
         return frozenset(kind.name for kind in self.kinds)
 
 
 def back(day: dt.date, days: int) -> dt.date:
-    """The day so many days before."""
+    """The day that is `days` days earlier."""
     return day - dt.timedelta(days=days)

@@ -1,4 +1,4 @@
-"""The command line: `clicklake --help`. One module a command; what a command does is elsewhere."""
+"""The command line: `clicklake --help`. Each command is a module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class Group(click.Group):
-    """Loads a command's module when it is called for: Dagster and dbt cost seconds."""
+    """Loads a command's module only when the command is called, because Dagster and dbt take seconds to load."""
 
     names = (
         "run", "refresh", "backfill", "query", "tables", "describe", "views", "status",
@@ -47,12 +47,12 @@ def cli() -> None:
       0    done
       1    some partition was refused or failed; each is named, with its reason
       2    wrong usage or settings; nothing was run
-      130  interrupted; the lake is as it was, run again
+      130  interrupted; what was published is whole, run again
     """
 
 
 def main() -> None:
-    """Runs a command; whatever is expected to go wrong ends in one sentence and an exit status."""
+    """Runs a command. Expected errors end in one sentence and an exit status."""
     sys.unraisablehook = _hear_again
     try:
         code = cli.main(standalone_mode=False)
@@ -74,8 +74,8 @@ def main() -> None:
 
 
 def _hear_again(lost: sys.UnraisableHookArgs) -> None:
-    """Python drops an exception that comes while it clears an object away. A Ctrl-C that was dropped so comes again, a
-    moment later: here it would be dropped as well."""
+    """Repeats a Ctrl-C that Python dropped because it came while an object was destroyed. It comes a moment later,
+    because here it would be dropped as well."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
         Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     else:

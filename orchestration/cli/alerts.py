@@ -1,4 +1,4 @@
-"""`clicklake alerts`: what is wrong now, and, for those who use cron, telling the receivers of it."""
+"""`clicklake alerts`: shows open alerts, and with --send, such as from cron, sends them to the receivers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ NO_RECEIVER = (
 
 @click.command("alerts", short_help="Show what is wrong now; --send tells the receivers.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with all fields of each alert.")
-@click.option("--send", is_flag=True, help="Also send what is news, as the sensor does; for cron.")
+@click.option("--send", is_flag=True, help="Also send new notices, as the sensor does; for cron.")
 def command(as_json: bool, send: bool) -> int:
     """Shows the alerts that are open now: failed runs, refused partitions, late sources, unmapped publications,
     campaigns whose figures fell. docs/alerts.md explains the kinds.
 
-    With --send the receivers of the settings hear of each once, when it opens and when it is resolved; the status is
-    1 where one of them could not be reached. The sensor `alerts` and this share what was sent.
+    With --send the receivers in the settings get each alert once when it opens and once when it is resolved. The
+    status is 1 if a receiver could not be reached. The sensor `alerts` and this command share what was sent.
     """
     settings = load_settings()
     from orchestration.alerts.receivers import receivers_of

@@ -1,4 +1,4 @@
-"""`clicklake backfill`: many days, in windows, which can be interrupted and gone on with."""
+"""`clicklake backfill`: many days in windows. An interrupted backfill can be continued."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from orchestration.operations.backfills import Backfill
 
 
-@click.command("backfill", short_help="Build many days in windows; interrupted, it goes on where it was.")
+@click.command("backfill", short_help="Build many days in windows; the same command continues after an interruption.")
 @click.option("--from", "first", type=DAY, required=True, metavar="D1", help="First day, YYYY-MM-DD, UTC.")
 @click.option("--to", "last", type=DAY, required=True, metavar="D2", help="Last day.")
 @click.option(
     "--window",
     type=click.IntRange(1, 366),
     metavar="DAYS",
-    help="Days that one run takes; CLICKLAKE_BACKFILL_WINDOW_DAYS without it.",
+    help="Days that one run takes. Default: CLICKLAKE_BACKFILL_WINDOW_DAYS.",
 )
 @click.option(
     "--parallel", type=click.IntRange(1, 16), default=1, show_default=True, help="Windows at once, each in a process."
 )
-@click.option("--refused", is_flag=True, help="Only the days of which something lies in quarantine.")
+@click.option("--refused", is_flag=True, help="Only days with a partition in quarantine.")
 @click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
-@click.option("--anew", is_flag=True, help="Begin anew where the same backfill was interrupted.")
+@click.option("--anew", is_flag=True, help="Begin anew instead of continuing the same backfill.")
 def command(
     first: dt.date,
     last: dt.date,
@@ -53,9 +53,9 @@ def command(
 ) -> int:
     """Builds the days D1 to D2, both included: raw of all windows first, then their marts and entries.
 
-    Each window is a run of its own. A day that fails a check is refused and named, and the others go on. Interrupted
-    or killed, the same command goes on with the windows that had not ended. Several windows at once never write the
-    same partition: each waits for the other's lock.
+    Each window is a run of its own. A day that fails a check is refused and named, and the others go on. After an
+    interruption the same command goes on with the windows that had not ended. Parallel windows never write the same
+    partition at once: each waits for the other's lock.
 
     \b
     Examples:
@@ -106,7 +106,7 @@ def _run(backfill: Backfill, parallel: int) -> PipelineResult:
     from orchestration.home import dagster_instance
     from orchestration.operations.backfills import done
 
-    # With what had ended when it was gone on with: its bad days are still bad, and nobody else builds its late days.
+    # Includes windows that ended before: their bad days are still bad, and only this run builds their late days.
     result = ended_before(backfill.ended_by, list(backfill.days))
     progress = _Progress(backfill)
     for job in backfill.jobs:
@@ -126,7 +126,7 @@ def _run(backfill: Backfill, parallel: int) -> PipelineResult:
 def _windows(
     job: str, windows: Sequence[list[dt.date]], parallel: int, tags: Mapping[str, str]
 ) -> Iterator[PipelineResult]:
-    """Runs a job over each window; yields what became of it, as each ends."""
+    """Runs a job over each window; yields the result of each window as it ends."""
     from orchestration.cli.pipeline import run_window
 
     if parallel == 1 or len(windows) < 2:
@@ -145,11 +145,11 @@ def _windows(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_COUNTED = {"raw": "raw_", "marts": DAILY_AGGREGATES.name}  # what begins so is counted in rows
+_COUNTED = {"raw": "raw_", "marts": DAILY_AGGREGATES.name}  # prefixes of the assets whose rows are counted
 
 
 class _Progress:
-    """A line for each window, with how far it is and how long it may take."""
+    """Prints a line for each window, with the progress and the estimated time left."""
 
     def __init__(self, backfill: Backfill) -> None:
         self._left = {job: len(backfill.left(job)) for job in backfill.jobs}
@@ -176,7 +176,7 @@ class _Progress:
         )
 
     def _remaining(self) -> str:
-        """Known once a window of each kind that is left has ended."""
+        """The estimated time left; empty until a window of each job that is left has ended."""
         if not all(self._seconds[job] for job, left in self._left.items() if left):
             return ""
         seconds = sum(

@@ -1,6 +1,6 @@
-"""How commands show things: tables, progress bars on a terminal, plain lines elsewhere.
+"""The output of commands: tables, progress bars on a terminal, plain lines elsewhere.
 
-Whatever is printed here is shown escaped, and no markup is read in it: names come from outside.
+All text is printed escaped, and markup in it is not read, because names come from outside.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def logs_are_json() -> bool:
     try:
         return load_partition_settings().log_format == JSON
     except SettingsError:
-        return False  # the command itself says what is wrong
+        return False  # the command itself reports the error
 
 
 def complain(message: str) -> None:
-    """Says on standard error why a command ends."""
+    """Prints on standard error why a command ends."""
     if logs_are_json():
         sys.stderr.write(_json_line(message, "error"))
     else:
@@ -54,7 +54,7 @@ def _json_line(message: str, level: str) -> str:
 
 
 class JsonLines(StringIO):
-    """Standard error, each line of text as one JSON object."""
+    """Writes each line of text to standard error as one JSON object."""
 
     def write(self, text: str) -> int:
         for line in filter(None, map(str.strip, text.splitlines())):
@@ -63,7 +63,7 @@ class JsonLines(StringIO):
 
 
 class SafeConsole(Console):
-    """A console that takes text for text: nothing in it is markup, a link, an emoji's name or an escape sequence."""
+    """A console that prints text literally: it reads no markup, link, emoji name or escape sequence."""
 
     def print(self, *objects: Any, highlight: bool | None = False, **options: Any) -> None:
         super().print(*objects, highlight=highlight, **options)
@@ -96,7 +96,7 @@ STATE_STYLES = {
 
 
 def line(*parts: str | tuple[str, str], to: Console = console) -> None:
-    """One line, however long, of texts and (text, style)."""
+    """Prints one line, however long, from texts and (text, style) pairs."""
     pieces = [(shown(part), "") if isinstance(part, str) else (shown(part[0]), part[1]) for part in parts]
     to.print(Text.assemble(*pieces), soft_wrap=True)
 
@@ -104,11 +104,11 @@ def line(*parts: str | tuple[str, str], to: Console = console) -> None:
 def table(
     title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]], wrapped: Sequence[str] = ()
 ) -> None:
-    """A table: numbers to the right, states in colour, a blank line before its title.
+    """Prints a table: numbers to the right, states in colour, a blank line before its title.
 
     Args:
-        wrapped: columns whose texts take several lines. Where the terminal is too narrow for the others, headers take
-            several lines too, and if that does not do, each row is shown as a block of lines.
+        wrapped: columns whose texts take several lines. If the terminal is too narrow for the others, headers take
+            several lines too; if that is not enough, each row is printed as a block of lines.
     """
     if title:
         console.print()
@@ -140,14 +140,14 @@ def table(
 
 
 def _fits(names: Sequence[str], widths: Sequence[int]) -> bool:
-    """Whether columns with these headers and values fit the terminal. What goes elsewhere has no width."""
+    """Whether columns with these headers and values fit the terminal; always true for other outputs."""
     headers = [max(map(cell_len, name.split("\n"))) for name in names]
     room = sum(map(max, headers, widths)) + 3 * len(names) + 1
     return room <= console.width or not console.is_terminal
 
 
 def _in_lines(name: str, width: int) -> str:
-    """A header in lines of this width, as far as its words allow it."""
+    """A header in lines of this width, as far as its words allow."""
     lines = [""]
     for word in re.findall(r"[^ ._]+[ ._]*", name):
         if lines[-1] and cell_len(lines[-1] + word.rstrip()) > width:
@@ -157,7 +157,7 @@ def _in_lines(name: str, width: int) -> str:
 
 
 def _records(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
-    """Each row as a block, a line for each value: days that are cut off all look the same."""
+    """Prints each row as a block with a line for each value, because days that are cut off all look the same."""
     if title:
         line((title, "bold"))
     widest = max(cell_len(shown(name)) for name in columns)
@@ -184,7 +184,7 @@ def _cell(value: Any) -> Text:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Says what is being done, and how long it took."""
+    """Prints what is being done, and how long it took."""
     started = time.monotonic()
     with notes.status(Text(shown(name))) if notes.is_terminal else _announced(name):
         yield
@@ -200,7 +200,7 @@ def _announced(name: str) -> Iterator[None]:
 
 @contextmanager
 def bar(name: str, total: int) -> Iterator[Callable[[int, int, int], None]]:
-    """A progress bar over objects on a terminal; a line for each tenth in a log."""
+    """A progress bar over objects on a terminal; in a log, a line for each tenth of at least 100 objects."""
     if notes.is_terminal:
         name = shown(name)
         columns = (

@@ -1,4 +1,4 @@
-"""Days as commands take them, and name them."""
+"""Days as arguments of commands and in their output."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ DAY = Day()
 
 
 def span(days: Sequence[date]) -> str:
-    """Days without a gap, as one line names them."""
+    """Consecutive days as text: the day, or `first … last`."""
     return f"{days[0]}" if len(days) == 1 else f"{days[0]} … {days[-1]}"

@@ -1,4 +1,4 @@
-"""`clicklake demo`: everything, on made-up traffic and embedded services."""
+"""`clicklake demo`: runs the whole pipeline on made-up traffic and embedded services."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ DAYS = 5
 BAD = 3  # position of the day whose logs are refused
 BAD_SITE = ("shop.example.com", 2)  # a site, and the position of the day on which its events are refused
 ENTRIES_SHOWN = 12
-SPEND_KEY = "reference/campaign_spend.csv"  # where the marts look for it in the lake
+SPEND_KEY = "reference/campaign_spend.csv"  # the key in the lake that the marts read
 
 
 @click.command("demo", short_help="Run everything on made-up traffic, and show the result.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where its lake and data go; emptied first. .clicklake/demo without it.",
+    help="Folder for its lake and data; emptied first. Default: .clicklake/demo.",
 )
 def command(folder: Path | None) -> int:
     """Starts an S3 API and a MongoDB protocol server on loopback, makes up five days of traffic in the real
     formats, runs the pipeline over them, lets an object arrive late, and shows what MongoDB holds in the end.
 
-    The logs of one day and the events of one site are bad, and are stopped. Needs no account and no server;
-    takes two or three minutes.
+    The logs of one day and the events of one site are bad, and are refused. The demo needs no account and no
+    server, and takes two or three minutes.
     """
     from demo.services import check_installed
 

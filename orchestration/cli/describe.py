@@ -1,4 +1,4 @@
-"""`clicklake describe TABLE`: its columns, and what they mean."""
+"""`clicklake describe TABLE`: the columns of a table, and what they mean."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="TABLE")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: column, type, description.")
 def command(name: str, as_json: bool) -> None:
-    """Shows what a table holds, what a row of it is, and its columns with type, unit and meaning.
+    """Shows what a table holds, its grain, and its columns with type, unit and meaning.
 
-    TABLE is as in a query; without its layer where only one table has the name. What the lake does not hold yet is
-    described as it will be. Money and shares are exact decimals: cast(revenue as double) makes floats of them.
+    TABLE is a name as in a query; its layer can be left out if only one table has the name. A table that the lake does
+    not hold yet is described as it will be. Money and shares are exact decimals; cast(revenue as double) makes floats.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def command(name: str, as_json: bool) -> None:
 
 
 def _columns_held(lake: Lake) -> dict[str, dict[str, str]]:
-    """Table → its columns and their types, of all that the lake holds and that can be read."""
+    """Table → column → type, for every table that the lake holds and that can be read."""
     from ingest.lake.views import opened
 
     found: dict[str, dict[str, str]] = {}
@@ -63,7 +63,7 @@ def _columns_held(lake: Lake) -> dict[str, dict[str, str]]:
                 "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
                 "where schema_name in ('raw', 'rejects', 'ledger', 'marts', 'quarantine') order by column_index"
             ).fetchall()
-    except LakeError as error:  # what a table means can be told without the lake
+    except LakeError as error:  # tables can be described without the lake
         notes.print(str(error))
         return {}
     for name, column, kind in described:
@@ -72,11 +72,11 @@ def _columns_held(lake: Lake) -> dict[str, dict[str, str]]:
 
 
 def _resolved(name: str, names: list[str]) -> str:
-    """The full name of a table; a usage error where there is none, or there are several."""
+    """The full name of a table. Raises UsageError if there is none, or if there are several."""
     wanted = name.lower()
     if wanted in names:
         return wanted
-    # Where raw rows and refused ones have one name, nobody means the refused ones.
+    # If raw rows and refused rows have the same name, the raw rows are meant.
     found = [each for each in names if each.split(".", 1)[1] == wanted]
     usual = [each for each in found if not each.startswith("quarantine.")] or found
     if len(usual) == 1:

@@ -23,19 +23,19 @@ def command(options: tuple[str, ...]) -> None:
     """Runs `dagster dev` on Clicklake's definitions until Ctrl-C: the UI on port 3000, and the daemon, which runs the
     schedule and the sensors that are turned on in the UI.
 
-    Runs, events and switches are kept in DAGSTER_HOME, or in .clicklake/dagster where it is not set, as those of the
-    other commands are. Where that folder is new it is given a dagster.yaml, with retries and the watch over runs on;
-    plain `dagster dev` does neither.
+    Runs, events and switches are kept in DAGSTER_HOME, or in .clicklake/dagster if it is not set, as for the other
+    commands. A new folder gets a dagster.yaml that turns on retries and run monitoring; plain `dagster dev` does
+    neither.
 
     \b
     Examples:
       clicklake dev
       clicklake dev -h 0.0.0.0 -p 8080
     """
-    load_settings()  # else every sensor would say that one is missing, again and again
+    load_settings()  # reports a missing setting once; else every sensor would do so again and again
     notes.print(f"Dagster keeps its runs in {dagster_home()}", highlight=False, soft_wrap=True)
-    # Its processes find the code wherever it is started.
+    # Dagster's processes then find the code from any working directory.
     search_path = os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")]))
     os.environ["PYTHONPATH"] = search_path
     program = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
-    os.execv(program[0], [*program, *options])  # in its place: signals and exit status are Dagster's own
+    os.execv(program[0], [*program, *options])  # replaces this process: signals and exit status are Dagster's own

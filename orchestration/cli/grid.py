@@ -1,4 +1,4 @@
-"""Rows of any query as text: a box of columns that fits the terminal, names in full for as long as that is possible."""
+"""The rows of a query as text: a table that fits the terminal, with full column names as long as possible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NARROWEST, NARROWEST_NESTED = 8, 4
 def grid(rows: pa.Table, width: int) -> str:
     """A header with names and types, and a line for each row; numbers to the right. All text is shown escaped.
 
-    Where the columns are wider than the terminal, lists and structures are cut first, then the widest.
+    If the columns are wider than the terminal, lists and structures are cut first, then the widest.
     """
     names, types, cells = _texts(rows)
     nested = [kinds.is_nested(field.type) for field in rows.schema]
@@ -50,7 +50,7 @@ def _texts(rows: pa.Table) -> tuple[list[str], list[str], list[list[str]]]:
 
 
 def _shrink(widths: list[int], which: list[int], room: int, least: int) -> None:
-    """Takes from the widest of these columns until all fit, or none can give more."""
+    """Narrows the widest of these columns until all fit, or all have the least width."""
     while sum(widths) > room:
         widest = max(which, key=lambda at: widths[at], default=None)
         if widest is None or widths[widest] <= least:
@@ -63,7 +63,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _cut(text: str, width: int) -> str:
-    """At most so wide, in the cells of a terminal."""
+    """The text, cut to this width in terminal cells."""
     return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 

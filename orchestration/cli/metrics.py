@@ -1,4 +1,4 @@
-"""`clicklake metrics`: an exporter for Prometheus, or its text once."""
+"""`clicklake metrics`: an exporter for Prometheus, or its text printed once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PORT = 9464
 def command(host: str, port: int, once: bool) -> int:
     """Reads Dagster's records and the lake when it is scraped, at most every 15 seconds, and changes nothing.
 
-    Needs the DAGSTER_HOME of the daemon and to read the lake, no more. docs/observability.md lists the metrics;
+    It needs only the daemon's DAGSTER_HOME and read access to the lake. docs/observability.md lists the metrics;
     deploy/observability holds a dashboard, alert rules and a scrape configuration.
     """
     lake = load_lake_settings().open_lake()
@@ -49,7 +49,7 @@ def command(host: str, port: int, once: bool) -> int:
 
 
 def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
-    """Until the process is told to end."""
+    """Serves metrics until Ctrl-C or SIGTERM."""
     from prometheus_client import start_http_server
 
     try:

@@ -1,4 +1,4 @@
-"""What the demo shows of people: a path with its credits, cohorts, a funnel, campaigns. Queries, and how they look."""
+"""The demo's tables about people: a path with its credits, cohorts, a funnel, campaigns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 COHORTS_SHOWN = 14
 CAMPAIGNS_SHOWN = 8
 
-# The conversion whose path lies on most days; of several the one with most channels, and the first, so that the same
-# data shows the same one. A path that fills the page is a robot's, or a shared id's.
+# The conversion whose path lies on most days; then the one with most channels, then the first, so that the same data
+# shows the same path. Longer paths are left out: they belong to a robot or to a shared id.
 PATH = """
 with chosen as (
     select session_date, conversion_id
@@ -66,7 +66,7 @@ limit ?
 
 
 def show_people(connection: DuckDBPyConnection) -> None:
-    """Tables of what the lake's views hold; one whose mart is empty is left out."""
+    """Prints tables from the lake's views; a table whose mart is empty is left out."""
     _show_path(connection)
     _show_cohorts(connection)
     _show_funnel(connection)
@@ -125,7 +125,7 @@ def _show_campaigns(connection: DuckDBPyConnection) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Decimals without the zeros at their end."""
+    """A decimal without trailing zeros; other values unchanged."""
     return f"{value.normalize():f}" if isinstance(value, Decimal) else value
 
 

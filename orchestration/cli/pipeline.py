@@ -1,4 +1,4 @@
-"""Runs the pipeline job in this process, with its events where a UI finds them, and reads back what happened."""
+"""Runs jobs in this process, stores their events where a UI finds them, and collects the results from them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from orchestration.cli.days import span
 from orchestration.home import dagster_instance
 from orchestration.settings import JSON, Settings, load_partition_settings
 
-# The daemon cannot run again what a command ran; the person who called it can.
+# The daemon cannot retry the run of a command; the person who called it can.
 NOT_RETRIED = {"dagster/max_retries": "0"}
 
-NO_DAY = date(1970, 1, 1)  # to ask a place for nothing
+NO_DAY = date(1970, 1, 1)  # a day without data, to test whether a place can be read
 
-# What a result is made of.
+# The events that a result is made from.
 _COLLECTED = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -38,15 +38,15 @@ _COLLECTED = {
 
 @dataclass
 class PipelineResult:
-    """What a run did, as Dagster's events tell it.
+    """The result of a run, from Dagster's events.
 
     materialized: (asset, day) → its metadata.
     bad: day → why it was refused or failed.
-    refused: of those that a check stopped, day → the (table, check) that did.
-    is_broken: whether some step ended before it had judged all its days, as without S3.
-    raw_figures: day → what the checks of its raw partition counted, of refused days too.
-    warnings: what checks said that did not pass and do not block → the days that they said it of.
-    restated: days of other dates that late rows made necessary.
+    refused: day → the (table, check) pairs that stopped it.
+    is_broken: whether some step ended before it had judged all its days, such as without S3.
+    raw_figures: day → figures of the checks of raw_access_logs, also for refused days.
+    warnings: message of a failed check that does not block → its days.
+    restated: days outside the run that were built again for late rows.
     seconds: step → seconds.
     """
 
@@ -61,7 +61,7 @@ class PipelineResult:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: PipelineResult) -> None:
-        """What a later run of the same days, or of others, did."""
+        """Adds the result of a later run of the same days or of others."""
         self.materialized |= other.materialized
         self.bad = other.bad | self.bad  # the first reason is the cause
         for day, checks in other.refused.items():
@@ -75,7 +75,7 @@ class PipelineResult:
 
 
 def publishes_to(settings: Settings, no_publish: bool) -> bool:
-    """Whether a command publishes. Where there is no place to publish to it says so, unless `--no-publish` has."""
+    """Whether a command publishes. If no target is ready, prints why, unless `no_publish` is set."""
     from orchestration.publishing.target import ready, why_not
     from orchestration.publishing.targets import TARGETS
 
@@ -86,10 +86,10 @@ def publishes_to(settings: Settings, no_publish: bool) -> bool:
 
 
 def check_reachable(settings: Settings, publishes: bool) -> None:
-    """One cheap question to each place, so that a wrong setting costs a second and not a run.
+    """Sends one cheap request to each place, so that a wrong setting costs a second and not a run.
 
     Raises:
-        SettingsError: one of them cannot be used; in one sentence.
+        SettingsError: a place cannot be used; in one sentence.
     """
     from orchestration.publishing.target import ready
     from orchestration.publishing.targets import TARGETS
@@ -114,16 +114,16 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
 def run_days(
     days: list[date], publishes: bool = True, sites: Sequence[str] = (), reads_raw: bool = True
 ) -> PipelineResult:
-    """Runs consecutive days, then the days of other dates that they brought late rows for.
+    """Runs consecutive days, then the marts of other days that they brought late rows for.
 
     Args:
-        sites: take in the events of these sites alone; of all without any.
-        reads_raw: False begins with the marts, and takes raw as it stands.
+        sites: ingest only the events of these sites; of all sites if empty.
+        reads_raw: False begins with the marts, and uses raw as it is.
     """
     from orchestration.marts.dbt_process import load_dbt
     from orchestration.partitions import consecutive
 
-    load_dbt()  # beside the definitions and the raw partitions
+    load_dbt()  # in parallel with the definitions and the raw partitions
     result = PipelineResult(days)
     whole = "pipeline" if publishes else "daily_build"
     with dagster_instance() as instance, _quiet():
@@ -137,12 +137,12 @@ def run_days(
 
 
 def marts_job(publishes: bool) -> str:
-    """The job that builds marts on raw as it stands."""
+    """The job that builds marts on raw as it is."""
     return "restate_and_publish" if publishes else "restate"
 
 
 def refresh_days(days: list[date], publishes: bool = True) -> PipelineResult:
-    """Takes in what is new of consecutive days. Other days that it brings rows for wait for a whole run."""
+    """Takes in the new objects of consecutive days. Other days that they bring rows for wait for a whole run."""
     result = PipelineResult(days)
     with dagster_instance() as instance, _quiet():
         defs = _definitions(result)
@@ -155,8 +155,8 @@ def refresh_days(days: list[date], publishes: bool = True) -> PipelineResult:
 
 
 def run_window(job: str, days: list[date], tags: Mapping[str, str]) -> PipelineResult:
-    """One job over consecutive days, as one of many that may be shared among processes. A run that has judged all its
-    days, whatever it refused, says so in its tags."""
+    """Runs one job over consecutive days; several processes may share the windows of a backfill. A run that has judged
+    all its days, also refused ones, gets `ENDED_TAG`."""
     from orchestration.operations.backfills import ENDED_TAG
 
     result = PipelineResult(days)
@@ -168,7 +168,7 @@ def run_window(job: str, days: list[date], tags: Mapping[str, str]) -> PipelineR
 
 
 def ended_before(run_ids: Iterable[str], days: list[date]) -> PipelineResult:
-    """What runs over some of these days did that have ended already, perhaps in another process."""
+    """The result of earlier runs over some of these days, perhaps in another process."""
     result = PipelineResult(days)
     with dagster_instance() as instance:
         for run_id in run_ids:
@@ -208,7 +208,7 @@ def _run(
     config: Mapping[str, Any] | None = None,
     but: Sequence[str] = (),
 ) -> str:
-    """Runs a job, `but` some of its assets, over consecutive days, adds what it did to the result, and gives the run's
+    """Runs a job over consecutive days without the assets in `but`, adds its events to `result`, and returns the run's
     id."""
     from orchestration import progress
     from orchestration.partitions import range_tags
@@ -235,7 +235,7 @@ def _run(
         progress.teller.reset(teller)
     entries = instance.all_logs(ran.run_id)
     if any(entry.dagster_event and _was_interrupted(entry.dagster_event) for entry in entries):
-        raise KeyboardInterrupt  # Dagster has made a failed or canceled run of it
+        raise KeyboardInterrupt  # Dagster has recorded it as a failed or canceled run
     _collect(entries, days, result)
     return ran.run_id
 
@@ -299,7 +299,7 @@ def _collect_failure(event: Any, days: list[date], result: PipelineResult) -> No
 
 
 def late_days(result: PipelineResult) -> list[date]:
-    """Days outside the run that its source days brought rows for, where their own source day is published."""
+    """Days outside the run that its source days brought rows for, if their own source day is published."""
     from ingest.partition.day import is_published
     from orchestration.raw.assets import RAW_ASSETS
     from orchestration.settings import load_settings
@@ -319,9 +319,9 @@ def late_days(result: PipelineResult) -> list[date]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Other libraries' warnings are not for whoever runs a command; what matters is in the summary."""
+    """Hides the warnings of other libraries from the person who runs a command; the summary has what matters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in ("dagster", "sqlalchemy.pool"):  # the pool tells of Ctrl-C with a traceback
+        for name in ("dagster", "sqlalchemy.pool"):  # the pool logs a traceback at Ctrl-C
             logging.getLogger(name).setLevel(logging.CRITICAL)
         yield

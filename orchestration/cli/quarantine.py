@@ -1,4 +1,4 @@
-"""`clicklake quarantine`: which partitions were refused, and what is in them."""
+"""`clicklake quarantine`: the refused partitions, and what is in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS_SHOWN = 3  # side by side, of 40 characters each, they fit a line of a log
 
 @click.group("quarantine", short_help="List the refused partitions, and show what is in one.")
 def command() -> None:
-    """Refused days of tables, and of sites: why, and what is in them.
+    """Shows refused partitions: why they were refused, and what is in them.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def command() -> None:
 @command.command("list", short_help="List all refused partitions, one line each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with messages and figures.")
 def list_command(as_json: bool) -> None:
-    """Lists the day, table, site, checks, rows, and since when, of all refused partitions.
+    """Lists all refused partitions with day, table, site, checks, rows and time of the refusal.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def list_command(as_json: bool) -> None:
 @command.command("show", short_help="Show why a partition was refused, and some of its rows.")
 @click.argument("day", type=DAY, metavar="DAY")
 @click.option("--table", "name", required=True, metavar="TABLE", help="access_logs, events, or a mart.")
-@click.option("--site", metavar="SITE", help="Of events: the site.")
+@click.option("--site", metavar="SITE", help="Site; only for events.")
 def show_command(day: dt.date, name: str, site: str | None) -> None:
     """Shows the verdict with its figures, rejects by reason, the worst objects, some rejected lines and refused rows.
 
@@ -88,13 +88,13 @@ def show_command(day: dt.date, name: str, site: str | None) -> None:
 
 
 def find_refused(lake: Lake, day: dt.date, name: str, site: str | None) -> Refused:
-    """The one partition in quarantine that is meant.
+    """The partition in quarantine that a command names.
 
     Args:
-        name: of the table, with or without its layer.
+        name: name of the table, with or without its layer.
 
     Raises:
-        UsageError: there is no such table, nothing of it is refused, or there are those of several sites.
+        UsageError: there is no such table, nothing of it is refused, or several sites are refused.
     """
     from ingest.partition.quarantine import refused_partitions
 
@@ -110,7 +110,7 @@ def find_refused(lake: Lake, day: dt.date, name: str, site: str | None) -> Refus
 
 
 def _table_named(lake: Lake, name: str) -> str:
-    """As quarantine knows it: access_logs for raw_access_logs and raw.access_logs, sessions for marts.sessions."""
+    """The table's name in quarantine: access_logs for raw_access_logs, raw.access_logs; sessions for marts.sessions."""
     from orchestration.catalog import documented
 
     known = {each.removeprefix("quarantine.") for each in documented() if each.startswith("quarantine.")}
@@ -118,7 +118,7 @@ def _table_named(lake: Lake, name: str) -> str:
     wanted = name.lower()
     for layer in ("raw_", "raw.", "marts.", "quarantine."):
         wanted = wanted.removeprefix(layer)
-    # A model may be gone, and its refusal still there.
+    # A model may be deleted while its refusal is still there.
     if wanted in known or (wanted.isidentifier() and lake.files(quarantine_folder(wanted))):
         return wanted
     raise click.UsageError(f"There is no table {name}. One of: {', '.join(sorted(known))}.")

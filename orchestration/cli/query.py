@@ -21,21 +21,21 @@ from orchestration.cli.grid import grid
 from orchestration.settings import folder_around, load_lake_settings
 
 MAX_ROWS_SHOWN = 1000
-# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), their full-width forms as well.
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), also in full-width forms.
 _FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 
 _NO_TABLE_OF_OURS = r"\n?Did you mean \"(?:pg_catalog|information_schema)\.[^\n]*"
 
 
 class _OfSql(click.Command):
-    """SQL may begin with a comment, which click would take for an option."""
+    """A command with SQL that may begin with a comment, which click would take for an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, [f" {each}" if _is_comment(each) else each for each in args])
 
 
 def _is_comment(text: str) -> bool:
-    """No option has blanks or ends of lines in its name."""
+    """Whether the text begins with an SQL comment: names of options have no blanks or line breaks."""
     first, end, _ = text.partition("\n")
     return text.startswith("--") and (text[2:3].isspace() or (bool(end) and "=" not in first))
 
@@ -50,16 +50,18 @@ def _is_comment(text: str) -> bool:
     show_default=True,
     help="How rows are written; json is one object a line.",
 )
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File instead of the terminal.")
-@click.option("--raw", is_flag=True, help="Of csv: leave text as it is that a spreadsheet would take for a formula.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write to instead of the terminal."
+)
+@click.option("--raw", is_flag=True, help="For csv: do not change text that a spreadsheet would take for a formula.")
 def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
     """Runs SQL (DuckDB's) over views of all lake tables: raw.*, rejects.*, ledger.*, marts.*, quarantine.*.
 
-    SQL of `-` is read from the standard input. Times are UTC. It can read the lake, and nothing else: no other file,
-    no setting, no other database; it writes what you ask for to the standard output, or to --output.
+    With `-` the SQL is read from standard input. Times are UTC. The SQL can read only the lake: no other file, no
+    setting, no other database. Rows are written to standard output, or to --output.
 
     csv puts ' before text that begins with = + - @ and is no number, which spreadsheets would take for a formula.
-    The table shows control characters escaped; csv, json and parquet hold data as it is.
+    The table shows control characters escaped; csv, json and parquet keep them as they are.
 
     \b
     Examples:
@@ -77,20 +79,20 @@ def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
         return
     try:
         with tempfile.TemporaryDirectory(prefix="clicklake-") as folder:
-            # Aside first: what DuckDB or pyarrow writes begins where a file begins, and stdout may be far in one.
+            # To a file first: DuckDB and pyarrow write from a file's start, and stdout may be in the middle of one.
             written = Path(folder) / "rows"
             _write(rows, form, written, raw)
             with written.open("rb") as found:
                 _copy(found, output)
     except (OSError, duckdb.IOException) as error:
-        reason = getattr(error, "strerror", None) or error  # the rest names the file once more
+        reason = getattr(error, "strerror", None) or error  # the rest of the message repeats the file's name
         raise click.ClickException(f"Writing {output or 'to the standard output'}: {reason}") from None
     if form == "table" and len(rows) > MAX_ROWS_SHOWN:
         notes.print(f"{MAX_ROWS_SHOWN:,} of {len(rows):,} rows; use --format csv for all")
 
 
 def _rows(sql: str) -> pa.Table | None:
-    """What the last statement gives; None where it gives nothing."""
+    """The rows of the last statement; None if it gives none."""
     lake = load_lake_settings().open_lake()
     with opened(lake) as (connection, views):
         try:
@@ -106,7 +108,7 @@ def _rows(sql: str) -> pa.Table | None:
 
 
 def _explained(error: duckdb.Error, sql: str, views: Views, lake: str) -> str:
-    """What went wrong, and of tables that are named and broken, which file it is."""
+    """The error as text; if the query names broken tables, which file is broken."""
     named = [table for table in views.broken if re.search(rf"\b{re.escape(table.split('.')[1])}\b", sql, re.I)]
     if named:
         return " ".join(f"{table}: {views.broken[table]}." for table in named)
@@ -124,7 +126,7 @@ def _explained(error: duckdb.Error, sql: str, views: Views, lake: str) -> str:
 
 
 def _not_there_yet(sql: str, views: Views) -> str:
-    """The tables that are named in a query and documented, and that the lake does not hold."""
+    """The documented tables that the query names and the lake does not hold."""
     from orchestration.catalog import documented
 
     absent = sorted({*documented()} - {*views.names, *views.broken})
@@ -147,8 +149,8 @@ def _write(rows: pa.Table, form: str, target: Path, raw: bool) -> None:
 
 
 def _for_spreadsheets(connection: duckdb.DuckDBPyConnection) -> str:
-    """The rows with ' before each text, and each name of a column, that would be a formula. Numbers are none, also as
-    text."""
+    """SQL for the rows with ' before each text and column name that would be a formula. Numbers, also as text, are no
+    formulas."""
     found = connection.sql("from found")
     chosen = []
     for name, kind in zip(found.columns, map(str, found.types), strict=True):
@@ -172,9 +174,9 @@ def _copy(found: BinaryIO, output: Path | None) -> None:
         shutil.copyfileobj(found, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails on it once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails again at its end
 
 
 def _width() -> int:
-    """Of a terminal; what goes elsewhere is not cut."""
+    """The width of the terminal, at least 80; other outputs are not cut."""
     return max(console.width, 80) if console.is_terminal else 10_000

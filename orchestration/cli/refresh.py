@@ -1,4 +1,4 @@
-"""`clicklake refresh`: what is new of today, through Dagster, in this process."""
+"""`clicklake refresh`: takes in new objects of today, through Dagster, in this process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from orchestration.settings import load_settings
 MAX_LINES_SHOWN = 40
 
 
-@click.command("refresh", short_help="Take in what is new of today.")
+@click.command("refresh", short_help="Take in the new objects of today.")
 @click.option("--day", type=DAY, metavar="D", help="Another day, YYYY-MM-DD, UTC.")
 @click.option("--no-publish", is_flag=True, help="Stop at the mart; nothing is written to MongoDB.")
 def command(day: dt.date | None, no_publish: bool) -> int:
-    """Takes in the new objects of today, and until 02:00 UTC of yesterday: raw → daily_aggregates → MongoDB.
+    """Takes in today's new objects, and until 02:00 UTC yesterday's too: raw → daily_aggregates → MongoDB.
 
-    What was taken before is not read again, so that it can run as often as you like. The other marts of the day are
-    built by `clicklake run`, or by the schedule of the next morning.
+    Objects that were taken before are not read again, so it can run as often as you like. `clicklake run`, or the
+    schedule of the next morning, builds the other marts of the day.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def command(day: dt.date | None, no_publish: bool) -> int:
     print_readings(result)
     print_summary(result)
     for old in (each for each in todo if each < days_to_look_at(dt.datetime.now(dt.UTC))[0]):
-        # Its objects are taken now: neither a schedule nor a sensor will find it again.
+        # Its objects are in the ledger now, so neither a schedule nor a sensor will build it again.
         notes.print(f"{old} is over, and its other marts are as they were: clicklake run --from {old}")
     if result.bad:
         notes.print(days_by_state(result), style="red")

@@ -1,4 +1,4 @@
-"""`clicklake release`: a person accepts refused days as they are; the decision is kept in the lake."""
+"""`clicklake release`: accepts refused days as they are; the decision of the person is kept in the lake."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 @click.command("release", short_help="Accept refused days as they are, and publish them.")
 @click.argument("days", type=DAY, nargs=-1, required=True, metavar="DAY...")
 @click.option("--table", "name", required=True, metavar="TABLE", help="access_logs, events, or a mart.")
-@click.option("--site", metavar="SITE", help="Of events: the site.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept with the decision.")
+@click.option("--site", metavar="SITE", help="Site; only for events.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason; it is kept with the release.")
 @click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
 def command(days: tuple[dt.date, ...], name: str, site: str | None, reason: str, no_publish: bool) -> int:
     """Accepts refused days of a table as they are, then runs them as `clicklake run` does.
 
-    What is accepted are the checks that refused the day, and no other: of logs and events as long as the objects are
-    those that were judged; of a mart as long as its tests find no more failing rows. A release is kept in the lake,
-    under releases/, with the figures, the reason and your name, and holds when the day is run again.
+    A release accepts only the checks that refused the day. For logs and events it holds as long as the objects are
+    those that were judged, for a mart as long as its tests find no more failing rows. It is kept in the lake, under
+    releases/, with the figures, the reason and your name, and holds when the day is run again.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def command(days: tuple[dt.date, ...], name: str, site: str | None, reason: str,
 
 
 def _check_releasable(refused: Refused) -> None:
-    """Raises UsageError for what nobody can accept."""
+    """Raises UsageError if the partition cannot be released."""
     from orchestration.quality import why_never_released
 
     if never := why_never_released(refused):
@@ -93,13 +93,13 @@ def _user() -> str:
 
 
 def _run(refused: Sequence[Refused], publishes: bool) -> int:
-    """A mart is judged on raw as it stands: reading raw again could give it another day than the one released."""
+    """Runs the released days. For a mart, raw is not read again, because the day could differ from the released one."""
     from orchestration.cli.pipeline import run_days
     from orchestration.cli.summary import days_by_state, print_summary
     from orchestration.partitions import consecutive
 
     partitions = [each.partition for each in refused]
-    sites = sorted({each.site for each in partitions if each.site})  # of each day the one that is refused
+    sites = sorted({each.site for each in partitions if each.site})  # for each day the one that is refused
     code = DONE
     for window in consecutive(each.day for each in partitions):
         result = run_days(window, publishes, sites, reads_raw=refused[0].is_raw)

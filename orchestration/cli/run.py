@@ -1,4 +1,4 @@
-"""`clicklake run`: everything for some days, through Dagster, in this process."""
+"""`clicklake run`: builds and publishes some days, through Dagster, in this process."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MAX_SITES_NAMED = 20
 
 @click.command("run", short_help="Build and publish the days D1 to D2.")
 @click.option("--from", "first", type=DAY, required=True, metavar="D1", help="First day, YYYY-MM-DD, UTC.")
-@click.option("--to", "last", type=DAY, metavar="D2", help="Last day; the first day alone without it.")
+@click.option("--to", "last", type=DAY, metavar="D2", help="Last day. Default: the first day.")
 @click.option("--no-publish", is_flag=True, help="Stop at the marts; nothing is written to MongoDB.")
 @click.option(
-    "--site", "sites", multiple=True, metavar="SITE", help="Take in the events of this site alone; repeatable."
+    "--site", "sites", multiple=True, metavar="SITE", help="Take in only the events of this site; repeatable."
 )
 def command(first: dt.date, last: dt.date | None, no_publish: bool, sites: tuple[str, ...]) -> int:
-    """Runs everything for the days D1 to D2, both included: logs and events → raw → marts, and MongoDB, where
+    """Builds the days D1 to D2, both included: logs and events → raw → marts, and MongoDB if
     CLICKLAKE_MONGODB_URL is set.
 
     A day that fails a check is refused: its last good version stays, its rows go to quarantine/, and the
-    other days go on. Days of other dates that late rows arrived for are built again too. Any day can be
+    other days go on. The marts of other days that late rows arrived for are built again too. Any day can be
     run any number of times.
 
     \b
@@ -57,9 +57,9 @@ def command(first: dt.date, last: dt.date | None, no_publish: bool, sites: tuple
 
 
 def check_sites(settings: Settings, days: Sequence[dt.date], sites: Sequence[str]) -> None:
-    """A usage error where the source has no object of some site on any of these days; a note for each day without.
+    """Raises UsageError if the source has no object of a site on any of these days; prints each single day without.
 
-    Of a site without objects nothing can be judged, and a name may be mistyped.
+    A site without objects cannot be judged, and its name may be mistyped.
     """
     from orchestration.resources import sources_of
 
@@ -78,7 +78,7 @@ def check_sites(settings: Settings, days: Sequence[dt.date], sites: Sequence[str
 
 
 def checked_days(first: dt.date, last: dt.date) -> list[dt.date]:
-    """The days between, both included; a usage error where they cannot be run."""
+    """The days from first to last, both included. Raises UsageError if they cannot be run."""
     from orchestration.partitions import days_between, today
 
     earliest = load_partition_settings().first_day

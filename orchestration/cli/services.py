@@ -25,7 +25,7 @@ from orchestration.places import state_dir
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where lake and MongoDB keep their data; .clicklake/services without it.",
+    help="Folder for the data of lake and MongoDB. Default: .clicklake/services.",
 )
 @click.option(
     "--days", type=click.IntRange(0, 366), default=0, help="Days of made-up logs and events, up to yesterday."
@@ -34,8 +34,8 @@ from orchestration.places import state_dir
 def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
     """Starts an S3 API and a MongoDB protocol server on loopback, and prints the settings to use them.
 
-    Runs until Ctrl-C, or, with a program behind `--`, runs that program with these settings and ends with it.
-    S3's objects live in memory and are gone with it; the lake and MongoDB stay in the data directory.
+    Runs until Ctrl-C. With a program after `--`, it runs that program with these settings and ends with it.
+    S3's objects are kept in memory and lost at the end; the lake and MongoDB stay in the data directory.
 
     \b
     Examples:
@@ -58,12 +58,12 @@ def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
                 made_up = made_up_days(yesterday, days)
                 load(environment, made_up)
                 load_events(environment, made_up_events(made_up))
-            # Else the UI's bar of partitions would be eleven years, with these days as a hairline at its end.
+            # Else the UI's bar of partitions would cover eleven years, with these days as a hairline at its end.
             settings = settings | {"CLICKLAKE_FIRST_DAY": day_text(made_up[0].day)}
         for name, value in settings.items():
             click.echo(f"export {name}={shlex.quote(value)}")
         if not program:
-            stopped = _told_to_stop()  # before anybody is told that they may
+            stopped = _told_to_stop()  # before the next line says that Ctrl-C stops it
             notes.print("These run until Ctrl-C.")
             while not stopped.wait(1):
                 pass
@@ -77,7 +77,7 @@ def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
 
 
 def _told_to_stop() -> threading.Event:
-    """Set by Ctrl-C and by SIGTERM."""
+    """An event that Ctrl-C and SIGTERM set."""
     stopped = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stopped.set())
@@ -85,8 +85,8 @@ def _told_to_stop() -> threading.Event:
 
 
 def _run(program: tuple[str, ...]) -> int:
-    """Runs the program in the foreground; Ctrl-C and SIGTERM are its to handle."""
-    # A script that starts this in the background has Ctrl-C ignored; `dagster dev` would then ignore SIGTERM too.
+    """Runs the program in the foreground; the program handles Ctrl-C and SIGTERM. Returns its exit status."""
+    # A script that starts this in the background makes it ignore Ctrl-C; `dagster dev` would then ignore SIGTERM too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(program)
@@ -96,6 +96,6 @@ def _run(program: tuple[str, ...]) -> int:
     while True:
         try:
             status = process.wait()
-            return status if status >= 0 else 128 - status  # as a shell gives the signal that ended it
+            return status if status >= 0 else 128 - status  # 128 plus the signal's number, as a shell does
         except KeyboardInterrupt:
             continue

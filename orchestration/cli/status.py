@@ -1,4 +1,4 @@
-"""`clicklake status`: which day of which table is in what state."""
+"""`clicklake status`: the state of each day of each table."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("status", short_help="Show days by table: published, refused, missing, out of date.")
-@click.option("--from", "first", type=DAY, metavar="D1", help="First day; all without it.")
-@click.option("--to", "last", type=DAY, metavar="D2", help="Last day; all without it.")
+@click.option("--from", "first", type=DAY, metavar="D1", help="First day. Default: no limit.")
+@click.option("--to", "last", type=DAY, metavar="D2", help="Last day. Default: no limit.")
 def command(first: dt.date | None, last: dt.date | None) -> None:
     """Shows every day that the source or the lake knows, by table.
 
@@ -26,11 +26,11 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     published       the last good version is what the source and the raw layer hold now
     refused         a check stopped the day; "last good kept" where an earlier good version still stands
     partly refused  a check stopped some sites of the day; the others are published
-    missing         there are objects, or raw rows, and nothing was built of them yet
+    missing         there are objects, or raw rows, and nothing was built from them yet
     out of date     objects, or raw rows, are newer than what was built
-    not published   of entries: CLICKLAKE_MONGODB_URL is not set, and the marts are the result
-    unreadable      a file that tells of the day is broken; which one, and what to do, is said below
-    unknown         MongoDB cannot be reached
+    not published   a setting of the target, such as CLICKLAKE_MONGODB_URL, is not set; the marts are the result
+    unreadable      a file of the day is broken; the lines below name it, and what to do
+    unknown         MongoDB or the mart cannot be read
     """
     settings = load_settings()
     from ingest.source import not_looked_at
@@ -65,7 +65,7 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
 
 
 def _days(first: dt.date | None, last: dt.date | None) -> str:
-    """The days that were asked for, as a sentence goes on; nothing where it was all of them."""
+    """The requested days as the end of a sentence; empty for all days."""
     start = f" from {first}" if first else ""
     return start + (f" to {last}" if last else " on" if first else "")
 
@@ -73,7 +73,7 @@ def _days(first: dt.date | None, last: dt.date | None) -> str:
 def _states_by_target(
     settings: Settings, targets: list[Target[Any]], found: list[DayStatus]
 ) -> dict[str, dict[dt.date, str]]:
-    """Target → day → state; without those that lack something and whose mart is not there, such as without events."""
+    """Target → day → state, without targets that lack a setting and whose mart is empty, such as without events."""
     from orchestration.operations.status import published_days
 
     lake = settings.open_lake()
@@ -86,7 +86,7 @@ def _states_by_target(
 
 
 def _target_states(settings: Settings, target: Target[Any], days: list[dt.date]) -> dict[dt.date, str]:
-    """The states of the mart's days in a target; `unknown` where it, or the mart, cannot be asked, said once."""
+    """Day → state in a target, for the mart's days. If target or mart cannot be read: `unknown`, and one message."""
     from ingest.errors import LakeError, PublishError
     from orchestration.operations.status import target_states
 

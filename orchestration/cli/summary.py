@@ -1,4 +1,4 @@
-"""What a person reads at the end of `clicklake run`."""
+"""The summary at the end of `clicklake run`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from orchestration.settings import load_lake_settings
 MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
 MAX_REFUSED_SHOWN = 3
-MART = DAILY_AGGREGATES  # whose days are shown, and what is published of them
+MART = DAILY_AGGREGATES  # the summary shows its days, and their published entries
 
 
 def print_summary(result: PipelineResult) -> None:
-    """Days, rejects by reason, seconds by step, warnings, days that are refused or failed with reasons."""
+    """Prints days, rejects by reason, seconds by step, warnings, and the reasons of refused or failed days."""
     days = sorted({*result.days, *result.restated})
     if len(days) <= MAX_DAYS_SHOWN:
         table("Days", _DAY_COLUMNS, [_day_row(result, day) for day in days])
@@ -47,8 +47,8 @@ def print_summary(result: PipelineResult) -> None:
 
 
 def days_by_state(result: PipelineResult) -> str:
-    """Such as `3 days: 2 published, 1 refused`; what a run that did not do all its days ends with."""
-    days = {*result.days, *result.bad}  # late rows may have brought others
+    """The last line of a run with bad days, such as `3 days: 2 published, 1 refused`."""
+    days = {*result.days, *result.bad}  # late rows may have added days
     states = Counter(_state(result, day) for day in days)
     named = [f"{count} {state}{_MEANT.get(state, '')}" for state, count in sorted(states.items())]
     return f"{counted(len(days), 'day')}: {', '.join(named)}"
@@ -73,7 +73,7 @@ def _some_days(days: Sequence[date]) -> str:
 
 
 def _print_advice(found: list[Refused]) -> None:
-    """What shows refused partitions, and accepts those that can be accepted; of many what lists them."""
+    """Prints the commands that show and release each refused partition; for many, the command that lists them."""
     if len(found) > MAX_REFUSED_SHOWN:
         line(("  look  ", "dim"), f"clicklake quarantine list ({len(found)} partitions)")
         return
@@ -84,7 +84,7 @@ def _print_advice(found: list[Refused]) -> None:
 
 
 def _in_quarantine(result: PipelineResult) -> list[Refused]:
-    """What this run has put there: of raw, older refusals of these days were not judged anew."""
+    """Partitions that this run put into quarantine: older refusals of raw that it did not judge again are left out."""
     if not result.refused:
         return []
     found = refused_partitions(load_lake_settings().open_lake(), result.refused)
@@ -93,7 +93,7 @@ def _in_quarantine(result: PipelineResult) -> list[Refused]:
 
 
 def print_readings(result: PipelineResult) -> None:
-    """Of how many objects of a day how many were read, and why all, where that was not meant."""
+    """Prints how many objects of each day were read, and why all were read if that was not intended."""
     rows = [
         (day, asset, raw["objects"], raw["objects_read"], raw.get("read_whole_since", "-"))
         for (asset, day), raw in sorted(result.materialized.items())
@@ -158,7 +158,7 @@ def _figures(result: PipelineResult, day: date) -> tuple[int | None, ...]:
 
 
 def _published(result: PipelineResult, day: date) -> list[tuple[int, int]]:
-    """How many entries are there, and how many were written, of each target of the mart that has the day."""
+    """(entries that are there, entries written) for each target of the mart that has the day."""
     found = [(each, result.materialized.get((each.name, day))) for each in TARGETS if each.mart == MART]
     return [
         (figures.get(target.count, 0), sum(figures.get(name, 0) for name in target.changes))

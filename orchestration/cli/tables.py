@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.command("tables", short_help="List the tables of the lake: grain, days, rows, size.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(as_json: bool) -> int:
-    """Lists every table of the lake, as `clicklake query` names it, with what it has one row for.
+    """Lists every table of the lake by its name in `clicklake query`, with its grain.
 
-    The status is 1 where a table cannot be read; which file it is, and what helps, is said below.
+    The status is 1 if a table cannot be read; a line below names the file and what helps.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def command(as_json: bool) -> int:
             if error is None:
                 try:
                     rows = connection.table(_quoted(name)).count("*").fetchall()[0][0]
-                except duckdb.Error as broken:  # a file that only a look into all of them finds
+                except duckdb.Error as broken:  # a broken file that only a full scan finds
                     error = shown_lines(str(broken))
             records.append(
                 {
@@ -69,7 +69,7 @@ def _quoted(name: str) -> str:
 
 
 def _days(files: Sequence[LakeFile]) -> int | None:
-    """Of a table that has a file for each day."""
+    """The number of days, for a table with a file for each day; else None."""
     columns = ("source_date", "day", "judged_date")
     found = set()
     for file in files:

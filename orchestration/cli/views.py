@@ -19,9 +19,9 @@ from orchestration.settings import folder_around, load_lake_settings
 def command(file: Path) -> int:
     """Writes a DuckDB database that any client of DuckDB opens: raw.*, rejects.*, ledger.*, marts.*, quarantine.*.
 
-    It holds views and no rows, and needs no clicklake. Days that are published later are seen; make it again when a
-    table is new, or a column. Of a lake in S3 the client needs DuckDB's httpfs and keys of its own. A file that holds
-    anything but views is left alone.
+    It holds only views, and works without clicklake. Days that are published later are visible; write it again for a
+    new table or column. For a lake in S3 the client needs DuckDB's httpfs and its own keys. An existing file that holds
+    anything but views is not replaced.
 
     \b
     Examples:

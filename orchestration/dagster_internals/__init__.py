@@ -1,3 +1,3 @@
-"""All that is not Dagster's public interface, each with its reason, what breaks without it, and the public way once
-there is one. A test counts private imports elsewhere: none. Whoever takes a new version of Dagster reads this first.
+"""All uses of Dagster's private interface. Each module says what is private, what breaks without it, and the public way
+once there is one. A test fails on private imports elsewhere. Read these modules before an upgrade of Dagster.
 """

@@ -1,7 +1,7 @@
-"""How far backfills are.
+"""The progress of Dagster's backfills.
 
-Private: the filter by status, and what a backfill records of its partitions. Without it the metrics know nothing of
-backfills. Public way: GraphQL's `partitionBackfills`, which needs a web server.
+Private: the filter by status, and a backfill's record of its partitions. Without it there are no metrics of backfills.
+Public way: GraphQL's `partitionBackfills`, which needs a web server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def unfinished(instance: dg.DagsterInstance) -> list[tuple[int, int]]:
 
 
 def _progress(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> tuple[int, int]:
-    """Of a job's backfill a partition is a run."""
+    """(partitions to build, partitions built). In a job's backfill each partition is a run."""
     data = backfill.asset_backfill_data
     if data is not None:
         built = data.materialized_subset.num_partitions_and_non_partitioned_assets

@@ -1,10 +1,10 @@
 """Verdicts of checks on single days of a run.
 
 Private: the target of an evaluation, the mark of an output that reports nothing, the statuses of recorded checks, and a
-logger's name. Without the target, Dagster takes a verdict on a day for an old one and hides it; without the mark, it
-adds a materialization for every partition of a range; without the logger's level, each blocking check is said to have
-"emitted no result": ours are reported day by day, and what they refuse is never put in place, so that nothing below
-needs to wait for them. Public way: `AssetCheckResult` with a partition, which applies to whole steps as yet.
+logger's name. Without the target, Dagster takes a verdict on a day for an old one and hides it. Without the mark, it
+adds a materialization for every partition of a range. Without the logger's level, it warns that each blocking check
+"emitted no result": these checks report day by day, and a refused day is never put in place, so that nothing downstream
+needs to wait for them. Public way: `AssetCheckResult` with a partition, which so far applies to whole steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 __all__ = ["NO_EVENTS", "Target", "last_materialization", "newer_verdicts"]
 
-# An output with this mark flows on without Dagster adding a materialization for every partition of the range.
+# For an output with this mark Dagster adds no materialization for every partition of the range.
 NO_EVENTS = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 
 logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
@@ -31,7 +31,7 @@ _ENDED = {AssetCheckExecutionRecordStatus.FAILED: False, AssetCheckExecutionReco
 
 
 def last_materialization(instance: dg.DagsterInstance, key: dg.AssetKey, partition_key: str) -> Target | None:
-    """The one that a verdict has to name."""
+    """The last materialization of a partition, which a verdict has to name; None if there is none."""
     found = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[partition_key]), limit=1)
     for last in found.records:
         return Target(storage_id=last.storage_id, run_id=last.run_id, timestamp=last.timestamp)
@@ -41,8 +41,8 @@ def last_materialization(instance: dg.DagsterInstance, key: dg.AssetKey, partiti
 def newer_verdicts(
     instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey], after: int | None
 ) -> list[tuple[Any, bool | None, int]]:
-    """((check, partition), whether it passed, id of its record) of the partitions judged since a record; None for what
-    has not ended."""
+    """((check, partition), whether it passed, id of its record) for partitions judged after the record `after`. Whether
+    it passed is None for a check that has not ended."""
     news = instance.event_log_storage.get_asset_check_partition_info(list(checks), after_storage_id=after)
     return [
         (

@@ -1,7 +1,7 @@
 """Whether this is `dagster dev`.
 
-Private: the variable that it sets. Without it nobody is told that a home without dagster.yaml neither watches nor
-retries runs. Public way: none as yet.
+Private: the variable that it sets. Without it no warning says that a home without dagster.yaml neither monitors nor
+retries runs. Public way: none so far.
 """
 
 from dagster._utils.env import using_dagster_dev

@@ -1,11 +1,12 @@
-"""Where Dagster keeps its events on one machine: its own SQLite files, written with less waiting.
+"""Dagster's event log on one machine: Dagster's own SQLite files, written with fewer waits for the disk.
 
 Dagster makes an engine for each statement, commits each event two or three times, and waits for the disk each time.
-A window of 30 days has thousands of events, which then take longer than building the marts. Named in the dagster.yaml
-that `clicklake` writes; the files are those of Dagster's own storage, so that either can follow the other.
+A window of 30 days has thousands of events, which then take longer than building the marts. The
+dagster.yaml that `clicklake` writes names this storage. Its files are those of Dagster's own storage, so that either
+can replace the other.
 
-Private: `SqliteEventLogStorage` and the names that it takes. Without it a window of 30 days takes about three times as
-long, and nothing is wrong. Public way: Dagster's own SQLite storage, once it keeps an engine and a transaction, or
+Private: `SqliteEventLogStorage` and the names that it uses. Without it a window of 30 days takes about three times as
+long, and nothing else changes. Public way: Dagster's own SQLite storage, once it keeps an engine and a transaction, or
 PostgreSQL, which a deployment uses anyway.
 """
 
@@ -25,18 +26,18 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
-BUSY_SECONDS = 60  # that a writer waits for another
-LONGEST_TRANSACTION = 10  # seconds; then others have a turn, who would give up
-SECONDS_OF_A_TURN = 0.2  # SQLite has them look ten times a second
+BUSY_SECONDS = 60  # how long a writer waits for another
+LONGEST_TRANSACTION = 10  # seconds; then other writers have a turn before they give up
+SECONDS_OF_A_TURN = 0.2  # waiting writers try ten times a second
 ENGINES_KEPT = 8  # each run has a file of its own
 
-# Dagster writes what it plans for the partitions of a range in batches of this size, and else one by one.
+# Dagster writes the planned materializations of a range in batches of this size; without it, one by one.
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
 
 
 class EventLogStorage(SqliteEventLogStorage):
-    """One engine for each file; commits that do not wait for the disk, which loses nothing when a process dies, and at
-    most the last moments of Dagster's records, never of the lake, when the machine does."""
+    """Keeps one engine for each file, and commits without waiting for the disk. If a process dies, nothing is lost. If
+    the machine dies, the last moments of Dagster's records may be lost, but nothing of the lake."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._engines: dict[str, Engine] = {}
@@ -44,7 +45,7 @@ class EventLogStorage(SqliteEventLogStorage):
         self._until_end = ExitStack()
         self._begun = 0.0
         super().__init__(*args, **kwargs)
-        self._db_lock: Any = threading.RLock()  # a transaction holds it, and what is stored meanwhile asks for it
+        self._db_lock: Any = threading.RLock()  # reentrant: storing an event takes it within a transaction
 
     @classmethod
     def from_config_value(
@@ -84,7 +85,7 @@ class EventLogStorage(SqliteEventLogStorage):
 
     @cached_property
     def supports_asset_checks(self) -> bool:
-        """Asked once, and not for each verdict."""
+        """Queried once, and not for each verdict."""
         return bool(self.has_table(AssetCheckExecutionsTable.name))
 
     def store_event(self, event: dg.EventLogEntry) -> None:
@@ -103,9 +104,9 @@ class EventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def one_transaction(self) -> Iterator[None]:
-        """All that is stored meanwhile, by this thread, is stored at once; of much, every few seconds what there is."""
+        """Stores this thread's events in one transaction; a long one is committed every `LONGEST_TRANSACTION` s."""
         with self._db_lock:
-            if self._open is not None:  # within another
+            if self._open is not None:  # nested in another transaction
                 yield
                 return
             self._open, self._begun = {}, time.monotonic()
@@ -113,12 +114,12 @@ class EventLogStorage(SqliteEventLogStorage):
                 yield
             finally:
                 self._open = None
-                self._until_end.close()  # stores what there is, whatever ended it
+                self._until_end.close()  # commits, also after an error
 
 
 @contextmanager
 def at_once(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Many events of one step as one write, where the storage knows how."""
+    """Stores many events of one step in one write, if the storage can do that."""
     storage = instance.event_log_storage
     if isinstance(storage, EventLogStorage):
         with storage.one_transaction():

@@ -1,15 +1,15 @@
-"""dagster-dbt without dbt-core, as it is for those who run dbt Fusion: import it from here.
+"""Imports dagster-dbt without dbt-core, as users of dbt Fusion have it. Import dagster-dbt from here.
 
-It would load all of dbt for a few types, which is a third of the time that the definitions take: in every run, in the
-code server, in every command that builds. dbt itself runs in a process of its own (`dbt_process.py`).
+Otherwise it would load all of dbt for a few types, a third of the time that loading the definitions takes: in every
+run, in the code server, in every command that builds. dbt itself runs in its own process (`dbt_process.py`).
 
-Private: where dagster-dbt looks whether there is a dbt-core, and the module of `build_dbt_asset_specs`. Without it each
+Private: the module by which dagster-dbt looks for dbt-core, and the module of `build_dbt_asset_specs`. Without it each
 process loads dbt, for about a second. Public way: an import of dagster-dbt that loads dbt when it is used.
 """
 
 import sys
 
-_MARK = "dbt.version"  # where dagster-dbt looks whether there is a dbt-core
+_MARK = "dbt.version"  # the module by which dagster-dbt looks for dbt-core
 
 _loaded = sys.modules.get(_MARK)
 sys.modules[_MARK] = None  # type: ignore[assignment]

@@ -1,8 +1,8 @@
 """The console logger of runs.
 
-Private: what Dagster hangs on a record of a run, its levels by name, and the function of its own console logger, which
-a run that configures no logger takes instead of that of the definitions. Without it logs of runs are no JSON where
-CLICKLAKE_LOG_FORMAT asks for it. Public way: none as yet; a test notices should the function go away.
+Private: the metadata that Dagster adds to a run's log record, its levels by name, and the function of its own console
+logger. A run that configures no logger uses that logger instead of the one of the definitions. Without it the logs of
+runs are not JSON if CLICKLAKE_LOG_FORMAT is json. Public way: none so far; a test fails if the function goes away.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dagster._core.utils import coerce_valid_log_level
 
 
 def of_run(record: logging.LogRecord) -> Mapping[str, Any] | None:
-    """What Dagster knows of a record that a run logged: job_tags, dagster_event, orig_message, run_id, job_name,
-    step_key; None of another."""
+    """The metadata of a record that a run logged: job_tags, dagster_event, orig_message, run_id, job_name, step_key.
+    None for any other record."""
     return getattr(record, LOG_RECORD_METADATA_ATTR, None)
 
 
@@ -27,5 +27,5 @@ def level_of(context: dg.InitLoggerContext) -> int:
 
 
 def replace_console_logger(make: Callable[[dg.InitLoggerContext], logging.Logger]) -> None:
-    """For all runs of this process that configure no logger."""
+    """Replaces the console logger of all runs of this process that configure no logger."""
     dg.colored_console_logger._logger_fn = make  # type: ignore[attr-defined]

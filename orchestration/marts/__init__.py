@@ -1,1 +1,1 @@
-"""The dbt project as Dagster assets: one window of days, one dbt run."""
+"""The dbt project as Dagster assets: one dbt run builds one window of days."""

@@ -1,4 +1,4 @@
-"""Every dbt model as a Dagster asset, its tests as checks; one step for a window of days."""
+"""The dbt models as Dagster assets and their tests as checks; one step builds all days of a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -25,12 +25,12 @@ from orchestration.raw.assets import RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
 from orchestration.step import Step, begun, refusals
 
-# For dbt, where the settings name none: what needs events, and what is made for them alone.
+# Arguments of dbt if no events are set: leaves out the models that need events, and the model made only for them.
 NO_EVENTS = ["--exclude", "source:raw.events+", "ad_touches"]
 
 
 def build_dbt_models() -> dg.AssetsDefinition:
-    """The asset definition, from the manifest as it is now."""
+    """The asset definition, from the current manifest."""
     found = manifest()
     specs, checks = specs_of(found), checks_of(found)
 
@@ -64,10 +64,10 @@ def build_dbt_models() -> dg.AssetsDefinition:
             arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
             with step.at_work(lake):
                 for window in consecutive(ready):
-                    if holder := lake.holder(MARTS):  # dbt itself waits for it, and holds it until it ends
+                    if holder := lake.holder(MARTS):  # dbt itself waits for this lock, and holds it until it ends
                         progress.tell(context, f"Waiting for {holder}, which builds marts")
                     result.add(build(DBT_DIR, window, arguments, settings.environment()))
-                with at_once(context.instance):  # still at work: thousands of events take a while
+                with at_once(context.instance):  # within `at_work`, because thousands of events take a while
                     _report(step, lake, result, checks)
         above = refusals(context.instance, context.run_id) if step.is_last else {}
         yield from step.finish(above | bad | result.refused(days))
@@ -76,10 +76,11 @@ def build_dbt_models() -> dg.AssetsDefinition:
 
 
 def _check_order(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> None:
-    """Dagster orders steps by what their selected assets read directly: of raw and a mart alone, the mart comes first.
+    """Makes sure that raw is built before the marts. Dagster orders steps only by the direct parents of the selected
+    assets: with raw and a mart, but no model between, the mart would come first.
 
     Raises:
-        Failure: this run is such a one, and would build on raw as it was.
+        Failure: the run selects raw and a mart without the models between.
     """
     parents = {spec.key: {dep.asset_key for dep in spec.deps} for spec in specs}
     direct = {parent for key in context.selected_asset_keys for parent in parents[key]}
@@ -96,7 +97,7 @@ def _check_order(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -
 
 
 def _select(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> list[str]:
-    """dbt's selection: nothing for all; of a subset each model with what is above it, which is not kept."""
+    """dbt's selection: empty for all models; for a subset each model with its ancestors, most of which are not kept."""
     if len(context.selected_asset_keys) == len(specs):
         return []
     return ["--select", *sorted(f"+{model_name(key)}" for key in context.selected_asset_keys)]
@@ -123,7 +124,7 @@ def _report(step: Step, lake: Lake, result: WindowResult, checks: Mapping[str, d
             step.tell_materialized(model_key(name), day, metadata)
     for (name, day), entry in result.published.items():
         for reason in entry.get("reasons", ()) if entry["status"] == "refused" else ():
-            if reason["check"] == name:  # no test has refused it: it could not be built
+            if reason["check"] == name:  # refused by no test: the model could not be built
                 step.keep_result(
                     dg.AssetCheckKey(model_key(name), "build"),
                     day,
@@ -135,7 +136,7 @@ def _report(step: Step, lake: Lake, result: WindowResult, checks: Mapping[str, d
 
 
 def _report_test(step: Step, lake: Lake, spec: dg.AssetCheckSpec, day: date, test: Mapping[str, Any]) -> None:
-    """A test that blocks and only warned was released; dbt's own result does not say so."""
+    """Reports a test's result. A blocking test that only warned was released; dbt's own result does not say so."""
     if test["status"] == "skipped":
         step.keep_result(spec.key, day, Judgement(False, spec.blocking, test["message"] or "", has_run=False))
         return

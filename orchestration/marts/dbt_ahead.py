@@ -1,10 +1,10 @@
-"""What dbt makes anew for each command, made ahead in the loader: two fifths of the work of a small day.
+"""Prepares in the loader what dbt would make again for each command: two fifths of the work of a small day.
 
-None of it can be stale. dbt itself still decides whether what it knows of the last parsing holds for this command, its
-variables and the project's files as they are now; and a template's code is found by the template's whole text.
+Nothing prepared here can be stale. dbt still decides whether its state of the last parsing is valid for this command,
+its variables and the current project files. The code of a template is looked up by the template's whole text.
 
-dbt offers none of this: its runner takes a manifest, but as it is, unchecked. So three of its functions are replaced
-here, each by one that gives the same, and nowhere else.
+dbt has no interface for this: its runner accepts a manifest, but does not check it. So three of dbt's functions are
+replaced by functions with the same results, in this module only.
 """
 
 from __future__ import annotations
@@ -36,42 +36,42 @@ from orchestration.marts.dbt_process import PARSED, TEMPLATES, versions
 _LEVELS = [EventLevel.DEBUG, EventLevel.TEST, EventLevel.INFO, EventLevel.WARN, EventLevel.ERROR]
 
 with suppress(ValueError):
-    Manifest.from_msgpack(b"")  # which writes this very function, at its first call
+    Manifest.from_msgpack(b"")  # the first call replaces this function by a generated one
 _read_manifest: Callable[..., Manifest] = Manifest.from_msgpack
 _compile: Callable[..., Any] = MacroFuzzEnvironment.compile
 
 
 class Ahead:
-    """What lies in dbt's target folder, as commands need it. One of a process, in its only thread."""
+    """The contents of dbt's target folder, loaded for commands. One for a process, used by its only thread."""
 
     def __init__(self, target: Path) -> None:
         self._files = [target / PARSED, target / TEMPLATES]
-        self._seen: list[tuple[int, int, int]] | None = None  # of the files, when they were read
+        self._seen: list[tuple[int, int, int]] | None = None  # inode, time and size of the files when they were read
         self._parsed = b""
         self._manifest: Manifest | None = None
         self._codes: dict[str, CodeType] = {}
 
     def begin(self) -> None:
-        """Has dbt use what is kept here, and make what no command's work depends on."""
+        """Makes dbt use the loaded files, and fills caches that are the same for all commands."""
         ctx_set_event_manager(_Heard())
         Manifest.from_msgpack = self._from_msgpack  # type: ignore
         MacroFuzzEnvironment.compile = partialmethod(_compiled, self._codes)  # type: ignore
         for checked in (Configuration, Project, ProjectFlags, DuckDBCredentials):
-            checked.json_schema()  # dbt keeps it
-        inspect.stack()  # looks through all modules the first time, as an adapter does when it is made
+            checked.json_schema()  # dbt caches it
+        inspect.stack()  # its first call scans all modules; making an adapter calls it
         self.refresh()
 
     def refresh(self) -> None:
-        """Reads the files where they are others than before."""
+        """Reads the files again if they have changed."""
         seen = [(file.st_ino, file.st_mtime_ns, file.st_size) for path in self._files for file in _status(path)]
         if seen == self._seen:
             return
         self._seen, self._parsed, self._manifest = seen, b"", None
         self._codes.clear()
-        with suppress(Exception):  # what is wrong with them is dbt's to say, which then makes all of it anew
+        with suppress(Exception):  # dbt itself reports a broken file, and parses the project again
             parsed = self._files[0].read_bytes()
             manifest = _read_manifest(parsed, decoder=extended_mashumuro_decoder)
-            manifest.build_flat_graph()  # type: ignore[no-untyped-call] # dbt writes the code for this the first time
+            manifest.build_flat_graph()  # type: ignore[no-untyped-call] # generates its code at the first call
             self._parsed, self._manifest = parsed, manifest
         with suppress(OSError):
             self._codes.update(_codes_of(self._files[1]))
@@ -79,7 +79,7 @@ class Ahead:
         gc.freeze()  # shared with every command
 
     def _from_msgpack(self, parsed: bytes, *rest: Any, **options: Any) -> Manifest:
-        """Of the same bytes the manifest that was made of them; once, since a command changes it."""
+        """The loaded manifest if it was made from the same bytes. It is used once, because a command changes it."""
         found, self._manifest = self._manifest, None
         return found if found is not None and parsed == self._parsed else _read_manifest(parsed, *rest, **options)
 
@@ -93,7 +93,7 @@ def _compiled(
 
 
 class _Heard(EventManager):
-    """dbt writes each of its thousands of events as a line, and only then asks whether anybody wants to see it."""
+    """Drops events that no logger shows. dbt would format each of its thousands of events before asking the loggers."""
 
     def fire_event(
         self,
@@ -103,14 +103,14 @@ class _Heard(EventManager):
         force_warn_or_error_handling: bool = False,
     ) -> None:
         shown = min((_LEVELS.index(logger.level) for logger in self.loggers), default=_LEVELS.index(EventLevel.WARN))
-        wanted = min(shown, _LEVELS.index(EventLevel.WARN))  # warnings may have to become errors
+        wanted = min(shown, _LEVELS.index(EventLevel.WARN))  # dbt may turn warnings into errors
         is_print = type(e).__name__ in PRINT_EVENT_NAMES  # shown at any level
         if is_print or force_warn_or_error_handling or _LEVELS.index(level or e.level_tag()) >= wanted:
             super().fire_event(e, level, node, force_warn_or_error_handling)
 
 
 def write_templates(target: Path) -> None:
-    """Compiles the templates of the project that was parsed into a target folder, and keeps them there."""
+    """Compiles the templates of the project that was parsed into a target folder, and writes them there."""
     manifest = _read_manifest((target / PARSED).read_bytes(), decoder=extended_mashumuro_decoder)
     sources = {macro.macro_sql for macro in manifest.macros.values()}
     sources |= {node.raw_code for node in manifest.nodes.values() if getattr(node, "language", "") == "sql"}
@@ -120,7 +120,7 @@ def write_templates(target: Path) -> None:
 
 
 def _codes_of(path: Path) -> dict[str, CodeType]:
-    """None where other versions have written them."""
+    """Template text → compiled code; empty if other versions wrote the file."""
     made_by, _, codes = path.read_bytes().partition(b"\n")
     return marshal.loads(codes) if made_by == versions().encode() else {}  # noqa: S302 # as Python's own .pyc
 

@@ -1,15 +1,15 @@
-"""dbt's commands, in processes of their own that never outlive their starter. What they build is not known here.
+"""Runs dbt's commands, in processes that never outlive the process that started them.
 
-Not dagster-dbt's `DbtCliResource.cli`: it asks for `dbt --version` and makes an adapter before each command, which
-takes as long as the command; and were a run killed, dbt would go on, and publish while the next run already does.
+dagster-dbt's `DbtCliResource.cli` is not used. It runs `dbt --version` and makes an adapter before each command, which
+takes as long as the command. And if a run is killed, its dbt goes on, and publishes while the next run already does.
 
-Loading dbt is a fifth of the work of a small day. One process, the loader, does it once, with what each command would
-make anew (`dbt_ahead.py`), and forks for each:
+Loading dbt is a fifth of the work of a small day. One process, the loader, loads dbt once, prepares what each command
+would make again (`dbt_ahead.py`), and forks for each command:
 
     this process ── socket ── loader ── socket ── command
 
-Whoever ends, closes its sockets, however it ends, `kill -9` included: the loader then ends its command, a command
-itself, and this process learns the command's exit status from the loader.
+A process that ends closes its sockets, even after `kill -9`. The loader then ends its command, and a command ends
+itself. This process learns the command's exit status from the loader.
 """
 
 from __future__ import annotations
@@ -39,23 +39,24 @@ from typing import Any, NoReturn
 
 from orchestration.places import PROJECT_DIR, dbt_target
 
-PARSED = "partial_parse.msgpack"  # what dbt knows of earlier parsing
-TEMPLATES = "clicklake_templates"  # beside it, the compiled templates of that project
+PARSED = "partial_parse.msgpack"  # dbt's state of the last parsing
+TEMPLATES = "clicklake_templates"  # next to it, the compiled templates of that project
 _LINES_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How dbt ended, and its warnings and errors: a JSON object a line.
+    """The result of a dbt command.
 
-    `status` is the exit status; where a signal ended it, the signal's number below zero.
+    status: its exit status, or minus the signal's number if a signal ended it.
+    output: its warnings and errors, one JSON object a line.
     """
 
     status: int
     output: str
 
     def errors(self) -> str:
-        """Its errors, else its last lines, as one line."""
+        """The last errors, or the last lines if there is no error, as one line."""
         lines = [_message(line) for line in self.output.splitlines()]
         errors = [text for is_error, text in lines if is_error and text] or [text for _, text in lines if text]
         return " ".join(" ".join(text.split()) for text in errors[-_LINES_SHOWN:])
@@ -68,12 +69,12 @@ def run_dbt(
     environment: Mapping[str, str] | None = None,
     keeps_templates: bool = False,
 ) -> Finished:
-    """Runs `dbt <arguments>` and waits for its end; whatever interrupts the waiting ends dbt too.
+    """Runs `dbt <arguments>` and waits for its end. If the wait is interrupted, dbt is ended too.
 
     Args:
-        target: where dbt writes its artifacts; what it knows of the last parsing of the project is used.
-        environment: Clicklake's variables for dbt; of this process's own, which hold secrets, it gets none.
-        keeps_templates: whether the project's templates are then compiled, and kept in the target folder.
+        target: folder for dbt's artifacts; dbt's state of the last parsing is copied there.
+        environment: Clicklake's variables for dbt. This process's own are not passed on, because they hold secrets.
+        keeps_templates: whether to compile the project's templates into the target folder afterwards.
     """
     parsed = dbt_target() / PARSED
     if parsed.exists() and not (target / PARSED).exists():
@@ -91,14 +92,14 @@ def run_dbt(
 
 
 def load_dbt() -> None:
-    """Begins to load dbt, so that it is there when the first command is run. Does not wait for it."""
+    """Starts to load dbt, so that it is ready for the first command. Does not wait."""
     with _lock:
         _loader()
 
 
 def run_loaded(command: Mapping[str, Any]) -> Finished:
-    """Runs a command: `arguments` of dbt, the `folder` to run in, its whole `environment`, and, where the project's
-    `templates` are to be kept, the folder for them. One at a time."""
+    """Runs one command at a time. `command` holds dbt's `arguments`, the `folder` to run in, its `environment`, and
+    `templates`: the folder for compiled templates, or None."""
     with _lock:
         loader = _loader()
         try:
@@ -110,7 +111,7 @@ def run_loaded(command: Mapping[str, Any]) -> Finished:
 
 @cache
 def versions() -> str:
-    """Of all that has a part in what dbt keeps."""
+    """The versions of dbt, jinja2 and Python's bytecode; files that other versions wrote are not used."""
     found = [f"{name} {version(name)}" for name in ("dbt-core", "dbt-common", "dbt-duckdb", "jinja2")]
     return " ".join([*found, MAGIC_NUMBER.hex()])
 
@@ -129,11 +130,11 @@ def _message(line: str) -> tuple[bool, str]:
         return False, line
 
 
-# ---- in the process that asks ----
+# ---- in the process that starts commands ----
 
 
 class _Loader:
-    """The process that has loaded dbt, as its starter sees it."""
+    """The loader, as the process that started it sees it."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -157,7 +158,7 @@ class _Loader:
         reading, writing = os.pipe()
         with os.fdopen(reading, encoding="utf-8", errors="replace") as output:
             try:
-                with suppress(BrokenPipeError, ConnectionResetError):  # it could not load dbt, and says why below
+                with suppress(BrokenPipeError, ConnectionResetError):  # dbt could not be loaded; see below
                     socket.send_fds(self._socket, [b"\n"], [writing])
                     self._socket.sendall(json.dumps(command).encode() + b"\n")
             finally:
@@ -171,12 +172,12 @@ class _Loader:
         return Finished(self._process.wait() or 1, said)
 
     def close(self) -> None:
-        """Ends it, and its command."""
+        """Ends the loader and its command."""
         if self._of != os.getpid():
             return
         self._answers.close()
         self._socket.close()
-        self._process.terminate()  # while it loads dbt; later it sees that nobody is there, and ends its command first
+        self._process.terminate()  # works while it loads dbt; later the closed socket ends its command, then it
         self._process.wait()
         assert self._process.stderr is not None
         self._process.stderr.close()
@@ -203,7 +204,7 @@ def _close() -> None:
 
 
 def _serve(starter: socket.socket, refresh: Callable[[], None]) -> dict[str, Any]:
-    """Forks for each command that the starter asks for. Returns in the command, with what was asked for."""
+    """Forks for each command that the starter sends. Returns only in the forked process, with the command."""
     asked = starter.makefile("rb")
     while True:
         _, outputs, _, _ = socket.recv_fds(starter, 1, 1)
@@ -222,7 +223,7 @@ def _serve(starter: socket.socket, refresh: Callable[[], None]) -> dict[str, Any
         its.close()
         os.close(output)
         ready, _, _ = select.select([starter, mine], [], [])
-        if starter in ready:  # nothing is asked for while a command runs: the starter has ended
+        if starter in ready:  # the starter sends nothing while a command runs, so it has ended
             os.kill(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         mine.close()
@@ -230,7 +231,7 @@ def _serve(starter: socket.socket, refresh: Callable[[], None]) -> dict[str, Any
 
 
 def _become(command: Mapping[str, Any], output: int, loader: socket.socket) -> None:
-    """Makes a command of the process that was just forked."""
+    """Turns the process that was just forked into the command."""
     os.dup2(output, sys.stdout.fileno())
     os.dup2(output, sys.stderr.fileno())
     os.close(output)
@@ -238,7 +239,7 @@ def _become(command: Mapping[str, Any], output: int, loader: socket.socket) -> N
     os.environ.clear()
     os.environ.update(command["environment"])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    tempfile.tempdir = None  # which was found by the loader's environment
+    tempfile.tempdir = None  # it was chosen by the loader's environment
     threading.Thread(target=_end_with, args=(loader,), name="loader", daemon=True).start()
 
 
@@ -248,7 +249,7 @@ def _end_with(loader: socket.socket) -> None:
 
 
 def _status_of(run: Callable[[], object]) -> int:
-    """The exit status that Python would give."""
+    """Runs a function; returns the exit status that Python would give."""
     try:
         run()
     except SystemExit as ended:
@@ -260,8 +261,8 @@ def _status_of(run: Callable[[], object]) -> int:
 
 
 def _end(status: int) -> NoReturn:
-    """Ends as Python does, but drops the memory as a whole: taking all of dbt apart takes time, and DuckDB complains of
-    what was shared with the loader."""
+    """Ends as Python does, but drops the memory as a whole: freeing dbt's objects takes time, and DuckDB complains
+    about memory that it shares with the loader."""
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -274,10 +275,10 @@ def main() -> NoReturn:
 
     from orchestration.marts.dbt_ahead import Ahead, write_templates
 
-    gc.set_threshold(100_000, 20, 100)  # dbt makes much and drops little: looking for garbage finds none
+    gc.set_threshold(100_000, 20, 100)  # dbt makes many objects and drops few, so collecting garbage seldom pays
     ahead = Ahead(Path(sys.argv[2]))
     ahead.begin()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends when its starter's socket does
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends when the starter's socket closes
     command = _serve(socket.socket(fileno=int(sys.argv[1])), ahead.refresh)
     status = _status_of(lambda: cli(command["arguments"]))
     if command.get("templates") and not status:

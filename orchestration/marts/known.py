@@ -1,4 +1,4 @@
-"""The marts that Python names. All others are known from dbt's manifest, and from what lies in the lake."""
+"""The marts that Python code names. All others are known from dbt's manifest and the files of the lake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dbt project's manifest, which Dagster's assets are made from."""
+"""The manifest of the dbt project, from which Dagster's assets are made."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchestration.marts.dbt_process import PARSED, TEMPLATES, run_dbt, versions
 from orchestration.places import DBT_DIR, dbt_target
 
 _MANIFEST = "manifest.json"
-_MADE_OF = "clicklake_made_of"  # beside the manifest: the fingerprint of what it was made of
+_MADE_OF = "clicklake_made_of"  # next to the manifest: the fingerprint of its inputs
 _NOT_READ = {"target", "logs", "__pycache__"}
 
 
 def manifest() -> dict[str, Any]:
-    """The manifest of the project as it is now. Raises as `prepare` does."""
+    """The manifest of the current project files. Raises as `prepare` does."""
     prepare()
     path = dbt_target() / _MANIFEST
     return _read(path, path.stat().st_mtime_ns)
@@ -34,8 +34,8 @@ def _read(path: Path, _modified: int) -> dict[str, Any]:
 
 
 def prepare() -> bool:
-    """Writes the manifest where there is none, or where it was made of other files or by another dbt than there are
-    now. True where it was written.
+    """Writes the manifest if there is none, or if the project's files or dbt's version have changed. Returns whether it
+    was written.
 
     Raises:
         ClicklakeError: dbt cannot read the project, or the manifest cannot be written.
@@ -52,7 +52,7 @@ def prepare() -> bool:
             if done.status:
                 raise ClicklakeError(f"dbt cannot read {DBT_DIR}: {done.errors()}")
             (Path(folder) / _MADE_OF).write_text(made_of, "utf-8")
-            for name in (PARSED, TEMPLATES, _MANIFEST, _MADE_OF):  # each in one step: others may read meanwhile
+            for name in (PARSED, TEMPLATES, _MANIFEST, _MADE_OF):  # atomic, because other processes may read meanwhile
                 os.replace(Path(folder) / name, target / name)
     except OSError as error:
         raise ClicklakeError(
@@ -64,8 +64,8 @@ def prepare() -> bool:
 
 
 def fingerprint(project: Path = DBT_DIR) -> str:
-    """Two hashes of all that a manifest is made of: of the names of the project's files, and of names, contents and
-    versions. Contents count, not times, which a deleted file, a checkout or a copied image may leave as they were."""
+    """Two hashes of a manifest's inputs: of the names of the project's files, and of names, contents and versions.
+    Contents count instead of times, which may stay the same after a deletion, a checkout or a copy of an image."""
     names, made_of = hashlib.sha256(), hashlib.sha256(versions().encode())
     for path in _files(project):
         name, content = path.relative_to(project).as_posix(), path.read_bytes()
@@ -76,14 +76,14 @@ def fingerprint(project: Path = DBT_DIR) -> str:
 
 
 def parse_command(before: str | None, now: str) -> list[str]:
-    """dbt's command, by the fingerprints of the project as it was and as it is. Partial parsing has missed what new
-    files say, so where files came or went, everything is parsed again."""
+    """dbt's parse command, by the earlier and the current fingerprint of the project. Partial parsing has missed new
+    files, so if files came or went, the whole project is parsed again."""
     has_same_files = before is not None and before.split(" ")[0] == now.split(" ")[0]
     return ["parse"] if has_same_files else ["parse", "--no-partial-parse"]
 
 
 def _files(project: Path) -> Iterator[Path]:
-    """In a fixed order; without what dbt, Python and editors leave."""
+    """The project's files in a fixed order, without files that dbt, Python and editors leave."""
     for folder, folders, names in os.walk(project):
         folders[:] = sorted(name for name in folders if name not in _NOT_READ and not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""dbt's manifest as Dagster sees it: keys, groups, kinds and owners of models and seeds, and what their tests check."""
+"""Translates dbt's manifest for Dagster: keys, groups, kinds and owners of models and seeds, and their tests."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from orchestration.raw.assets import RAW_ASSETS
 from orchestration.step import partitioned_check
 
 Manifest = Mapping[str, Any]
-Properties = Mapping[str, Any]  # of a node, as the manifest has them
+Properties = Mapping[str, Any]  # of a node in the manifest
 
 
 def model_key(name: str) -> dg.AssetKey:
-    """The asset of a model or seed is called what dbt calls it."""
+    """The asset key of a model or seed: its name in dbt."""
     return dg.AssetKey(name)
 
 
 def model_name(key: dg.AssetKey) -> str:
-    """The model or seed of an asset."""
+    """The name of an asset's model or seed in dbt."""
     return key.path[-1]
 
 
 class Translator(DagsterDbtTranslator):
-    """Owners are `meta: {dagster: {owners: …}}`, as dagster-dbt has them. `meta: {kinds: …}` adds kinds to dbt and its
-    engine, `meta: {rows_of: …}` the columns of a raw dataset."""
+    """Reads the `meta` of models and seeds: `dagster: {owners: …}` as in dagster-dbt, `kinds: …` for kinds in addition
+    to dbt and its engine, `rows_of: …` for the columns of a raw dataset."""
 
     def get_asset_key(self, dbt_resource_props: Properties) -> dg.AssetKey:
         if dbt_resource_props["resource_type"] == "source":
@@ -41,7 +41,8 @@ class Translator(DagsterDbtTranslator):
         return model_key(dbt_resource_props["name"])
 
     def get_group_name(self, dbt_resource_props: Properties) -> str | None:
-        """Of a model the folder that it lies in: `models/marts/sessions/…` is of `sessions`, as its staging is."""
+        """The model's folder below its layer, such as `sessions` for `models/marts/sessions/…` and its staging; a model
+        without such a folder has its layer as group. Seeds are in `seeds`."""
         if dbt_resource_props["resource_type"] != "model":
             return "seeds"
         _, layer, *below = dbt_resource_props["fqn"]
@@ -66,14 +67,14 @@ def _table_schema(raw: Iterable[Column], properties: Properties) -> Mapping[str,
 
 
 def specs_of(manifest: Manifest) -> list[dg.AssetSpec]:
-    """Every model and seed."""
-    # Two sources may read the same raw files, each of its own days.
+    """An asset spec for each model and seed."""
+    # Two dbt sources may read the same raw files, each for its own days.
     translator = Translator(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
     return list(build_dbt_asset_specs(manifest=manifest, dagster_dbt_translator=translator))
 
 
 def checks_of(manifest: Manifest) -> dict[str, dg.AssetCheckSpec]:
-    """Test's unique id → check, of every data test that is about a model or seed."""
+    """Test's unique id → check, for each data test of a model or seed."""
     checks = {}
     for unique_id, node in manifest["nodes"].items():
         tested = _tested(manifest, node)
@@ -88,7 +89,7 @@ def checks_of(manifest: Manifest) -> dict[str, dg.AssetCheckSpec]:
 
 
 def _meaning(manifest: Manifest, test: Properties) -> str | None:
-    """What a test asks for: its own description, else that of the test with arguments that it is, with its columns."""
+    """What a test requires: its own description, else the description of its generic test with the columns."""
     text, columns = test["description"], []
     if not text and (generic := test.get("test_metadata")):
         ids = [id_ for id_ in test["depends_on"]["macros"] if id_.endswith(f".test_{generic['name']}")]
@@ -98,7 +99,7 @@ def _meaning(manifest: Manifest, test: Properties) -> str | None:
 
 
 def _tested(manifest: Manifest, node: Properties) -> Properties | None:
-    """The model that a test is about: the one it is attached to, else the lowest of those that it reads."""
+    """The model that a test is about: the one it is attached to, else the lowest of the models that it reads."""
     if node["resource_type"] != "test":
         return None
     if node.get("attached_node"):
@@ -110,7 +111,7 @@ def _tested(manifest: Manifest, node: Properties) -> Properties | None:
 
 
 def _above(manifest: Manifest, models: Iterable[str]) -> set[str]:
-    """All that some models are made from."""
+    """All ancestors of some models."""
     above: set[str] = set()
     news = set(models)
     while news := {parent for each in news for parent in manifest["parent_map"].get(each, ())} - above:

@@ -1,4 +1,4 @@
-"""A window of days → one `dbt build`, and what came of each model, test and day."""
+"""Runs one `dbt build` for a window of days, and reads the result of each model, test and day."""
 
 import json
 import re
@@ -16,22 +16,22 @@ from ingest.errors import ClicklakeError, TransientError, TransientLakeError
 from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
 
-ABSENT = "absent"  # the raw rows of that day are not there: smaller windows would not help
+ABSENT = "absent"  # the day has no raw rows, so smaller windows would not help
 DISK_FULL = "No space left on device"
 _OUT_OF_MEMORY = "Out of Memory Error"
-_NO_SPILL_SPACE = "max_temp_directory_size"  # which DuckDB takes from the free space of the disk
-# What the lake said in dbt's process, which may be otherwise a moment later.
+_NO_SPILL_SPACE = "max_temp_directory_size"  # DuckDB derives it from the free space of the disk
+# A transient error of the lake in dbt's process.
 _PASSING = re.compile(rf"{TransientLakeError.__name__}: ([^\n\"\\]+)")
 REPORT = "clicklake_publish.jsonl"
 
 
 @dataclass
 class WindowResult:
-    """What dbt did to a window, day by day.
+    """The results of dbt for a window, by day.
 
-    published: (model, day) → {status, rows, bytes, seconds, reasons} of every model that is published to the lake.
-        The status is published, refused, skipped or absent, or failed where dbt did not come so far.
-    built: (model or seed, day) of every node that was built, in the lake or in memory.
+    published: (model, day) → {status, rows, bytes, seconds, reasons} of each model that is published to the lake.
+        The status is published, refused, skipped or absent, or failed if dbt did not get that far.
+    built: (model or seed, day) → seconds of each node that was built, in the lake or in memory.
     tests: (test's unique id, day) → {status, failures, message, seconds}.
     """
 
@@ -49,7 +49,7 @@ class WindowResult:
         self.disk_is_full |= other.disk_is_full
 
     def is_divisible(self) -> bool:
-        """Whether some days of the window may be good where it was refused as a whole."""
+        """Whether a smaller window might publish days that this one did not."""
         return any(entry["status"] not in ("published", ABSENT) for entry in self.published.values())
 
     def refused(self, days: Collection[date]) -> dict[date, str]:
@@ -73,12 +73,12 @@ class WindowResult:
 def build(project: Path, days: Sequence[date], select: Sequence[str], environment: Mapping[str, str]) -> WindowResult:
     """Builds, tests and publishes a window of consecutive days; `select` is dbt's own `--select …`, `--exclude …`.
 
-    dbt judges a window as a whole: where it refuses one of several days, the window is halved until the
-    bad days stand alone, so that the good ones are published.
+    dbt judges a window as a whole. If it refuses one of several days, the window is halved until the bad days stand
+    alone, so that the good days are published.
 
     Raises:
         ClicklakeError: dbt failed before it could judge anything.
-        TransientError: the lake could not be read or written for a moment; what was published is whole.
+        TransientError: the lake could not be read or written for a moment; published files are whole.
     """
     result = _build_once(project, days, select, environment)
     if not result.is_divisible() or result.disk_is_full or len(days) == 1:
@@ -98,7 +98,7 @@ def _build_once(
     arguments += ["--event-time-start", day_text(days[0]), "--event-time-end", day_text(next_day(days[-1]))]
     arguments += select
     with tempfile.TemporaryDirectory(prefix="clicklake-dbt-") as folder:
-        # What dbt leaves lying when it is ended in the middle, such as fetched files, goes with the folder.
+        # Files that an interrupted dbt leaves, such as fetched ones, are deleted with the folder.
         done = run_dbt(project, arguments, Path(folder), {**environment, "TMPDIR": folder})
         report = _read(Path(folder) / REPORT)
     if passing := _PASSING.search(done.output):
@@ -115,7 +115,7 @@ def _build_once(
 
 
 def _sentence(message: str) -> str:
-    """What a person can do about it, where it is the machine that failed; else the message as one line."""
+    """Advice for the person if the machine failed, else the message as one line."""
     if _NO_SPILL_SPACE in message:
         return (
             "DuckDB has no space left to spill to. Free some in CLICKLAKE_DUCKDB_TEMP_DIRECTORY, or run fewer days at "
@@ -153,5 +153,5 @@ def _collect(days: Sequence[date], results: list[dict[str, Any]], seconds: float
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The report, a JSON object a line, as far as dbt came."""
+    """The report, one JSON object a line, as far as dbt wrote it."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -1,1 +1,1 @@
-"""What machines watch: metrics for Prometheus, lineage events. What people are told is in `alerts/`."""
+"""Monitoring by machines: Prometheus metrics and OpenLineage events. Alerts for people are in `alerts/`."""

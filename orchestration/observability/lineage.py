@@ -1,4 +1,4 @@
-"""The sensor that tells an OpenLineage receiver of runs. What the events hold is in `openlineage.py`."""
+"""The sensor that reports runs to an OpenLineage receiver. `openlineage.py` makes the events."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from orchestration.observability.openlineage import ENDS, Events, send
 from orchestration.resources import Lakehouse
 
 RUNS_AT_ONCE = 50
-LOOKED_BACK = dt.timedelta(days=1)  # when the sensor is turned on
-# A run whose record was written a moment before that of another may be seen after it.
+LOOKED_BACK = dt.timedelta(days=1)  # by the first tick
+# A run's record may become visible after a record that was written later.
 OVERLAP = dt.timedelta(minutes=1)
-MAX_REFUSALS = 5  # of one event, by a receiver that answers: it will not take it, and others wait behind it
+MAX_REFUSALS = 5  # of one event by the receiver; then it is left out, because others wait behind it
 REMEMBERED = 200
 BEGUN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING, *ENDS]
 
 
 @dataclass
 class Cursor:
-    """How far the receiver knows.
+    """The events that the receiver has taken.
 
-    seen_to: the last update of the runs that it was told of, ISO time.
-    started: runs whose start was told; ended: the last runs whose end was.
+    seen_to: time of the last run update that was reported, ISO.
+    started: runs of which only the start was reported; ended: the last runs whose end was reported.
     refusals: how often the next event was refused.
     """
 
@@ -80,7 +80,7 @@ def lineage(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.Ski
 
 
 def _tell(events: Events, record: dg.RunRecord, cursor: Cursor, log: Any) -> None:
-    """Tells what the receiver does not know of a run yet. Raises DeliveryError where it does not take it."""
+    """Sends the events of a run that the receiver lacks. Raises DeliveryError if it does not take one."""
     run = record.dagster_run
     if run.run_id not in (*cursor.started, *cursor.ended):
         _send(events, events.start(record), cursor, log)

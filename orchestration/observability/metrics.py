@@ -1,5 +1,5 @@
-"""Metrics of Prometheus, read from Dagster's records and the lake when they are asked for. docs/observability.md lists
-them. No label names a day, an object, a run or anything else that grows with time.
+"""Prometheus metrics, read from Dagster's records and the lake when they are scraped. docs/observability.md lists
+them. No label names a day, an object, a run or anything else whose number grows with time.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from orchestration.dagster_internals.backfills import unfinished
 from orchestration.dagster_internals.checks import newer_verdicts
 from orchestration.operations.status import MARTS
 
-SECONDS_KEPT = 15  # several scrapers, or one that is in a hurry, cost no more than one
-LAST_RUNS = 50  # among them the last run of each step is looked for
+SECONDS_KEPT = 15  # several scrapers, or a frequent one, cost no more than one
+LAST_RUNS = 50  # the last run of each step is looked up among them
 OTHER = "other"
 STEP_EVENTS = {
     dg.DagsterEventType.STEP_START: None,
@@ -41,14 +41,14 @@ Families = Iterable[GaugeMetricFamily]
 def registry_of(
     lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float = SECONDS_KEPT
 ) -> CollectorRegistry:
-    """A registry with Clicklake's metrics alone."""
+    """A registry with only Clicklake's metrics."""
     registry = CollectorRegistry()
     registry.register(ClicklakeCollector(lake, instance, definitions, seconds_kept))
     return registry
 
 
 class ClicklakeCollector(Collector):
-    """Reads at most once in some seconds. A part that cannot be read is missing, and named; the others are there."""
+    """Reads at most once in `seconds_kept` seconds. If a part cannot be read, only its metrics are missing."""
 
     def __init__(
         self, lake: Lake, instance: dg.DagsterInstance, definitions: dg.Definitions, seconds_kept: float
@@ -92,11 +92,11 @@ class ClicklakeCollector(Collector):
             try:
                 found += read()
                 errors.add_metric([part], 0)
-            except Exception:  # whatever it is, the other parts are read, and somebody sees it
+            except Exception:  # the other parts are still read, and the metric shows the error
                 errors.add_metric([part], 1)
         info = _gauge("build_info", "Always 1; the version is in the label", ["version"])
         info.add_metric([version("clicklake")], 1)
-        took = _gauge("scrape_duration_seconds", "How long reading all of this took")
+        took = _gauge("scrape_duration_seconds", "Seconds that reading all metrics took")
         took.add_metric([], time.monotonic() - started)
         up = _gauge("up", "1 where every part could be read")
         up.add_metric([], float(not any(sample.value for sample in errors.samples)))
@@ -108,13 +108,11 @@ def _gauge(name: str, documentation: str, labels: Iterable[str] = ()) -> GaugeMe
 
 
 def _assets(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Families:
-    when = _gauge(
-        "asset_last_success_timestamp_seconds", "When a partition of the asset was put in place last", ["asset"]
-    )
+    when = _gauge("asset_last_success_timestamp_seconds", "Time of the asset's last materialization", ["asset"])
     figures = {
-        "dagster/partition_row_count": _gauge("asset_rows", "Rows of that partition", ["asset"]),
-        "bytes": _gauge("asset_bytes", "Bytes of that partition's files", ["asset"]),
-        "seconds": _gauge("asset_build_seconds", "How long that partition took", ["asset"]),
+        "dagster/partition_row_count": _gauge("asset_rows", "Rows of the partition materialized last", ["asset"]),
+        "bytes": _gauge("asset_bytes", "Bytes of the files of the partition materialized last", ["asset"]),
+        "seconds": _gauge("asset_build_seconds", "Seconds that the partition materialized last took", ["asset"]),
     }
     for key, entry in sorted(instance.get_latest_materialization_events(list(keys)).items()):
         if entry is None or entry.asset_materialization is None:
@@ -129,7 +127,7 @@ def _assets(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> Famili
 
 
 class _Checks:
-    """The last verdict on each partition by each check; from scrape to scrape only what is new is read."""
+    """The last verdict of each check on each partition. A scrape reads only verdicts newer than the scrape before."""
 
     def __init__(self, instance: dg.DagsterInstance, blocking: dict[dg.AssetCheckKey, bool]) -> None:
         self._instance = instance
@@ -145,7 +143,7 @@ class _Checks:
                 self._failing.discard(place)
             self._read_to = max(self._read_to or 0, record)
         counts = Counter("error" if self._blocking[check] else "warning" for check, _ in self._failing)
-        gauge = _gauge("checks_failing", "Partitions, check by check, on which the last verdict is bad", ["severity"])
+        gauge = _gauge("checks_failing", "Pairs of check and partition whose last verdict is bad", ["severity"])
         for severity in ("error", "warning"):
             gauge.add_metric([severity], counts[severity])
         return [gauge]
@@ -160,13 +158,13 @@ def _runs(instance: dg.DagsterInstance, jobs: Iterable[str]) -> Families:
             others -= count
             runs.add_metric([job, status.value.lower()], count)
         runs.add_metric([OTHER, status.value.lower()], max(others, 0))
-    queued = _gauge("runs_queued", "Runs that wait for their turn")
+    queued = _gauge("runs_queued", "Runs that wait in the queue")
     queued.add_metric([], instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])))
     return [runs, queued]
 
 
 class _Steps:
-    """Each step as it last ended; steps are few and have fixed names. What a run did is read once."""
+    """How each step last ended. Steps are few and have fixed names. The events of a run are read once."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
@@ -185,7 +183,7 @@ class _Steps:
         return [gauge]
 
     def _seconds(self, run: str) -> dict[tuple[str, str], float]:
-        """(step, how it ended) → seconds, of the last try."""
+        """(step, status) → seconds of the last try."""
         started: dict[str, float] = {}
         found: dict[tuple[str, str], float] = {}
         for entry in self._instance.all_logs(run, of_type=set(STEP_EVENTS)):
@@ -202,9 +200,9 @@ def _backfills(instance: dg.DagsterInstance) -> Families:
     totals = unfinished(instance)
     count = _gauge("backfills_running", "Backfills that are not finished")
     count.add_metric([], len(totals))
-    targeted = _gauge("backfill_partitions", "Partitions of all assets that the running backfills are to build")
+    targeted = _gauge("backfill_partitions", "Partitions of all assets that unfinished backfills have to build")
     targeted.add_metric([], sum(total for total, _ in totals))
-    done = _gauge("backfill_partitions_done", "Those of them that are built")
+    done = _gauge("backfill_partitions_done", "Partitions of unfinished backfills that are built")
     done.add_metric([], sum(built for _, built in totals))
     return [count, targeted, done]
 
@@ -224,10 +222,10 @@ def _table(file: LakeFile) -> str:
 
 
 def _freshness(lake: Lake) -> Families:
-    """Ages, in seconds: of the newest object that was taken, and of the newest day that stands."""
+    """Ages in seconds: of the newest ingested object, and of the newest published day."""
     now = dt.datetime.now(dt.UTC)
-    newest = _gauge("newest_object_age_seconds", "Since the newest object that was taken was stored", ["dataset"])
-    published = _gauge("published_day_age_seconds", "Since the newest published day began", ["table"])
+    newest = _gauge("newest_object_age_seconds", "Seconds since the newest ingested object was stored", ["dataset"])
+    published = _gauge("published_day_age_seconds", "Seconds since the newest published day began", ["table"])
     for dataset in DATASETS:
         ledgers = lake.files(ledger_folder(dataset))
         taken = {file.key: each.day for file in ledgers if (each := partition_of(file.key))}
@@ -258,7 +256,7 @@ def _utc(moment: dt.datetime) -> dt.datetime:
 
 
 def _alerts(lake: Lake) -> Families:
-    """As the last turn of the sensor, or of `clicklake alerts --send`, found them."""
+    """Alerts as the sensor, or `clicklake alerts --send`, last found them."""
     from orchestration.operations.alerts import KINDS
 
     state = read_state(lake)

@@ -1,6 +1,6 @@
-"""Runs as OpenLineage events (version 2-0-2 of the specification): what was read, what was written, how it ended.
+"""Runs as OpenLineage events (version 2-0-2 of the specification): what a run read and wrote, and how it ended.
 
-Events are made of Dagster's records alone, so they can be made again. When they are sent is the sensor's business.
+Events are made from Dagster's records alone, so they can be made again. The sensor in `lineage.py` sends them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Dataset = dict[str, Any]
 
 
 def send(settings: Settings, event: Mapping[str, Any]) -> None:
-    """Posts one event. Raises DeliveryError where it was not taken."""
+    """Posts one event. Raises DeliveryError if the receiver does not take it."""
     key = settings.openlineage_api_key
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
     post_json(str(settings.openlineage_url), json.dumps(event), "the OpenLineage receiver", headers)
@@ -67,7 +67,7 @@ class Events:
         return self._event(record, START, began)
 
     def end(self, record: dg.RunRecord) -> dict[str, Any]:
-        """What the run wrote, and what it was made of; of a failed run the days that it did publish."""
+        """The end event with inputs and outputs. For a failed run the outputs are the days that it did publish."""
         written = _written(self.instance, record.dagster_run.run_id)
         outputs = {key: figures for key, figures in written.items() if self._is_kept(key)}
         ended = record.end_time or record.update_timestamp.timestamp()
@@ -95,11 +95,11 @@ class Events:
         }
 
     def _is_kept(self, key: dg.AssetKey) -> bool:
-        """Whether an asset lies in the lake or in a target; the others live as long as a run."""
+        """Whether an asset is stored in the lake or in a target; other assets exist only during a run."""
         return self.graph.has(key) and (_IN_LAKE in self.graph.get(key).tags or key in self._places)
 
     def _inputs(self, outputs: Iterable[dg.AssetKey]) -> list[dg.AssetKey]:
-        """The nearest tables of the lake above the outputs, other than these themselves."""
+        """The nearest stored tables upstream of the outputs, without the outputs themselves."""
         written = set(outputs)
         found: set[dg.AssetKey] = set()
         seen: set[dg.AssetKey] = set()
@@ -132,7 +132,7 @@ def _named(namespace: str, name: str, facets: dict[str, Any]) -> Dataset:
 
 
 def _place(url: str, folder: str = "") -> tuple[str, str]:
-    """Namespace and name, as the specification names objects in S3 and files."""
+    """Namespace and name, by the specification's rules for S3 objects and files."""
     if url.startswith("s3://"):
         bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
         return f"s3://{bucket}", "/".join(filter(None, (prefix, folder))) or "/"
@@ -144,7 +144,7 @@ def _facet(spec: str, name: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nominal_time(run: dg.DagsterRun) -> dict[str, Any]:
-    """The days that a run is over."""
+    """The facet with the days of a run; empty if the run names no day."""
     days = days_of_tags(run.tags)
     if not days:
         return {}
@@ -164,7 +164,7 @@ def _schema(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written(instance: dg.DagsterInstance, run_id: str) -> dict[dg.AssetKey, dict[str, int]]:
-    """Asset → rows and bytes of all its partitions that the run put in place, where they are known."""
+    """Asset → rows and bytes, where known, of all partitions that the run materialized."""
     found: dict[dg.AssetKey, dict[str, int]] = {}
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
         made = entry.get_dagster_event().step_materialization_data.materialization

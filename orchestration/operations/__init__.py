@@ -1,1 +1,1 @@
-"""Running it: jobs, the schedule, the sensors, and what a person sees of the state of the lake."""
+"""Operation: jobs, schedules, sensors, and the state of the lake as a person sees it."""

@@ -1,4 +1,4 @@
-"""Alerts: what is looked at, and the sensor that sends what is news. The rules are in `orchestration/alerts/`."""
+"""Alerts: applies the rules of `orchestration/alerts/`, and the sensor that sends new notices."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from orchestration.operations.sensors import last_closed_day
 from orchestration.resources import Lakehouse
 from orchestration.settings import Settings
 
-NOT_JUDGED = Kind("not_judged", ERROR, "a rule could not look, such as with S3 down", "it can")
+NOT_JUDGED = Kind("not_judged", ERROR, "a rule failed, such as with S3 down", "the rule works again")
 KINDS = (*(kind for rule in RULES for kind in rule.kinds), NOT_JUDGED)
 
 
 def open_alerts(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime | None = None) -> list[Alert]:
-    """The alerts that are open now, those first seen first; nothing is sent or remembered.
+    """The alerts that are open now; nothing is sent or stored.
 
     Raises:
         ClicklakeError: the state in the lake cannot be read.
@@ -39,13 +39,13 @@ def _look(settings: Settings, instance: dg.DagsterInstance, now: dt.datetime) ->
 
 
 def _judged(look: Look) -> tuple[list[Alert], frozenset[str]]:
-    """All that the rules find, without secrets, and the kinds that could not be judged."""
+    """All alerts that the rules find, without secrets, and the kinds that could not be judged."""
     found: list[Alert] = []
     unjudged: set[str] = set()
     for rule in RULES:
         try:
             found += rule.find(look)
-        except Exception as error:  # whatever it is, the other rules are judged, and somebody hears of it
+        except Exception as error:  # the other rules are still judged, and the error becomes an alert
             unjudged |= rule.names
             reason = plain(error if isinstance(error, ClicklakeError) else f"{type(error).__name__}: {error}")
             found.append(Alert(NOT_JUDGED.name, rule.about, f"Alerts of {rule.about} cannot be judged", reason))
@@ -55,7 +55,7 @@ def _judged(look: Look) -> tuple[list[Alert], frozenset[str]]:
 
 @dataclass
 class Sent:
-    """What a turn of sending did. failed: receiver → why, of those that did not take their message."""
+    """The result of sending once. failed: receiver → reason, for receivers that did not take their message."""
 
     open: list[Alert] = field(default_factory=list)
     news: int = 0
@@ -69,10 +69,10 @@ class Sent:
 def send_alerts(
     settings: Settings, instance: dg.DagsterInstance, log: logging.Logger, now: dt.datetime | None = None
 ) -> Sent:
-    """Looks, remembers, and sends what is news to all receivers.
+    """Applies the rules, stores the state, and sends new notices to all receivers.
 
     Raises:
-        ClicklakeError: the state in the lake cannot be read or written; nothing was sent.
+        ClicklakeError: the state in the lake cannot be read or written.
     """
     now = now or dt.datetime.now(dt.UTC)
     lake, receivers = settings.open_lake(), receivers_of(settings)

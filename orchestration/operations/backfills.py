@@ -1,7 +1,7 @@
-"""Backfills: many days in windows, each a run of its own, and which of them have ended.
+"""Backfills: many days in windows, each a run of its own, and which windows have ended.
 
-Dagster's runs are the only memory of a backfill: each carries its tags, and one that has ended says so. How it looks
-to a person is in `orchestration/cli/backfill.py`; a backfill of the UI or the API is Dagster's own.
+Dagster's runs are the only state of a backfill: each run carries its tags, and another tag once it has ended. The
+command is in `orchestration/cli/backfill.py`; backfills of the UI or the API are Dagster's own.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import dagster as dg
 from orchestration.partitions import consecutive, days_of_tags
 
 BACKFILL_TAG = "clicklake/backfill"  # which backfill a run belongs to
-ORDER_TAG = "clicklake/backfill_order"  # what was asked for: the same order again goes on with it
+ORDER_TAG = "clicklake/backfill_order"  # the request: the same request again continues the backfill
 ENDED_TAG = "clicklake/backfill_window_ended"
-DONE_TAG = "clicklake/backfill_done"  # with all its windows, and the days that late rows were for
+DONE_TAG = "clicklake/backfill_done"  # all its windows have ended, and days with late rows are restated
 INGEST = "ingest"
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """Days, first ingested window by window, then built: what late rows bring for a day is then there when its marts
-    are built, and no day is built twice.
+    """A backfill of days. All windows are ingested before marts are built: late rows of a day are then there when its
+    marts are built, and no day is built twice.
 
     Args:
         id: names it in the UI's list of runs.
-        order: what was asked for.
+        order: the request.
         days: may have gaps.
-        window: days that one run takes at most.
-        marts_job: what follows ingest.
-        ended: (job, first day) of the windows that have ended.
-        ended_by: ids of their runs, the oldest first.
+        window: the largest number of days in one run.
+        marts_job: the job that follows ingest.
+        ended: (job, first day) of each window that has ended.
+        ended_by: ids of the runs of these windows, the oldest first.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Backfill:
 
     @property
     def jobs(self) -> tuple[str, str]:
-        """In their order."""
+        """The jobs in their order."""
         return INGEST, self.marts_job
 
     @property
@@ -67,7 +67,7 @@ class Backfill:
 def begin(
     instance: dg.DagsterInstance, order: str, days: Sequence[dt.date], window: int, marts_job: str, anew: bool
 ) -> Backfill:
-    """A new backfill, or, unless `anew`, the last one of the same order where it is not done."""
+    """A new backfill, or, unless `anew`, the last one of the same order if it is not done."""
     fresh = Backfill(f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S.%f}", order, days, window, marts_job)
     if anew:
         return fresh
@@ -80,13 +80,13 @@ def begin(
 
 
 def done(instance: dg.DagsterInstance, backfill: Backfill) -> None:
-    """Remembers that nothing is left of it: the same order is a new backfill from now on."""
+    """Marks the backfill as done: the same order starts a new backfill from now on."""
     for last in instance.get_runs(dg.RunsFilter(tags={BACKFILL_TAG: backfill.id}), limit=1):
         instance.add_run_tags(last.run_id, {DONE_TAG: "true"})
 
 
 def _gone_on_with(fresh: Backfill, identity: str, ended: Sequence[dg.DagsterRun]) -> Backfill:
-    """Marts count as built where all of raw was there before: a window that comes later may hold rows of any day."""
+    """Marts count as built only if all of raw was ingested before: a later raw window may hold rows of any day."""
     oldest_first = list(reversed(ended))
     ingested = [run for run in oldest_first if run.job_name == INGEST]
     raw = _with(fresh, identity, ingested)

@@ -1,4 +1,4 @@
-"""What is new of a day that is not over. Who refreshes it is a job; when, a schedule or a person."""
+"""New objects of a day that is not over. The job `refresh` takes them in; a schedule or a person starts it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ingest.partition.ledger import is_judged, version_of, versions_taken
 from ingest.source import Source, SourceObject
 from orchestration.marts.known import DAILY_AGGREGATES
 
-YESTERDAY_UNTIL = 2  # o'clock UTC: its last hours' objects still come
+YESTERDAY_UNTIL = 2  # hour, UTC: objects of yesterday's last hours still arrive
 
 
 @dataclass(frozen=True)
 class NewObjects:
-    """Objects of a partition that neither its ledger nor a refusal has judged."""
+    """New and changed objects of a partition, which are in neither its ledger nor a refusal."""
 
     partition: Partition
     new: int
-    changed: int  # or gone
+    changed: int  # changed or gone
 
 
 def days_to_look_at(now: dt.datetime) -> list[dt.date]:
-    """Today, and in its first hours yesterday too."""
+    """Today and, in the first hours of the day, yesterday."""
     today = now.astimezone(dt.UTC).date()
     return [today - dt.timedelta(days=1), today] if now.astimezone(dt.UTC).hour < YESTERDAY_UNTIL else [today]
 
 
 def news(lake: Lake, sources: Mapping[str, Source], days: Sequence[dt.date]) -> list[NewObjects]:
-    """What has come since these days were last read, by day, dataset and site."""
+    """The objects that arrived since these days were last read, by day, dataset and site."""
     found: list[NewObjects] = []
     for name, source in sources.items():
         partitions: dict[Partition, list[SourceObject]] = {}
@@ -54,7 +54,7 @@ def _news(lake: Lake, partition: Partition, objects: Sequence[SourceObject]) -> 
 
 
 def days_behind(lake: Lake, days: Sequence[dt.date]) -> list[dt.date]:
-    """Days whose raw rows are newer than the mart made of them, as where a run died between: they need no news."""
+    """Days whose raw rows are newer than their daily_aggregates, such as after a run that died in between."""
     behind = []
     for day in days:
         raw = lake.files(raw_folder(ACCESS_LOGS.name, day))

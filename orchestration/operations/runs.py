@@ -1,4 +1,4 @@
-"""What Dagster's runs are about: which days, and whether they go on. Asked before another one is started."""
+"""The days of Dagster's runs, and whether a run over a day is unfinished. Used before another run is requested."""
 
 import datetime as dt
 
@@ -13,12 +13,12 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-# Where a whole machine dies, nobody is left to say that its runs have failed. No day takes this long.
+# If a whole machine dies, nothing reports that its runs have failed. No day takes this long.
 SILENT_RUNS_ARE_DEAD_AFTER = dt.timedelta(hours=12)
 
 
 def is_running(instance: dg.DagsterInstance, day: dt.date) -> bool:
-    """Whether a run over this day waits or works, which may be about to take the news."""
+    """Whether a run over this day waits or works; it may be about to take in the new objects."""
     since = dt.datetime.now(dt.UTC) - SILENT_RUNS_ARE_DEAD_AFTER
     unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since))
     return any(day in days_of_run(run) for run in unfinished)

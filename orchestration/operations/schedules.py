@@ -1,4 +1,4 @@
-"""Schedules: what runs by the clock."""
+"""Schedules: runs at fixed times."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from orchestration.operations.refresh import days_behind, days_to_look_at, news
 from orchestration.operations.runs import is_running
 from orchestration.resources import Lakehouse
 
-BUILD_HOUR = 6  # UTC; most of a day's objects have arrived by then, later ones are the sensor's
+BUILD_HOUR = 6  # UTC; most of a day's objects have arrived by then, the sensor takes later ones
 
 
 @dg.schedule(
@@ -30,7 +30,7 @@ def build_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="5 * * * *",
     job=refresh,
     execution_timezone="UTC",
-    description="Takes in the new objects of today five minutes past each hour, and until 02:00 UTC of yesterday.",
+    description="Takes in today's new objects five minutes past each hour, and until 02:00 UTC yesterday's too.",
 )
 def refresh_today(
     context: dg.ScheduleEvaluationContext, lakehouse: Lakehouse

@@ -1,9 +1,9 @@
-"""Sensors: what runs because something arrived or was published.
+"""Sensors: runs that are caused by new data.
 
 new_objects         the listing differs from the ledger → the day is built again
 late_rows           a source day brought rows of other days → their marts are built again
-published_marts     a mart partition was really published → it goes to the targets that show it
-dead_runs           a run's process has died without a word → the run has failed
+published_marts     a mart partition was published → it goes to the targets that show it
+dead_runs           a run's process has died → the run is marked as failed
 """
 
 import datetime as dt
@@ -33,24 +33,24 @@ from orchestration.resources import Lakehouse
 from orchestration.settings import Settings
 from orchestration.step import run_lock
 
-MAX_ATTEMPTS = 3  # of the same content of a day, where runs died before they could judge it
+MAX_ATTEMPTS = 3  # for the same objects of a day, if runs died before they could judge them
 EVENTS_AT_ONCE = 500
-# Of a run that has started. It holds its lock but for the moments between steps, and the pauses before a step's next
-# try, the longest of which is 45 s.
+# A started run holds its lock, except between steps and in the pauses before a step's next try, of which the longest
+# is 45 s.
 SECONDS_OF_SILENCE = 60
-PUBLISHES = ("pipeline", "restate_and_publish", refresh.name)  # jobs that end with the targets of what they build
+PUBLISHES = ("pipeline", "restate_and_publish", refresh.name)  # jobs that publish what they build
 FINGERPRINT_TAG = "clicklake/objects"
 
 
 def last_closed_day(now: dt.datetime) -> dt.date:
-    """The last day that the schedule has had its turn with; later ones are not late yet."""
+    """The last day whose scheduled build was due; later days are not late yet."""
     return (now - dt.timedelta(hours=BUILD_HOUR)).date() - dt.timedelta(days=1)
 
 
 @dg.sensor(
     job=daily_build,
     minimum_interval_seconds=300,
-    description="Compares the listing of recent days with the ledger, and builds each day whose objects are news.",
+    description="Compares the listing of recent days with the ledger, and builds each day whose objects differ.",
 )
 def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
     settings = lakehouse.settings()
@@ -70,7 +70,7 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
 
 
 def _request(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> dg.RunRequest:
-    """Content and attempt make the run key: news is asked for again, and a run that died is tried again."""
+    """The request for a day's run. Its key holds objects and attempt, so other objects or a dead run cause another."""
     tags = {FINGERPRINT_TAG: news.fingerprint}
     return dg.RunRequest(
         run_key=f"{day}:{news.fingerprint}:{_attempts(context, day, news)}", partition_key=day_text(day), tags=tags
@@ -78,13 +78,13 @@ def _request(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> d
 
 
 def _attempts(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> int:
-    """Runs that were made for the same objects of a day."""
+    """The number of runs so far for the same objects of a day."""
     tags = {FINGERPRINT_TAG: news.fingerprint, **day_tags(day)}
     return context.instance.get_runs_count(dg.RunsFilter(tags=tags))
 
 
 def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: dt.date, news: News) -> str | None:
-    """Why news of a day is not asked for now; None where it is."""
+    """Why no run is requested for a day's new objects now; None if one is requested."""
     now = dt.datetime.now(dt.UTC)
     if is_running(context.instance, day):
         return "a run is at it"
@@ -101,7 +101,7 @@ def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: d
 
 
 def _recent_requests(instance: dg.DagsterInstance, day: dt.date, since: dt.datetime) -> int:
-    """Runs over a day that news has had since then."""
+    """The number of runs over a day, created after `since`, that new objects caused."""
     runs = instance.get_runs(dg.RunsFilter(tags=day_tags(day), created_after=since))
     return sum(FINGERPRINT_TAG in run.tags for run in runs)
 
@@ -109,7 +109,7 @@ def _recent_requests(instance: dg.DagsterInstance, day: dt.date, since: dt.datet
 @dg.sensor(
     job=restate,
     minimum_interval_seconds=60,
-    description="Builds the marts of days again that a source day, run on its own, brought late rows for.",
+    description="Builds the marts of days again for which a run of another source day brought late rows.",
 )
 def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest]:
     lake = lakehouse.lake()
@@ -118,8 +118,8 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
         if event is None:
             continue
         run = context.instance.get_run_by_id(record.run_id)
-        # A backfill builds all its days itself, and those that it touches; what a refresh brings other days waits for
-        # the next morning's whole run, which names them all.
+        # A backfill itself builds all its days and the days that it touches. Rows that a refresh brings for other days
+        # wait for the next morning's whole run, which names all these days.
         if run is not None and (BACKFILL_TAG in run.tags or run.job_name == refresh.name):
             context.update_cursor(str(record.storage_id))
             continue
@@ -141,18 +141,18 @@ def _arrivals(context: dg.SensorEvaluationContext) -> list[tuple[str, dg.EventLo
 
 
 def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
-    """The sensor that has each mart partition published. Of targets of which any is ready it asks for all: the others
-    say in the run what they lack."""
+    """The sensor that publishes each new mart partition. If any target is ready it requests all targets: the others log
+    in the run what they lack."""
 
     @dg.sensor(
         name="published_marts",
         job=publish,
         minimum_interval_seconds=60,
-        description="Publishes each partition of a mart that was really put in place, to the targets that show it.",
+        description="Publishes each newly materialized partition of a mart to the targets that show it.",
     )
     def tick(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
         settings = lakehouse.settings()
-        if not ready(targets, settings):  # the cursor stays: with a target, what was built meanwhile is published
+        if not ready(targets, settings):  # the cursor stays: marts built meanwhile are published once a target is set
             yield dg.SkipReason(why_not(targets, settings))
             return
         of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
@@ -169,8 +169,8 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
 def _to_publish(
     context: dg.SensorEvaluationContext, targets: Sequence[dg.AssetKey], record: dg.EventLogRecord
 ) -> Iterator[dg.RunRequest]:
-    """The request for a partition's targets, but those that the run which built it publishes to itself. Those of this
-    mart alone: another mart's have a request of their own, if it was put in place too."""
+    """The request to publish a partition to its mart's targets, except targets to which the run that built it publishes
+    itself. Other marts' targets get their own request when those marts are materialized."""
     run = context.instance.get_run_by_id(record.run_id)
     if run and not run.asset_selection and run.job_name in PUBLISHES:
         return
@@ -186,8 +186,8 @@ def _to_publish(
 def _since_last_tick(
     context: dg.SensorEvaluationContext, keys: Sequence[dg.AssetKey]
 ) -> list[tuple[dg.AssetKey, dg.EventLogRecord]]:
-    """The materializations of some assets since the last tick; of each as far as those of all have been read."""
-    now = context.instance.event_log_storage.get_maximum_record_id()  # what comes meanwhile is the next tick's
+    """The materializations of some assets since the last tick, up to the last record read for all of them."""
+    now = context.instance.event_log_storage.get_maximum_record_id()  # later ones are for the next tick
     found = {key: _after_cursor(context, key) for key in keys}
     full = [records[-1].storage_id for records in found.values() if len(records) == EVENTS_AT_ONCE]
     last = min((each for each in [*full, now] if each is not None), default=None)
@@ -200,7 +200,7 @@ def _since_last_tick(
 
 
 def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list[dg.EventLogRecord]:
-    """All materializations since the last tick, oldest first; `@asset_sensor` would show the last one alone."""
+    """Materializations since the last tick, oldest first; `@asset_sensor` would give only the last one."""
     found = context.instance.fetch_materializations(
         dg.AssetRecordsFilter(key, after_storage_id=int(context.cursor) if context.cursor else None),
         limit=EVENTS_AT_ONCE,
@@ -212,11 +212,11 @@ def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,  # it starts nothing by itself
-    description="Fails runs whose process has died without a word, so that Dagster starts them again.",
+    description="Marks runs whose process has died as failed, so that Dagster starts them again.",
 )
 def dead_runs(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SkipReason:
-    """A run at work holds a lock (`at_work`); one that holds none for so long, though it has started, is dead. Such
-    as after the whole machine went down: Dagster would show it as started for ever."""
+    """A run at work holds a lock (`at_work`). A started run that holds none for `SECONDS_OF_SILENCE` is dead, such as
+    after the whole machine went down; Dagster would always show it as started."""
     lake, before = lakehouse.lake(), json.loads(context.cursor or "{}")
     now, suspects = time.time(), {}
     for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):

@@ -21,13 +21,13 @@ PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "o
 REFUSED_BUT_KEPT = "refused, last good kept"
 PARTLY_REFUSED = "partly refused"
 UNREADABLE = "unreadable"
-# Mart → the dataset that it is made of, of the marts that are looked at.
+# Mart → the dataset that it is made from, for the marts that the status shows.
 MARTS = {DAILY_AGGREGATES: ACCESS_LOGS, SESSIONS: EVENTS}
 
 
 @dataclass(frozen=True)
 class DayStatus:
-    """tables: `raw.<dataset>` and `marts.<model>` → its state."""
+    """tables: `raw.<dataset>` or `marts.<model>` → state."""
 
     day: dt.date
     objects: int
@@ -36,7 +36,7 @@ class DayStatus:
 
 
 def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, last: dt.date | None) -> list[DayStatus]:
-    """The state of every day between first and last that a source or the lake knows; of all without them."""
+    """The state of every day from first to last that a source or the lake knows; None sets no limit."""
     tables: dict[str, dict[dt.date, str]] = {}
     days: dict[dt.date, int] = {}
     problems: dict[dt.date, list[str]] = {}
@@ -79,7 +79,7 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
 
 
 def _newest(raw: Iterable[LakeFile]) -> dict[dt.date, dt.datetime]:
-    """Day → when the newest file with rows of it was put in place, whatever source day brought it."""
+    """Day → when the newest file with rows of the day was put in place, from any source day."""
     found: dict[dt.date, dt.datetime] = {}
     for file in raw:
         if day := event_date_of(file.key):
@@ -121,7 +121,7 @@ def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: dt.date) -> list[s
 
 
 def published_days(lake: Lake, mart: Mart) -> set[dt.date]:
-    """The days that a mart has a partition of."""
+    """The days for which a mart has a partition."""
     return set(_files_of(lake, mart))
 
 
@@ -129,11 +129,11 @@ def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[d
     """Day → whether the target holds what the mart holds, by number and sums of measures.
 
     Args:
-        days: those that the mart has a partition of.
+        days: days for which the mart has a partition.
 
     Raises:
         LakeError: some file of the mart cannot be read.
-        PublishError: the target cannot be asked.
+        PublishError: the target cannot be queried.
     """
     if not days or target.comparison is None:
         return {}
@@ -146,7 +146,7 @@ def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[d
 
 
 def _totals(lake: Lake, target: Target[Any], rows: str, days: Iterable[dt.date]) -> dict[dt.date, tuple[float, ...]]:
-    """Day → number of the mart's rows that are published, and the sums of their measures."""
+    """Day → number of the mart's rows that are to be published, and the sums of their measures."""
     sums = "".join(f", coalesce(sum({measure}), 0)" for measure in target.measures)
     found = {}
     with lake.connect() as connection:
@@ -158,5 +158,5 @@ def _totals(lake: Lake, target: Target[Any], rows: str, days: Iterable[dt.date])
 
 
 def _rounded(figures: Iterable[Any]) -> tuple[float, ...]:
-    """A mart has exact decimals, a target maybe the doubles nearest to them."""
+    """Figures rounded to 6 decimals: a mart has exact decimals, a target may have the nearest doubles."""
     return tuple(round(float(figure), 6) for figure in figures)

@@ -1,1 +1,1 @@
-"""The marts' way out: targets, each a file in `targets/`, and the assets that publish to them."""
+"""Publishing of marts: targets, each a file in `targets/`, and the assets that publish to them."""

@@ -1,4 +1,4 @@
-"""Publishing assets, one for each target: a published day of a mart goes where its readers look for it."""
+"""Publishing assets, one for each target: they bring a published day of a mart to where its readers look for it."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ GROUP = "publishing"
 
 
 def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
-    """The asset that publishes to a target. It opens nothing before it runs."""
+    """The asset that publishes to a target. It opens no connection before it runs."""
     key = dg.AssetKey(target.name)
     spec = dg.AssetSpec(
         key,
@@ -54,7 +54,7 @@ def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
 
 
 def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
-    """Publishes the days of the run, and those around them that it restates."""
+    """Publishes the days of the run, and the days around them whose mart the run restated."""
     context, lakehouse = step.context, step.lakehouse
     bad: dict[date, str] = {}
     with explained():
@@ -63,23 +63,23 @@ def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
             restated = materialized_days(context.instance, context.run_id, model_key(target.mart.name))
             bad = _publish_days(step, target, sorted({*step.days, *restated}))
         elif lakehouse.lake().files(target.mart.folder):
-            context.log.info(lacks)  # a fine state: no failure, and no day is green
-        else:  # nor is there anything to publish
+            context.log.info(lacks)  # a valid state: the run does not fail, and no day counts as published
+        else:  # there is nothing to publish either
             yield from step.finish({})
             return
-    # Whatever refused a day earlier in this run ends the run here, after the good days are published.
+    # Days that an earlier step refused fail the run here, after the good days are published.
     yield from step.finish(bad | _refused_before(context, target))
 
 
 def _refused_before(context: dg.AssetExecutionContext, target: Target[Any]) -> dict[date, str]:
-    """Days that the run refused on their way here: what another target refuses is its own affair."""
+    """Day → reason, for days that the run refused up to this target; refusals by other targets are left out."""
     layer = context.job_def.asset_layer
     others = {key for key in layer.executable_asset_keys if layer.get(key).group_name == GROUP}
     return refusals(context.instance, context.run_id, but=others - {dg.AssetKey(target.name)})
 
 
 def _publish_days(step: Step, target: Target[Any], days: Iterable[date]) -> dict[date, str]:
-    """Publishes the days; gives those that cannot be, and why."""
+    """Publishes the days. Returns day → reason for days that cannot be published."""
     bad: dict[date, str] = {}
     context, settings, lake = step.context, step.lakehouse.settings(), step.lakehouse.lake()
     with step.at_work(lake), target.open(settings) as opened, step.lakehouse.engine() as engine:
@@ -104,7 +104,7 @@ def _publish_day(
     opened: Any,
     day: date,
 ) -> str | None:
-    """Publishes a day; gives why it cannot be, where that is this day's fault alone."""
+    """Publishes a day. Returns the reason if this day cannot be published; a TransientError is raised."""
     if not lake.exists(target.mart.file(day)):
         return f"{target.mart.name} has no published partition of this day"
     started = time.monotonic()
@@ -123,7 +123,7 @@ def _tell_of(context: dg.AssetExecutionContext, target: Target[Any], day: date, 
 
 
 def _report(step: Step, target: Target[Any], day: date, report: Report, seconds: float) -> str | None:
-    """Tells Dagster of a day; gives why it is refused, where it is."""
+    """Reports a day to Dagster. Returns the reason if the day is refused, else None."""
     key = dg.AssetKey(target.name)
     verdicts = [(check, verdict) for check in target.checks if (verdict := report.on(check))]
     refused = [verdict.message for check, verdict in verdicts if check.blocks and not verdict.passed]

@@ -1,20 +1,19 @@
-"""Entries of one day in a collection of MongoDB: which differ, how they are written and compared.
+"""Publishes the entries of one day to a collection of MongoDB: finds the differences, writes and compares.
 
-What an entry looks like, and where its numbers come from, is not known here: the targets say that.
+The targets define what an entry looks like and where its figures come from.
 
 How a day is published: its documents are read by equality, the difference to the mart's entries is computed
-here, and only that is written, with `insert_many` and `ReplaceOne`. No operator works on the server, so the
+here, and only the difference is written, with `insert_many` and `ReplaceOne`. No operator works on the server, so the
 result is the same on MongoDB, FerretDB and the embedded server, and a day without changes writes nothing.
-A replacement holds only while the document is as it was read, and the unique index refuses an entry that is
-already there: of two publishers at once, the one that comes second reads again. What it then still finds twice,
-on a server whose unique index does not see nulls, it soft-deletes but for one.
+A replacement applies only while the document is as it was read, and the unique index refuses an entry that
+already exists: of two publishers at once, the second one reads again. On a server whose unique index does not see
+nulls it may then still find duplicates; it soft-deletes all but one of them.
 
-What the contract leaves open:
+Decisions that the contract leaves open:
 
-- Only documents with source "automated" are this publisher's to change, of performance_entries those whose
-  itemPath is "tracking-display". Fields that it does not know are kept.
-- An entry is soft-deleted where it has a `deletedAt`, as readers see it; by a person, where `deletedBy` is
-  anything but this publisher.
+- This publisher changes only documents with source "automated", and of performance_entries only those with
+  itemPath "tracking-display". It keeps fields that it does not know.
+- An entry with a `deletedAt` is soft-deleted, as for readers. A person deleted it if `deletedBy` is not this publisher.
 """
 
 from __future__ import annotations
@@ -53,12 +52,13 @@ Key = tuple[Any, ...]
 class Entries:
     """A kind of entries.
 
-    mart: what they are made from.
-    key: the fields that make an entry the same as another.
-    own: the fields by whose values this publisher's documents are told from those of others.
+    mart: the mart that the entries are made from.
+    key: the fields that identify an entry.
+    own: the field values that mark this publisher's documents.
     indexed: the fields that readers filter by.
-    measures: what is added up to compare a day with its mart.
-    stored_keys: gives, for the keys of a day's entries, what the key of a document is that may lack a part of it.
+    measures: gives the figures of an entry, which are summed to compare a day with its mart.
+    stored_keys: takes the keys of a day's entries; returns the function that gives the key of a stored document, which
+        may lack a part of it.
     """
 
     collection: str
@@ -102,7 +102,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class DayReport:
-    """What publishing a day did; each kind of entries adds the figures that it is compared by."""
+    """The result of publishing a day; each kind of entries adds the figures of its comparison."""
 
     day: date
     documents: int  # of the day in MongoDB, without soft-deleted ones
@@ -117,7 +117,11 @@ class DayReport:
 
 @dataclass(frozen=True)
 class Published:
-    """What publishing a day did. Of the totals: those of what MongoDB holds, and of what a person deleted there."""
+    """The result of publishing a day.
+
+    found: totals of the documents in MongoDB.
+    left_deleted: totals of the entries that a person deleted there.
+    """
 
     found: Totals
     left_deleted: Totals
@@ -131,7 +135,7 @@ class Published:
         return self.found.entries - self.inserted - self.updated - self.revived
 
     def outcome(self, day: date, entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """The fields of a DayReport, of the entries that were to be published."""
+        """The fields of a DayReport, for the entries that were to be published."""
         unmapped = {entry["publicationCode"] for entry in entries if entry["publicationId"] is None}
         return {
             "day": day,
@@ -151,7 +155,7 @@ def midnight(day: date) -> datetime:
 
 
 def day_fields(day: date) -> Document:
-    """The fields of an entry that say of which day it is, and by whom."""
+    """The fields of an entry that name its day, source and author."""
     start = midnight(day)
     return {
         "dateStart": start,
@@ -185,7 +189,7 @@ def rows_of(
 
 
 def totals(kind: Entries, documents: Iterable[Mapping[str, Any]]) -> Totals:
-    """Sums are exact before they are rounded, so that they do not depend on the order of documents."""
+    """The number of documents and the sums of their measures. Sums are exact until rounded: order does not matter."""
     found = [kind.measures(document) for document in documents]
     return Totals(len(found), {name: math.fsum(each[name] for each in found) for name in kind.measures({})})
 
@@ -193,11 +197,11 @@ def totals(kind: Entries, documents: Iterable[Mapping[str, Any]]) -> Totals:
 def ensure_indexes(database: Database[Document], kind: Entries) -> None:
     """Creates the indexes that are missing: the unique key, the fields that readers filter by, an order's days.
 
-    The same on every server; the embedded one takes 5,000 new entries in 2 s with them, in 1 s without. Its
-    unique index does not see keys with a null in them.
+    The indexes are the same on every server. The embedded server takes 5,000 new entries in 2 s with them, in 1 s
+    without; its unique index does not see keys that contain a null.
 
     Raises:
-        PublishError: such as when the collection already holds an entry twice.
+        PublishError: an index cannot be created, such as when the collection already holds an entry twice.
     """
     indexes = [
         IndexModel([(name, ASCENDING) for name in kind.key], name="entry_key", unique=True),
@@ -212,14 +216,14 @@ def ensure_indexes(database: Database[Document], kind: Entries) -> None:
 def publish(
     database: Database[Document], kind: Entries, day: date, entries: Mapping[Key, Document], now: datetime | None
 ) -> Published:
-    """Makes the day's entries in MongoDB those of the mart, and compares the two.
+    """Makes the day's documents in MongoDB equal to the mart's entries, and compares the two.
 
     Args:
-        entries: all fields but `_id` and the times of writing.
-        now: what is written as createdAt, updatedAt, deletedAt; MongoDB keeps milliseconds.
+        entries: all fields except `_id` and the times of writing.
+        now: the time for createdAt, updatedAt, deletedAt; None for the current time. MongoDB keeps milliseconds.
 
     Raises:
-        PublishError: MongoDB refuses, or does not hold afterwards what was to be published.
+        PublishError: MongoDB refuses, or does not hold the mart's entries afterwards.
         TransientPublishError: MongoDB cannot be reached.
     """
     now = now or datetime.now(UTC)
@@ -241,7 +245,7 @@ def publish(
 
 
 def read_entries(database: Database[Document], kind: Entries, first: date, last: date) -> list[Document]:
-    """What is published for these days, both included, without soft-deleted ones: the last day first, then by key."""
+    """The entries of the days first to last, both included, without soft-deleted ones: last day first, then by key."""
     days = {"$gte": midnight(first), "$lte": midnight(last)}
     with explained(database.client, f"reading {first} to {last}"):
         found = list(_collection(database, kind).find({"dateStart": days} | dict(kind.own)))
@@ -285,7 +289,7 @@ def _difference(
 
 
 def _compare(difference: _Difference, key: Key, entry: Document, document: Document, now: datetime) -> None:
-    """Adds what has to happen to the document that is stored for an entry; nothing where it is the same."""
+    """Adds the change that the stored document of an entry needs; nothing if they are equal."""
     if _is_deleted_by_person(document):
         difference.left_deleted.append(key)
     elif not _is_live(document):
@@ -296,7 +300,7 @@ def _compare(difference: _Difference, key: Key, entry: Document, document: Docum
 
 
 def _by_key(kind: Entries, stored: Iterable[Document], entries: Iterable[Key]) -> dict[Key, list[Document]]:
-    """Key → its documents, the one to keep first; more than one only where no unique index was in force."""
+    """Key → its documents, the one to keep first; several only if no unique index was in force."""
     key_of = kind.stored_keys(entries) if kind.stored_keys else kind.key_of
     found: dict[Key, list[Document]] = defaultdict(list)
     for document in sorted(stored, key=lambda document: _precedence(kind, document)):
@@ -305,7 +309,7 @@ def _by_key(kind: Entries, stored: Iterable[Document], entries: Iterable[Key]) -
 
 
 def _precedence(kind: Entries, document: Document) -> tuple[bool, bool, bool, str]:
-    """First what a person deleted; then what has its whole key, then what readers see; and always the same one."""
+    """Sort key: first what a person deleted, then documents with the whole key, then live ones; `_id` decides."""
     return (
         not _is_deleted_by_person(document),
         any(name not in document for name in kind.key),
@@ -326,7 +330,7 @@ def _is_deleted_by_person(document: Mapping[str, Any]) -> bool:
 
 
 def _collection(database: Database[Document], kind: Entries) -> Collection[Document]:
-    """Reads come from the primary, whatever the url prefers: a secondary may not yet hold what was written."""
+    """The collection. It is read from the primary whatever the url prefers: a secondary may lack what was written."""
     options = database.codec_options.with_options(tz_aware=True, tzinfo=UTC)
     return database.get_collection(kind.collection, codec_options=options, read_preference=ReadPreference.PRIMARY)
 
@@ -339,7 +343,7 @@ def _write(collection: Collection[Document], difference: _Difference, written: C
     """Writes the difference and counts what was written.
 
     Returns:
-        None, or how someone else came in between; then the day has to be read again.
+        None, or the conflict with another writer; then the day has to be read again.
     """
     conflict = _insert(collection, difference.inserts, written) if difference.inserts else None
     for change, pairs in difference.replacements.items():
@@ -366,7 +370,7 @@ def _insert(collection: Collection[Document], documents: list[Document], written
 
 
 def _as_read(document: Document) -> Document:
-    """Finds the document only while nobody has published or soft-deleted it since. Null finds what is missing."""
+    """A filter for the document while nobody has published or soft-deleted it since. Null matches a missing field."""
     return {name: document.get(name) for name in ("_id", "updatedAt", "deletedAt")}
 
 
@@ -378,10 +382,10 @@ def _compared(
     difference: _Difference,
     written: Counter[str],
 ) -> Published:
-    """What was done, if the documents read back are what the mart says.
+    """The result, if the documents read back equal the mart's entries.
 
     Raises:
-        PublishError: they are not; with the figures of both.
+        PublishError: they differ; the message has the figures of both.
     """
     deleted_keys = set(difference.left_deleted)
     expected = totals(kind, (entry for key, entry in entries.items() if key not in deleted_keys))

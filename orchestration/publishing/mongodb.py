@@ -1,4 +1,4 @@
-"""The connection to MongoDB, and its errors as sentences for people. What is stored there is not known here."""
+"""The connection to MongoDB, and its errors as sentences for people."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ingest.errors import PublishError, TransientPublishError
 
 Document = dict[str, Any]
 
-# Ten seconds outlast the election of a primary on a healthy network. A socket may wait two minutes, for the
-# building of an index over a large collection. What the url says goes first.
+# Ten seconds outlast the election of a primary on a healthy network. A socket may wait two minutes, because
+# an index over a large collection takes long to build. Options in the url take precedence.
 OPTIONS = {
     "serverSelectionTimeoutMS": 10_000,
     "connectTimeoutMS": 10_000,
@@ -36,16 +36,16 @@ _LOGIN = {18}  # AuthenticationFailed
 _NOT_ALLOWED = {13}  # Unauthorized
 _DISK_FULL = {14031, 12501}  # OutOfDiskSpace, quota of a database
 _NOT_PRIMARY = 10107
-_ATLAS = 8000  # whatever MongoDB Atlas refuses by itself; only its text says what
-# Network, shutdown, step-down and time-outs, as MongoDB's list of retryable errors has them.
+_ATLAS = 8000  # any refusal by MongoDB Atlas itself; only its text says which
+# Network, shutdown, step-down and timeout, from MongoDB's list of retryable errors.
 _PASSING = {6, 7, 50, 64, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436}
 
 
 def connect(url: str) -> MongoClient[Document]:
-    """A client whose login was tried; close it after use.
+    """A client that has logged in; close it after use.
 
     Raises:
-        PublishError: the url is none, or the login was refused.
+        PublishError: the url is invalid, or the login was refused.
         TransientPublishError: no server answers.
     """
     client = _client(url)
@@ -56,7 +56,7 @@ def connect(url: str) -> MongoClient[Document]:
         client.close()
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        # The driver stumbles over an answer that MongoDB's own server never gives, such as one without a login.
+        # The driver fails on answers that MongoDB's own server never gives, such as one without a login.
         client.close()
         raise PublishError(
             f"MongoDB at {_hosts(client)}, connecting: the driver does not understand its answer "
@@ -69,7 +69,7 @@ def _client(url: str) -> MongoClient[Document]:
     authority, _, rest = url.partition("://")[2].partition("/")
     given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2])}
     options: dict[str, Any] = {name: value for name, value in OPTIONS.items() if name.lower() not in given}
-    if "@" in rest and "@" not in authority:  # a slash in the password: what is taken for the host is a part of it
+    if "@" in rest and "@" not in authority:  # a slash in the password: a part of it would be taken for the host
         raise _bad_url("its user or password holds a / or @")
     try:
         return MongoClient(url, tz_aware=True, **options)
@@ -88,7 +88,7 @@ def _bad_url(why: str) -> PublishError:
 
 @contextmanager
 def explained(client: MongoClient[Document], doing: str) -> Iterator[None]:
-    """Turns the driver's errors into a PublishError: one sentence, hosts but never user or password.
+    """Turns the driver's errors into a PublishError: one sentence with the hosts, never with user or password.
 
     Args:
         doing: what was being done, such as "publishing 2026-01-12".
@@ -105,7 +105,7 @@ def _hosts(client: MongoClient[Document]) -> str:
 
 
 def as_publish_error(error: PyMongoError, where: str) -> PublishError:
-    """The sentence for an error of the driver. Whatever may pass by itself is a TransientPublishError."""
+    """An error of the driver as one sentence. An error that may pass by itself becomes a TransientPublishError."""
     code, text = _code_and_text(error)
     if isinstance(error, ConnectionFailure) and not isinstance(error, NotPrimaryError):
         return TransientPublishError(

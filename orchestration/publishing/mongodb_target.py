@@ -1,4 +1,4 @@
-"""What targets that are collections of MongoDB have in common."""
+"""The common parts of targets that are collections of MongoDB."""
 
 from __future__ import annotations
 
@@ -54,11 +54,10 @@ def collection_target(
     """A target of entries.
 
     Args:
-        publish_day: makes the day's entries in MongoDB those of the mart, from all rows of the day, and compares the
-            two. As a fourth argument tests give the moment that is written as createdAt, updatedAt, deletedAt. Raises
-            PublishError where MongoDB refuses, or does not hold afterwards what was to be published, and
-            TransientPublishError where it cannot be reached.
-        rows: SQL; which rows of the mart are an entry each, with its measures.
+        publish_day: makes the day's documents in MongoDB equal to all rows of the day, and compares the two. Tests
+            pass a fourth argument, the time for createdAt, updatedAt, deletedAt. Raises PublishError if MongoDB
+            refuses or does not hold the entries afterwards, TransientPublishError if it cannot be reached.
+        rows: SQL condition for the rows of the mart that become an entry each, with its measures.
     """
     measures = tuple(kind.measures({}))
     figures = f"{', '.join(measures[:-1])} and {measures[-1]}"
@@ -84,7 +83,7 @@ def collection_target(
 
 
 def _server(settings: Settings) -> str:
-    """Without user and password."""
+    """The server's url without user and password."""
     url = urlsplit(settings.mongodb_url.get_secret_value() if settings.mongodb_url else "mongodb://")
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 

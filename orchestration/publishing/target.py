@@ -1,4 +1,4 @@
-"""What a publishing target states. No place is known here, nor is Dagster."""
+"""The interface of a publishing target. It knows neither a concrete place nor Dagster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Opened = TypeVar("Opened")
 
 @dataclass(frozen=True)
 class Check:
-    """What is asked of each published day. A day that fails a check that blocks is refused."""
+    """A check of each published day. A day that fails a blocking check is refused."""
 
     name: str
     description: str
@@ -27,7 +27,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says of a day."""
+    """The result of a check on a day."""
 
     passed: bool
     message: str
@@ -36,22 +36,22 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """What publishing a day did: figures, and a verdict by the name of each check."""
+    """The result of publishing a day: figures, and check name → verdict."""
 
     figures: Mapping[str, Any]
     verdicts: Mapping[str, Verdict]
 
     def on(self, check: Check) -> Verdict | None:
-        """The verdict of a check. One that blocks and has none did not pass."""
+        """The verdict of a check. Without one, a blocking check has failed, and another check gives None."""
         return self.verdicts.get(check.name, Verdict(False, "the target gave no verdict") if check.blocks else None)
 
 
 @dataclass(frozen=True)
 class Comparison(Generic[Opened]):
-    """How what is published is compared with the mart: by number, and by the sums of the measures.
+    """How published days are compared with the mart: by number, and by the sums of the measures.
 
-    rows: SQL; which rows of the mart are published.
-    published: gives for a first and a last day, both included: day → its number and sums, of days with any.
+    rows: SQL condition for the rows of the mart that are published.
+    published: takes a first and a last day, both included; returns day → number and sums, for days with any.
     """
 
     rows: str
@@ -59,24 +59,24 @@ class Comparison(Generic[Opened]):
 
 
 def _nothing(_: Any) -> None:
-    """What a target does that needs no preparation."""
+    """Does nothing: for targets that need no preparation."""
 
 
 @dataclass(frozen=True)
 class Target(Generic[Opened]):
     """A place that days of a mart are published to.
 
-    name: of the asset. mart: what it shows. kinds: as Dagster shows them.
-    key: the fields that tell what is published apart. measures: what is added up to compare it with the mart.
-    count: the report's figure that counts what is published; changes: those that add up to what was written.
-    lacks: why nothing can be published, as one sentence; None where it can. That is a fine state.
-    place: what it is called in lineage, namespace and name, without any secret.
-    open: gives what the functions below work on. Raises TransientPublishError where another try may help, else
+    name: name of the asset. mart: the mart that it publishes. kinds: the kinds that Dagster shows.
+    key: the fields that identify a published row. measures: figures that are summed to compare it with the mart.
+    count: the report's figure with the number published; changes: the figures whose sum is the number written.
+    lacks: why nothing can be published, as one sentence, which is no error; None if days can be published.
+    place: namespace and name in lineage, without any secret.
+    open: gives the connection for the functions below. Raises TransientPublishError if another try may help, else
         PublishError.
-    publish: makes what is published of a day that of the mart, from all rows of the day. Raises as `open` does; a
-        PublishError refuses the day, and the others go on.
+    publish: makes a published day equal to the mart, from all rows of the day. Raises as `open` does; a
+        PublishError refuses the day, and the other days go on.
     prepare: called once before the days of a run, such as to create indexes.
-    comparison: for `clicklake status`; None where the place cannot be asked.
+    comparison: for `clicklake status`; None if the place cannot be queried.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Target(Generic[Opened]):
 
 
 def ready(targets: Iterable[Target[Any]], settings: Settings) -> list[Target[Any]]:
-    """Those that can be published to. None is a fine state: the marts are the result."""
+    """The targets that can be published to. The list may be empty: the marts are then the result."""
     return [target for target in targets if target.lacks(settings) is None]
 
 

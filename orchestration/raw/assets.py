@@ -1,4 +1,4 @@
-"""Raw assets: which source day is ingested when. How a log or an event is read is in `ingest/`."""
+"""Raw assets: they ingest the source days of a run. `ingest/` reads the logs and events."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,19 +35,19 @@ RAW_EVENTS = dg.AssetKey("raw_events")
 RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
 OWNERS = ["team:data-platform"]
 NEVER_BLOCKS = {"objects_whole", "volume", "reject_rate", "schema_drift"}
-LISTINGS = 3  # of a day whose objects change while they are read, before the step is tried again later
+LISTINGS = 3  # of a day whose objects change while they are read, before the step is retried later
 
 
 class Reading(dg.Config):
     """How a day is read."""
 
     incremental: bool = Field(
-        default=False, description="Read the objects alone that are new, and add them to what is published"
+        default=False, description="Read only new objects, and add their rows to the published ones"
     )
 
 
 class Sites(Reading):
-    """Which sites of a day to take in; all without any."""
+    """The sites of a day to ingest; all if the list is empty."""
 
     sites: list[str] = Field(default=[])
 
@@ -113,7 +113,7 @@ def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: 
 
 @dataclass
 class _Work:
-    """What a step ingests from and to, and the listings of its days."""
+    """The source, the lake and the options of a step, and the listings of its days."""
 
     settings: Settings
     lake: Lake
@@ -132,7 +132,7 @@ class _Work:
         self.raw_files = self.lake.files(raw_folder(self.dataset.name))
 
     def is_behind(self, day: Partition) -> bool:
-        """Whether another run has since taken objects of this day that the listing does not know."""
+        """Whether another run has since ingested objects of this day that the listing lacks."""
         known = set(map(version_of, self.objects_of(day)))
         return not versions_taken_of_day(self.lake, day, self.sites) <= known
 
@@ -167,13 +167,13 @@ def _ingest(
                     refused = [_refusal(result) for result in results if not result.published]
                     if refused:
                         bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
-    # What the other dataset is made into does not depend on this one.
+    # The marts of the other dataset do not depend on this one.
     yield from step.finish(bad, goes_on=has_others)
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
-    """Ingests a day, each site on its own where the dataset has sites; one run at a time. Nothing where only news is
-    wanted, and none is."""
+    """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if an incremental run finds
+    nothing new."""
     with work.lake.lock(
         day.lock,
         f"run {context.run_id}",
@@ -196,13 +196,13 @@ def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partitio
     if work.incremental and is_judged(work.lake, day, of_day):
         return []
     partitions = [day]
-    if work.dataset.by_site and (of_day or work.sites):  # of no object of the chosen sites nothing is judged
+    if work.dataset.by_site and (of_day or work.sites):  # chosen sites without objects are not judged
         partitions = [replace(day, site=site) for site in sorted({item.site for item in of_day})]
     return [_ingest_partition(context, work, partition) for partition in partitions]
 
 
 def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> None:
-    """Empties the quarantine of sites whose objects have all been taken away, where a step takes in all sites."""
+    """Empties the quarantine of sites whose objects are all gone from the source, if the step ingests all sites."""
 
     def moot() -> list[str]:
         return moot_refusals(work.lake, day, {item.site for item in work.objects_of(day)})
@@ -242,9 +242,9 @@ def _report(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult
 
 
 def _report_verdicts(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult]) -> None:
-    """One result a day for each check: of several sites it passes where all do, and names those that do not."""
+    """Reports one result of each check for the day. It passes if all sites pass, and names the sites that do not."""
     of_check: dict[str, list[tuple[DayResult, Verdict]]] = {}
-    for result in results:  # of one that could not be taken in there are few verdicts
+    for result in results:  # a site that could not be ingested has only some verdicts
         for verdict in result.verdicts:
             of_check.setdefault(verdict.check, []).append((result, verdict))
     for name, named in of_check.items():
@@ -277,9 +277,9 @@ def _judgement(result: DayResult, verdict: Verdict) -> Judgement:
 
 
 def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
-    """Figures of what was published, and, of several sites, each site's rows.
+    """Figures of the published rows and, for a dataset with sites, the rows of each site.
 
-    Where sites without news were left as they are, reasons and event dates are those of the others.
+    Reject reasons and event dates leave out sites that stayed as they are because they had nothing new.
     """
     good = [result for result in results if result.published]
     reasons, by_date = Counter[str](), Counter[str]()

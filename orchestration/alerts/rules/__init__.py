@@ -1,4 +1,4 @@
-"""The rules: a file each, with its constant `RULE`. A new file here is a new rule."""
+"""The rules: one file each, with a constant `RULE`. A new file here adds a rule."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`run_failed`: runs that failed on days that no later run mended.
+"""`run_failed`: failed runs whose days no later run has done.
 
-Of the last 500 runs that ended within 7 days, each failed one counts, for the days and steps that it failed on. A later
-run that did the same steps over a day mends that day. Several failures of the same step and days are one alert. A run
-that ends red because a check refused a day is no `run_failed`: the refusal is told, and one message is enough.
+The rule reads the last 500 runs that ended within 7 days. Each failed run counts for the days and steps that it failed
+on. A later run that did the same steps over a day resolves that day. Several failures of the same step and days are one
+alert. A run that fails because a check refused a day is no `run_failed`: the alert `refused` reports it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from orchestration.partitions import days_of_tags
 from orchestration.publishing.targets import TARGETS
 
 RUN_FAILED = "run_failed"
-Day = date | None  # None of a run that names none
+Day = date | None  # None for a run that names no day
 RUNS_AT_MOST = 500
-# Days that a check refused have an alert of their own, but those that a target refused. What could not be built, since
-# what it is made of was refused or not delivered, follows from that.
+# Days that a check refused have the alert `refused`, except days that a target refused. Days that could not be built
+# because their input was refused or missing follow from such a day.
 _REFUSED = re.compile(r" (?:refused|skipped|absent) \((\w*)|has no published partition")
 _OF_TARGETS = {check.name for target in TARGETS for check in target.checks}
 LONGEST_REASON = 300
@@ -37,9 +37,9 @@ _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE
 class _Outcome:
     """How a run ended.
 
-    days: those it was over; none of them where it named none.
-    bad: day → why, of those that it did not do; refused: those of them that a check stopped.
-    steps: the steps that ran to their end; failed: those that did not, or ended with bad days.
+    days: the days of the run; only None if it named no day.
+    bad: day → reason, for days that it did not do; refused: bad days that a check stopped.
+    steps: the steps that ran to their end; failed: steps that did not, or that ended with bad days.
     """
 
     run: dg.DagsterRun
@@ -56,11 +56,11 @@ class _Outcome:
 
 
 def failed_runs(look: Look) -> list[Alert]:
-    """Each step and days that a run failed on, and no later run did. The latest failure stands for those before."""
+    """An alert for each step and days that a run failed on and no later run did. It shows the latest failure."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     filters = dg.RunsFilter(statuses=ended, updated_after=look.now - LOOKED_AT)
     runs = [record.dagster_run for record in look.instance.get_run_records(filters, limit=RUNS_AT_MOST)]  # newest first
-    outcome_of = cache(lambda position: _outcome(look.instance, runs[position]))  # each is a read of the run's events
+    outcome_of = cache(lambda position: _outcome(look.instance, runs[position]))  # each call reads the run's events
     found: dict[str, Alert] = {}
     for position, run in enumerate(runs):
         if run.status != dg.DagsterRunStatus.FAILURE:
@@ -112,7 +112,7 @@ def _is_refused(why: str) -> bool:
 
 
 def _told_days(event: dg.DagsterEvent) -> tuple[dict[Day, str] | None, str]:
-    """Day → why, where the step says so itself, and what it says on the whole."""
+    """Day → reason if the step names its bad days, else None and the reason for the whole step."""
     data = event.step_failure_data
     told = data.user_failure_data.metadata.get("days") if data.user_failure_data else None
     if told is not None:

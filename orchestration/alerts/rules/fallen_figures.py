@@ -1,18 +1,20 @@
 """`ctr_drop` and `delivery_low`: campaigns whose click rate or impressions fell.
 
-Both judge the newest day of the mart `campaign_trends` in the week that closed last. The mart has an order's campaign's
-valid impressions and clicks, and what is usual for it by its own past; the rule says what counts as fallen.
+Both judge the newest day of the mart `campaign_trends` within the last 7 closed days. For each campaign of an order the
+mart has valid impressions and clicks, and the usual figures by its own past. The rule decides what counts as fallen.
 
-**`ctr_drop`.** The CTR against the median of the same weekday in the four weeks before. Weekdays with fewer valid
-impressions than the dbt variable `trend_min_impressions` tell no usual CTR, and two are needed; a day of fewer than
-`CLICKLAKE_ALERT_MIN_IMPRESSIONS` is not judged. It is an alert where the CTR is lower by more than
-`CLICKLAKE_ALERT_CTR_DROP`, half of it, and more than three standard deviations of a Poisson count (the square root of
-the expected clicks) are lacking: a campaign of five clicks a day halves every other day.
+**`ctr_drop`.** Compares the CTR with the median of the same weekday in the four weeks before. Weekdays with fewer valid
+impressions than the dbt variable `trend_min_impressions` do not count, and at least two must count. A day with fewer
+than `CLICKLAKE_ALERT_MIN_IMPRESSIONS` is not judged. The alert opens if the CTR is lower by more than
+`CLICKLAKE_ALERT_CTR_DROP` (half by default), and the clicks are below the expected ones by more than three standard
+deviations of a Poisson count (the square root of the expected clicks): a campaign of five clicks a day halves every
+other day.
 
-**`delivery_low`.** Impressions against the campaign's own median of the 7 days before, of which 4 must be published; a
-day without the campaign counts as 0. It is an alert where they are fewer than `CLICKLAKE_ALERT_DELIVERY_SHARE`, half,
-of a median of at least `CLICKLAKE_ALERT_MIN_IMPRESSIONS`. A campaign that ended is told once, and closes when its
-median has fallen, some four days later. Weekends that are less than half of a weekday need a smaller share.
+**`delivery_low`.** Compares the impressions with the campaign's own median of the 7 days before, of which 4 must be
+published; a day without the campaign counts as 0. The alert opens if they are fewer than the share
+`CLICKLAKE_ALERT_DELIVERY_SHARE` (half by default) of a median of at least `CLICKLAKE_ALERT_MIN_IMPRESSIONS`. A campaign
+that ended is reported once, and the alert closes when the median has fallen, about four days later. If weekends have
+less than half of a weekday, set a smaller share.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ SIGMAS = 3.0
 
 
 def fallen_figures(look: Look) -> list[Alert]:
-    """Campaigns whose click rate or impressions fell, on the newest published day of the week that closed last."""
+    """Alerts for campaigns whose click rate or impressions fell, on the newest published of the last 7 closed days."""
     published = {CAMPAIGN_TRENDS.day_of(file.key) for file in look.lake.files(CAMPAIGN_TRENDS.folder)}
     week = (back(look.last_closed, days) for days in range(WEEK))
     newest = next((day for day in week if day in published), None)
@@ -47,7 +49,7 @@ def fallen_figures(look: Look) -> list[Alert]:
 
 @dataclass(frozen=True)
 class _Trend:
-    """A row of the mart, with its columns; `-` for an order or campaign that no link names."""
+    """A row of the mart; `-` stands for an order or campaign that no link names."""
 
     day: date
     order: str
@@ -62,7 +64,7 @@ class _Trend:
     usual_impressions: float | None
 
     def has_fallen_ctr(self, settings: Settings) -> bool:
-        """Below the usual share of the expected clicks, and by more than chance would have it."""
+        """Whether clicks are fewer than the set share of the expected clicks, by more than chance explains."""
         if self.expected_clicks is None or self.impressions < settings.alert_min_impressions:
             return False
         lacking = self.expected_clicks - self.clicks
@@ -77,7 +79,7 @@ class _Trend:
 
 
 def _trends(lake: Lake, day: date, least: int) -> list[_Trend]:
-    """The campaigns that have, or usually have, so many impressions."""
+    """The campaigns that have, or usually have, at least `least` valid impressions."""
     with lake.connect() as connection:
         rows = connection.execute(
             """

@@ -1,17 +1,16 @@
 """`source_missing` and `source_late`: closed days without objects, and sources that have fallen silent.
 
-**`source_missing`.** A day is closed once the schedule has had its turn with it, at 06:00 UTC on the next day. Of a
-dataset every closed day is expected where any of the four weeks before it was delivered, since a whole source that is
-silent for a day is broken; where none was, such as while a month of last year is backfilled, it is not live and nothing
-is expected of it. A site is expected on a day where it delivered on the same weekday a week before and on at least 4 of
-the 7 days before: a site that rests on Sundays is not missed on Sundays, one that came once is not missed at all, and
-one that has been silent for a week is taken for closed. Where a whole dataset is missing, its sites are not named. A
-run of a day without objects opens no other alert. A published day whose objects have all gone is `refused`, and has
-that alert alone.
+**`source_missing`.** A day is closed once its scheduled build is due, at 06:00 UTC on the next day. Every closed day of
+a dataset is expected if any day of the four weeks before it was delivered, because a whole source that is silent for a
+day is broken. If none was, such as while a month of last year is backfilled, the dataset is not live and nothing is
+expected of it. A day of a site is expected if the site delivered on the same weekday a week before and on at least 4 of
+the 7 days before. So a site that rests on Sundays is not missed on Sundays, a site that came once is not missed at all,
+and a site that has been silent for a week counts as closed. If a whole dataset is missing, its sites are not named. A
+run of a day without objects opens no other alert. A published day whose objects have all gone opens only `refused`.
 
-**`source_late`.** The age of the newest object of yesterday and today, by when it arrived; of a site, where today is
-one of its usual days. 12 hours are longer than a quiet night and shorter than the 30 hours until the day closes. Lower
-it where files arrive all day long.
+**`source_late`.** The age of the newest object of yesterday and today, by its arrival; for a site only if today is one
+of its usual days. 12 hours are longer than a quiet night and shorter than the 30 hours until the day closes. Set fewer
+hours if files arrive all day long.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from orchestration.resources import sources_of
 from orchestration.settings import Settings
 
 SOURCE_MISSING, SOURCE_LATE = "source_missing", "source_late"
-LIVE_DAYS = 28  # a dataset without any day of so many has ended, or is a backfill of old days
+LIVE_DAYS = 28  # a dataset without any delivery in these days has ended, or is a backfill of old days
 USUAL_DAYS = 4  # of the week before
 
 
 def late_sources(look: Look) -> list[Alert]:
-    """Closed days without objects, and sources whose newest object is old."""
+    """Alerts for closed days without objects, and for sources whose newest object is old."""
     found: list[Alert] = []
     for dataset, source in sources_of(look.settings).items():
         arrivals = _arrivals(look, DATASETS[dataset], source)
@@ -46,7 +45,7 @@ def late_sources(look: Look) -> list[Alert]:
 
 @dataclass
 class _Arrivals:
-    """What a dataset's source has delivered.
+    """The deliveries of a dataset's source.
 
     delivered: (site, day), and (None, day) for the dataset as a whole.
     recent: the objects of yesterday and today.
@@ -57,22 +56,22 @@ class _Arrivals:
     recent: list[SourceObject]
 
     def is_usual(self, site: str | None, day: dt.date) -> bool:
-        """Whether this day is expected: of a dataset where any of the four weeks before was delivered, of a site as a
-        week ago. A dataset that was taken up to some day of old, such as a month that is backfilled, is not live."""
+        """Whether a delivery is expected on this day. A dataset needs one in the four weeks before: a backfill of old
+        days is not live. A site needs one a week before, and on `USUAL_DAYS` days of the week before."""
         if site is None:
             return any((None, back(day, days)) in self.delivered for days in range(1, LIVE_DAYS + 1))
         of_week = sum((site, back(day, days)) in self.delivered for days in range(1, WEEK + 1))
         return (site, back(day, WEEK)) in self.delivered and of_week >= USUAL_DAYS
 
     def missing(self, settings: Settings, last_closed: dt.date) -> list[tuple[str | None, dt.date]]:
-        """(site, day), or (None, day) of the dataset as a whole, that should have been delivered."""
+        """(site, day), or (None, day) for the dataset as a whole, that should have been delivered and was not."""
         return [
             (site, day)
             for day in _closed_days(settings, last_closed)
             for site in self.subjects()
             if self.is_usual(site, day)
             and (site, day) not in self.delivered
-            and (site is None or (None, day) in self.delivered)  # else the dataset's alert says it all
+            and (site is None or (None, day) in self.delivered)  # else the alert of the dataset covers it
         ]
 
     def subjects(self) -> list[str | None]:
@@ -86,11 +85,11 @@ class _Arrivals:
             if age is not None and age > dt.timedelta(hours=settings.alert_late_hours):
                 found.append(_late(self.dataset, site, age))
                 if site is None:
-                    break  # so are all its sites
+                    break  # all its sites are late too
         return found
 
     def _age(self, site: str | None, now: dt.datetime) -> dt.timedelta | None:
-        """Since the newest object, or since the day began on which there should have been one."""
+        """Time since the newest object, or since the start of the day that should have one; None if none is due."""
         today, yesterday = now.date(), now.date() - dt.timedelta(days=1)
         if not self.is_usual(site, today):
             return None
@@ -101,7 +100,7 @@ class _Arrivals:
 
 
 def _arrivals(look: Look, dataset: Dataset, source: Source) -> _Arrivals:
-    """The ledger knows what was delivered; of the source only recent days and those not in the ledger are listed."""
+    """The deliveries by the ledger. The source is listed only for recent days and for days that the ledger lacks."""
     arrivals = _Arrivals(dataset.name, _taken(look.lake, dataset), [])
     lacking = {day for _, day in arrivals.missing(look.settings, look.last_closed)}
     recent = {look.now.date(), back(look.now.date(), 1)}
@@ -112,7 +111,7 @@ def _arrivals(look: Look, dataset: Dataset, source: Source) -> _Arrivals:
 
 
 def _taken(lake: Lake, dataset: Dataset) -> set[tuple[str | None, dt.date]]:
-    """What was judged: taken, or refused, of which there is an alert already."""
+    """(site, day) that was ingested or refused; refused ones have an alert already."""
     files = [*lake.files(ledger_folder(dataset.name)), *lake.files(quarantine_folder(dataset.name))]
     judged = {each for file in files if (each := partition_of(file.key))}
     return {(None, each.day) for each in judged} | {(each.site, each.day) for each in judged}

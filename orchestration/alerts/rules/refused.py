@@ -1,7 +1,7 @@
 """`refused`: partitions in quarantine.
 
-Each is an alert of its own, a warning where an earlier good version stands. A published day whose objects have all gone
-is refused too.
+Each partition is an alert of its own: a warning if an earlier good version stands, else an error. A published day whose
+objects have all gone is refused too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REFUSED = "refused"
 
 
 def refused(look: Look) -> list[Alert]:
-    """Every partition in quarantine; a warning where an earlier good version stands."""
+    """An alert for every partition in quarantine; a warning if an earlier good version stands."""
     lake = look.lake
     verdicts = verdict_files(lake.files(quarantine_folder()))
     tables = {table_of(file.key) for file in verdicts} - set(DATASETS)
@@ -37,7 +37,7 @@ def _refused(lake: Lake, file: LakeFile, marts: Mapping[str, list[LakeFile]]) ->
     if table in DATASETS:
         stands = has_ledger(lake, partition)
     else:
-        whole = Mart(table).file(partition.day)  # of a mart of the whole history
+        whole = Mart(table).file(partition.day)  # a snapshot has one file for all days
         stands = any(f"={day}/" in each.key or each.key == whole for each in marts[table])
     shown = f"raw_{table}" if table in DATASETS else table
     subject = f"{shown}/{name(partition.site)}" if partition.site else shown

@@ -1,7 +1,7 @@
-"""`publications_unmapped`: codes that nobody knows, of days that were published.
+"""`publications_unmapped`: publication codes of published days that the seed `publications` lacks.
 
-Each code is an alert of its own. Whoever calls the pixel chooses the code, so beyond 25 unknown codes at once there is
-one alert for all.
+Each code is an alert of its own. Callers of the pixel choose the code, so more than 25 unknown codes at once are one
+alert.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from orchestration.publishing.targets import TARGETS
 
 PUBLICATIONS_UNMAPPED = "publications_unmapped"
 VERDICTS_AT_MOST = 500
-CODES_AT_MOST = 25  # whoever calls the pixel chooses the code
+CODES_AT_MOST = 25  # callers of the pixel choose the code
 
 
 def unmapped_publications(look: Look) -> list[Alert]:
-    """Codes that the last verdict on some day found in no seed; those of the last week's verdicts."""
+    """Alerts for codes that the last verdict on a day did not find in the seed; only verdicts of the last 7 days."""
     codes: dict[str, set[str]] = {}
     for target in (each for each in TARGETS if PUBLICATIONS_MAPPED in each.checks):
         check = dg.AssetCheckKey(dg.AssetKey(target.name), PUBLICATIONS_MAPPED.name)
@@ -69,7 +69,7 @@ RULE = Rule(
             PUBLICATIONS_UNMAPPED,
             WARNING,
             "a day was published with a code that is not in the seed `publications`",
-            "the last verdict on each such day names it no more, or after 7 days",
+            "the last verdict on each such day no longer names it, or after 7 days",
         ),
     ),
     unmapped_publications,

@@ -1,5 +1,4 @@
-"""The targets: a file each, with its constant `TARGET`. A new file here is a new target; CONTRIBUTING.md says how
-to add one."""
+"""The targets: one file each, with a constant `TARGET`. A new file here adds a target, as CONTRIBUTING.md explains."""
 
 from __future__ import annotations
 

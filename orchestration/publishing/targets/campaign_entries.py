@@ -1,11 +1,11 @@
-"""One report date of the mart `campaign_performance` as documents of MongoDB's `campaign_performance`.
+"""A report date of the mart `campaign_performance` as documents of MongoDB's collection `campaign_performance`.
 
-Here is what an entry looks like; not how it is written (entries.py), where the mart's rows come from, nor who asks.
+This module defines what an entry looks like; `entries.py` writes it.
 
-The rows of a campaign, one for each attribution model, are one entry: what is the same in all of them stands in the
-entry itself, and what a model gives the campaign under `models.<model>`. All rows are published, those without an
-order too: campaigns that only links name, and the conversions of nobody's making. A publication is known by its code
-alone, so that an entry stays the same when its code gets a publication.
+The rows of a campaign, one for each attribution model, become one entry. The entry holds the fields that all rows
+share, and `models.<model>` the fields of each model. All rows are published, also those without an order: campaigns
+that only links name, and conversions that no campaign caused. A publication is identified by its code alone, so an
+entry stays the same when its code gets a publication.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NUMBERS = ("model", "impressions", "clicks", "installs", "conversions")
 
 @dataclass(frozen=True)
 class DayReport(entries.DayReport):
-    """What publishing a day did, and the comparison: mart = MongoDB + left deleted. Conversions by the model `last`."""
+    """The result of publishing a day. In it, mart = MongoDB + left deleted. Conversions are by the model `last`."""
 
     mart_impressions: int
     mart_clicks: int
@@ -71,7 +71,7 @@ KIND = Entries(
 
 
 def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
-    """What `collection_target` asks for, of all rows of this day in `campaign_performance`."""
+    """Publishes all rows of this day in `campaign_performance`; `collection_target` describes it."""
     made = _entries(entries.rows_of(table, KIND, day, COLUMNS, NUMBERS), day)
     done = entries.publish(database, KIND, day, KIND.by_key(made, day), now)
     mart, found, left_deleted = entries.totals(KIND, made).sums, done.found.sums, done.left_deleted.sums
@@ -90,10 +90,10 @@ def publish_day(database: Database[Document], day: date, table: pa.Table, now: d
 
 
 def _entries(rows: Iterable[Mapping[str, Any]], day: date) -> list[Document]:
-    """One for each campaign, its models by name.
+    """One entry for each campaign, with its models by name.
 
     Raises:
-        PublishError: a campaign has a model twice, or rows that differ in what they share.
+        PublishError: a campaign has a model twice, or rows with different shared fields.
     """
     found: dict[tuple[Any, ...], Document] = {}
     for row in sorted(rows, key=lambda row: row["model"]):
@@ -109,7 +109,7 @@ def _entries(rows: Iterable[Mapping[str, Any]], day: date) -> list[Document]:
 
 
 def _shared(row: Mapping[str, Any], day: date) -> Document:
-    """What the row of any model says of a campaign."""
+    """The fields of a campaign that all its rows share."""
     is_mapped = row["publication_id"] is not None
     return {
         "orderId": row["order_id"],
@@ -128,7 +128,7 @@ def _shared(row: Mapping[str, Any], day: date) -> Document:
 
 
 def _plain(value: Any) -> Any:
-    """A decimal as the nearest double, which every reader can add up."""
+    """A decimal as the nearest double, so that every reader can add it up."""
     return float(value) if isinstance(value, Decimal) else value
 
 
@@ -140,9 +140,9 @@ def _lacks(settings: Settings) -> str | None:
 TARGET = collection_target(
     KIND,
     name="campaign_entries",
-    description="One document for each order, campaign, publication, creative, channel and day, in MongoDB, with what "
-    "each attribution model gives it. Of a run that builds the mart, the days around its own too that it restates; "
-    "nothing where the settings name no events, which attribution is made from.",
+    description="One document in MongoDB for each order, campaign, publication, creative, channel and day, with the "
+    "figures of each attribution model. A run that builds the mart also publishes the days around its own that it "
+    "restates. Without CLICKLAKE_EVENTS nothing is published, because attribution is made from events.",
     publish_day=publish_day,
     lacks=_lacks,
     rows="model = 'last'",

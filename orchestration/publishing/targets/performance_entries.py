@@ -1,17 +1,17 @@
-"""One report date of the mart `daily_aggregates` as documents of MongoDB's `performance_entries`.
+"""A report date of the mart `daily_aggregates` as documents of MongoDB's collection `performance_entries`.
 
-Here is what an entry looks like; not how it is written (entries.py), where the mart's rows come from, nor who asks.
+This module defines what an entry looks like; `entries.py` writes it.
 
-What the contract leaves open:
+Decisions that the contract leaves open:
 
 - **Two codes, one key.** Codes without a publication all have publicationId null, and two codes can stand for
-  one publication. Each is a row of the mart; adding them up is wrong for reach, which counts distinct
-  addresses. So each is an entry: `publicationCode`, the code as links name it, is stored with the entry and
-  is the tenth part of the key. An entry that lacks the field, written by whatever published before, is the
-  entry of that publication's first code, and gets the field.
+  one publication. Each code is a row of the mart. Adding the rows up would be wrong for reach, which counts distinct
+  addresses. So each code is an entry: `publicationCode`, the code as links name it, is stored with the entry and
+  is the tenth part of the key. An entry without the field, written by an earlier publisher, counts as the entry of
+  that publication's first code, and gets the field.
 - A code that gets a publication later has a new key: the entry under the code is soft-deleted, and one under
   the publication inserted.
-- Where a row names no creative, itemName is "Creative unknown".
+- If a row names no creative, itemName is "Creative unknown".
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ COLUMNS = ("report_date", "publication_id", *TEXTS, *NUMBERS)
 
 @dataclass(frozen=True)
 class DayReport(entries.DayReport):
-    """What publishing a day did, and the comparison: mart = MongoDB + without order + left deleted."""
+    """The result of publishing a day. In it, mart = MongoDB + without order + left deleted."""
 
     rows_without_order: int
     mart_impressions: int
@@ -71,7 +71,7 @@ def _measures(entry: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _stored_keys(keys: Iterable[Key]) -> Callable[[Document], Key]:
-    """The key of a document that may lack its publicationCode."""
+    """A function that gives the key of a document, which may lack its publicationCode."""
     first_codes: dict[Key, Any] = {}
     for *key, code in sorted(keys, key=str):
         first_codes.setdefault(tuple(key), code)
@@ -98,7 +98,7 @@ KIND = Entries(
 
 
 def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
-    """What `collection_target` asks for, of all rows of this day in `daily_aggregates`."""
+    """Publishes all rows of this day in `daily_aggregates`; `collection_target` describes it."""
     made = [_entry(row, day) for row in entries.rows_of(table, KIND, day, COLUMNS, NUMBERS)]
     wanted = KIND.by_key((entry for entry in made if entry["orderId"] is not None), day)
     done = entries.publish(database, KIND, day, wanted, now)
@@ -114,7 +114,7 @@ def publish_day(database: Database[Document], day: date, table: pa.Table, now: d
 
 
 def _entry(row: Mapping[str, Any], day: date) -> Document:
-    """What the mart says of an entry: all its fields but `_id` and the times of writing."""
+    """The entry for a row of the mart: all fields except `_id` and the times of writing."""
     is_mapped = row["publication_id"] is not None
     creative = row["creative_id"]
     return {
@@ -137,8 +137,8 @@ def _entry(row: Mapping[str, Any], day: date) -> Document:
 TARGET = collection_target(
     KIND,
     name="performance_entries",
-    description="One document for each order, campaign, publication, channel, creative, size and day, in MongoDB. Only "
-    "what changed is written; entries made by hand are never touched.",
+    description="One document in MongoDB for each order, campaign, publication, channel, creative, size and day. Only "
+    "changes are written; entries made by hand are never touched.",
     publish_day=publish_day,
     rows="order_id is not null",
 )
