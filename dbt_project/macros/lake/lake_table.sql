@@ -22,7 +22,7 @@
   {{ run_hooks(pre_hooks) }}
   {% set standing = load_cached_relation(this) %}
   {% do adapter.drop_relation(standing) if standing is not none and standing.is_table %}
-  {# One question and not three: each costs dbt some ten milliseconds. #}
+  {# One query instead of three, because each takes dbt some ten milliseconds. #}
   {% call statement('main') %}
     drop table if exists {{ table_relation }} cascade;
     {{ get_create_table_as_sql(False, table_relation, sql) }};
@@ -31,7 +31,7 @@
     {{ 'union all by name' ~ files_query(neighbours, [partition_by]) if neighbours }}
   {% endcall %}
   {% if partition_by %}
-    {# A row outside the days to be built would be in no file: it would be lost in silence. #}
+    {# A row outside the built days would be in no file, and would be lost without notice. #}
     {% set strays = run_query(
       'select count(*) from ' ~ table_relation ~ ' where not ' ~ in_built_days(model.name, partition_by)
       ~ ' or ' ~ partition_by ~ ' is null'
