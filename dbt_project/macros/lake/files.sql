@@ -1,4 +1,4 @@
-{# Parquet files of the lake as views, and tables as files: what differs between engines is dispatched. #}
+{# Reads Parquet files of the lake as views, and writes tables as files; dispatched by engine. #}
 
 {% macro typed_rows(columns, present=[], rows=none) %}
   select

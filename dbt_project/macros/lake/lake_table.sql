@@ -1,12 +1,12 @@
 {# lake_table: write, audit, publish, for a model with one file a day.
 
-   The days to be built are a table in schema `audit`. A view with the model's name shows it, and beside it the
-   published days around the window that the model asks for; tests and models below read that view. Nothing
-   of it is in the lake yet: on-run-end publishes what passed its tests (publish.sql).
+   The built days are a table in schema `audit`. A view with the model's name shows this table and the published
+   days around the window that the model asks for; tests and models below read the view. None of the built rows is
+   in the lake yet: on-run-end publishes the days that passed their tests (publish.sql).
 
    config:
-     partition_by     date column, one file for each of its days; without it the model is a snapshot: one file, of the
-                      whole history, put in place anew by every run
+     partition_by     date column, one file for each of its days; without it the model is a snapshot: one file of the
+                      whole history, replaced by every run
      sort_by          columns to sort a file by, so that the same rows give the same file
      neighbour_days   published days before and after the window that the view shows as well, or 'all';
                       0 unless models below need them, because each costs an open file in every query

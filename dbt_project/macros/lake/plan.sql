@@ -1,4 +1,4 @@
-{# What planning/ decides, asked for at the start of a run, and the lake's files made visible to its engine. #}
+{# Asks planning/ for the plan at the start of a run, and makes the lake's files visible to the engine. #}
 
 {% macro prepare_lake() %}
   {% if execute %}
