@@ -1,18 +1,20 @@
-"""Whose id is whose: nodes and edges → identities. Knows graphs as arrays, and nothing of events or files.
+"""Resolves nodes and edges into identities. Works on graphs as arrays, and knows no events or files.
 
-A node is an id that somebody was known by, an edge two ids in one event. An identity is a connected component, named
-for its oldest node. Nodes are numbered by age, so that the oldest is the one with the least number; edges are numbered
-by time. What comes out depends on neither the order nor the batches in which events came.
+A node is an id of a person, an edge is two ids in one event. An identity is a connected component, named for its oldest
+node. Nodes are numbered by age, so the oldest node has the smallest number; edges are numbered by time. The result does
+not depend on the order or the batches in which events arrived.
 
-Four rules keep people apart that only seem to be one:
+Three rules decide which nodes are joined, and how sure an identity is:
 
-- A node with more neighbours of one type than its limit (`max_neighbours`) is shared, a kiosk, a proxy, a bug that
-  sends the same id for all: it joins nothing, and is an identity of its own.
-- Two nodes that are each one person (`is_one_person`, logged-in users) are never joined, on whatever path. Strong edges
-  are taken first, of equals the earlier, so that a shared device stays with whoever logged in there first.
-- That is Kruskal's algorithm (1956) for the maximum spanning tree with some vertices kept apart: the same as without
-  it, when an edge stronger than all others ties each of those vertices to one more vertex, which then goes again.
-- An identity is worth its weakest edge on that tree. A fingerprint at the tree's end joins nobody, and does not count.
+- A node with more neighbours of one type than its limit (`max_neighbours`) is shared: a kiosk, a proxy, or a bug that
+  sends the same id for all. It joins nothing, and is an identity of its own.
+- Two nodes that each stand for one person (`is_one_person`, logged-in users) are never joined, on any path. Stronger
+  edges are taken first, and earlier ones among equals, so a shared device stays with the user who logged in first.
+- An identity's confidence is that of its weakest edge on the resulting tree. A fingerprint at the tree's end joins
+  nobody, and its edge does not count.
+
+The tree is Kruskal's (1956) maximum spanning tree with some vertices kept apart. It is computed as a plain spanning
+tree: edges stronger than all others tie each of those vertices to one additional vertex, which is then removed.
 """
 
 from __future__ import annotations
@@ -39,11 +41,11 @@ class Graph:
 
     Attributes:
         types: type of each node, as a number.
-        is_weak: node is a fingerprint.
-        max_neighbours: most neighbours of one type that a node may have.
-        is_one_person: node stands for one person.
-        older, younger: the nodes of an edge, older < younger.
-        confidence: what an edge is worth, 0 to 1.
+        is_weak: the node is a fingerprint.
+        max_neighbours: largest number of neighbours of one type that a node may have.
+        is_one_person: the node stands for one person.
+        older, younger: numbers of an edge's nodes, older < younger.
+        confidence: an edge's value as evidence, 0 to 1.
     """
 
     types: Ints
@@ -74,13 +76,13 @@ class Graph:
 
 @dataclass(frozen=True)
 class Identities:
-    """What became of a graph.
+    """The identities of a graph.
 
     Attributes:
         root: oldest node of each node's identity.
-        confidence: of each node's identity, 0 to 1; 1 where there is nothing to be unsure of.
-        is_shared: node joins nothing, because too many share it.
-        tree: edges that hold the identities together, by time.
+        confidence: confidence of each node's identity, 0 to 1; 1 if no edge joins anything.
+        is_shared: the node has too many neighbours, and joins nothing.
+        tree: numbers of the edges that hold the identities together, by time.
     """
 
     root: Ints
@@ -99,7 +101,7 @@ def resolve(graph: Graph) -> Identities:
 
 
 def shared_nodes(graph: Graph) -> Flags:
-    """Nodes with more neighbours of one type than they may have."""
+    """Whether each node has more neighbours of one type than its limit."""
     kinds = int(graph.types.max(initial=0)) + 1
     counts = np.bincount(graph.older * kinds + graph.types[graph.younger], minlength=graph.size * kinds)
     counts += np.bincount(graph.younger * kinds + graph.types[graph.older], minlength=graph.size * kinds)
@@ -107,10 +109,10 @@ def shared_nodes(graph: Graph) -> Flags:
 
 
 def _strongest_tree(graph: Graph, usable: Ints) -> Ints:
-    """The edges of the maximum spanning forest in which no two persons are joined, by time."""
+    """The edges, by time, of the maximum spanning forest that joins no two persons."""
     persons = np.flatnonzero(graph.is_one_person)
     order = usable[np.lexsort((usable, -graph.confidence[usable]))]
-    # Ranks from 1, since 0 would be no edge; those of the ties to the vertex that keeps persons apart come first.
+    # Ranks begin at 1, because 0 means no edge. The ties to the vertex that keeps persons apart rank first.
     ranks = np.arange(1, len(persons) + len(order) + 1, dtype=np.float64)
     ends = (
         np.concatenate([persons, graph.older[order]]),
@@ -122,7 +124,7 @@ def _strongest_tree(graph: Graph, usable: Ints) -> Ints:
 
 
 def _roots(size: int, ends: Ints, others: Ints) -> Ints:
-    """The least number in each node's component."""
+    """The smallest node number in each node's component."""
     matrix = coo_array((np.ones(len(ends), dtype=np.int8), (ends, others)), shape=(size, size))
     _, labels = connected_components(matrix, directed=False)
     _, first = np.unique(labels, return_index=True)
@@ -130,7 +132,7 @@ def _roots(size: int, ends: Ints, others: Ints) -> Ints:
 
 
 def _confidences(graph: Graph, tree: Ints, root: Ints) -> Floats:
-    """Of each node's identity, that of the weakest edge that joins something."""
+    """For each node, the confidence of its identity: that of the weakest tree edge that joins something."""
     degree = np.bincount(np.concatenate([graph.older[tree], graph.younger[tree]]), minlength=graph.size)
     hangs = graph.is_weak & (degree == 1)
     joins = tree[~(hangs[graph.older[tree]] | hangs[graph.younger[tree]])]
@@ -140,16 +142,16 @@ def _confidences(graph: Graph, tree: Ints, root: Ints) -> Floats:
 
 
 def absorptions(graph: Graph, found: Identities) -> tuple[Ints, Ints]:
-    """How identities became what they are: for each node the one whose identity took in the node's own, and when.
+    """The history of the identities: which older identity took in each node's own identity, and by which edge.
 
     Every node begins as an identity of its own, named for it. An edge of the tree joins two identities at its time:
-    the one with the older name goes on, the other one's name is gone for good. So each node but the first of an
-    identity has its name taken in exactly once.
+    the identity with the older name remains, and the other name ends for good. So each node except an identity's oldest
+    is taken in exactly once.
 
     Returns:
-        For each node the node that took its name in, and the edge; both -1 where that never happened.
+        For each node, the oldest node of the identity that took it in, and the edge; both -1 for an oldest node.
     """
-    # Identity by identity, and by time in each: what is worked on stays near in memory.
+    # Nodes are numbered by identity, and edges sorted by identity and time, so that memory accesses stay close.
     number = np.empty(graph.size, dtype=np.int64)
     by_identity = np.argsort(found.root, kind="stable")
     number[by_identity] = np.arange(graph.size)
@@ -174,14 +176,15 @@ def absorptions(graph: Graph, found: Identities) -> tuple[Ints, Ints]:
 def as_of_days(
     graph: Graph, first_day: Ints, edge_day: Ints, seen: dict[int, Ints]
 ) -> Iterator[tuple[int, Ints, Identities]]:
-    """The identities as they were known at the end of some days, of those who were seen then.
+    """The identities that were seen on some days, as known at each day's end.
 
     Args:
         first_day, edge_day: days from which nodes and edges are known.
         seen: day → nodes that were seen.
 
     Yields:
-        Of each day all nodes of the identities that were seen, and the identities: entry i is that of node i.
+        For each day: the day, all nodes of the identities that were seen, and the identities. Entry i of the identities
+        belongs to entry i of the nodes.
     """
     _, cluster = connected_components(
         coo_array(
@@ -190,7 +193,7 @@ def as_of_days(
         directed=False,
     )
     for day, nodes_seen in sorted(seen.items()):
-        # Nothing outside the clusters of those who were seen has a say in who they are.
+        # Nodes outside the clusters of the seen nodes cannot change their identities.
         is_near = np.zeros(int(cluster.max(initial=-1)) + 1, dtype=bool)
         is_near[cluster[nodes_seen]] = True
         nodes = is_near[cluster] & (first_day <= day)
@@ -214,7 +217,7 @@ EDGE_COLUMNS = "older, younger, confidence"
 
 
 def graph_of(nodes: pa.Table, edges: pa.Table) -> Graph:
-    """The graph of NODE_COLUMNS of int_identity_nodes and EDGE_COLUMNS of int_identity_edges, ordered by number."""
+    """The graph from NODE_COLUMNS of int_identity_nodes and EDGE_COLUMNS of int_identity_edges, ordered by number."""
     types = nodes["node_type"].combine_chunks().dictionary_encode()
     kinds = types.indices.to_numpy().astype(np.int64)
     return Graph(

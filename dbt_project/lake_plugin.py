@@ -1,7 +1,7 @@
-"""What dbt's DuckDB can ask and do: which days and files a run is about, and putting what it has made in place.
+"""The dbt-duckdb plugin that gives macros the plan of a run, stages files, and puts finished files in the lake.
 
-Only the bridge between SQL, the lake and `planning/`, where it is decided what is read and published. Arguments
-and answers are JSON texts, since SQL functions have no others.
+It only connects SQL, the lake and `planning/`, which decides what is read and published. Arguments and answers are
+JSON texts, because the SQL functions take and return only texts and numbers.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class Plugin(BasePlugin):
 
     @property
     def lake(self) -> Lake:
-        """The lake of this process. Unit tests and parsing need none, so it is missed only here.
+        """The lake of this process, checked on first use because unit tests and parsing need no lake.
 
         Raises:
-            SettingsError: without CLICKLAKE_LAKE, or when it is no longer what the engine was made for.
+            SettingsError: CLICKLAKE_LAKE is not set, or the lake's settings changed since the engine was configured.
         """
         lake = _lake_of_environment()
         if lake is None:
@@ -89,7 +89,7 @@ class Plugin(BasePlugin):
 
     @property
     def scratch(self) -> str:
-        """A folder of this process alone for what may be large; gone with it."""
+        """A private folder for large files, removed when this process ends."""
         if self._scratch is None:
             folder = tempfile.TemporaryDirectory(
                 prefix="clicklake-", dir=_setting("DUCKDB_TEMP_DIRECTORY"), ignore_cleanup_errors=True
@@ -98,13 +98,14 @@ class Plugin(BasePlugin):
         return self._scratch
 
     def lake_answer(self, question: str, request: str) -> str:
-        """What macros ask, by the method that answers it; its arguments and its answer are JSON.
+        """Answers a macro's question with the method of that name.
 
         Args:
             question: plan, days_around, days_of_marts, files_before, reference_file, judge or publish.
+            request: the method's arguments, as JSON.
 
         Returns:
-            The answer, or {error} where the command cannot work as it was given.
+            The method's answer as JSON, or {error} if the command cannot run with its arguments.
         """
         asked_at_compiling = (self.days_around, self.days_of_marts, self.files_before, self.reference_file)
         answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, self.judge, self.publish)
@@ -126,20 +127,20 @@ class Plugin(BasePlugin):
         report: str,
         prepares: bool,
     ) -> dict[str, Any]:
-        """Plans the run, and makes ready what it needs: holds the lock of the marts where it builds some, until this
-        process ends, and lists what it reads.
+        """Plans the run. With `prepares`, also checks the run, lists the files that it reads, and, if it builds marts,
+        takes the lock of the marts until this process ends.
 
         Args:
-            prepares: without it, as where dbt compiles alone, nothing is checked or locked, and the plan of this run
-                stays, if there is one.
+            prepares: without it, as when dbt only compiles, nothing is checked or locked, and an existing plan of this
+                run is kept.
 
         Returns:
-            window: days.
-            built: model → days, of the lake_tables that are selected.
-            neighbours: model → files of the days around those, which its view shows as well.
-            views: [{id, files, partitioned_by, columns}], what has to be visible before anything is built; columns:
-                [name, type] of raw, for what has its rows.
-            judged: test → [[table, days]], the releases that count when it fails.
+            window: days of the window.
+            built: model → days that the run builds, for each selected lake_table.
+            neighbours: model → files of published days around the built days that its view also shows.
+            views: [{id, files, partitioned_by, columns}] of each view that the run needs before it builds anything;
+                `columns` holds [name, type] of each raw column, for nodes with `rows_of`.
+            judged: test → [[table, days]] whose releases count when the test fails.
         """
         if self._run != run or prepares:
             self._run = run
@@ -194,28 +195,28 @@ class Plugin(BasePlugin):
         }
 
     def days_around(self, model: str, before: int, after: int) -> dict[str, Any]:
-        """{days}: those that the run builds of a model, and so many before and after each; None of what is no model."""
+        """{days}: the days of a model that the run builds, and the days around each; None if no model has this name."""
         node = self._planned.graph.model(model)
         built = self._planned.built_days(node) if node else []
         return {"days": iso(around(built, Around(before, after))) if node else None}
 
     def days_of_marts(self, models: list[str]) -> dict[str, Any]:
-        """{days}: those that any of these models has published, or is built for."""
+        """{days}: the days that any of these models has published or builds in this run."""
         plan = self._planned
         return {"days": iso(plan.days_of_marts([plan.known_model(name) for name in models]))}
 
     def files_before(self, model: str, days: int) -> dict[str, Any]:
-        """{files, partitioned_by}: of a model's published days that the run does not build, from so many days before
-        the first that it builds on."""
+        """{files, partitioned_by}: a model's published days that the run does not build, from `days` days before the
+        first built day to the last one."""
         node = self._planned.known_model(model)
         return {"files": self._files(self._planned.keys_before(node, days)), "partitioned_by": node.path_columns}
 
     def _files(self, keys: Iterable[str]) -> list[str]:
-        """Local paths of files of the lake, which stay as they are now for all of this run.
+        """Local paths of files of the lake, which do not change during this run.
 
-        A file on S3 is fetched whole: a run reads it a dozen times, and DuckDB would ask S3 some five times for
-        each of them, from Python and one after the other. Of raw files, which another run may replace meanwhile, a
-        folder gives a second name; marts are this run's, which holds their lock.
+        A file on S3 is fetched whole: a run reads it a dozen times, and each read by DuckDB would be some five requests
+        to S3, from Python and one after the other. On a folder, a raw file gets a second name, because another run may
+        replace it meanwhile. Marts cannot change, because this run holds their lock.
         """
         return sorted(map(self._file, keys))
 
@@ -229,8 +230,8 @@ class Plugin(BasePlugin):
         return str(local)
 
     def reference_file(self, name: str, types: dict[str, str]) -> dict[str, Any]:
-        """{files}: one Parquet file with the rows of reference/<name>.csv, which people keep in the lake; none where
-        there is no such file.
+        """{files}: one Parquet file with the rows of reference/<name>.csv, which people keep in the lake; empty if that
+        file is absent.
 
         Args:
             types: column → type.
@@ -245,21 +246,21 @@ class Plugin(BasePlugin):
 
     @property
     def _staging(self) -> str:
-        """This run's private folder, from which `publish` is one rename or one upload."""
+        """This run's private folder; `publish` moves each file from it with one rename or one upload."""
         if self._stage is None:
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
     def judge(self, results: list[dict[str, Any]], empty: bool) -> list[dict[str, Any]]:
-        """Reports what dbt did, and judges each lake_table that it has run.
+        """Reports dbt's results, and judges each lake_table that dbt has run.
 
         Args:
             results: {id, name, status, message, failures, seconds} of each node.
             empty: dbt built with `--empty`.
 
         Returns:
-            {id, warnings, paths} of each: `paths`, day → where its rows have to be written, refused ones too, before
-            `publish` is called.
+            {id, warnings, paths} of each lake_table; `paths`: day → path to which the caller must write the day's rows,
+            published or refused, before it calls `publish`.
         """
         plan = self._planned
         self._report([_reported(plan.graph, result) for result in results])
@@ -275,12 +276,11 @@ class Plugin(BasePlugin):
         ]
 
     def publish(self, id: str) -> dict[str, Any]:
-        """Puts the finished files of a lake_table in their places one by one, refused ones into quarantine. Each is one
-        atomic put, and reported at once: if the next one cannot be written, whoever reads the report still learns what
-        is published.
+        """Puts the finished files of a lake_table in place one by one, and refused days into quarantine. Each put is
+        atomic and reported at once: if the next one fails, the report still lists all published days.
 
         Returns:
-            {said}: one line for people; empty where nothing was published.
+            {said}: one line for people; empty if nothing was published.
         """
         judged = self._judged[id]
         for file in quarantine(judged, self._staging)["files"]:
@@ -304,8 +304,8 @@ class Plugin(BasePlugin):
         return figures
 
     def _put_aside(self, file: dict[str, Any]) -> None:
-        """Rows of a refused day, and why, where people look at them. Old rows go first: the verdict never names
-        others."""
+        """Puts a refused day's rows and verdict into quarantine. Old rows are deleted first, so that a verdict never
+        stands next to rows of an earlier run."""
         started, entry = time.monotonic(), file["entry"]
         self.lake.delete(file["folder"])
         if file["staged"]:
@@ -319,14 +319,13 @@ class Plugin(BasePlugin):
         return {"rows": rows, "bytes": self.lake.put(Path(staged), key)}
 
     def lake_accepted(self, test: str, table: str, days: str) -> int:
-        """So many failing rows of a test people have released on any of these days; -1 where nobody has."""
-        from ingest.partition.releases import accepted_failures  # costs a while, and good days need none of it
+        """The number of failing rows of a test that a release accepts on any of these days; -1 without a release."""
+        from ingest.partition.releases import accepted_failures  # slow import, needed only when a test fails
 
         return accepted_failures(self.lake, table, test, map(parse_day, days.split()))
 
     def _report(self, entries: list[dict[str, Any]]) -> None:
-        """Adds entries to the report of the run, for whoever started it: a JSON object a line. The first call of a run
-        begins it anew."""
+        """Adds entries to the report of the run, one JSON object a line. The first call replaces an older report."""
         assert self._report_path is not None
         self._report_path.parent.mkdir(parents=True, exist_ok=True)
         with self._report_path.open("a" if self._has_reported else "w", encoding="utf-8") as report:
@@ -335,7 +334,8 @@ class Plugin(BasePlugin):
 
 
 def _reported(graph: Graph, result: dict[str, Any]) -> dict[str, Any]:
-    """What became of a node, which dbt itself would write only with its whole manifest, in a second and a half."""
+    """The report's entry for a node's result. dbt would write results only together with its manifest, which takes a
+    second and a half."""
     node = graph.nodes.get(result["id"])
     named = {name: result[name] for name in ("name", "status", "failures", "message", "seconds")}
     return {"node": result["id"], "is_lake_table": bool(node and node.is_lake_table)} | named

@@ -1,9 +1,10 @@
-"""CSV files that people keep in the lake, as typed tables: whatever cannot be read is named by line and column.
+"""Reads CSV files that people keep in the lake as typed tables; an error names the line and the column.
 
-Which files there are, and what their columns mean, is not known here.
+The caller knows which files exist and what their columns mean.
 
-The rules: comma, quotes as spreadsheets write them, UTF-8 with or without a mark at its start; columns by name, in any
-order; dates as 2026-01-31, numbers with a point. An empty text is null; an empty date or number is an error.
+The rules: fields are separated by commas and quoted as spreadsheets do; the text is UTF-8 with or without a byte order
+mark; columns are found by name, in any order; dates are written 2026-01-31, numbers with a point. An empty text is
+null; an empty date or number is an error.
 """
 
 from __future__ import annotations
@@ -26,14 +27,18 @@ _DECIMAL = re.compile(r"decimal\((\d+), *(\d+)\)")
 
 
 class ReferenceFileError(ClicklakeError):
-    """A file that people keep cannot be read; the message says where."""
+    """A reference file cannot be read; the message names the file and the line."""
 
 
 def read_csv(body: bytes, name: str, types: Mapping[str, str]) -> pa.Table:
-    """The rows of a file, with columns of these types: `varchar`, `date` or `decimal(p,s)`.
+    """The rows of a CSV file as a table.
+
+    Args:
+        name: the file's name in error messages.
+        types: column → `varchar`, `date` or `decimal(p,s)`.
 
     Raises:
-        ReferenceFileError: naming file, line and column.
+        ReferenceFileError: a line or value breaks the rules; the message names file, line and column.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -88,7 +93,7 @@ def _typed(value: str, kind: str, where: str) -> Any:
     number = Decimal(value)
     if number and number.adjusted() >= digits - scale:
         raise ReferenceFileError(f"{where}: {value!r} is too large")
-    return number.quantize(Decimal(1).scaleb(-scale))  # of many zeros at the end none is left
+    return number.quantize(Decimal(1).scaleb(-scale))  # drops surplus zeros at the end
 
 
 def _date(value: str, where: str) -> date:

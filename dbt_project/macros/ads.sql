@@ -4,7 +4,7 @@
   case
     when status >= {{ var('ivt_invalid_status_from') }} then 'status'
     when upper(method) <> 'GET' then 'method'
-    -- A mail's reader is shown the pictures that a proxy fetches; a proxy that follows a link looks for malware.
+    -- A mail proxy fetches pictures for a reader, but follows links only to scan for malware.
     when is_bot and not (request_type = 'impression' and coalesce(device_category, '') = 'mail') then 'bot'
   end
 {%- endmacro %}

@@ -1,8 +1,7 @@
-{# What a conversion is owed to. #}
+{# Attribution of conversions to touches. #}
 
 {% macro kinds_of_touches() -%}
-  {# Retargeting has a returning person's conversion to itself, and impressions have one where there is no click and no
-     visit. #}
+  {# Retargeting alone gets a returning person's conversion, and impressions get one only without a click or visit. #}
   (
     values
     ('retargeting', 1, interval '{{ var("attribution_reattribution_seconds") }}' second),
@@ -48,7 +47,7 @@
 {%- endmacro %}
 
 {% macro install_evidence(row, fifth, sixth) -%}
-  {# Ids of an ad, which all of its clicks carry, are no ids of a click. #}
+  {# An ad's id, which all of its clicks carry, does not identify a click. #}
   case kinds.kind
     when 1 then
       case

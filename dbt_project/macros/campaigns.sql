@@ -9,7 +9,7 @@
 {%- endmacro %}
 
 {% macro campaign_key(table) -%}
-  {# Each part goes in with its length, so that no two campaigns are spelled alike. #}
+  {# Each part is prefixed with its length, so that different campaigns never give the same text. #}
   md5(
     {%- for part in campaign_parts().split(', ') %}
     coalesce(cast(length({{ table }}.{{ part }}) as varchar) || ':' || {{ table }}.{{ part }}, '-')
@@ -19,8 +19,8 @@
 {%- endmacro %}
 
 {% macro campaign_of_visit(visits, ads) -%}
-  {# A campaign behind a click on an ad is named as the ad names it, null or not, so that its visits meet the ad's other
-     numbers. A link within the site, whose source is `(direct)`, names none. #}
+  {# A visit from an ad takes all parts from the ad, null or not, so that it has the same campaign as the ad's other
+     numbers. A link within the site, whose source is `(direct)`, names no campaign. #}
   case when {{ ads }}.session_id is null then {{ visits }}.channel else {{ ads }}.channel end as channel,
   case
     when {{ ads }}.session_id is not null then {{ ads }}.order_id

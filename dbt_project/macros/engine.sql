@@ -1,11 +1,11 @@
-{# What engines call by different names: one macro that models call, and one for each engine. #}
+{# Functions whose names differ between engines: one macro that models call, and one for each engine. #}
 
 {% macro text_file(path) %}
   {{ return(adapter.dispatch('text_file', 'clicklake')(path)) }}
 {% endmacro %}
 
 {% macro duckdb__text_file(path) %}
-  {# Nothing about it is guessed: regular expressions look like other separators. #}
+  {# No option is left for DuckDB to guess, because regular expressions look like other separators. #}
   {% set options = "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"'" %}
   {{ return('read_csv(' ~ quoted_list([path]) ~ ', ' ~ options ~ ')') }}
 {% endmacro %}

@@ -19,6 +19,6 @@
 {%- endmacro %}
 
 {% macro known_of_visitor(column) -%}
-  {# By a server's address and place, all visitors that it reports on would be one. #}
+  {# With the server's address and place, all visitors that it reports would look like one. #}
   case when not {{ is_sent_by_server('stg_events') }} then stg_events.{{ column }} end as {{ column }}
 {%- endmacro %}

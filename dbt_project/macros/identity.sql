@@ -1,7 +1,7 @@
 {# People. #}
 
 {% macro person_key(user_id, visitor_key, is_bot) -%}
-  {# Robots are no people, and neither is an event of which nothing is known. #}
+  {# Robots are no people, and an event without any id belongs to no known person. #}
   case
     when {{ is_bot }} then null
     when {{ user_id }} is not null then 'user:' || {{ user_id }}

@@ -9,7 +9,7 @@
 {%- endmacro %}
 
 {% macro ratio(part, whole) -%}
-  {# A double, for a whole may be a billionth. #}
+  {# A double, because a whole may be a billionth. #}
   round(cast({{ part }} as double) / nullif(cast({{ whole }} as double), 0), 4)
 {%- endmacro %}
 
@@ -19,7 +19,7 @@
 {%- endmacro %}
 
 {% macro sum_of_one_currency(amount, currency) -%}
-  {# Unlike currencies cannot be added up, and an unknown one is unlike any other. #}
+  {# Amounts of different currencies cannot be added up; an unknown currency counts as a different one. #}
   case
     when count(distinct case when {{ amount }} is not null then coalesce({{ currency }}, '') end) <= 1
       then cast(sum({{ amount }}) as decimal(18, 4))

@@ -1,7 +1,7 @@
-{# Rules that stand in a seed, as SQL.
+{# The rules of a seed as SQL.
 
-   They become constants of the query, read from the seed's own file when it is compiled: an engine prepares a constant
-   regular expression once, and one that comes from a table again for every row, at a hundred times the cost. #}
+   Rules become constants of the query, read from the seed's file at compile time. An engine prepares a constant regular
+   expression once, but one from a table again for every row, at a hundred times the cost. #}
 
 {% macro first_rule(seed, result, conditions, otherwise) -%}
   case

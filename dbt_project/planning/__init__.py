@@ -1,6 +1,6 @@
-"""What a run of dbt builds, restates, leaves out and publishes: decided here, in pure functions over days and names.
+"""Pure functions that decide what a run of dbt builds, restates, leaves out and publishes.
 
-`graph` knows what is made from what, `window` counts days, `plan` says what is built from which files, `verdicts` what
-of it is published. Nothing here knows dbt, an engine or a lake: macros hand in what they know as JSON, and a function
-that lists files. `lake_plugin.py` is the bridge.
+`graph` holds the nodes and their parents. `window` counts days. `plan` decides which days are built from which files.
+`verdicts` decides which built days are published. Nothing here knows dbt, an engine or a lake: macros pass JSON, and
+the caller passes a function that lists files. `lake_plugin.py` connects these modules with dbt and the lake.
 """

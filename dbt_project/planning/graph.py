@@ -1,4 +1,4 @@
-"""The nodes of a dbt project and what is made from what."""
+"""The nodes of a dbt project and the nodes that each of them reads."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Node:
 
     Args:
         id: dbt's unique id.
-        name: the model's or test's name; a source's table.
+        name: name of the model or test; for a source, name of its table.
         kind: dbt's resource type.
-        parents: ids that it reads.
+        parents: ids of the nodes that this node reads.
         partition_by: date column of a lake_table; None makes it a snapshot, one file of the whole history.
-        restates: the published days around the window that are built again with it.
-        neighbour_days: published days around the window that its view shows as well.
-        scope_of, scope: of a source: it is read of the days that this model builds, and of those around them.
-        rows_of: the raw dataset whose columns it has, before its own.
-        severity: of a test.
+        restates: published days around the window that a run builds again with the window.
+        neighbour_days: number of published days on each side of the window that the model's view also shows.
+        scope_of, scope: for a source: the run reads the days that this model builds, and `scope` days around each.
+        rows_of: raw dataset whose columns come before the node's own columns.
+        severity: severity of a test.
     """
 
     id: str
@@ -52,20 +52,20 @@ class Node:
 
     @property
     def mart(self) -> Mart:
-        """Where the lake has a lake_table."""
+        """The mart that holds a lake_table's files in the lake."""
         return Mart(self.name, self.partition_by)
 
     @property
     def path_columns(self) -> list[str]:
-        """The date columns that the paths of its files tell."""
+        """The date columns whose values stand in the paths of the node's files."""
         if self.kind == "source":
             return ["event_date", "source_date"]
         return [self.partition_by] if self.partition_by else []
 
 
 def node_of(described: Mapping[str, Any]) -> Node:
-    """A node as the macro `asked_plan` describes it: id, name, kind, parents, and dbt's config, whose `meta` holds
-    the scope of a source, and `rows_of`."""
+    """A node from the description that the macro `asked_plan` gives: id, name, kind, parents, and dbt's config. The
+    config's `meta` holds `rows_of` and a source's scope."""
     config = described["config"]
     restates, meta = config.get("restates"), config.get("meta") or {}
     return Node(
@@ -86,7 +86,7 @@ def node_of(described: Mapping[str, Any]) -> Node:
 
 @dataclass
 class Graph:
-    """All nodes, in dbt's order, and which of them a command has selected."""
+    """All nodes in dbt's order, and the ids of the nodes that a command has selected."""
 
     nodes: Mapping[str, Node]
     selected: frozenset[str]
@@ -101,15 +101,15 @@ class Graph:
 
     @property
     def tests(self) -> list[Node]:
-        """Those that are selected."""
+        """The selected tests."""
         return [node for node in self.nodes.values() if node.kind == "test" and node.id in self.selected]
 
     def ancestors(self, id_: str) -> list[str]:
-        """Everything that a node is made from, nearest first."""
+        """Ids of all direct and indirect parents of a node, nearest first."""
         if id_ not in self._ancestors:
             found = dict.fromkeys(self.nodes[id_].parents)
             queue = list(found)
-            for above in queue:  # which grows meanwhile
+            for above in queue:  # the loop itself appends to the queue
                 for parent in self.nodes[above].parents if above in self.nodes else ():
                     if parent not in found:
                         found[parent] = None
@@ -122,13 +122,13 @@ class Graph:
         return [each for each in above if each and each.kind == "source"]
 
     def judged_by(self, test: Node) -> list[Node]:
-        """The lake_tables that a test may stop: of those that it reads, the ones that no other of them is made from.
-        A test that compares a mart with one that it is made from judges the lower of them."""
+        """The lake_tables that a test may stop. A test judges each lake_table that it reads, unless another of them is
+        made from that one: a test that compares a mart with its parent judges the mart."""
         read = [self.nodes[each] for each in test.parents if each in self.nodes and self.nodes[each].is_lake_table]
         above = {ancestor for node in read for ancestor in self.ancestors(node.id)}
         return [node for node in read if node.id not in above]
 
     def blocking_tests(self, node: Node) -> list[Node]:
-        """The data tests that stop a lake_table's publication: all that judge it but those of severity warn."""
+        """The data tests that stop a lake_table's publication: the tests of severity error that judge it."""
         tests = (each for each in self.nodes.values() if each.kind == "test" and node.id in each.parents)
         return [test for test in tests if test.severity == "error" and node in self.judged_by(test)]

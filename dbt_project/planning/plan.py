@@ -1,4 +1,4 @@
-"""What a run builds, and from which files: days of the window, days around it, inputs that lie in the lake."""
+"""The days that a run builds, inside and around its window, and the files of the lake that it reads."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ListKeys = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
 
 
 class SelectionError(ValueError):
-    """A command cannot work as it was given; the text says what to give instead."""
+    """A command cannot run with its arguments; the message says how to correct them."""
 
 
 @dataclass
 class Inputs:
-    """What the selected nodes are and read: nodes in the order of their ids.
+    """The selected lake_tables and the inputs of all selected nodes, in the order of node ids.
 
-    sources, published: of the lake, and not built by this run.
-    missing: exist only in the memory of a run that builds them.
+    sources, published: inputs in the lake that this run does not build.
+    missing: inputs that exist only in the memory of a run that builds them.
     """
 
     lake_tables: list[Node] = field(default_factory=list)
@@ -35,12 +35,12 @@ class Inputs:
 
 @dataclass
 class Plan:
-    """Of one run. Whatever is listed is listed once: what the run publishes meanwhile changes nothing here.
+    """The plan of one run. Each folder is listed once, so files that the run publishes do not change the plan.
 
     Args:
-        command: dbt's: build, run, test, compile …
-        window: the days that the run is about; none for commands that take no window, which means all days.
-        list_keys: folders of the lake → keys of the data files below each.
+        command: dbt's command: build, run, test, compile …
+        window: days of the run; empty for commands without a window, which read all days.
+        list_keys: function from folders of the lake to the keys of the data files below each folder.
     """
 
     graph: Graph
@@ -71,7 +71,7 @@ class Plan:
     def check(self) -> None:
         """
         Raises:
-            SelectionError: for what is selected, nothing can be built, or nothing would judge it.
+            SelectionError: an input is missing, a build has no window, or a selected lake_table has no blocking test.
         """
         if self.inputs.missing:
             names = ", ".join(node.name for node in self.inputs.missing)
@@ -91,12 +91,12 @@ class Plan:
 
     @property
     def is_building(self) -> bool:
-        """Whether this run makes marts. Marts are made from the days around them and from the whole history: two runs
-        at once would each miss what the other publishes."""
+        """Whether this run builds marts. Such a run needs the lock of the marts: it reads days around its window and
+        the whole history, so two runs at once would each miss the files that the other publishes."""
         return self.command in BUILDS and bool(self.inputs.lake_tables)
 
     def look(self) -> None:
-        """Lists what the run needs, before any of it is changed, in few questions."""
+        """Lists all folders that the run needs, in few requests, before the run changes any of them."""
         self.listed([node.mart.folder for node in (*self.inputs.lake_tables, *self.inputs.published)])
         for source in self.inputs.sources:
             self.source_keys(source)
@@ -104,23 +104,23 @@ class Plan:
             self.built_days(node)
 
     def listed(self, folders: Iterable[str]) -> list[str]:
-        """Keys of the files below folders, as they were when the run first asked."""
+        """Keys of the files below folders, as first listed in this run."""
         wanted = list(dict.fromkeys(folders))
         if unknown := [folder for folder in wanted if folder not in self._listings]:
             self._listings.update(self.list_keys(unknown))
         return [key for folder in wanted for key in self._listings[folder]]
 
     def published_days(self, node: Node) -> list[date]:
-        """Days of a model that have a file."""
+        """Days for which a model has a published file; none for a snapshot."""
         if node.partition_by is None:
             return []
         days = map(node.mart.day_of, self.listed([node.mart.folder]))
         return [day for day in days if day]
 
     def built_days(self, node: Node) -> list[date]:
-        """The days of a lake_table that the run builds: those of the window. A model that restates also builds its
-        published days around the window, as far as there is what they are made from; and of the window itself it leaves
-        out what has no raw file, so that the rest is as it would be alone."""
+        """The days of a lake_table that the run builds: the days of the window. A model that restates also builds its
+        published days around the window. It leaves out every day whose inputs are missing, so that the other days get
+        the same rows as in a run of their own."""
         if node.restates is None or not self.window:
             return list(self.window)
         if node.name not in self._built:
@@ -133,8 +133,8 @@ class Plan:
         return [day for day in self.published_days(node) if first <= day <= last and day not in self.window]
 
     def makeable_days(self, node: Node, days: Sequence[date]) -> list[date]:
-        """Of some days those that can be made: raw has its own file of them, and the marts above that restate build
-        them as well, or, of a day around the window, have it published."""
+        """The days whose inputs exist: each source has a raw file of the day, and each selected mart above that
+        restates builds the day. For a day around the window, it is enough that the mart above has published it."""
         absent: set[date] = set()
         for above in map(self.graph.nodes.get, self.graph.ancestors(node.id)):
             if above is None:
@@ -147,9 +147,9 @@ class Plan:
         return [day for day in days if day not in absent]
 
     def days_without_file(self, source: Node, days: Sequence[date]) -> list[date]:
-        """Ingest writes a file for its own source date even when it is empty. Where there is none, the day was never
-        ingested, or its raw files are gone."""
-        self.listed([raw_folder(source.name, day) for day in days])  # all at once
+        """The days that were never ingested, or whose raw files are gone: ingest writes a file for its own source date
+        even when the day has no rows."""
+        self.listed([raw_folder(source.name, day) for day in days])  # one request for all days
         own = {day: Partition(source.name, day).raw_folder(day) for day in days}
         return [
             day
@@ -158,7 +158,8 @@ class Plan:
         ]
 
     def source_days(self, source: Node) -> list[date]:
-        """The event dates of a source that the run reads: the window's, or those around what a model builds."""
+        """The event dates of a source that the run reads: the window, or the built days of the model in `scope_of` and
+        the days around them."""
         if source.scope_of is None:
             return list(self.window)
         return around(self.built_days(self.known_model(source.scope_of)), source.scope)
@@ -182,13 +183,13 @@ class Plan:
         ]
 
     def view_keys(self, node: Node) -> list[str]:
-        """Files of a lake_table that the run reads and does not build."""
+        """Keys of a lake_table's files that the run reads and does not build."""
         return self.published_keys(node, *self._neighbourhood(node))
 
     def views(self) -> Iterator[tuple[Node, list[str]]]:
-        """What has to be visible before anything is built, each with its files: what the run reads and does not build.
-        Where it runs unit tests also everything else, without files: dbt asks the engine for the column types of their
-        inputs, and this engine starts empty."""
+        """The nodes that need a view before the run builds anything, each with the keys of its files: the inputs that
+        the run does not build. A run of unit tests also needs empty views of all other nodes, because dbt asks the
+        engine for the column types of their inputs and this engine starts empty."""
         found = [(source, self.source_keys(source)) for source in self.inputs.sources]
         found += [(node, self.view_keys(node)) for node in self.inputs.published]
         yield from found
@@ -199,31 +200,31 @@ class Plan:
             )
 
     def neighbour_keys(self, node: Node) -> list[str]:
-        """Files of the days around those that are built, which the view of a model shows as well."""
+        """Keys of the published days around the built days that a model's view also shows."""
         if node.neighbour_days == 0 or node.is_snapshot:
             return []
         return self.published_keys(node, *self._neighbourhood(node), without=self.built_days(node))
 
     def released_days(self, test: Node) -> list[tuple[Node, list[date]]]:
-        """The lake_tables that a test judges, each with the days on which a person may have accepted its failure. Of
-        several days none: nobody could tell whether the failing rows are those that were released. Whoever runs windows
-        halves what was refused."""
+        """The lake_tables that a test judges, each with the days whose release counts when the test fails. A window of
+        several days has none, because nobody could tell whether the failing rows are the released ones. The caller
+        splits a refused window in halves."""
         return [(node, self.built_days(node) if len(self.window) == 1 else []) for node in self.graph.judged_by(test)]
 
     def _neighbourhood(self, node: Node) -> tuple[date | None, date | None]:
-        """First and last day of the window and the days around it; none and none for all days."""
+        """First and last day of the window with the neighbour days around it; (None, None) means all days."""
         if node.neighbour_days == "all" or not self.window:
             return None, None
         return shifted(self.window[0], -node.neighbour_days), shifted(self.window[-1], node.neighbour_days)
 
     def keys_before(self, node: Node, days: int) -> list[str]:
-        """Files of a model's published days that the run does not build, from so many days before the first that it
-        builds on; for a model that is made from its own past."""
+        """Keys of a model's published days that the run does not build, from `days` days before the first built day to
+        the last one; for a model that reads its own past."""
         built = self.built_days(node)
         return self.published_keys(node, shifted(built[0], -days), built[-1], built) if built else []
 
     def days_of_marts(self, nodes: Sequence[Node]) -> list[date]:
-        """The days that any of these models has published, or is built for in this run, in order."""
+        """The days that any of these models has published or builds in this run, in order."""
         found = {day for node in nodes for day in self.published_days(node)}
         found |= {day for node in nodes for day in self.makeable_days(node, self.built_days(node))}
         return sorted(found)
@@ -231,7 +232,7 @@ class Plan:
     def known_model(self, name: str) -> Node:
         """
         Raises:
-            SelectionError: there is no such model.
+            SelectionError: no model has this name.
         """
         node = self.graph.model(name)
         if node is None:
@@ -244,7 +245,7 @@ class Plan:
 def require_window(window: Sequence[date], wanted_by: str) -> None:
     """
     Raises:
-        SelectionError: there is no window.
+        SelectionError: the window is empty.
     """
     if not window:
         raise SelectionError(

@@ -1,5 +1,5 @@
-"""Variables of dbt_project.yml that depend on one another, or that have few values: a wrong one would not fail, but
-give other numbers."""
+"""Checks of variables in dbt_project.yml that have few values or depend on the models: without a check, a wrong value
+would change numbers and raise no error."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ CHOICES = {
     "identity_known_at": ("day", "run"),
     "attribution_grain": ("session", "event"),
 }
-# Days that a model looks back, by the model that restates the days after a late one: further than it restates, those
-# that a late day changes would keep what they were.
+# Look-back windows in days → the model that restates the days after a late day. A window longer than the model restates
+# would leave days unchanged that a late day affects.
 LOOKS_BACK = {"visitor_history_days": "sessions", "retention_days": "retention"}
-# Seconds that a conversion looks back; the day of the conversion counts as well.
+# Look-back windows of a conversion in seconds; the day of the conversion counts as well.
 SECONDS_BACK = {
     "attribution_click_seconds": "attribution",
     "attribution_impression_seconds": "attribution",
     "attribution_install_seconds": "attribution",
 }
-# Least and most. A run that changes the 30 days after its own sees events of 38.
+# Smallest and largest value. A run that restates the 30 days after its own reads events of 38 days.
 LIMITS = {"funnel_max_days": (1, 7), "attribution_max_touches": (2, None)}
 NAMES = (*CHOICES, *LOOKS_BACK, *SECONDS_BACK, *LIMITS)
 DAY_SECONDS = 86_400
 
 
 def problems(values: Mapping[str, Any], graph: Graph) -> list[str]:
-    """What is wrong with the values of `NAMES`, a sentence each.
+    """One sentence for each wrong value among the variables in `NAMES`.
 
     Args:
-        values: variable → value, as dbt has it; one that is not there is not judged.
+        values: variable → value from dbt; absent variables are not checked.
     """
     return [*_of_choices(values), *_of_limits(values), *_of_looking_back(values, graph)]
 

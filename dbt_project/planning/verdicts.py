@@ -1,4 +1,4 @@
-"""What of a run is published: a verdict on each lake_table, and on each of its days."""
+"""The verdict on each lake_table of a run and on each of its days: which days are published."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dbt_project.planning.plan import Plan
 from ingest.days import day_text
 from ingest.lake.layout import Partition
 
-# published: built, every blocking test passed, and all it was made from is published.
-# refused: it could not be built, or a test failed.
-# skipped: nobody can tell, because something above it failed or a test did not run.
-# absent: of a day that raw has nothing of.
+# published: built, every blocking test passed, and every lake_table that it reads is published.
+# refused: the build failed, or a blocking test failed.
+# skipped: not judged, because a node above it failed or a test did not run.
+# absent: raw has no file of the day.
 Status = Literal["published", "refused", "skipped", "absent"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What dbt says of a node that it has run: success, error or skipped of a model; pass, warn, fail, error or skipped
-    of a test."""
+    """dbt's result for a node that it has run. The status of a model is success, error or skipped; the status of a test
+    is pass, warn, fail, error or skipped."""
 
     id: str
     name: str
@@ -50,7 +50,7 @@ class Verdict:
 
 @dataclass
 class Judged:
-    """A lake_table, its verdict, and its days in order; `is_built` where there are rows to look at."""
+    """A lake_table, its verdict, and the verdict on each of its days in order; `is_built` if its rows exist."""
 
     node: Node
     verdict: Verdict
@@ -68,11 +68,11 @@ class Judged:
         return [day for day, verdict in self.days.items() if verdict.status in statuses]
 
     def entries(self, *statuses: Status) -> list[dict[str, Any]]:
-        """The days with one of these verdicts, as the report of the run has them."""
+        """The report's entries for the days with one of these statuses."""
         return [self.entry(day) for day in self.days_with(*statuses)]
 
     def entry(self, day: date) -> dict[str, Any]:
-        """A day as the report of the run has it."""
+        """The report's entry for a day; rows, bytes and seconds are filled in when its file is written."""
         verdict = self.days[day]
         return {
             "model": self.node.name,
@@ -86,9 +86,12 @@ class Judged:
 
 
 def publication(judged: Judged, folder: str) -> dict[str, Any]:
-    """What is to be written of the good days of a lake_table: `paths`, day → where it is staged in a folder, and
-    `files`: {staged, key, settles, entries}, put in place one by one, each with its entries of the report. A snapshot
-    has one file for all days, and what it refused on any day is settled by a good one."""
+    """The files to write for a lake_table's published days.
+
+    Returns:
+        `paths`: day → path of its staged file in `folder`. `files`: {staged, key, settles, entries} of each file to put
+        in place, with its report entries. A snapshot has one file for all days of the window.
+    """
     node, mart = judged.node, judged.node.mart
     paths: dict[str, str] = {}
     files: list[dict[str, Any]] = []
@@ -101,7 +104,8 @@ def publication(judged: Judged, folder: str) -> dict[str, Any]:
 
 
 def quarantine(judged: Judged, folder: str) -> dict[str, Any]:
-    """Likewise of the refused days: their rows, where there are any, lie in the quarantine for people to look at."""
+    """The files to write for a lake_table's refused days: `paths` as in `publication`, and {staged, folder, rows,
+    verdict, entry} of each day in quarantine. `staged` is None if the lake_table was not built."""
     refused = [Partition(judged.node.name, day) for day in judged.days_with("refused")]
     paths = {day_text(each.day): staged_path(folder, judged.node, each.day) for each in refused if judged.is_built}
     files = [
@@ -122,7 +126,7 @@ def staged_path(folder: str, node: Node, day: date) -> str:
 
 
 def judge(plan: Plan, results: Iterable[Result], is_empty: bool = False) -> list[Judged]:
-    """Every lake_table that dbt has run, in the order in which it was: a model comes after those that it reads.
+    """The verdicts on all lake_tables that dbt has run, in dbt's order: a model comes after its parents.
 
     Args:
         is_empty: dbt built with `--empty`.
@@ -144,9 +148,10 @@ def judge(plan: Plan, results: Iterable[Result], is_empty: bool = False) -> list
 def verdict_on(
     graph: Graph, node: Node, results: Mapping[str, Result], verdicts: Mapping[str, Verdict], is_empty: bool = False
 ) -> Verdict:
-    """
+    """The verdict on a lake_table as a whole.
+
     Args:
-        verdicts: of the lake_tables that this one is made from, as far as the run builds them.
+        verdicts: node id → verdict on each lake_table that was judged earlier in this run.
     """
     result = results[node.id]
     if result.status == "error":
@@ -175,7 +180,7 @@ def _skipped(node: Node, message: str) -> Verdict:
 
 
 def _of_tests(tests: Sequence[Node], results: Mapping[str, Result]) -> tuple[list[Reason], list[Reason]]:
-    """(those that failed, those that did not run)."""
+    """Reasons for the tests that failed, and for the tests that did not run."""
     failed, missing = [], []
     for test in tests:
         result = results.get(test.id)
@@ -187,7 +192,7 @@ def _of_tests(tests: Sequence[Node], results: Mapping[str, Result]) -> tuple[lis
 
 
 def failures_above(graph: Graph, node: Node, results: Iterable[Result]) -> list[Reason]:
-    """What failed among all that a skipped model is made from, and among the tests of that."""
+    """The failed nodes above a skipped model, and the failed tests of nodes above it, as reasons."""
     above = set(graph.ancestors(node.id))
     found = []
     for result in results:
@@ -201,8 +206,8 @@ def failures_above(graph: Graph, node: Node, results: Iterable[Result]) -> list[
 
 
 def absent_days(plan: Plan, node: Node) -> dict[date, Verdict]:
-    """The days of the window that a source above has no raw file of: such a day must not replace a published one by an
-    empty one."""
+    """The days of the window without a raw file in a source above. Such a day would have no rows, and must not replace
+    a published day."""
     read = {source.id for source in plan.inputs.sources}
     found = {}
     for source in plan.graph.sources_above(node):

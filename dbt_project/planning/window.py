@@ -1,4 +1,4 @@
-"""Days, and those around them."""
+"""Windows of days, and the days around them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ingest.days import day_text, parse_day
 
 
 class Around(NamedTuple):
-    """So many days before a day, and after it."""
+    """Numbers of days before and after a day."""
 
     before: int
     after: int
@@ -20,8 +20,8 @@ NOTHING_AROUND = Around(0, 0)
 
 
 def window(start: str | None, end: str | None) -> list[date]:
-    """The days from `start` to `end`, the end not included, as dbt's `--event-time-start` and `--event-time-end` give
-    them; none without both. A part of a day asks for that whole day."""
+    """The days from `start` to `end`, excluding the end, for dbt's `--event-time-start` and `--event-time-end`; empty
+    without both. Times within a day are widened to whole days."""
     if not (start and end):
         return []
     first, behind = parse_day(start[:10]), parse_day(end[:10])
@@ -31,7 +31,7 @@ def window(start: str | None, end: str | None) -> list[date]:
 
 
 def shifted(day: date, days: int) -> date:
-    """The day so many days later; earlier where they are negative. The calendar's ends stand."""
+    """The day `days` days later, or earlier if negative; the calendar's first or last day on overflow."""
     try:
         return day + timedelta(days=days)
     except OverflowError:
@@ -39,7 +39,7 @@ def shifted(day: date, days: int) -> date:
 
 
 def around(days: Iterable[date], span: Around) -> list[date]:
-    """Some days, and those around each of them, in order."""
+    """The given days and the days around each of them, in order, each once."""
     return sorted({shifted(day, offset) for day in days for offset in range(-span.before, span.after + 1)})
 
 

@@ -1,4 +1,4 @@
-{# Parquet files of the lake as views, and tables as files: what differs between engines is dispatched. #}
+{# Reads Parquet files of the lake as views, and writes tables as files; dispatched by engine. #}
 
 {% macro typed_rows(columns, present=[], rows=none) %}
   select
@@ -65,9 +65,8 @@
 {% endmacro %}
 
 {% macro duckdb__stage_days(node, paths) %}
-  {# The partition column stands in the path alone: pyarrow and Athena refuse a column that stands in both. DuckDB would
-     declare a column `not null` where its statistics know of no null, so that a file's schema would depend on its rows:
-     hence without them. #}
+  {# The partition column stands in the path alone: pyarrow and Athena refuse a column that stands in both. With
+     statistics, DuckDB declares a column without nulls as `not null`, and a file's schema would depend on its rows. #}
   {% set day_column = adapter.quote(node.config.partition_by) if node.config.get('partition_by') %}
   {% set copies %}
     set disabled_optimizers = 'statistics_propagation';

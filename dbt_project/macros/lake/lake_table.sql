@@ -1,12 +1,12 @@
 {# lake_table: write, audit, publish, for a model with one file a day.
 
-   The days to be built are a table in schema `audit`. A view with the model's name shows it, and beside it the
-   published days around the window that the model asks for; tests and models below read that view. Nothing
-   of it is in the lake yet: on-run-end publishes what passed its tests (publish.sql).
+   The built days are a table in schema `audit`. A view with the model's name shows this table and the published
+   days around the window that the model asks for; tests and models below read the view. None of the built rows is
+   in the lake yet: on-run-end publishes the days that passed their tests (publish.sql).
 
    config:
-     partition_by     date column, one file for each of its days; without it the model is a snapshot: one file, of the
-                      whole history, put in place anew by every run
+     partition_by     date column, one file for each of its days; without it the model is a snapshot: one file of the
+                      whole history, replaced by every run
      sort_by          columns to sort a file by, so that the same rows give the same file
      neighbour_days   published days before and after the window that the view shows as well, or 'all';
                       0 unless models below need them, because each costs an open file in every query
@@ -22,7 +22,7 @@
   {{ run_hooks(pre_hooks) }}
   {% set standing = load_cached_relation(this) %}
   {% do adapter.drop_relation(standing) if standing is not none and standing.is_table %}
-  {# One question and not three: each costs dbt some ten milliseconds. #}
+  {# One query instead of three, because each takes dbt some ten milliseconds. #}
   {% call statement('main') %}
     drop table if exists {{ table_relation }} cascade;
     {{ get_create_table_as_sql(False, table_relation, sql) }};
@@ -31,7 +31,7 @@
     {{ 'union all by name' ~ files_query(neighbours, [partition_by]) if neighbours }}
   {% endcall %}
   {% if partition_by %}
-    {# A row outside the days to be built would be in no file: it would be lost in silence. #}
+    {# A row outside the built days would be in no file, and would be lost without notice. #}
     {% set strays = run_query(
       'select count(*) from ' ~ table_relation ~ ' where not ' ~ in_built_days(model.name, partition_by)
       ~ ' or ' ~ partition_by ~ ' is null'

@@ -1,4 +1,4 @@
-{# What planning/ decides, asked for at the start of a run, and the lake's files made visible to its engine. #}
+{# Asks planning/ for the plan at the start of a run, and makes the lake's files visible to the engine. #}
 
 {% macro prepare_lake() %}
   {% if execute %}
@@ -46,7 +46,7 @@
   {% endfor %}
   {% set nodes = [] %}
   {% for node in graph.get('nodes', {}).values() | list + graph.get('sources', {}).values() | list %}
-    {# Not the whole configurations, which would make the question three times as long. #}
+    {# Only the needed keys: whole configurations would make the request three times as long. #}
     {% set config = node.config %}
     {% do nodes.append({
       'id': node.unique_id, 'name': node.identifier or node.name, 'kind': node.resource_type,

@@ -24,8 +24,8 @@
 {% endmacro %}
 
 {% macro duckdb__get_test_sql(main_sql, fail_calc, warn_if, error_if, limit) %}
-  {# A test that fails no more than what a person has released does not stop its model: dbt then warns, and builds what
-     lies below. Only where a test fails is a release looked for, on the days that the plan names. #}
+  {# A test with no more failing rows than a person has released does not stop its model: dbt warns, and builds the
+     models below. A release is looked for only if a test fails, on the days in the plan. #}
   {% set tables = planned().judged.get(model.unique_id, []) %}
   select
     failures,

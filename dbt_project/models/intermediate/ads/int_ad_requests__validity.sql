@@ -2,7 +2,7 @@
 -- The first rule that matches, in the order of the `case` below, is the reason. Every rule stays within one
 -- event date, so that a day gets the same verdicts alone and within a range of days.
 -- A view: kept as a table, it would be a copy of all impressions in memory.
--- An unknown address (null) is nobody's: it is never taken for the same as another, and never judged by it.
+-- An unknown address (null) equals no other address, and no rule about addresses applies to it.
 
 with ad_requests as (
 
@@ -25,8 +25,8 @@ with ad_requests as (
 
 ),
 
--- The rules of behaviour judge clicks that nothing else speaks against: a click that failed and was tried
--- again is one click, and that is the second one.
+-- The rules of behaviour judge only clicks without another reason: a failed click that is tried again counts as one
+-- click, the second one.
 judged_clicks as (
 
     select
@@ -56,8 +56,7 @@ judged_clicks as (
 
 ),
 
--- A click belongs to a flood when a stretch of that length that ends at it, or later and still holds it, has
--- too many clicks.
+-- A click belongs to a flood if any stretch of that length that contains it has too many clicks.
 measured_clicks as (
 
     select
@@ -81,7 +80,7 @@ addresses_with_impression as (
 
 ),
 
--- A link without a pixel, say a text link, has clicks and no impressions: there is nothing to miss.
+-- A link without a pixel, such as a text link, has clicks but no impressions, so the rule does not apply to it.
 ads_with_impression as (
 
     select distinct
@@ -133,7 +132,7 @@ click_reasons as (
 
 )
 
--- Texts that no rule looks at are read here, by whoever needs them, and not carried through all of the above.
+-- Texts that no rule needs are read here, only if a query asks for them, and not carried through the steps above.
 select
     requests.event_date,
     requests.event_ts,

@@ -1,5 +1,5 @@
--- One row per session of the days to be built, and of the day after, that began with a valid click on an ad, with that
--- click. Where the last click before it is not valid, say the second half of a double click, the valid one before it on
+-- One row per session, of the built days and the day after, that began with a valid click on an ad, with that click. If
+-- the last click before the session is invalid, such as the second half of a double click, the valid click before it on
 -- the same ad counts.
 with links as (
 
@@ -27,7 +27,7 @@ with links as (
 
 ),
 
--- One pass over clicks and sessions in the order of time: pairs of all clicks and sessions of an address could be many.
+-- One pass over clicks and sessions in the order of time, because an address may have very many pairs of both.
 moments as (
 
     select

@@ -1,5 +1,5 @@
--- One row per conversion of the days to be built, with whose it is, as known at its day's end. A path is what may lead
--- to conversions of one person on one site that day.
+-- One row per conversion of the built days, with its identity as known at the day's end. A path holds the touches that
+-- may lead to the conversions of one person on one site on that day.
 with conversions as (
 
     select

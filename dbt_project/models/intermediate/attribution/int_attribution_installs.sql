@@ -3,7 +3,8 @@
 -- fingerprints is not known, the same address and user agent.
 {%- set days = [days_of(var('attribution_click_seconds')), days_of(var('attribution_install_seconds'))] | max %}
 
--- By its address, a click of an unknown device (5) may be any install's, one of a known device (6) an unknown one's.
+-- By address, a click of an unknown device (5) fits any install; a click of a known device (6) fits only an install of
+-- an unknown device.
 with kinds (kind, grade, evidence, span) as (
 
     values
@@ -22,7 +23,7 @@ clicks as (
         *,
         {{ channel_priority('channel') }} as priority
     from {{ ref('touchpoints') }}
-    -- A visit that a click led to stands for the click, where that is not in the table itself.
+    -- A visit stands for the click that led to it, if that click has no row of its own.
     where
         (
             touch_type = 'click'
@@ -64,7 +65,7 @@ keys_of_installs as (
 
 ),
 
--- One pass in the order of time, for however many share a key.
+-- One pass in the order of time, fast for any number of rows with one key.
 moments as (
 
     select

@@ -1,4 +1,4 @@
--- One row per conversion and touch that has a part in it, in the order of time; one row without a touch where none has.
+-- One row per conversion and touch that shares it, in the order of time; one row without a touch if no touch does.
 {%- set most = [var('attribution_max_touches') | int, 2] | max %}
 
 with conversions as (
@@ -186,7 +186,7 @@ left join chosen as only_direct
 
 union all
 
--- An install has the one click that led to it.
+-- Only the click that led to an install shares it.
 select
     installs.conversion_number,
     clicks.evidence as kind,

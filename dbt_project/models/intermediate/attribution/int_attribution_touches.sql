@@ -23,7 +23,7 @@ with touches as (
         {{ channel_priority('channel') }} as priority,
         {{ matches_any('retargeting_campaigns', 'campaign_regex', 'campaign_id') }} as is_retargeting
     from {{ ref('touchpoints') }}
-    -- There are many impressions, and they reach a short way.
+    -- Impressions are many, and their look-back window is short.
     where
         touch_type <> 'impression'
         or {{ in_built_days('attribution', 'touch_date', before=impression_days, after=1) }}
@@ -52,7 +52,7 @@ owners as (
 
 ),
 
--- All that the owners of paths are known by.
+-- All ids of the owners of paths.
 nodes as (
 
     select
@@ -88,7 +88,7 @@ known_touches as (
 
 ),
 
--- Where the owners have visited from lately, on any site.
+-- Addresses and user agents of the owners' recent visits, on any site.
 addresses as (
 
     select distinct
@@ -116,7 +116,8 @@ asked_addresses as (
 
 ),
 
--- Who else has. People who were not seen on the day are told apart by their keys, which can only be too many.
+-- Other people with the same addresses and user agents. People not seen on the day are counted by their keys, which can
+-- only count too many.
 addresses_of_few as (
 
     select
@@ -175,7 +176,7 @@ touches_of_paths as (
     from paths
     inner join touches_in_reach
         on paths.session_date = touches_in_reach.session_date and paths.owner_key = touches_in_reach.owner_key
-    -- Ads are shown for a site, but do not say which.
+    -- Ads do not name the site for which they are shown.
     where
         {{ var('attribution_across_sites') }}
         or touches_in_reach.site_id is null

@@ -1,5 +1,5 @@
--- One row per click on a tracking link for an app: an app-shaped `click` that names where it leads from. A click inside
--- an app, which names nothing, is none.
+-- One row per click on a tracking link for an app: an app-shaped `click` that names a source, a click id or a campaign.
+-- A click inside an app names none of these, and has no row.
 select
     fact_events.session_date,
     fact_events.session_id,

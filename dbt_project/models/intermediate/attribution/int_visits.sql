@@ -1,5 +1,5 @@
 -- One row per visit of a person that may be a touch: a session, or with the grain `event` each event of a session that
--- brings a source. A session whose source is that of a tracking link is none: that click is the touch.
+-- brings a source. A session that takes its source from a tracking link has no row, because that click is the touch.
 with sessions_of_people as (
 
     select

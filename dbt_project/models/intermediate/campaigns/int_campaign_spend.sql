@@ -1,4 +1,4 @@
--- One row per amount that was spent on a campaign on a day, of the seed and of the lake's own file. Of all days.
+-- One row per amount spent on a campaign on a day, for all days, from the seed and from the lake's own file.
 {{ config(materialized='table') }}
 
 with amounts as (

@@ -1,8 +1,8 @@
--- One row per distinct combination of what events say of where their visitor came from, a null being a value like any
--- other, with its source, medium and channel. docs/channels.md explains the rules.
+-- One row per distinct combination of the events' columns about where the visitor came from (null is a value of its
+-- own), with its source, medium and channel. docs/channels.md explains the rules.
 -- depends_on: {{ ref('channel_rules') }}
 
--- Days have few combinations and many events: nothing below is done for each event.
+-- A day has few combinations and many events, so every step below works on combinations.
 with combinations as (
 
     select distinct
@@ -29,8 +29,8 @@ cleaned as (
 
 ),
 
--- What names the source: the link's tags, else its click id, else a referrer that is not the site itself. A campaign
--- alone does where nothing else does. What a link within the site says tells nothing of where its visitor came from.
+-- The source is named by the link's tags, else its click id, else a referrer that is not the site itself, else a
+-- campaign alone. A link within the site names no source.
 named as (
 
     select
@@ -71,7 +71,8 @@ sourced as (
 
 ),
 
--- Sites whose referrals are none stand beside those that are sources, and the longest that fits is meant of both.
+-- Sites whose referrals are no source stand in one list with the sites that are sources; the longest match in both
+-- counts.
 sites as (
 
     select
@@ -123,8 +124,8 @@ spellings as (
 
 ),
 
--- A site stands for its subdomains too, and the longest one that fits is meant. A bare name stands for itself alone:
--- blog.google is no search engine.
+-- A site includes its subdomains, and the longest match counts. A bare name matches only itself: blog.google is no
+-- search engine.
 fitting_sites as (
 
     select

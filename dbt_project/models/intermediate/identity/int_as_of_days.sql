@@ -1,4 +1,4 @@
--- One row per day to be built of a model that asks who was who at the day's end. A day without anybody has one as well.
+-- One row per built day of a model that needs the identities as known at the day's end, including days without people.
 {%- set days = [] %}
 {%- for model in ['identities', 'retention', 'funnels'] %}
     {%- do days.extend(built_days(model) or []) %}

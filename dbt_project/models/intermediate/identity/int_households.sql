@@ -1,5 +1,5 @@
--- One row per identity that shares a network with a few others, each of them there on several days: a label for
--- people who live or work together, never a reason to take them for one.
+-- One row per identity that shares a network with a few others, each seen there on several days: a label for people who
+-- live or work together, which never joins their identities.
 {{ config(materialized='table') }}
 
 with days as (
@@ -26,7 +26,7 @@ shared as (
 
 ),
 
--- Who lives with some and works with others is with those where they are seen most.
+-- An identity seen in several such networks belongs to the one in which it was seen on most days.
 ranked as (
 
     select
@@ -39,7 +39,7 @@ ranked as (
 
 ),
 
--- Others of a network may be with somebody else: who is left alone is no household.
+-- The others of a network may belong to another one: an identity left alone is no household.
 together as (
 
     select

@@ -1,5 +1,5 @@
--- One row per day to be built and node of an identity that was seen then: the identity as it was known at the day's
--- end, so that a day's numbers depend on no later day; or as it is known now, by `identity_known_at`.
+-- One row per built day and node of an identity seen on that day: the identity as known at the day's end, so that a
+-- day's numbers depend on no later day; or as known now, if `identity_known_at` is `run`.
 {{ config(materialized='table') }}
 
 with graph as (
@@ -30,7 +30,7 @@ select
     {{ identity_id('roots.node_key') }} as identity_id,
     graph.confidence,
     roots.first_seen,
-    -- Of all its nodes: one that is seen first after midnight may be of a session that began the day before.
+    -- The first day over all nodes, because a node first seen after midnight may belong to a session of the day before.
     min(nodes.first_date) over (partition by graph.as_of_date, graph.root_number) as first_date
 from graph
 inner join {{ ref('int_identity_nodes') }} as nodes

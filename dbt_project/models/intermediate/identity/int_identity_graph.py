@@ -1,4 +1,4 @@
-"""One row per node: the identity that it belongs to by all that is known now, and how it came there."""
+"""One row per node: its identity by everything known now, and the node and edge that joined it to that identity."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""One row per day to be built and node of an identity that was seen then: the identity, by what was known that day."""
+"""One row per built day and node of an identity seen on that day: the identity as known at the day's end."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
--- One row per node of all days, numbered by age from 0: an identity's oldest node is the one with the least number.
+-- One row per node of all days, numbered by age from 0: an identity's oldest node has the smallest number.
 {{ config(materialized='table') }}
 
 with nodes as (
@@ -27,7 +27,7 @@ select
     last_date,
     events,
     sessions,
-    -- With more neighbours of one type than this it is nobody's in particular.
+    -- A node with more neighbours of one type is shared, and joins nothing.
     cast(
         case
             when node_type = 'fingerprint' then {{ var('identity_max_visitors_per_fingerprint') }}

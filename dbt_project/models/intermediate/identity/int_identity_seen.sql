@@ -1,5 +1,5 @@
--- One row per day to be built and node that was seen then; on Sundays, when weeks are counted up, in the week until
--- then.
+-- One row per built day and node seen on that day; on Sundays, on which weeks are counted, node seen in the week that
+-- ends with the day.
 {{ config(materialized='table') }}
 
 select distinct

@@ -1,5 +1,5 @@
--- One row per combination of ids that was seen together on a day to be built, at a site, from a network: a handful for
--- each session, however many events it has. An id stands here as its node's key, in a column named for its type.
+-- One row per combination of ids seen together on a built day, at a site, from a network: a handful for each session,
+-- whatever its number of events. An id stands here as its node's key, in a column named for its type.
 {{ config(materialized='table') }}
 
 with events as (
@@ -25,7 +25,7 @@ with events as (
 
 ),
 
--- Who logs in is known only from then on: a session is counted where its person is first named.
+-- A user is known only from the login on: a session is counted in the row that first names its person.
 first_named as (
 
     select

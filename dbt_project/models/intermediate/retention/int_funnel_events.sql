@@ -1,6 +1,6 @@
--- One row per day to be built, event and step of a funnel that the event can be, with whose it is by what was known at
--- that day's end. A first step belongs to the day of its session; a later step can lie in any day that a funnel which
--- is entered on that day may reach.
+-- One row per built day, event and step of a funnel that the event can be, with the identity as known at that day's
+-- end. A first step belongs to the day of its session; a later step can lie in any day that a funnel which is entered
+-- on that day may reach.
 -- depends_on: {{ ref('funnel_steps') }}
 {%- set days_after = (var('funnel_max_days') | int) + 1 %}
 {%- set is_step = [] %}
@@ -51,7 +51,7 @@ by_step as (
 
 ),
 
--- Who logs in for the first time on a later day, on the way to the checkout, is known by the same browser still.
+-- A user who first logs in on a later day, on the way to the checkout, is still known by the same browser.
 asked as (
 
     select

@@ -25,7 +25,7 @@ with entries as (
 
 ),
 
--- In order of time and id; an event that can be several steps has one place, and so can be only one of them.
+-- Places follow time and id. An event that can be several steps has one place, and so is only one of them.
 candidates as (
 
     select

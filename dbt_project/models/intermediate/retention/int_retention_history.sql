@@ -1,5 +1,5 @@
--- One row per published cohort of the days before those to be built: how many it was on its own day, or in its own
--- week. It reads the files of `retention` and not the model, which is made from it.
+-- One row per published cohort of the days before the built days: its size on its own day, or in its own week. It reads
+-- the files of `retention`, because the model `retention` is made from this one.
 {%- set days_before = [var('retention_days') | int, 7 * (var('retention_weeks') | int)] | max %}
 select
     period,

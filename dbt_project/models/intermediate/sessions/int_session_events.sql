@@ -7,8 +7,8 @@
 {%- do identity.append("coalesce(chr(31) || stg_events.client_session_id, '')") %}
 {%- endif %}
 
--- Sorting moves every row twice, so it carries only what sessions count of each event, and its key is a number: texts
--- would take half as long again. What a session takes from one of its events alone is looked up later.
+-- Sorting moves every row twice, so rows hold only the columns that sessions aggregate, and the key is a number: texts
+-- would take half as long again. Columns that a session takes from a single event are joined later.
 with events as (
 
     select
@@ -36,8 +36,8 @@ with events as (
         stg_events.user_id,
         stg_events.host,
         stg_events.path,
-        -- A library, a webhook or a mail program is no visitor's browser, and no robot either: with it a shop's server
-        -- reports what a visitor did.
+        -- A library, a webhook or a mail program is neither a visitor's browser nor a robot: a shop's server uses it to
+        -- report what a visitor did.
         stg_events.is_bot and coalesce(stg_events.device_category, 'bot') = 'bot' as is_bot,
         {{ is_sent_by_server('stg_events') }} as is_sent_by_server,
         stg_events.revenue,
@@ -105,8 +105,8 @@ with_chains as (
 
 ),
 
--- A chain that already lasted through the whole day before is cut at midnight: without that, a day would depend on
--- all days before it. Nobody is awake for so long; what does it is a robot or a shared id.
+-- A chain that already lasted through the whole day before is cut at midnight; otherwise a day would depend on all days
+-- before it. Such a chain comes from a robot or a shared id.
 cut_at_midnight as (
 
     select
@@ -158,7 +158,7 @@ cut_at_midnight as (
 {%- endif %}
 {%- if var('session_cap_hours') %}
 
--- Counted from where the session began, whatever begins in between.
+-- Counted from the beginning of the session, without regard to other cuts in between.
     capped as (
 
         select

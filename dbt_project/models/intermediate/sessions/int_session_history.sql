@@ -1,5 +1,5 @@
--- One row per published session of the days before those to be built, as far back as visitors are remembered.
--- It reads the files of `sessions` and not the model, which is made from it.
+-- One row per published session of the days before the built days, as far back as `visitor_history_days`. It reads the
+-- files of `sessions`, because the model `sessions` is made from this one.
 select
     site_id,
     visitor_key,

@@ -1,5 +1,5 @@
--- One row per session of the days to be built: its first event, and the id that it gives to the session. An owner's
--- number and a place tell sessions apart only within a run; the id of an event does so for good.
+-- One row per session of the built days: its first event, and the session id made from that event. An owner's number
+-- and a place identify a session only within a run; the id of an event does so in all runs.
 select
     owner_number,
     session_place,

@@ -20,8 +20,8 @@ with_next as (
 
 ),
 
--- A visitor counts from each of their days on, until the span has passed or the next of their days takes over: so
--- nobody counts twice, and a month costs one row for each day of a visitor.
+-- A visitor counts from each day with a session until the span has passed or their next such day begins. So nobody
+-- counts twice, and a month needs one row for each day of a visitor.
 changes as (
 
     select

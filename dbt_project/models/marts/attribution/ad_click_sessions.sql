@@ -1,7 +1,7 @@
 -- One row per session that began with a click on an ad: the click that led to it.
 -- A click and a session belong together when they have the same address and user agent, the session enters on the host
--- that the click was sent to, and begins within `ad_click_session_seconds` of it. The last such click has the session,
--- and the first such session has the click.
+-- that the click was sent to, and begins within `ad_click_session_seconds` of it. A session takes the last such click,
+-- and a click goes to the first such session.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'session_start', 'session_id'],

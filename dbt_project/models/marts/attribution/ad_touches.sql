@@ -1,4 +1,4 @@
--- One row per valid click on an ad and valid impression of one: what ads did, before it is known who it was.
+-- One row per valid ad click or ad impression, before it is matched with a person.
 {{ config(
     partition_by='touch_date',
     sort_by=['touch_type', 'touch_ts', 'request_id'],

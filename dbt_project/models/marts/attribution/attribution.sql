@@ -9,8 +9,8 @@
 
 -- A share is a fraction of whole numbers, so that it does not depend on the order in which rows are added up.
 -- `shapley` is the Shapley value of the game in which a set of channels wins a conversion when it holds all channels of
--- its path (Zhao, Mahboobi, Bagheri 2018): each channel of the path has the same part, whatever its place and the
--- number of its touches, which share it. It needs no training, and so no other day.
+-- its path (Zhao, Mahboobi, Bagheri 2018): each channel of the path gets the same share, whatever its place, and its
+-- touches divide that share. The model needs no training, and so no other day.
 {%- set shares = {
     'first': ('case when position = 1 then 1 else 0 end', '1'),
     'last': ('case when position = touches then 1 else 0 end', '1'),
@@ -61,7 +61,8 @@ measured as (
         max(case when not is_direct then position end) over of_conversion as last_non_direct,
         count(case when is_first_of_channel then 1 end) over of_conversion as channels,
         count(*) over (partition by conversion_number, channel) as touches_of_channel,
-        -- Against the latest touch, so that the shares of an old path are not all too small to tell apart.
+        -- Ages are relative to the latest touch, so that the shares of an old path do not all round to the same small
+        -- number.
         cast(round(1000000000000 * power(
             2, -{{ seconds_between('touch_ts', 'max(touch_ts) over of_conversion') }}
             / {{ var('attribution_half_life_seconds') }}
@@ -109,7 +110,7 @@ modelled as (
 
 ),
 
--- In billionths, of which what is left over by rounding down goes to the last touch.
+-- Credits are whole billionths, rounded down; the last touch gets the remainder.
 credited as (
 
     select
@@ -124,7 +125,7 @@ credited as (
 
 ),
 
--- Likewise in hundredths of a cent, of what the conversion is worth; a refund takes back as much as it is worth.
+-- Revenue is likewise shared in hundredths of a cent; the shares of a refund are negative.
 valued as (
 
     select

@@ -1,6 +1,7 @@
 -- One row per report date (UTC), attribution model and campaign: order, campaign, publication, creative and channel, a
--- null being a value like any other. What a campaign cost and showed stands in the row of every model; what it brought
--- is what the row's model gives it. Conversions of nobody's making are the channels (organic) and (unattributed).
+-- null being a value like any other. The rows of all models repeat a campaign's spend, impressions and clicks; its
+-- conversions and revenue are those that the row's model gives it. Conversions without a campaign have the channels
+-- (organic) and (unattributed).
 {{ config(
     partition_by='report_date',
     sort_by=['order_id', 'campaign_id', 'publication_code', 'creative_id', 'channel', 'model'],
@@ -20,7 +21,7 @@ with credits as (
         case when touch_id is null then '(' || status || ')' else channel end as channel,
         conversion_type,
         case when touch_id is null then 1 else credit end as credit,
-        -- A touch that a model gives nothing brought no money either, in no currency.
+        -- A touch without credit in a model has no revenue and no currency.
         case when touch_id is null or credit <> 0 then revenue end as revenue,
         currency
     from {{ ref('attribution') }}

@@ -111,7 +111,7 @@ usual as (
 
 )
 
--- What is usual is unknown where too few days tell it.
+-- The usual values are null if too few days count.
 select
     report_date,
     order_id,

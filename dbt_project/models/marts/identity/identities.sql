@@ -5,7 +5,7 @@
     restates={'before': 1, 'after': 30}
 ) }}
 
--- Of a visit that several ids belong to, the session is counted with one of them.
+-- If a visit has several ids, its session is counted with one of them.
 with counted as (
 
     select

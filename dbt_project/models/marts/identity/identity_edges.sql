@@ -7,7 +7,7 @@
 ) }}
 {%- set types = ('visitor_id', 'user_id', 'device_id', 'advertising_id', 'cookie_id', 'fingerprint') %}
 
--- Whoever has opted out is not followed from one id to another.
+-- Events of visitors who have opted out join no ids.
 with sightings as (
 
     select *

@@ -1,4 +1,4 @@
--- One row per node: the identity that it belongs to by all that is known now. The whole history, one file.
+-- One row per node: its identity by everything known now. The whole history, one file.
 {{ config(sort_by=['node_key']) }}
 
 select

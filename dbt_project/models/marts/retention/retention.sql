@@ -103,8 +103,8 @@ counted as (
 
 ),
 
--- A cohort keeps the size that it had on its own day: people who turn out to be one later, or somebody of before, make
--- no published number wrong.
+-- A cohort keeps the size that it had on its own day: a published number stays right if two people later turn out to be
+-- one person, or a person known before.
 cohorts as (
 
     select
@@ -148,8 +148,8 @@ followed as (
 
 ),
 
--- One identity falls into several when an id of it turns out to be shared by too many: then more can come back than
--- were counted, and all of the cohort are back.
+-- An identity splits into several when one of its ids turns out to be shared by too many. Then more identities can come
+-- back than were counted, and the cohort counts as fully retained.
 measured as (
 
     select

@@ -26,7 +26,7 @@ with counted as (
         {{ first_known('host', 'place', preferred='is_page_view') }} as entry_host,
         min_by(event_id, case when has_source then place end) as source_event_id,
         min_by(event_ts, case when has_source then place end) as source_event_ts,
-        -- What tells of the visitor is taken from what the visitor's own browser or app sent, if anything.
+        -- Columns about the visitor come from events that the visitor's own browser or app sent, if there are any.
         min_by(event_id, case when not is_sent_by_server then place end) as client_event_id,
         min_by(event_ts, case when not is_sent_by_server then place end) as client_event_ts,
         coalesce(bool_or(is_bot), false) as is_bot
@@ -84,7 +84,7 @@ wanted as (
 
 ),
 
--- What is taken from the first event that a session's visitor sent, and from the one that brings its source: texts of a
+-- Columns from the first event that the session's visitor sent, and from the event that brings its source: texts of a
 -- few events, which are read once.
 telling_events as (
 
@@ -121,7 +121,7 @@ telling_events as (
 
 ),
 
--- Only visitors of the days to be built: those are few beside all that history knows.
+-- Only visitors of the built days, which are few compared with the whole history.
 visits as (
 
     select
@@ -148,7 +148,7 @@ visits as (
 
 ),
 
--- All visits before this one, less those that are forgotten by its day.
+-- The visits before this one, minus those older than `visitor_history_days`.
 numbered as (
 
     select

@@ -1,6 +1,6 @@
 -- One row per campaign: order, campaign, publication, creative and channel, a null being a value like any other. All
--- facts know these five. Source and medium are not among them: one campaign has visitors from several, and
--- fact_sessions and touchpoints say for each from which. The whole history, one file.
+-- facts have these five columns. Source and medium are not among them, because one campaign has visitors from several;
+-- fact_sessions and touchpoints name them for each row. The whole history, one file.
 {{ config(sort_by=['campaign_key']) }}
 
 with campaigns as (

@@ -1,4 +1,4 @@
--- One row per event, with its session and whom it is of: the center of the star schema.
+-- One row per event, with its session and person: the center of the star schema.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'event_ts', 'event_id'],

@@ -1,4 +1,4 @@
--- One row per session, with whom it is of and the campaign that brought it. It belongs to the day of its first event.
+-- One row per session, with its person and the campaign that brought it. It belongs to the day of its first event.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'session_start', 'session_id'],

@@ -1,4 +1,4 @@
--- One row per event. The same event id of a site, on one day or on two that follow each other, is one event.
+-- One row per event. Rows with the same site and event id, on one day or on two consecutive days, are one event.
 select
     events.*,
     -- The prefix keeps a device from being taken for a visitor of the same name.
