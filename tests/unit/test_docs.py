@@ -38,6 +38,7 @@ from tools.reference.events import section_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PACKAGES = ("ingest", "dbt_project", "orchestration", "demo", "benchmarks", "tools")
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(DOCS.rglob("*.md"))]
 REFERENCE = DOCS / "reference"
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -309,6 +310,21 @@ def test_the_example_events_are_published(tmp_path: Path) -> None:
     values = dict(re.findall(r"^\| `(\w+)` \| `(.+)` \|$", shown, re.MULTILINE))
     assert len(values) > 10
     assert {name: str(rows[0][name]) for name in values} == values
+
+
+def test_no_sentence_begins_with_of() -> None:
+    """`Of several fields the first counts` must be read twice."""
+    inverted = re.compile(r'(?:"""|^\s*[#*-] |\. |: |-- |\{# )Of [a-z]')
+    code = [
+        path for folder in PACKAGES for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".sql", ".yml")
+    ]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in (*PAGES, *code)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if inverted.search(line) and "target" not in path.parts
+    ]
+    assert found == []
 
 
 def test_every_json_block_is_json() -> None:
