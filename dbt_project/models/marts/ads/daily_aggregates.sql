@@ -1,5 +1,5 @@
--- One row per report date (UTC) and ad: order, campaign, publication, channel, creative and size, a null being a
--- value like any other. Gross counts are as logged; valid ones leave out the requests that have an invalid_reason.
+-- One row per report date (UTC) and ad: order, campaign, publication, channel, creative and size; null is a value of
+-- its own. Gross counts are as logged; valid ones leave out the requests that have an invalid_reason.
 {{ config(
     partition_by='report_date',
     sort_by=['order_id', 'campaign_id', 'publication_code', 'channel', 'creative_id', 'ad_size'],

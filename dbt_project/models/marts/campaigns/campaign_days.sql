@@ -1,6 +1,6 @@
--- One row per report date (UTC) and campaign that was heard of on it: that brought a session or a touch, was seen,
--- clicked or paid for, or has a share in a conversion. dim_campaigns is made from it: it is small enough for each run
--- to read the whole history.
+-- One row per report date (UTC) and campaign active on that day: it brought a session or a touch, had an impression, a
+-- click or spend, or has a share in a conversion. dim_campaigns is made from it: it is small enough for each run to
+-- read the whole history.
 {{ config(
     partition_by='report_date',
     sort_by=['campaign_key'],

@@ -1,7 +1,7 @@
--- One row per report date (UTC), attribution model and campaign: order, campaign, publication, creative and channel, a
--- null being a value like any other. The rows of all models repeat a campaign's spend, impressions and clicks; its
--- conversions and revenue are those that the row's model gives it. Conversions without a campaign have the channels
--- (organic) and (unattributed).
+-- One row per report date (UTC), attribution model and campaign: order, campaign, publication, creative and channel;
+-- null is a value of its own. The rows of all models repeat a campaign's spend, impressions and clicks; its conversions
+-- and revenue are those that the row's model gives it. Conversions without a campaign have the channels (organic) and
+-- (unattributed).
 {{ config(
     partition_by='report_date',
     sort_by=['order_id', 'campaign_id', 'publication_code', 'creative_id', 'channel', 'model'],

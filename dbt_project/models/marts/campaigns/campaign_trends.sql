@@ -1,5 +1,5 @@
 -- One row per report date (UTC), order and campaign that has an ad request on that day or on one of the seven days
--- before, a null being a value like any other: its valid impressions and clicks, and what is usual by its own past.
+-- before (null is a value of its own): its valid impressions and clicks, and the usual values from its own past.
 {{ config(
     partition_by='report_date',
     sort_by=['order_id', 'campaign_id'],

@@ -1,5 +1,5 @@
--- One row per report date (UTC), site, is_bot, dimension and value, a null value being a value like any other: the
--- sessions that began on that day by channel, device category and country, and the pages that they viewed.
+-- One row per report date (UTC), site, is_bot, dimension and value (null is a value of its own): the sessions that
+-- began on that day by channel, device category and country, and the pages that they viewed.
 {{ config(
     partition_by='report_date',
     sort_by=['site_id', 'is_bot', 'dimension', 'value'],

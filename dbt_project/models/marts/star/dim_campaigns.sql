@@ -1,5 +1,5 @@
--- One row per campaign: order, campaign, publication, creative and channel, a null being a value like any other. All
--- facts have these five columns. Source and medium are not among them, because one campaign has visitors from several;
+-- One row per campaign: order, campaign, publication, creative and channel; null is a value of its own. All facts have
+-- these five columns. Source and medium are not among them, because one campaign has visitors from several;
 -- fact_sessions and touchpoints name them for each row. The whole history, one file.
 {{ config(sort_by=['campaign_key']) }}
 
