@@ -43,7 +43,7 @@ class Graph:
         types: type of each node, as a number.
         is_weak: the node is a fingerprint.
         max_neighbours: largest number of neighbours of one type that a node may have.
-        is_one_person: the node stands for one person.
+        is_one_person: the node is an id of one person alone, such as a login; two of them are never joined.
         older, younger: numbers of an edge's nodes, older < younger.
         confidence: an edge's value as evidence, 0 to 1.
     """

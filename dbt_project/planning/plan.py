@@ -206,8 +206,8 @@ class Plan:
         return self.published_keys(node, *self._neighbourhood(node), without=self.built_days(node))
 
     def released_days(self, test: Node) -> list[tuple[Node, list[date]]]:
-        """The lake_tables that a test judges, each with the days whose release counts when the test fails. A window of
-        several days has none, because nobody could tell whether the failing rows are the released ones. The caller
+        """The lake_tables that a test judges, each with the days whose release excuses a failure. A window of several
+        days has no such days, because nobody could tell whether the failing rows are the released ones. The caller
         splits a refused window in halves."""
         return [(node, self.built_days(node) if len(self.window) == 1 else []) for node in self.graph.judged_by(test)]
 

@@ -36,7 +36,8 @@ def test_a_test_that_can_refuse_judges_the_one_mart_that_is_made_from_its_others
         parents = [parent for parent in node["depends_on"]["nodes"] if parent in nodes]
         marts = [parent for parent in parents if nodes[parent]["config"]["materialized"] == "lake_table"]
         judged = [mart for mart in marts if not any(mart in ancestors(nodes, other) for other in marts)]
-        assert len(judged) <= 1, node["name"]
+        names = " and ".join(nodes[mart]["name"] for mart in judged)
+        assert len(judged) <= 1, f"{node['name']} judges {names}, and none of them is made from the others"
 
 
 def test_a_mart_that_is_made_from_one_that_restates_restates_itself(nodes: dict[str, Any]) -> None:

@@ -175,7 +175,7 @@ def test_a_check_of_a_dbt_test_says_what_the_test_asks_for(defs: dg.Definitions)
         return graph.get_check_spec(dg.AssetCheckKey(dg.AssetKey(asset), check)).description
 
     assert said("campaign_days", "campaign_days_unique") == (
-        "The columns identify a row, a null being a value like any other: report_date, campaign_key"
+        "The columns identify a row; null is a value of its own: report_date, campaign_key"
     )
     assert said("dim_dates", "dates_are_known") == (
         "Every day of a fact is in dim_dates. Gives those of the built days that are not"
