@@ -113,9 +113,8 @@ class PageAddresses:
         for name in TAGS:
             tracked = by_value(columns[SENT + name], _known_tag)
             parts[name] = pc.if_else(is_in_url, in_url[name], pc.if_else(is_sent, sent[name], tracked))
-        is_clicked = in_url["click_id_kind"].is_valid()
         for name in ("click_id", "click_id_kind"):
-            parts[name] = pc.if_else(is_clicked, in_url[name], sent[name])
+            parts[name] = pc.if_else(is_in_url, in_url[name], sent[name])
         return {name: values.dictionary_encode() if name in REPEATED else values for name, values in parts.items()}
 
     def _places(self, addresses: pa.Array) -> dict[str, pa.Array]:

@@ -7,7 +7,7 @@ import threading
 import duckdb
 import pyarrow as pa
 
-from ingest.rows.ids import NO_ID, NO_TAG
+from ingest.rows.ids import LONGEST, NO_ID, NO_TAG
 
 
 def _quoted(text: str) -> str:
@@ -24,9 +24,10 @@ _ENGINES_ISO = (
     r"\s*(?:[A-Za-z][A-Za-z0-9_/+-]*|[+-](?:[01][0-9]|2[0-3])(?::[0-5][0-9])?)?\s*$"
 )
 _MACROS = (
-    f"create macro known_id(x) as case when not regexp_full_match(trim(x), '(?is){_quoted(NO_ID)}') then trim(x) end",
-    "create macro known_name(x) as "
-    f"case when not regexp_full_match(trim(x), '(?is){_quoted(NO_TAG)}') then trim(x) end",
+    f"create macro known_id(x) as case when length(trim(x)) > {LONGEST} or "
+    f"not regexp_full_match(trim(x), '(?is){_quoted(NO_ID)}') then trim(x) end",
+    f"create macro known_name(x) as case when length(trim(x)) > {LONGEST} or "
+    f"not regexp_full_match(trim(x), '(?is){_quoted(NO_TAG)}') then trim(x) end",
     # ISO 8601 that the engine's own cast does not accept: small letters, a decimal comma, the basic format, 24:00 as
     # the end of a day, and leap seconds, which become the last microsecond of the second before.
     f"""create macro iso_parts(x) as regexp_extract(x, '{_ISO}',

@@ -31,7 +31,7 @@ from ingest.events.shapes import (
     structure,
     type_problem,
 )
-from ingest.events.sql import KEYS, TRAIT, children, children_bytes, columns_query, is_batch, types_of
+from ingest.events.sql import KEYS, TRAIT, children, children_bytes, columns_query, find_batches, types_of
 from ingest.rows.batches import REJECTS_KEPT, KeptRejects, ParsedBatch
 from ingest.rows.clients import Clients
 from ingest.rows.columns import DICTIONARY, count_of_each, is_null, single
@@ -213,7 +213,7 @@ class EventParser:
 
     def _expanded(self, found: Found, lines: pa.Table, batch: Batch) -> pa.Table:
         """Reads the children of the event batches among these lines. Returns the other lines."""
-        is_one = self._run(is_batch(batch), lines).column("is_batch").fill_null(False)
+        is_one = self._run(find_batches(batch), lines).column("is_batch").fill_null(False)
         batches = lines.filter(is_one)
         if not len(batches):
             return lines
@@ -242,10 +242,13 @@ class EventParser:
         suspects = ~is_null(lengths)
         if any(problems):
             suspects |= np.array([each is not None for each in problems])[types.indices.to_numpy(zero_copy_only=False)]
-        if parents:
-            suspects |= (
-                pc.equal(table.column("event_type"), parents.name).fill_null(False).to_numpy(zero_copy_only=False)
-            )
+        batch = parents or (kind.shape.batch if kind.shape else None)
+        is_batch = np.zeros(len(table), dtype=bool)
+        if batch:
+            is_batch = pc.equal(table.column("event_type"), batch.name).fill_null(False).to_numpy(zero_copy_only=False)
+        if not parents:  # batches with children were opened before
+            found.reject(lines, np.flatnonzero(is_batch).tolist(), "empty_batch")
+        suspects = suspects | is_batch if parents else suspects & ~is_batch
         rows = np.flatnonzero(suspects)
         nested = f"{parents.kind}: a {parents.name} within a {parents.name}" if parents else None
         details: list[str | None] = [
@@ -253,7 +256,8 @@ class EventParser:
         ]
         found.reject_each(lines, rows, ["schema"] * len(rows), details)
         table = table.drop_columns(["types", "too_long"])
-        found.tables.append(table.filter(pa.array(~suspects)) if suspects.any() else table)
+        rejected = suspects | is_batch
+        found.tables.append(table.filter(pa.array(~rejected)) if rejected.any() else table)
 
     def _problem(self, kind: Structure, types: str) -> str | None:
         key = (kind, types)

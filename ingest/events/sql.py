@@ -175,7 +175,7 @@ def _text(text: str) -> str:
 KEYS = f"json_keys(line, {_list(pointer(path) or '$' for path in object_paths())})"
 
 
-def is_batch(batch: Batch) -> str:
+def find_batches(batch: Batch) -> str:
     """SQL that gives `is_batch` for each of `lines`: whether it is a batch."""
     kind = f"json_extract_string(line, {_text(pointer((batch.kind,)))})"
     return f"select {kind} = {_text(batch.name)} as is_batch from lines"  # noqa: S608 - of our own schemas

@@ -66,7 +66,7 @@ _TEMPLATE = "|".join(
 _BRACKETED = rf"\[{_NAME}\]|<{_NAME}>"
 _LONE = rf"__[a-z][a-z0-9_]{{0,80}}__|%{_PERCENT_NAME}%|%[sd]|%\({_NAME}\)s"
 _TEMPLATES = rf"(?:(?:{_TEMPLATE}|{_BRACKETED})[ _|.:;,/+&-]{{0,3}})+|{_LONE}"
-_LONGEST = 300  # characters; a longer text is no placeholder
+LONGEST = 300  # characters; a longer text is no placeholder
 _QUOTED = r"""["'(<\[{]{0,3}(?:WORDS)["')>\]}]{0,3}"""
 _MARKS = r"""[][(){}<>"'._*?\s-]*"""
 _OPENED = "|".join(_NOTHING)
@@ -104,7 +104,7 @@ def is_placeholder(text: str, of_id: bool = False) -> bool:
     Args:
         of_id: the text should be somebody's id. `email`, `true` and `0` are no ids, but may be the tag of a link.
     """
-    if len(text) > _LONGEST or text in _MARKERS:
+    if len(text) > LONGEST or text in _MARKERS:
         return False
     found = (_IS_NO_ID if of_id else _IS_NO_TAG).match(text) or (_HAS_TEMPLATE.search(text) if of_id else None)
     if found is None and "%" in text and (plain := unquote(text).strip()) != text:

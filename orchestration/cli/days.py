@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ingest.days import day_text
+
 
 class Day(click.DateTime):
     """A day, YYYY-MM-DD."""
@@ -16,7 +18,10 @@ class Day(click.DateTime):
         super().__init__(["%Y-%m-%d"])
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:  # type: ignore[override]
-        return super().convert(value, param, ctx).date()
+        day = super().convert(value, param, ctx).date()
+        if isinstance(value, str) and value != day_text(day):  # strptime also takes 2026-1-2
+            self.fail(f"{value!r} does not match the format '%Y-%m-%d'.", param, ctx)
+        return day
 
 
 DAY = Day()

@@ -28,6 +28,7 @@ from orchestration.alerts.outbox import STATE_KEY, note, read_state
 from orchestration.alerts.receivers import DeliveryError, receivers_of
 from orchestration.alerts.rule import Look
 from orchestration.alerts.rules.failed_runs import failed_runs
+from orchestration.marts.known import CAMPAIGN_TRENDS, DAILY_AGGREGATES
 from orchestration.operations.alerts import Sent, open_alerts, send_alerts
 from orchestration.settings import Settings, load_settings
 from tests.alert_fixtures import HttpReceiver, MailServer, certificate, http_receiver, mail_server
@@ -108,7 +109,12 @@ class Place:
             dict.fromkeys(rows[0], pa.int64()) | dict.fromkeys(texts, pa.string()) | dict.fromkeys(floats, pa.float64())
         )
         table = pa.Table.from_pylist(rows, schema=pa.schema(types))
-        self.lake.put_table(table, f"marts/campaign_trends/report_date={day}/data.parquet")
+        self.lake.put_table(table, CAMPAIGN_TRENDS.file(parse_day(day)))
+        self.aggregates(day)
+
+    def aggregates(self, day: str) -> None:
+        """A day of daily_aggregates, which no rule reads rows of."""
+        self.lake.put_table(pa.table({"order_id": ["o1"]}), DAILY_AGGREGATES.file(parse_day(day)))
 
 
 @pytest.fixture
@@ -292,6 +298,20 @@ def test_what_counts_as_fallen(
 ) -> None:
     place.trends(CLOSED.isoformat(), {"a": figures})
     assert keys(place, instance) == found
+
+
+def test_figures_that_lag_behind_are_not_judged_and_close_nothing(place: Place, instance: dg.DagsterInstance) -> None:
+    """As after an upgrade from a version without the mart: a run of the newest day makes it."""
+    place.trends(day_before(1), {"a": {"impressions": 0, "usual": 1000.0}})
+    place.aggregates(CLOSED.isoformat())
+    assert keys(place, instance) == ["delivery_low:o1/a"]  # one day behind: a run may be going on
+    send(place, instance)
+    place.lake.delete(CAMPAIGN_TRENDS.file(parse_day(day_before(1))))
+    assert keys(place, instance) == ["delivery_low:o1/a", "not_judged:figures"]
+    place.trends(day_before(2), {"a": {"impressions": 0, "usual": 1000.0}})
+    assert keys(place, instance) == ["delivery_low:o1/a", "not_judged:figures"]
+    [text] = [alert.text for alert in open_alerts(load_settings(), instance, NOW) if alert.kind == "not_judged"]
+    assert f"clicklake run --from {CLOSED} --no-publish" in text
 
 
 def test_limits_of_fallen_figures_are_settings(place: Place, instance: dg.DagsterInstance) -> None:

@@ -490,6 +490,16 @@ def test_events_of_what_is_no_batch_are_kept(events: Events) -> None:
     assert json.loads(row["properties"]) == {"events": [{"sku": 1}]}
 
 
+def test_a_batch_that_lacks_its_events_is_empty(events: Events) -> None:
+    events.take(pixel(eventType="batch"), pixel(eventType="batch", events=None), pixel())
+    assert reasons(events.rejects()) == [(1, "empty_batch"), (2, "empty_batch")]
+
+
+def test_a_click_id_is_not_combined_with_the_campaign_of_another_place(events: Events) -> None:
+    (row,) = events.take(pixel(url="https://e.example/?utm_source=a", page={"queryParams": "?utm_source=b&gclid=3"}))
+    assert (row["utm_source"], row["click_id"], row["click_id_kind"]) == ("a", None, None)
+
+
 def test_a_fingerprint_needs_three_things(events: Events) -> None:
     two = {"language": "en", "timezone": "UTC"}
     three = two | {"userAgent": "x"}

@@ -23,10 +23,14 @@ import math
 from dataclasses import dataclass
 from datetime import date
 
+import duckdb
+
+from ingest.errors import ClicklakeError
 from ingest.lake.files import Lake
+from ingest.lake.layout import Mart
 from orchestration.alerts.alert import WARNING, Alert, name
 from orchestration.alerts.rule import WEEK, Kind, Look, Rule, back
-from orchestration.marts.known import CAMPAIGN_TRENDS
+from orchestration.marts.known import CAMPAIGN_TRENDS, DAILY_AGGREGATES
 from orchestration.settings import Settings
 
 CTR_DROP, DELIVERY_LOW = "ctr_drop", "delivery_low"
@@ -35,9 +39,13 @@ SIGMAS = 3.0
 
 def fallen_figures(look: Look) -> list[Alert]:
     """Alerts for campaigns whose click rate or impressions fell, on the newest published of the last 7 closed days."""
-    published = {CAMPAIGN_TRENDS.day_of(file.key) for file in look.lake.files(CAMPAIGN_TRENDS.folder)}
-    week = (back(look.last_closed, days) for days in range(WEEK))
-    newest = next((day for day in week if day in published), None)
+    newest, aggregated = (_newest(look, mart) for mart in (CAMPAIGN_TRENDS, DAILY_AGGREGATES))
+    if aggregated is not None and (newest is None or newest < back(aggregated, 1)):
+        raise ClicklakeError(
+            f"daily_aggregates has {aggregated}, but campaign_trends, which is made from it, "
+            f"{'has no day of that week' if newest is None else f'ends on {newest}'}. Build the day again: "
+            f"clicklake run --from {aggregated} --no-publish"
+        )
     if newest is None:
         return []
     found: list[Alert] = []
@@ -45,6 +53,13 @@ def fallen_figures(look: Look) -> list[Alert]:
         found += [_ctr_drop(trend)] if trend.has_fallen_ctr(look.settings) else []
         found += [_delivery_low(trend)] if trend.has_low_delivery(look.settings) else []
     return found
+
+
+def _newest(look: Look, mart: Mart) -> date | None:
+    """The newest published day of the week that closed last."""
+    published = {mart.day_of(file.key) for file in look.lake.files(mart.folder)}
+    week = (back(look.last_closed, days) for days in range(WEEK))
+    return next((day for day in week if day in published), None)
 
 
 @dataclass(frozen=True)
@@ -80,16 +95,18 @@ class _Trend:
 
 def _trends(lake: Lake, day: date, least: int) -> list[_Trend]:
     """The campaigns that have, or usually have, at least `least` valid impressions."""
-    with lake.connect() as connection:
+    trends = lake.read_table(CAMPAIGN_TRENDS.file(day))
+    with duckdb.connect() as connection:
+        connection.register("trends", trends)
         rows = connection.execute(
             """
             select coalesce(order_id, '-'), coalesce(campaign_id, '-'), valid_impressions, valid_clicks, valid_ctr,
                 compared_weekdays, usual_ctr, expected_clicks, compared_days, usual_impressions
-            from read_parquet($1)
-            where valid_impressions >= $2 or usual_impressions >= $2
+            from trends
+            where valid_impressions >= $1 or usual_impressions >= $1
             order by order_id, campaign_id
             """,
-            [lake.uri(CAMPAIGN_TRENDS.file(day)), least],
+            [least],
         ).fetchall()
     return [_Trend(day, *row) for row in rows]
 
