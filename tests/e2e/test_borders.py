@@ -10,6 +10,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 
+from ingest.days import day_text
 from tests.environment_fixtures import DAYS, ROOT, Environment, Maker
 from tests.event_lines import event_key, line, pixel
 from tests.log_lines import lines, log
@@ -54,8 +55,7 @@ def objects(chance: random.Random) -> dict[tuple[str, str, str], bytes]:
 def run_over(environment: Environment, found: dict[tuple[str, str, str], bytes]) -> dict[str, str]:
     for (site, _, key), body in found.items():
         (environment.put_event_object if site else environment.put_object)(key, body)
-    bad: dict[str, str] = environment.run(*BUILT, publishes=False).bad
-    return bad
+    return {day_text(day): why for day, why in environment.run(*BUILT, publishes=False).bad.items()}
 
 
 def made_of_logs() -> set[str]:
