@@ -20,7 +20,7 @@ from ingest.events.addresses import HOST, PageAddresses, host_name
 from ingest.events.engine import Engine
 from ingest.events.files import MAX_DEPTH, NESTING, EventBatch
 from ingest.events.found import Found, named_others, rows_of, rows_read
-from ingest.events.roles import CLEANED, EVENT_VALUES, REPEATED
+from ingest.events.roles import CLEANED, EVENT_VALUES
 from ingest.events.shapes import (
     VERSION_KEY,
     Batch,
@@ -38,7 +38,7 @@ from ingest.rows.columns import DICTIONARY, count_of_each, is_null, single
 from ingest.rows.enrich import Geo
 from ingest.rows.ids import device_fingerprints
 from ingest.rows.strict_json import no_json
-from ingest.schema import EVENTS, Role, arrow_schema
+from ingest.schema import EVENTS, Role
 from ingest.source import UNKNOWN_SITE
 
 EVENT_REASONS = {
@@ -70,8 +70,7 @@ MAX_BATCHES_BYTES = 16 << 20  # of all batches that are read at once
 MAX_SIGNATURES = 10_000  # structures and combinations of types in the cache
 MAX_SIGNATURE_BYTES = 4 << 20  # of the keys of all structures in the cache
 MAX_KEYS = 2_000  # of an object; the fields that a child inherits are looked up key by key
-_PLAIN_SCHEMA = arrow_schema(EVENTS)
-SCHEMA = pa.schema([(each.name, DICTIONARY if each.name in REPEATED else each.type) for each in _PLAIN_SCHEMA])
+SCHEMA = pa.schema([(column.name, DICTIONARY if column.is_repeated else column.type) for column in EVENTS])
 
 
 class EventParser:
