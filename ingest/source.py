@@ -23,6 +23,7 @@ from ingest.rows.privacy import scrub
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
 _IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
 _SITE = re.compile(r"/domain=([^/]+)/")
+_TENANT = re.compile(r"/tenant=([^/]+)/(?:.*/)?domain=")
 _MAY_BE_PERSONAL = re.compile(
     r"[@%&+\\:( ]|[^\x00-\x7f]|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9]{3}[-.][0-9]{3}[-.][0-9]{4}"
 )
@@ -57,6 +58,13 @@ class SourceObject:
         """
         found = _SITE.search("/" + self.key)
         return _without_personal(found[1].lower()) if found else UNKNOWN_SITE
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant of the `tenant=<name>` folder that the site's folder is in; None without one. Scrubbed as sites
+        are."""
+        found = _TENANT.search("/" + self.key)
+        return _without_personal(found[1]) if found else None
 
     @property
     def name(self) -> str:
@@ -288,8 +296,13 @@ class S3Source:
         return None
 
     def _sites(self) -> list[str]:
-        """The `domain=<site>/` folders below the prefix. They are few, and the folders below each name the day."""
-        pages = self._pages(Prefix=f"{self.prefix}domain=", Delimiter="/")
+        """The `domain=<site>/` folders below the prefix, or in its `tenant=<name>/` folders. They are few, and the
+        folders below each name the day."""
+        places = [self.prefix, *self._folders(f"{self.prefix}tenant=")]
+        return [site for place in places for site in self._folders(f"{place}domain=")]
+
+    def _folders(self, beginning: str) -> list[str]:
+        pages = self._pages(Prefix=beginning, Delimiter="/")
         return [common["Prefix"] for page in pages for common in page.get("CommonPrefixes", ())]
 
     def _stems(self, prefix: str, wanted: set[date]) -> Iterator[str]:

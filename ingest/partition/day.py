@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,6 +25,7 @@ from ingest.partition.ledger import version_of, versions_taken
 from ingest.partition.releases import with_releases
 from ingest.partition.stage import Progress, StagedDay, not_staged, stage_day
 from ingest.partition.standing import StandingPartition
+from ingest.partition.tenants import tenants_of
 from ingest.rows.enrich import Geo
 from ingest.rows.privacy import scrub_line
 from ingest.source import Source, SourceObject
@@ -44,6 +45,7 @@ class IngestOptions:
         geoip_database: a MaxMind City database; without one, rows have no places.
         max_age_days: rows that are older than this before their source day are rejected.
         workers: threads that decompress and parse.
+        tenants: site → tenant, as the rules say.
     """
 
     hash_key: str = field(repr=False)
@@ -51,6 +53,7 @@ class IngestOptions:
     max_age_days: int = 400
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
+    tenants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -213,10 +216,12 @@ def _stage(
     """(the staged partition, why the new objects alone were not enough). The reason is empty if they were enough, or
     if a whole reading was asked for."""
 
+    tenant_of = tenants_of(partition, found, options.tenants)
+
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
         places = Geo(options.geoip_database)
         kept = options.limits.rejects_kept
-        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept)
+        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept, tenant_of)
         return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
 
     why_whole = ""
@@ -227,6 +232,7 @@ def _stage(
         try:
             kept = options.limits.rejects_kept
             with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
+                standing.ensure_tenants(tenant_of)
                 return read(standing.news, aside, standing), ""
         except (ReadWholeError, NotJoinableError) as error:
             why_whole = str(error)
