@@ -158,6 +158,7 @@ select
     conversions.conversion_ts,
     conversions.conversion_type,
     conversions.site_id,
+    conversions.tenant_id,
     conversions.person_key,
     conversions.identity_id,
     shared.model,

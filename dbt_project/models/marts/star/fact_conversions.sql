@@ -14,6 +14,7 @@ select
     fact_events.event_type,
     conversion_events.conversion_type,
     fact_events.site_id,
+    fact_events.tenant_id,
     fact_events.session_id,
     fact_events.person_key,
     fact_events.visitor_key,
