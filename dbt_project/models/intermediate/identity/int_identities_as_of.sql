@@ -3,7 +3,7 @@
 {{ config(materialized='table') }}
 
 with graph as (
-    {%- if var('identity_known_at') == 'run' %}
+    {%- if rule('identity_known_at') == 'run' %}
 
         select distinct
             seen.as_of_date,

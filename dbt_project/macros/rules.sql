@@ -1,0 +1,5 @@
+{# The variables of rules. #}
+
+{% macro rule(name) %}
+  {{ return(var(name)) }}
+{% endmacro %}
