@@ -84,6 +84,11 @@ class LakeSettings(PartitionSettings):
     """The settings that are needed to read the lake."""
 
     lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
+    rules: str | None = Field(
+        None,
+        description="Where your rules are, rules.yml and reference tables: a folder or s3://bucket/prefix; without it "
+        "`rules/` in the lake",
+    )
 
     s3_endpoint_url: Annotated[
         str | None, _url("http", "a URL, such as https://s3.example.com", f"must name host and port alone. {S3_KEYS}")
@@ -93,7 +98,7 @@ class LakeSettings(PartitionSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary keys")
 
-    @field_validator("lake", "logs", "events", check_fields=False)
+    @field_validator("lake", "rules", "logs", "events", check_fields=False)
     @classmethod
     def _is_a_place(cls, value: str | None) -> str | None:
         if value is None:
@@ -321,7 +326,9 @@ class Settings(LakeSettings):
 
         Neither the hash key nor MongoDB's password is among them.
         """
-        names = [name for name in Settings.model_fields if name == "lake" or name.startswith(("s3_", "duckdb_"))]
+        names = [
+            name for name in Settings.model_fields if name in ("lake", "rules") or name.startswith(("s3_", "duckdb_"))
+        ]
         values = {name: getattr(self, name) for name in names}
         values = {name: each.absolute() if isinstance(each, Path) else each for name, each in values.items()}
         return {
@@ -351,7 +358,7 @@ def load_lake_settings() -> LakeSettings:
 def folder_around(path: Path) -> str | None:
     """The setting whose folder holds this path, else None. Commands write their output into none of these folders."""
     places = _load(PlaceSettings)
-    for name in ("lake", "logs", "events"):
+    for name in ("lake", "rules", "logs", "events"):
         place = getattr(places, name)
         if place and "://" not in place and path.resolve().is_relative_to(Path(place).resolve()):
             return f"{PREFIX}{name}".upper()

@@ -96,11 +96,15 @@ class Lake:
         """The address of a key for DuckDB: an absolute path or `s3://…`."""
         return f"{self.url}/{key}"
 
-    def files(self, prefix: str) -> list[LakeFile]:
+    def files(self, prefix: str, recursive: bool = True) -> list[LakeFile]:
         """All files below a folder, sorted by key; empty if there is no such folder. One listing on S3.
 
-        Names that are not UTF-8 are skipped: the lake never writes such names."""
-        selector = fs.FileSelector(self.path(prefix), recursive=True, allow_not_found=True)
+        Names that are not UTF-8 are skipped: the lake never writes such names.
+
+        Args:
+            recursive: False leaves out the files of folders below.
+        """
+        selector = fs.FileSelector(self.path(prefix), recursive=recursive, allow_not_found=True)
         with _explained(f"listing {self.uri(prefix)}"):
             infos = self.filesystem.get_file_info(selector)
         start = len(self.root) + 1

@@ -12,6 +12,7 @@ from ingest.days import day_text, parse_day
 # The layers: the folders below the lake's root.
 RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
 QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
+RULES, REFERENCE = "rules", "reference"  # kept by people: rules, and tables such as spend
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
@@ -155,6 +156,11 @@ def release_folder(table: str) -> str:
 def quality_key(judged_date: date, run_id: str, step: str) -> str:
     """The file of the verdicts of one step of a run. Each step has its own file, so that none overwrites another's."""
     return f"{QUALITY_FOLDER}/judged_date={day_text(judged_date)}/run_id={run_id}/step={step}/{DATA_FILE}"
+
+
+def rules_version(fingerprint: str) -> str:
+    """The file of the rules that marts were built with."""
+    return f"{RULES}/versions/{fingerprint}.json"
 
 
 def site_folder(site: str) -> str:

@@ -23,6 +23,7 @@ from orchestration.places import DBT_DIR
 from orchestration.quality import Judgement
 from orchestration.raw.assets import RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
+from orchestration.rules import rules_of
 from orchestration.step import Step, begun, refusals
 
 # Arguments of dbt if no events are set: leaves out the models that need events, and the model made only for them.
@@ -51,6 +52,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
         _check_order(context, specs)
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
+            rules_of(settings)
             datasets = [ACCESS_LOGS, EVENTS] if settings.events else [ACCESS_LOGS]
             ready = [
                 day for day in days if any(is_published(lake, Partition(dataset.name, day)) for dataset in datasets)

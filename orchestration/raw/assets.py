@@ -27,6 +27,7 @@ from orchestration.failures import explained
 from orchestration.partitions import daily, range_in_windows
 from orchestration.quality import Judgement
 from orchestration.resources import SETTINGS, Lakehouse
+from orchestration.rules import rules_of
 from orchestration.settings import Settings
 from orchestration.step import Step, begun, partitioned_check
 
@@ -149,6 +150,7 @@ def _ingest(
     has_others = False
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
+        rules_of(settings)  # a run that could not build its marts does not begin
         sources = lakehouse.sources()
         has_others = len(sources) > 1
         source = sources.get(dataset.name)

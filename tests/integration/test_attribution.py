@@ -61,7 +61,8 @@ World = dict[str, list[Row]]
 def compiled(target: Path, **variables: Any) -> dict[str, str]:
     """The SQL of the models, by name, in the order in which they are built."""
     lake = Lake(str(target / "lake"))
-    done = run_dbt(lake, target, "compile", "--select", *BUILT, "--vars", yaml.safe_dump(variables))
+    lake.put_text(yaml.safe_dump({"variables": variables}), "rules/rules.yml")
+    done = run_dbt(lake, target, "compile", "--select", *BUILT)
     assert done.returncode == 0, done.stdout
     folder = target / "compiled" / "clicklake" / "models"
     return {name: next(folder.rglob(f"{name}.sql")).read_text("utf-8") for name in BUILT}
@@ -126,7 +127,7 @@ def touch(number: int, at: datetime, rng: random.Random, **columns: Any) -> Row:
 
 def moments(rng: random.Random, conversion_ts: datetime) -> datetime:
     """A moment that is at an edge of some window of a conversion, next to it, or anywhere."""
-    window = rng.choice((timedelta(0), timedelta(hours=24), timedelta(hours=48), timedelta(days=7), timedelta(days=30)))
+    window = rng.choice((timedelta(0), timedelta(hours=24), timedelta(hours=48), timedelta(days=7), timedelta(days=29)))
     return rng.choice(
         (
             conversion_ts - window,
@@ -276,7 +277,7 @@ class Reference:
         counted = [each for each in clicks if self.include_direct or not each["is_direct"]]
         shown = within([each for each in touches if each["touch_type"] == "impression"], conversion, hours=24)
         choices = [
-            (within([each for each in clicks if brings_back(each)], conversion, hours=720), True),
+            (within([each for each in clicks if brings_back(each)], conversion, hours=696), True),
             (within(counted, conversion, hours=168), False),
             ([each for each in shown if brings_back(each)], True),
             (shown, False),

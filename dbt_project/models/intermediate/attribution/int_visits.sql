@@ -75,7 +75,7 @@ events_with_source as (
     inner join {{ ref('int_traffic_sources') }} as int_traffic_sources
         on {{ same_traffic_source('stg_events') }}
     where
-        '{{ var("attribution_grain") }}' = 'event'
+        '{{ rule("attribution_grain") }}' = 'event'
         and {{ in_built_days('touchpoints', 'fact_events.session_date') }}
         and not fact_events.is_bot
         and int_traffic_sources.has_source

@@ -44,9 +44,9 @@ select
     younger_type,
     cast(
         case
-            when 'fingerprint' in (older_type, younger_type) then {{ var('identity_fingerprint_confidence') }}
-            when 'user_id' in (older_type, younger_type) then {{ var('identity_user_confidence') }}
-            else {{ var('identity_device_confidence') }}
+            when 'fingerprint' in (older_type, younger_type) then {{ rule('identity_fingerprint_confidence') }}
+            when 'user_id' in (older_type, younger_type) then {{ rule('identity_user_confidence') }}
+            else {{ rule('identity_device_confidence') }}
         end as double
     ) as confidence,
     first_seen,

@@ -2,7 +2,7 @@
 -- end. A first step belongs to the day of its session; a later step can lie in any day that a funnel which is entered
 -- on that day may reach.
 -- depends_on: {{ ref('funnel_steps') }}
-{%- set days_after = (var('funnel_max_days') | int) + 1 %}
+{%- set days_after = (rule('funnel_max_days') | int) + 1 %}
 {%- set is_step = [] %}
 {%- for rule in funnel_rules() %}
     {%- do is_step.append('(' ~ rule_holds(rule, {'event_type': 'event_type', 'path_regex': 'lower(path)'}) ~ ')') %}

@@ -1,9 +1,9 @@
 -- One row per event, with the session that it belongs to, of the sessions that begin on the days to be built.
 -- depends_on: {{ ref('conversion_events') }}
-{%- set sessions = 'cut_at_campaign' if var('session_split_on_campaign') else 'cut_at_midnight' %}
-{%- set longest_return = [var('session_return_seconds') | int, var('session_timeout_seconds') | int] | max %}
+{%- set sessions = 'cut_at_campaign' if rule('session_split_on_campaign') else 'cut_at_midnight' %}
+{%- set longest_return = [rule('session_return_seconds') | int, rule('session_timeout_seconds') | int] | max %}
 {%- set identity = ["coalesce(stg_events.site_id || chr(31), '')", 'stg_events.visitor_key'] %}
-{%- if var('session_by') == 'client' %}
+{%- if rule('session_by') == 'client' %}
 {%- do identity.append("coalesce(chr(31) || stg_events.client_session_id, '')") %}
 {%- endif %}
 
@@ -17,10 +17,10 @@ with events as (
         stg_events.visitor_key,
         stg_events.event_ts,
         stg_events.event_id,
-        {%- if var('session_by') == 'client' %}
+        {%- if rule('session_by') == 'client' %}
             stg_events.client_session_id is not null as is_of_client,
         {%- endif %}
-        {%- if var('session_split_on_campaign') %}
+        {%- if rule('session_split_on_campaign') %}
         -- Null where the event names none.
             nullif(
                 concat_ws(
@@ -42,7 +42,7 @@ with events as (
         {{ is_sent_by_server('stg_events') }} as is_sent_by_server,
         stg_events.revenue,
         stg_events.currency,
-        stg_events.event_type in ({{ quoted_list(var('page_view_event_types')) }}) as is_page_view,
+        stg_events.event_type in ({{ quoted_list(rule('page_view_event_types')) }}) as is_page_view,
         stg_events.event_type in (
             {{ quoted_list(seed_values('conversion_events', 'event_type')) }}
         ) as is_conversion,
@@ -70,16 +70,16 @@ with_pauses as (
     select
         *,
         previous_ts is null
-        {%- if var('session_by') == 'client' %}
+        {%- if rule('session_by') == 'client' %}
             or event_ts > previous_ts + case
-                when is_of_client then interval '{{ var('session_client_timeout_seconds') }}' second
+                when is_of_client then interval '{{ rule('session_client_timeout_seconds') }}' second
                 when is_return then interval '{{ longest_return }}' second
-                else interval '{{ var('session_timeout_seconds') }}' second
+                else interval '{{ rule('session_timeout_seconds') }}' second
             end
         {%- else %}
             or event_ts > previous_ts + case
                 when is_return then interval '{{ longest_return }}' second
-                else interval '{{ var('session_timeout_seconds') }}' second
+                else interval '{{ rule('session_timeout_seconds') }}' second
             end
         {%- endif %} as is_after_pause,
         previous_ts is null or cast(event_ts as date) > cast(previous_ts as date) as is_first_of_day
@@ -121,7 +121,7 @@ cut_at_midnight as (
     ) as chains
 
 ),
-{%- if var('session_split_on_campaign') %}
+{%- if rule('session_split_on_campaign') %}
 
 -- The campaign in effect is the last one named in the session so far.
     with_campaigns as (
@@ -156,7 +156,7 @@ cut_at_midnight as (
 
     ),
 {%- endif %}
-{%- if var('session_cap_hours') %}
+{%- if rule('session_cap_hours') %}
 
 -- Counted from the beginning of the session, without regard to other cuts in between.
     capped as (
@@ -169,7 +169,7 @@ cut_at_midnight as (
             select
                 *,
                 floor(
-                    {{ seconds_between('session_start', 'event_ts') }} / ({{ var('session_cap_hours') }} * 3600)
+                    {{ seconds_between('session_start', 'event_ts') }} / ({{ rule('session_cap_hours') }} * 3600)
                 ) as piece
             from {{ sessions }}
         ) as pieces
@@ -204,7 +204,7 @@ of_built_days as (
         is_page_view,
         is_conversion,
         has_source
-    from {{ 'capped' if var('session_cap_hours') else sessions }}
+    from {{ 'capped' if rule('session_cap_hours') else sessions }}
     where {{ in_built_days('sessions', 'cast(session_start as date)') }}
 
 )

@@ -67,7 +67,7 @@ pairs as (
             and entries.entry_host = clicks.landing_host
             and entries.session_start >= clicks.click_ts
             and entries.session_start <= clicks.click_ts
-            + interval '{{ var("ad_click_session_seconds") }}' second
+            + interval '{{ rule("ad_click_session_seconds") }}' second
 
 ),
 

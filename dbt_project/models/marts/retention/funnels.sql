@@ -3,7 +3,7 @@
 {{ config(
     partition_by='report_date',
     sort_by=['funnel', 'site_id', 'step_number'],
-    restates={'before': (var('funnel_max_days') | int) + 2, 'after': 30}
+    restates={'before': 2, 'before_too': 'funnel_max_days', 'after': 30}
 ) }}
 
 with counted as (

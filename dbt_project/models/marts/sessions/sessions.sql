@@ -158,7 +158,7 @@ numbered as (
         - count(*) over (
             partition by site_id, visitor_key
             order by session_date
-            range between unbounded preceding and interval {{ var('visitor_history_days') | int + 1 }} day preceding
+            range between unbounded preceding and interval {{ rule('visitor_history_days') | int + 1 }} day preceding
         ) as session_sequence
     from visits
 
@@ -209,7 +209,7 @@ select
     client_events.subnet_hash,
     client_events.user_agent,
     measured.events = 1 as is_bounce,
-    measured.session_end > measured.session_start + interval '{{ var('session_engaged_seconds') }}' second
+    measured.session_end > measured.session_start + interval '{{ rule('session_engaged_seconds') }}' second
     or measured.page_views >= 2
     or measured.conversions > 0 as is_engaged,
     numbered.session_sequence,
