@@ -16,6 +16,8 @@ CHOICES = {
 # Look-back windows in days → the model that restates the days after a late day. A window longer than the model restates
 # would leave days unchanged that a late day affects.
 LOOKS_BACK = {"visitor_history_days": "sessions", "retention_days": "retention"}
+# Look-back windows of a conversion or refund in days; the day of the event counts as well.
+EVENT_DAYS_BACK = {"transaction_days": "sessions", "refund_days": "sessions"}
 # Look-back windows of a conversion in seconds; the day of the conversion counts as well.
 SECONDS_BACK = {
     "attribution_click_seconds": "attribution",
@@ -24,7 +26,7 @@ SECONDS_BACK = {
 }
 # Smallest and largest value. A run that restates the 30 days after its own reads events of 38 days.
 LIMITS = {"funnel_max_days": (1, 7), "attribution_max_touches": (2, None)}
-NAMES = (*CHOICES, *LOOKS_BACK, *SECONDS_BACK, *LIMITS)
+NAMES = (*CHOICES, *LOOKS_BACK, *EVENT_DAYS_BACK, *SECONDS_BACK, *LIMITS)
 DAY_SECONDS = 86_400
 
 
@@ -51,12 +53,12 @@ def _of_limits(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_looking_back(values: Mapping[str, Any], graph: Graph) -> Iterator[str]:
-    for name, model in {**LOOKS_BACK, **SECONDS_BACK}.items():
+    for name, model in {**LOOKS_BACK, **EVENT_DAYS_BACK, **SECONDS_BACK}.items():
         node = graph.model(model)
         if name not in values or node is None or node.restates is None:
             continue
         after = node.restates.after
-        most = (after - 1) * DAY_SECONDS if name in SECONDS_BACK else after
+        most = after if name in LOOKS_BACK else (after - 1) * (DAY_SECONDS if name in SECONDS_BACK else 1)
         number = _number(values[name])
         if number is None or not 0 <= number <= most:
             yield (

@@ -38,7 +38,7 @@
 {% macro asked_plan(prepares) %}
   {% set variables = {} %}
   {% for name in [
-    'session_by', 'identity_known_at', 'attribution_grain', 'visitor_history_days', 'retention_days', 'funnel_max_days',
+    'session_by', 'identity_known_at', 'attribution_grain', 'visitor_history_days', 'transaction_days', 'refund_days', 'retention_days', 'funnel_max_days',
     'attribution_click_seconds', 'attribution_impression_seconds', 'attribution_install_seconds',
     'attribution_max_touches'
   ] %}
