@@ -3,7 +3,7 @@
 {{ config(
     partition_by='touch_date',
     sort_by=['touch_type', 'touch_ts', 'touch_id'],
-    neighbour_days=32,
+    neighbour_days=60,
     restates={'before': 1, 'after': 2}
 ) }}
 

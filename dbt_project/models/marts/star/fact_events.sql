@@ -64,7 +64,7 @@ select
     stg_events.click_id,
     stg_events.click_id_kind,
     stg_events.campaign_id,
-    stg_events.revenue,
+    stg_events.revenue as value,
     stg_events.currency,
     coalesce(stg_events.opted_out, false) as opted_out,
     stg_events.shape,

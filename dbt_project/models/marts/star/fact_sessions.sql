@@ -2,7 +2,7 @@
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'session_start', 'session_id'],
-    neighbour_days=30,
+    neighbour_days=60,
     restates={'before': 1, 'after': 30}
 ) }}
 
