@@ -35,6 +35,8 @@ from ingest.schema import RAW as RAW_COLUMNS
 
 PREFIX = "CLICKLAKE_"
 SEEDS = Path(__file__).parent / "seeds"
+# Raw dataset → the setting of its source. With neither setting, such as where dbt is run by hand, both are needed.
+SOURCES = {"access_logs": "LOGS", "events": "EVENTS"}
 
 
 class Plugin(BasePlugin):
@@ -155,7 +157,7 @@ class Plugin(BasePlugin):
         if self._run != run or prepares:
             self._run = run
             graph = Graph.of((node_of(node, rules.values) for node in nodes), selected)
-            self._plan = Plan(graph, command, window(start, end), self._keys_below)
+            self._plan = Plan(graph, command, window(start, end), self._keys_below, _unused_sources())
             self._report_path = Path(_setting("PUBLISH_REPORT") or report)
         plan = self._planned
         if prepares:
@@ -361,6 +363,12 @@ def _reported(graph: Graph, result: dict[str, Any]) -> dict[str, Any]:
 
 def _setting(name: str) -> str | None:
     return os.environ.get(PREFIX + name) or None
+
+
+def _unused_sources() -> frozenset[str]:
+    """The raw datasets that this lake is used without."""
+    unset = {dataset for dataset, setting in SOURCES.items() if _setting(setting) is None}
+    return frozenset() if len(unset) == len(SOURCES) else frozenset(unset)
 
 
 def _lake_of_environment() -> Lake | None:

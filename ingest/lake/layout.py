@@ -16,6 +16,7 @@ RULES, REFERENCE = "rules", "reference"  # kept by people: rules, and tables suc
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
+NO_SITE = "-"  # the site in the paths of a day that no site has events of; no host has this name
 MAX_FOLDER_NAME = 200  # bytes; file systems allow 255
 
 

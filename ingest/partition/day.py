@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,8 @@ from typing import Any, Literal
 from ingest.days import day_text
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import Partition, event_date_of, raw_folder, site_folder
+from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder
+from ingest.partition.absence import absence_of
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
 from ingest.partition.datasets import DATASETS, parser_of
@@ -98,7 +99,7 @@ class DayResult:
 
     @property
     def reason(self) -> str:
-        return "; ".join(f"{verdict.check}: {verdict.message}" for verdict in self.refusals)
+        return "; ".join(f"{verdict.check}: {verdict.said}" for verdict in self.refusals)
 
 
 def ingest_day(
@@ -110,6 +111,7 @@ def ingest_day(
     raw_files: Sequence[LakeFile] | None = None,
     progress: Progress | None = None,
     incremental: bool = False,
+    has_other_sites: bool = False,
 ) -> DayResult:
     """Ingests one source day of a dataset, or one site's part of it. Publishes the partition, or refuses it and keeps
     the last good version.
@@ -120,6 +122,7 @@ def ingest_day(
         incremental: read only the objects that are not in the ledger, and add them to the published rows. All objects
             are read if the result would differ from that of a whole reading. Nothing is done if there are no new
             objects.
+        has_other_sites: whether the source has objects of other sites of the day; asked where this one has none.
 
     Raises:
         SourceError, LakeError, TransientError: the partition could not be checked; the lake is unchanged.
@@ -137,10 +140,10 @@ def ingest_day(
                 lake, source, found, partition, options, raw_files, progress, incremental, folder
             )
             if not staged.objects:
-                staged.undated = source.undated()
+                staged.absence = absence_of(lake, source, partition, has_other_sites)
             read = time.monotonic()
             with border(lambda: f"{partition} while it was judged"):
-                verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)
+                verdicts = with_releases(audit(staged, lake, options.limits, source.terms), lake, partition, found)
         except PartitionError as error:
             read = time.monotonic()
             trace = _trace(error.__cause__)
@@ -251,7 +254,7 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     The next run repairs a run that was killed on the way. The ledger comes last, because it marks the day as
     ingested. Files of earlier runs for event dates that have no rows now are found by listing, and deleted.
     """
-    partition = staged.partition
+    partition = _place_of(staged.partition)
     before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
     size = 0
     for event_date, path in staged.files.items():
@@ -263,19 +266,27 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
             lake.delete(file.key)
     lake.put(staged.rejects_file, partition.rejects_file)
     lake.put_table(staged.ledger(), partition.ledger_file)
-    lake.delete(partition.quarantine)
+    lake.delete(staged.partition.quarantine)
     return size
+
+
+def _place_of(partition: Partition) -> Partition:
+    """Where a partition is put. A day without a site has a folder of a site too, so that readers find the same folders
+    on all days."""
+    is_whole_day = DATASETS[partition.table].by_site and partition.site is None
+    return replace(partition, site=NO_SITE) if is_whole_day else partition
 
 
 def _refuse(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
     """Puts a refused partition into quarantine. The verdict comes last, because it announces the refusal.
 
-    A partition without objects that was never published leaves nothing in quarantine. Returns the bytes of the row
-    files.
+    A day that is refused for having no objects, and was never published, leaves nothing in quarantine. Returns the
+    bytes of the row files.
     """
     partition = staged.partition
     lake.delete(partition.quarantine)
-    if not staged.objects and not has_ledger(lake, partition):
+    is_missing = any(verdict.check == "objects_present" for verdict in verdicts if verdict.refuses)
+    if is_missing and not has_ledger(lake, partition):
         return 0
     size = sum(lake.put(path, partition.refused_rows_file(event_date)) for event_date, path in staged.files.items())
     lake.put(staged.rejects_file, partition.refused_rejects_file)

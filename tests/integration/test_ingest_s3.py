@@ -135,6 +135,16 @@ def test_the_sites_of_tenants_are_listed_with_those_of_none(bucket: Bucket) -> N
     ]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_days_around_a_day_are_found_in_every_layout(bucket: Bucket, layout: str) -> None:
+    fill(bucket, [layout], "logs/")
+    bucket.put("logs-other/" + name(day="2026-02-02"))
+    source = bucket.source()
+    days = sorted({item.day for item in source.objects()})
+    for day in [*days, *days_of("2025-12-31", "2026-02-01")]:
+        assert source.has_around(day) == (any(each < day for each in days), any(each > day for each in days)), day
+
+
 def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
     """A server gives at most 1,000 keys at once; here three, so that pages are many."""
     for number in range(20):
