@@ -20,7 +20,6 @@ import duckdb
 import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from dbt_project.local_files import local_files
 from dbt_project.planning.graph import Graph, node_of
 from dbt_project.planning.plan import BUILDS, Plan, SelectionError
 from dbt_project.planning.variables import problems
@@ -33,6 +32,7 @@ from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE, MARTS
 from ingest.lake.records import recorded
 from ingest.lake.s3 import S3Options
+from ingest.partition.local_files import local_files
 from ingest.schema import RAW as RAW_COLUMNS
 
 PREFIX = "CLICKLAKE_"

@@ -77,7 +77,7 @@ class Lake:
             self.root = str(Path(url.removeprefix("file://")).expanduser().absolute())
             self.url = self.root
         self._filesystem: fs.FileSystem | None = None
-        self._held: list[locks.Lock] = []
+        self._held: dict[str, locks.Lock] = {}
 
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
@@ -162,9 +162,13 @@ class Lake:
             with _explained(f"locking {self.url} ({name})"):
                 owner = owner or f"process {os.getpid()} on {platform.node()}"
                 has_waited = stack.enter_context(locks.held(lock, owner, on_wait))
-            self._held.append(lock)
-            stack.callback(self._held.remove, lock)
+            self._held[name] = lock
+            stack.callback(self._held.pop, name)
             yield has_waited
+
+    def holds(self, name: str) -> bool:
+        """Whether this object holds a lock. No lock can be held twice: the second attempt would wait for ever."""
+        return name in self._held
 
     def holder(self, name: str) -> str | None:
         """The holder of a lock; None if nobody holds it."""
@@ -295,11 +299,11 @@ class Lake:
         Raises:
             TransientLakeError: a lock was lost.
         """
-        for lock in self._held:
+        for lock in list(self._held.values()):
             lock.confirm()
 
     def _ensure_locks(self, seen: Seen) -> None:
-        for lock in self._held:
+        for lock in list(self._held.values()):
             lock.ensure(seen.at)
 
     def connect(self, **config: Any) -> duckdb.DuckDBPyConnection:
@@ -308,10 +312,14 @@ class Lake:
         self.attach(connection)
         return connection
 
-    def rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> pa.Table:
+    def rows(self, connection: duckdb.DuckDBPyConnection, key: str, local: Path | None = None) -> pa.Table:
         """The rows of a Parquet file, with the columns from its folders. `connection` must be able to read this
-        lake."""
-        address = self.uri(key).replace("'", "''")
+        lake.
+
+        Args:
+            local: a copy of the file, in folders of the same names.
+        """
+        address = str(local or self.uri(key)).replace("'", "''")
         with _explained(f"reading {self.uri(key)}"):
             try:
                 return connection.sql(f"from read_parquet('{address}', hive_partitioning = true)").to_arrow_table()

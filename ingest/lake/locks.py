@@ -28,6 +28,7 @@ LEASE_SECONDS = 60.0
 RENEWALS_IN_A_LEASE = 4
 # A holder stops writing a little before others may take over: the server tells whole seconds.
 SAFE_SHARE = 0.9
+CONFIRMED_SECONDS = 1.0
 # Limits of each request to S3. Requests are tiny, so a silent server is asked again sooner than for data.
 ATTEMPTS = 6
 CONNECT_SECONDS = 5
@@ -54,7 +55,8 @@ class Lock(Protocol):
         """
 
     def confirm(self) -> None:
-        """Asks whether the lock is still held. Raises TransientLakeError if it is not."""
+        """Makes sure that the lock is still held, and asks S3 at most once in CONFIRMED_SECONDS. Raises
+        TransientLakeError if it is not."""
 
 
 @contextlib.contextmanager
@@ -131,6 +133,7 @@ class S3Lock:
         self._client, self._where = client, {"Bucket": bucket, "Key": key}
         self._etag: str | None = None
         self._body = b""
+        self._confirmed = float("-inf")
         self._renewed = 0.0
         self._renewed_at: datetime | None = None  # by the server's clock, which goes on while this machine sleeps
         self._stop = threading.Event()
@@ -239,6 +242,9 @@ class S3Lock:
     def confirm(self) -> None:
         from botocore.exceptions import ClientError
 
+        self.ensure()
+        if time.monotonic() - self._confirmed < CONFIRMED_SECONDS:
+            return
         try:
             is_mine = self._client.get_object(**self._where)["Body"].read() == self._body
         except ClientError as error:
@@ -249,6 +255,7 @@ class S3Lock:
             raise _unanswered(self._where, error) from error
         if not is_mine:
             raise self._lost()
+        self._confirmed = time.monotonic()
 
     def _lost(self) -> TransientLakeError:
         name = self._where["Key"]

@@ -64,7 +64,7 @@ def files_of_ledger(lake: Lake, key: str) -> dict[str, FileRecord] | None:
     return {name: FileRecord(*each) for name, each in json.loads(told).items()} if told else None
 
 
-# Of marts
+# Records of marts
 
 
 def files_of_mart(lake: Lake, mart: Mart) -> dict[str, list[FileRecord]]:

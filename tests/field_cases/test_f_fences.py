@@ -10,23 +10,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pytest
 
-from dbt_project.local_files import local_files
 from demo.services import S3Service
 from ingest.days import parse_day
-from ingest.errors import DamagedError, TransientLakeError
+from ingest.errors import DamagedError, TransientError, TransientLakeError
 from ingest.lake import locks
 from ingest.lake.files import Lake
 from ingest.lake.s3 import S3Options
 from ingest.partition.day import ingest_day
+from ingest.partition.local_files import local_files
 from ingest.source import FolderSource
 from orchestration.marts.assets import NO_EVENTS
 from orchestration.marts.windows import WindowResult, build
 from orchestration.places import DBT_DIR
+from orchestration.publishing.entries import REPLACEMENTS_AT_ONCE, read_entries
+from orchestration.publishing.mongodb import connect
+from orchestration.publishing.targets.performance_entries import KIND, publish_day
 from tests.faults.fixtures import faulty_s3_client, faulty_s3_service, files_of, s3_proxy
-from tests.faults.proxy import Before, S3Proxy, nth
+from tests.faults.marts import mart
+from tests.faults.proxy import Before, MongoProxy, S3Proxy, nth
 from tests.log_lines import DAY, OPTIONS, LogDay, line, lines, log
 from tests.partitions import days_of, logs_of
 from tests.waiting import wait_until
@@ -157,6 +163,66 @@ def test_f8_a_raw_day_is_what_its_ledger_says_whenever_an_upload_comes_late(
     assert files_of(lakes.direct, *LAYERS) == expected
     raw = [file.key for file in lakes.direct.files("raw")]
     assert len(local_files(lakes.direct, raw, tmp_path / "again")) == len(raw)
+
+
+# An order has 0 … 19 as before, 20 … 79 changed; the late run would change 0 … 79 and add 80 … 99.
+STORED, OTHER = mart(0, 80, clicks=1), pa.concat_tables([mart(0, 20, clicks=1), mart(20, 80, clicks=2)])
+LATE = mart(0, 100, clicks=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 6))
+def test_f8_mongodb_holds_what_was_published_last_whenever_a_command_comes_late(
+    lakes: Lakes,
+    s3_proxy: S3Proxy,
+    embedded_mongodb_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    """A run stops within each of its commands that write, one after the other. What another run publishes meanwhile is
+    left alone but for that command, and the late run fails and is tried again, with the mart as it is now."""
+    monkeypatch.setattr(locks, "LEASE_SECONDS", 2.0)
+    database = f"fences-{uuid.uuid4().hex[:12]}"
+    address = urlsplit(embedded_mongodb_url)
+    lock, said = f"entries/performance_entries/{DAY}", list[BaseException]()
+
+    def publish(lake: Lake, url: str, rows: pa.Table) -> None:
+        with connect(url) as client, lake.lock(lock):
+            publish_day(client[database], parse_day(DAY), rows, None, lake.confirm_locks)
+
+    def late(url: str) -> None:
+        try:
+            publish(lakes.late, url, LATE)
+        except TransientError as error:
+            said.append(error)
+
+    def documents() -> list[dict[str, Any]]:
+        with connect(embedded_mongodb_url) as client:
+            found = read_entries(client[database], KIND, parse_day(DAY), parse_day(DAY))
+        return [{name: each[name] for name in ("orderId", "metrics")} for each in found]
+
+    publish(lakes.direct, embedded_mongodb_url, OTHER)
+    expected = documents()
+    publish(lakes.direct, embedded_mongodb_url, STORED)
+    with MongoProxy(address.hostname or "", address.port or 0).running() as proxy:
+        assert isinstance(proxy, MongoProxy)
+        suspension = Suspension()
+        with (
+            s3_proxy.fault(r"^PUT .*/\.locks/", Before(suspension.wait)),
+            proxy.fault("^(insert|update)", Before(suspension.stop), nth(number)),
+        ):
+            run = threading.Thread(target=late, args=[proxy.url])
+            run.start()
+            assert wait_until(suspension.reached.is_set, is_in_vain=lambda: not run.is_alive()), said
+            publish(lakes.direct, embedded_mongodb_url, OTHER)
+            assert documents() == expected
+            suspension.goes_on.set()
+            run.join()
+    assert said, "the late run knows that it was late"
+    wrong = [each for each in documents() if each not in expected]
+    assert len(wrong) <= REPLACEMENTS_AT_ONCE  # no more than the one command that was on its way
+    publish(lakes.direct, embedded_mongodb_url, OTHER)
+    assert documents() == expected
 
 
 DAYS = [BEFORE, DAY, AFTER]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ingest.errors import DamagedError
 from ingest.lake.files import Lake
-from ingest.lake.layout import RAW, Mart, ledger_of, partition_of, table_of, value_in
+from ingest.lake.layout import MARTS, RAW, Mart, ledger_of, partition_of, table_of, value_in
 from ingest.lake.records import FileRecord, files_of_ledger, files_of_mart, is_as
 
 Ledger = Callable[[str], dict[str, FileRecord] | None]  # key of a ledger → the files that it records
@@ -19,7 +19,8 @@ NAMED = 5  # files that a message names
 
 
 def local_files(lake: Lake, keys: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Key → a local file, which does not change while `folder` exists: a copy from S3, or a second name of a raw file.
+    """Key → a local file, which does not change while `folder` exists: a copy from S3, a second name of a raw
+    file or, in a folder, the file of a mart itself.
 
     Raises:
         DamagedError: files are not as they were published; names them, and says what to do.
@@ -45,9 +46,15 @@ def _is_raw(key: str) -> bool:
 
 
 def _mart(lake: Lake, key: str, folder: Path, recorded: Mapping[str, Collection[FileRecord]]) -> Path | str:
-    """The local file of a day of a mart, or what is wrong with it. Marts do not change while a run builds them."""
+    """The local file of a day of a mart, or what is wrong with it. A run that builds marts holds their lock, so that
+    they do not change; another waits for it if a file is not as it was recorded a moment before."""
     local = _fetched(lake, key, folder) if lake.is_s3 else Path(lake.path(key))
-    return local if is_as(local, recorded.get(key)) else not_as_published(key)
+    if is_as(local, recorded.get(key)):
+        return local
+    if not lake.holds(MARTS):
+        with lake.lock(MARTS):
+            return _mart(lake, key, folder, files_of_mart(lake, Mart(table_of(key))))
+    return not_as_published(key)
 
 
 def _raw(lake: Lake, key: str, folder: Path, ledger: Ledger) -> Path | str:
