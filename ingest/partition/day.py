@@ -17,6 +17,7 @@ from ingest.days import day_text
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder
+from ingest.lake.records import FileRecord, with_files
 from ingest.partition.absence import absence_of
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
@@ -252,9 +253,12 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     """Publishes raw, rejects and ledger in this order, each by one atomic put. Returns the bytes of the raw files.
 
     The next run repairs a run that was killed on the way. The ledger comes last, because it marks the day as
-    ingested. Files of earlier runs for event dates that have no rows now are found by listing, and deleted.
+    ingested, and says what its files are. Files of earlier runs for event dates that have no rows now are found by
+    listing, and deleted.
     """
     partition = _place_of(staged.partition)
+    files = {partition.raw_file(event_date): FileRecord.of(path) for event_date, path in staged.files.items()}
+    files[partition.rejects_file] = FileRecord.of(staged.rejects_file)
     before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
     size = 0
     for event_date, path in staged.files.items():
@@ -265,7 +269,7 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
         if stood and stood not in staged.files and file.key == partition.raw_file(stood):
             lake.delete(file.key)
     lake.put(staged.rejects_file, partition.rejects_file)
-    lake.put_table(staged.ledger(), partition.ledger_file)
+    lake.put_table(with_files(staged.ledger(), files), partition.ledger_file)
     lake.delete(staged.partition.quarantine)
     return size
 

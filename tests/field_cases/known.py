@@ -37,6 +37,8 @@ CASES = {
     "F5": "names from outside are shown escaped",
     "F6": "commands that read can read the lake and nothing else",
     "F7": "passwords in addresses are never shown",
+    "F8": "a writer that was suspended and comes late does no harm",
+    "F9": "early lakes, other keys and changed bytes are named, with what to do",
     "G": "e-mail addresses, IP addresses and phone numbers, however they are hidden",
     "H2": "documented commands work as written in a fresh clone",
     "H3": "a wheel works outside the checkout",
