@@ -60,7 +60,8 @@ def is_judged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> boo
     by_site: dict[str | None, set[Version]] = {}
     for item in listed:
         by_site.setdefault(item.site if DATASETS[day.table].by_site else None, set()).add(version_of(item))
-    return all(
-        versions in (versions_taken(lake, partition), versions_refused(lake, partition))
-        for partition, versions in ((replace(day, site=site), versions) for site, versions in by_site.items())
-    )
+    return all(_is_judged(lake, replace(day, site=site), versions) for site, versions in by_site.items())
+
+
+def _is_judged(lake: Lake, partition: Partition, versions: set[Version]) -> bool:
+    return versions == versions_taken(lake, partition) or versions == versions_refused(lake, partition)
