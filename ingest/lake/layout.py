@@ -210,6 +210,11 @@ def value_in(key: str, column: str) -> str | None:
     return next((part[len(column) + 1 :] for part in key.split("/") if part.startswith(f"{column}=")), None)
 
 
+def day_of_folder(name: str) -> date | None:
+    """The day that the name of a folder tells, such as `event_date=2026-01-12`; None if it names no day."""
+    return _day_in(name, name.partition("=")[0])
+
+
 def _day_in(key: str, column: str) -> date | None:
     value = value_in(key, column)
     try:
