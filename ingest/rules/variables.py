@@ -243,8 +243,8 @@ VARIABLES = (
         "transaction_days",
         "sessions",
         29,
-        "A conversion that names a transaction of up to so many days before is a copy: a page of thanks that is looked at "
-        "again weeks later",
+        "A conversion that names a transaction of up to so many days before is a copy: a page of thanks that is looked "
+        "at again weeks later",
         0,
         RESTATED_DAYS - 1,
         _REACH,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -15,7 +15,7 @@ from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, raw_folder
 from ingest.partition.audit import Verdict, checks_of
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.partition.day import DayResult, ingest_day, moot_refusals
+from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals
 from ingest.partition.ledger import (
     is_judged,
     is_kept_as_it_is,
@@ -35,7 +35,6 @@ from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.quality import Judgement
 from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.rules import rules_of
-from orchestration.settings import Settings
 from orchestration.step import Step, begun, partitioned_check
 
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
@@ -123,7 +122,7 @@ def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: 
 class _Work:
     """The source, the lake and the options of a step, and the listings of its days."""
 
-    settings: Settings
+    options: IngestOptions
     lake: Lake
     source: Source
     dataset: Dataset
@@ -159,7 +158,8 @@ def _ingest(
     has_others = False
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
-        rules_of(settings)  # a run that could not build its marts does not begin
+        rules = rules_of(settings)  # a run that could not build its marts does not begin
+        options = replace(settings.ingest_options(), tenants=rules.sites.tenants)
         sources = lakehouse.sources()
         has_others = len(sources) > 1
         source = sources.get(dataset.name)
@@ -167,7 +167,7 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with step.at_work(lake):
-                work = _Work(settings, lake, source, dataset, days, sites, incremental)
+                work = _Work(options, lake, source, dataset, days, sites, incremental)
                 work.list()
                 for day in _asked_for(context, work):
                     results = _ingest_day(context, work, Partition(dataset.name, day))
@@ -244,12 +244,11 @@ def _ingest_partition(
     has_other_sites = partition.site is not None and not objects and partition.day in work.delivered
     name = f"raw {partition.day}" + (f" {partition.site}" if partition.site else "")
     with progress.task(context, name, len(objects)) as advance:
-        options = work.settings.ingest_options()
         return ingest_day(
             work.lake,
             work.source,
             partition,
-            options,
+            work.options,
             objects,
             work.raw_files,
             advance,
