@@ -64,8 +64,8 @@ class SourceObject:
 
     @property
     def tenant(self) -> str | None:
-        """The tenant of the `tenant=<name>` folder that the site's folder is in, in lower case; None without one. Scrubbed
-        as sites are."""
+        """The tenant of the `tenant=<name>` folder that the site's folder is in, in lower case; None without one.
+        Scrubbed as sites are."""
         found = _TENANT.search("/" + self.key)
         return _without_personal(found[1].lower()) if found else None
 
