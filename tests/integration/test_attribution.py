@@ -323,11 +323,15 @@ class Reference:
 
     def begins(self, visit: Row, conversion: Row) -> bool:
         """Whether a direct visit begins at the moment of a conversion, by it or by another one of its path."""
-        return visit["is_direct"] and visit["touch_ts"] == conversion["conversion_ts"] and any(
-            (each["session_id"], each["conversion_ts"]) == (visit["session_id"], visit["touch_ts"])
-            and each["conversion_type"] != "install"
-            and self.path_key(each) == self.path_key(conversion)
-            for each in self.world["fact_conversions"]
+        return (
+            visit["is_direct"]
+            and visit["touch_ts"] == conversion["conversion_ts"]
+            and any(
+                (each["session_id"], each["conversion_ts"]) == (visit["session_id"], visit["touch_ts"])
+                and each["conversion_type"] != "install"
+                and self.path_key(each) == self.path_key(conversion)
+                for each in self.world["fact_conversions"]
+            )
         )
 
     def path_key(self, conversion: Row) -> tuple[Any, ...]:
