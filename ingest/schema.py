@@ -168,7 +168,14 @@ EVENTS = (
     ),
     Column("event_type", TEXT, "Kind of event in snake case: `page_view`, `click`, `purchase` …", role=Role.WORD),
     Column("site_id", TEXT, "Site of the object's folder; without such a folder, the site that the event names"),
+    Column(
+        "tenant_id",
+        TEXT,
+        "Tenant that the site belongs to: of the rules, else of the object's folder `tenant=…`; null without both",
+        is_repeated=True,
+    ),
     Column("declared_site_id", TEXT, "Site or app that the event itself names", role=Role.NAME),
+    Column("declared_tenant_id", TEXT, "Customer that the event itself names; no proof of its tenant", role=Role.NAME),
     Column("visitor_id", TEXT, "Visitor's id from the tracker; null for a placeholder, as in all ids", role=Role.ID),
     Column("client_session_id", TEXT, "Session's id from the tracker", role=Role.ID),
     Column(

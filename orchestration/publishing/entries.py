@@ -35,6 +35,7 @@ from pymongo.errors import BulkWriteError
 from ingest.errors import PublishError
 from ingest.lake.layout import Mart
 from orchestration.publishing.mongodb import DUPLICATE_KEY, Document, explained
+from orchestration.publishing.target import Confirm, nobody_else
 
 PUBLISHER = "lambda-tracking-sync"
 SOURCE = "automated"
@@ -214,13 +215,21 @@ def ensure_indexes(database: Database[Document], kind: Entries) -> None:
 
 
 def publish(
-    database: Database[Document], kind: Entries, day: date, entries: Mapping[Key, Document], now: datetime | None
+    database: Database[Document],
+    kind: Entries,
+    day: date,
+    entries: Mapping[Key, Document],
+    now: datetime | None,
+    confirm: Confirm = nobody_else,
 ) -> Published:
     """Makes the day's documents in MongoDB equal to the mart's entries, and compares the two.
 
     Args:
         entries: all fields except `_id` and the times of writing.
         now: the time for createdAt, updatedAt, deletedAt; None for the current time. MongoDB keeps milliseconds.
+        confirm: raises a TransientError if another run may be publishing the day. It is called after the documents are
+            read and before each command that writes, so that nobody else's newer documents are among those that are
+            replaced, and once all is written.
 
     Raises:
         PublishError: MongoDB refuses, or does not hold the mart's entries afterwards.
@@ -232,10 +241,12 @@ def publish(
     with explained(database.client, f"publishing {day}"):
         stored = _stored(collection, kind, day)
         for attempt in range(1, ATTEMPTS + 1):
-            conflict = _write(collection, _difference(kind, entries, stored, now), written)
+            conflict = _write(collection, _difference(kind, entries, stored, now), written, confirm)
             stored = _stored(collection, kind, day)
             difference = _difference(kind, entries, stored, now)
             if conflict is None and not difference.duplicates:
+                if written:
+                    confirm()
                 return _compared(kind, day, entries, stored, difference, written)
             time.sleep(SECONDS_BETWEEN * attempt)
     raise PublishError(
@@ -339,17 +350,23 @@ def _stored(collection: Collection[Document], kind: Entries, day: date) -> list[
     return list(collection.find({"dateStart": midnight(day)} | dict(kind.own)))
 
 
-def _write(collection: Collection[Document], difference: _Difference, written: Counter[str]) -> str | None:
-    """Writes the difference and counts what was written.
+def _write(
+    collection: Collection[Document], difference: _Difference, written: Counter[str], confirm: Confirm
+) -> str | None:
+    """Writes the difference and counts what was written. Calls `confirm` before each command.
 
     Returns:
         None, or the conflict with another writer; then the day has to be read again.
     """
-    conflict = _insert(collection, difference.inserts, written) if difference.inserts else None
+    conflict = None
+    if difference.inserts:
+        confirm()
+        conflict = _insert(collection, difference.inserts, written)
     for change, pairs in difference.replacements.items():
         for start in range(0, len(pairs), REPLACEMENTS_AT_ONCE):
             chunk = pairs[start : start + REPLACEMENTS_AT_ONCE]
             replacements = [ReplaceOne(_as_read(document), wanted) for document, wanted in chunk]
+            confirm()
             result = collection.bulk_write(replacements, ordered=False)
             written[change] += result.matched_count
             if result.matched_count < len(chunk):

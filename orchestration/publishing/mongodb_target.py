@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from ingest.days import day_text
 from orchestration.publishing import entries
 from orchestration.publishing.entries import DayReport, Entries
 from orchestration.publishing.mongodb import Document, connect
-from orchestration.publishing.target import Check, Comparison, Report, Target, Verdict
+from orchestration.publishing.target import Check, Comparison, Confirm, Report, Target, Verdict
 from orchestration.settings import Settings
 
 Mongo: TypeAlias = Database[Document]
@@ -47,7 +47,7 @@ def collection_target(
     *,
     name: str,
     description: str,
-    publish_day: Callable[[Mongo, date, pa.Table], DayReport],
+    publish_day: Callable[[Mongo, date, pa.Table, datetime | None, Confirm], DayReport],
     rows: str,
     lacks: Callable[[Settings], str | None] = lacks,
 ) -> CollectionTarget:
@@ -55,7 +55,7 @@ def collection_target(
 
     Args:
         publish_day: makes the day's documents in MongoDB equal to all rows of the day, and compares the two. Tests
-            pass a fourth argument, the time for createdAt, updatedAt, deletedAt. Raises PublishError if MongoDB
+            pass the time for createdAt, updatedAt, deletedAt as well. Raises PublishError if MongoDB
             refuses or does not hold the entries afterwards, TransientPublishError if it cannot be reached.
         rows: SQL condition for the rows of the mart that become an entry each, with its measures.
     """
@@ -77,7 +77,7 @@ def collection_target(
         place=lambda settings: (_server(settings), f"{settings.mongodb_database}.{kind.collection}"),
         open=_database,
         prepare=lambda database: entries.ensure_indexes(database, kind),
-        publish=lambda database, day, table: _reported(publish_day(database, day, table)),
+        publish=lambda database, day, table, confirm: _reported(publish_day(database, day, table, None, confirm)),
         comparison=Comparison(rows, lambda *asked: _published(kind, *asked)),
     )
 

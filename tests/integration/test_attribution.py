@@ -62,7 +62,8 @@ World = dict[str, list[Row]]
 def compiled(target: Path, **variables: Any) -> dict[str, str]:
     """The SQL of the models, by name, in the order in which they are built."""
     lake = Lake(str(target / "lake"))
-    done = run_dbt(lake, target, "compile", "--select", *BUILT, "--vars", yaml.safe_dump(variables))
+    lake.put_text(yaml.safe_dump({"variables": variables}), "rules/rules.yml")
+    done = run_dbt(lake, target, "compile", "--select", *BUILT)
     assert done.returncode == 0, done.stdout
     folder = target / "compiled" / "clicklake" / "models"
     return {name: next(folder.rglob(f"{name}.sql")).read_text("utf-8") for name in BUILT}
@@ -127,7 +128,7 @@ def touch(number: int, at: datetime, rng: random.Random, **columns: Any) -> Row:
 
 def moments(rng: random.Random, conversion_ts: datetime) -> datetime:
     """A moment that is at an edge of some window of a conversion, next to it, or anywhere."""
-    window = rng.choice((timedelta(0), timedelta(hours=24), timedelta(hours=48), timedelta(days=7), timedelta(days=30)))
+    window = rng.choice((timedelta(0), timedelta(hours=24), timedelta(hours=48), timedelta(days=7), timedelta(days=29)))
     return rng.choice(
         (
             conversion_ts - window,
@@ -309,7 +310,7 @@ class Reference:
         counted = [each for each in clicks if self.include_direct or not each["is_direct"]]
         shown = within([each for each in touches if each["touch_type"] == "impression"], conversion, hours=24)
         choices = [
-            (within([each for each in clicks if brings_back(each)], conversion, hours=720), True),
+            (within([each for each in clicks if brings_back(each)], conversion, hours=696), True),
             (within(counted, conversion, hours=168), False),
             ([each for each in shown if brings_back(each)], True),
             (shown, False),
@@ -565,7 +566,8 @@ def test_crowds_finish(sql: dict[str, str]) -> None:
         engine.execute("""
             insert into fact_conversions by name
             select
-                date '2026-01-20' as session_date, 'busy ' || n as conversion_id, 'conversion' as status, 'shop' as site_id,
+                date '2026-01-20' as session_date, 'busy ' || n as conversion_id, 'conversion' as status,
+                'shop' as site_id,
                 timestamp '2026-01-20 00:00:00' + to_seconds(n * 80) as conversion_ts,
                 case when n % 2 = 0 then 'purchase' else 'install' end as conversion_type,
                 'visitor:busy' as person_key, 'session ' || n as session_id, 9.99 as revenue,
@@ -573,7 +575,8 @@ def test_crowds_finish(sql: dict[str, str]) -> None:
             from range(1000) as r (n)
             union all by name
             select
-                date '2026-01-20' as session_date, 'crowd ' || n as conversion_id, 'conversion' as status, 'shop' as site_id,
+                date '2026-01-20' as session_date, 'crowd ' || n as conversion_id, 'conversion' as status,
+                'shop' as site_id,
                 timestamp '2026-01-20 23:00:00' as conversion_ts, 'purchase' as conversion_type,
                 'visitor:' || n as person_key, 'session of ' || n as session_id, null as revenue
             from range(5000) as r (n)

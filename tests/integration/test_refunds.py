@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pytest
@@ -39,6 +39,7 @@ MARTS = {
     "campaign_performance": "report_date",
     "campaign_days": "report_date",
 }
+Judged: TypeAlias = dict[str, tuple[str, Decimal | None, str | None]]
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,9 @@ def revenue_of(sent: Sent, everything: list[Sent]) -> Decimal | None:
     return -max(bought.value - sum((abs(other.value or 0) for other in earlier), Decimal(0)), Decimal(0))
 
 
-def reference(everything: list[Sent]) -> dict[str, tuple[str, Decimal | None, str | None]]:
+def reference(everything: list[Sent]) -> Judged:
     """Event id → status, revenue, and the event that a refund takes back."""
-    found: dict[str, tuple[str, Decimal | None, str | None]] = {}
+    found: Judged = {}
     for sent in everything:
         if sent.is_refund:
             bought = taken_back(sent, everything)
@@ -225,9 +226,7 @@ def assert_true(lake: Lake, everything: list[Sent]) -> None:
     _assert_shares(lake, expected)
 
 
-def _assert_sums(
-    lake: Lake, everything: list[Sent], expected: dict[str, tuple[str, Decimal | None, str | None]]
-) -> None:
+def _assert_sums(lake: Lake, everything: list[Sent], expected: Judged) -> None:
     """Every mart has the same conversions and revenue."""
     site_of = {sent.event_id: sent.site for sent in everything}
     count: dict[str, int] = defaultdict(int)
@@ -245,7 +244,7 @@ def _assert_sums(
     assert len(of_models) == 7
 
 
-def _assert_shares(lake: Lake, expected: dict[str, tuple[str, Decimal | None, str | None]]) -> None:
+def _assert_shares(lake: Lake, expected: Judged) -> None:
     """A refund has no credit, and the shares of its conversion if that counts; then also the touches."""
     shares: dict[str, dict[tuple[str, str | None], Decimal]] = defaultdict(dict)
     of_refund: dict[str, tuple[str, Decimal]] = {}

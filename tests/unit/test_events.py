@@ -153,11 +153,12 @@ def test_the_other_shapes(events: Events) -> None:
     site, app, path, address = rows
     assert (site["event_id"], site["user_id"], site["client_session_id"], site["visitor_id"], site["page_title"]) == (
         "evt_1",
-        "42",
+        None,
         "sess_1",
         "visitor_1",
         "Page",
     )
+    assert (site["declared_tenant_id"], site["tenant_id"]) == ("42", None)
     assert site["event_ts"] == dt.datetime(2026, 1, 12, 10)
     assert (site["click_id"], site["click_id_kind"], site["referrer_host"]) == ("abc", "gclid", "google.com")
     assert (app["device_id"], app["user_id"], app["advertising_id"], app["campaign_id"]) == ("d1", "u1", "A-1", "7")

@@ -7,7 +7,8 @@ with conversions as (
         as_of.identity_id,
         coalesce(not identities.is_new, false) as is_returning,
         {{ path_node('fact_conversions.person_key', 'fact_conversions.session_id') }} as node_key,
-        {% if var('attribution_across_sites') %}''{% else %}coalesce(fact_conversions.site_id, ''){% endif %} as path_site
+        {% if rule('attribution_across_sites') %}''{% else %}coalesce(fact_conversions.site_id, ''){% endif %}
+            as path_site
     from {{ ref('fact_conversions') }} as fact_conversions
     left join {{ ref('int_identities_as_of') }} as as_of
         on fact_conversions.session_date = as_of.as_of_date and fact_conversions.person_key = as_of.node_key

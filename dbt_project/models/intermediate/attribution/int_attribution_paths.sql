@@ -1,5 +1,5 @@
 -- One row per conversion and touch that shares it, in the order of time; one row without a touch if no touch does.
-{%- set most = [var('attribution_max_touches') | int, 2] | max %}
+{%- set most = [rule('attribution_max_touches') | int, 2] | max %}
 
 with conversions as (
 

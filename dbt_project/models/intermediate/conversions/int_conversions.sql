@@ -2,7 +2,7 @@
 -- counts as, and its revenue. A conversion repeats an earlier one that names the same transaction up to
 -- `transaction_days` before it; a refund takes back a conversion that lies up to `refund_days` before it.
 {%- set is_of_built_days = in_built_days('sessions', 'event_date') %}
-{%- set refund_span = "interval '" ~ var('refund_days') ~ "' day" %}
+{%- set refund_span = "interval '" ~ rule('refund_days') ~ "' day" %}
 
 with events as (
 
@@ -99,7 +99,7 @@ compared as (
     select
         *,
         lag(conversion_id) over in_order as previous_id,
-        event_ts <= lag(event_ts) over in_order + interval '{{ var("transaction_days") }}' day as is_copy
+        event_ts <= lag(event_ts) over in_order + interval '{{ rule("transaction_days") }}' day as is_copy
     from named
     where kind = 'conversion'
     window in_order as (partition by of_no_day, site_id, compared_as, transaction_id order by event_ts, event_id)

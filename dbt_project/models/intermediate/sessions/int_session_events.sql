@@ -1,8 +1,8 @@
 -- One row per event, with the session that it belongs to, of the sessions that begin on the days to be built.
 -- depends_on: {{ ref('conversion_events') }}
-{%- set sessions = 'cut_at_campaign' if var('session_split_on_campaign') else 'cut_at_midnight' %}
-{%- set longest_return = [var('session_return_seconds') | int, var('session_timeout_seconds') | int] | max %}
-{%- set by_client = var('session_by') == 'client' %}
+{%- set sessions = 'cut_at_campaign' if rule('session_split_on_campaign') else 'cut_at_midnight' %}
+{%- set longest_return = [rule('session_return_seconds') | int, rule('session_timeout_seconds') | int] | max %}
+{%- set by_client = rule('session_by') == 'client' %}
 {%- set owner = "coalesce('session:' || stg_events.client_session_id, stg_events.visitor_key)" if by_client
     else 'stg_events.visitor_key' %}
 
@@ -25,7 +25,7 @@ with events as (
                 'advertising:' || stg_events.advertising_id
             ) as kept_id,
         {%- endif %}
-        {%- if var('session_split_on_campaign') %}
+        {%- if rule('session_split_on_campaign') %}
         -- Null where the event names none.
             nullif(
                 concat_ws(
@@ -43,7 +43,7 @@ with events as (
         stg_events.path,
         {{ is_robot('stg_events') }} as is_bot,
         {{ is_sent_by_server('stg_events') }} as is_sent_by_server,
-        stg_events.event_type in ({{ quoted_list(var('page_view_event_types')) }}) as is_page_view,
+        stg_events.event_type in ({{ quoted_list(rule('page_view_event_types')) }}) as is_page_view,
         stg_events.event_type in (
             {{ quoted_list(seed_values('conversion_events', 'event_type')) }}
         ) as is_conversion,
@@ -73,14 +73,14 @@ with_pauses as (
         previous_ts is null
         {%- if by_client %}
             or event_ts > previous_ts + case
-                when is_of_client then interval '{{ var('session_client_timeout_seconds') }}' second
+                when is_of_client then interval '{{ rule('session_client_timeout_seconds') }}' second
                 when is_return then interval '{{ longest_return }}' second
-                else interval '{{ var('session_timeout_seconds') }}' second
+                else interval '{{ rule('session_timeout_seconds') }}' second
             end
         {%- else %}
             or event_ts > previous_ts + case
                 when is_return then interval '{{ longest_return }}' second
-                else interval '{{ var('session_timeout_seconds') }}' second
+                else interval '{{ rule('session_timeout_seconds') }}' second
             end
         {%- endif %} as is_after_pause,
         previous_ts is null or cast(event_ts as date) > cast(previous_ts as date) as is_first_of_day
@@ -122,7 +122,7 @@ cut_at_midnight as (
     ) as chains
 
 ),
-{%- if var('session_split_on_campaign') %}
+{%- if rule('session_split_on_campaign') %}
 
 -- The campaign in effect is the last one named in the session so far.
     with_campaigns as (
@@ -157,7 +157,7 @@ cut_at_midnight as (
 
     ),
 {%- endif %}
-{%- if var('session_cap_hours') %}
+{%- if rule('session_cap_hours') %}
 
 -- Counted from the beginning of the session, without regard to other cuts in between.
     capped as (
@@ -170,7 +170,7 @@ cut_at_midnight as (
             select
                 *,
                 floor(
-                    {{ seconds_between('session_start', 'event_ts') }} / ({{ var('session_cap_hours') }} * 3600)
+                    {{ seconds_between('session_start', 'event_ts') }} / ({{ rule('session_cap_hours') }} * 3600)
                 ) as piece
             from {{ sessions }}
         ) as pieces
@@ -200,7 +200,7 @@ cut_at_midnight as (
                     last_value(kept_id ignore nulls) over so_far,
                     first_value(kept_id ignore nulls) over whole
                 ) as owner_id
-            from {{ 'capped' if var('session_cap_hours') else sessions }}
+            from {{ 'capped' if rule('session_cap_hours') else sessions }}
             window
                 so_far as (
                     partition by owner_number, session_place
@@ -259,7 +259,7 @@ of_built_days as (
         is_page_view,
         is_conversion,
         has_source
-    from {{ 'with_visitor' if by_client else 'capped' if var('session_cap_hours') else sessions }}
+    from {{ 'with_visitor' if by_client else 'capped' if rule('session_cap_hours') else sessions }}
     where {{ in_built_days('sessions', 'cast(session_start as date)') }}
 
 )

@@ -25,9 +25,9 @@
     'shapley': ('1', 'channels * touches_of_channel')
 } %}
 {%- set within = {
-    'click': duration_in_words(var('attribution_click_seconds')),
-    'impression': duration_in_words(var('attribution_impression_seconds')),
-    'retargeting': duration_in_words(var('attribution_reattribution_seconds'))
+    'click': duration_in_words(rule('attribution_click_seconds')),
+    'impression': duration_in_words(rule('attribution_impression_seconds')),
+    'retargeting': duration_in_words(rule('attribution_reattribution_seconds'))
 } %}
 
 with paths as (
@@ -65,7 +65,7 @@ measured as (
         -- number.
         cast(round(1000000000000 * power(
             2, -{{ seconds_between('touch_ts', 'max(touch_ts) over of_conversion') }}
-            / {{ var('attribution_half_life_seconds') }}
+            / {{ rule('attribution_half_life_seconds') }}
         )) as bigint) as decay
     from paths
     window of_conversion as (partition by conversion_number)

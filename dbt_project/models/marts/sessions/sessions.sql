@@ -108,6 +108,7 @@ telling_events as (
         stg_events.visitor_id,
         stg_events.device_id,
         stg_events.client_session_id,
+        stg_events.tenant_id,
         stg_events.host,
         stg_events.referrer,
         stg_events.referrer_host,
@@ -170,7 +171,7 @@ numbered as (
         - count(*) over (
             partition by site_id, visitor_key
             order by session_date
-            range between unbounded preceding and interval {{ var('visitor_history_days') | int + 1 }} day preceding
+            range between unbounded preceding and interval {{ rule('visitor_history_days') | int + 1 }} day preceding
         ) as session_sequence
     from visits
 
@@ -180,6 +181,7 @@ select
     measured.session_date,
     measured.session_id,
     measured.site_id,
+    client_events.tenant_id,
     measured.visitor_key,
     client_events.visitor_id,
     measured.user_id,
@@ -220,7 +222,7 @@ select
     client_events.subnet_hash,
     client_events.user_agent,
     measured.events = 1 as is_bounce,
-    measured.session_end > measured.session_start + interval '{{ var('session_engaged_seconds') }}' second
+    measured.session_end > measured.session_start + interval '{{ rule('session_engaged_seconds') }}' second
     or measured.page_views >= 2
     or measured.conversions > 0 as is_engaged,
     numbered.session_sequence,

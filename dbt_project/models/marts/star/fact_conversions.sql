@@ -17,6 +17,7 @@ select
     conversions.status,
     cast(conversions.conversions as bigint) as conversions,
     fact_events.site_id,
+    fact_events.tenant_id,
     fact_events.session_id,
     fact_events.person_key,
     fact_events.visitor_key,

@@ -41,6 +41,7 @@ select
     of_built_days.session_date,
     of_sessions.session_id,
     of_built_days.site_id,
+    stg_events.tenant_id,
     of_built_days.event_id,
     stg_events.event_ts,
     stg_events.event_type,

@@ -22,6 +22,7 @@ select
     sessions.session_date,
     sessions.session_id,
     sessions.site_id,
+    sessions.tenant_id,
     {{ person_key('sessions.user_id', 'sessions.visitor_key', 'sessions.is_bot') }} as person_key,
     {{ campaign_key('campaigns') }} as campaign_key,
     sessions.session_start,
