@@ -20,9 +20,9 @@ TENANTS = {"a.example": None, "shop.example": "acme", "z.example": "other"}
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     folder = tmp_path_factory.mktemp("tenants")
     lake = Lake(str(folder / "lake"))
-    kinds = ("page_view", "app_open", "purchase")
+    kinds = ("page_view", "app_open", "purchase")  # every event names an order, which counts for the last
     rows = [
-        event(kind, f"{DAY}T10:0{number}:00", 10 * number + place, site_id=site, tenant_id=tenant)
+        event(kind, f"{DAY}T10:0{number}:00", 10 * number + place, site_id=site, tenant_id=tenant, transaction_id="T")
         | {"event_id": f"{site}-{kind}", "visitor_id": f"v-{site}", "user_id": "one person on all sites"}
         | {"path": "/products/1", "host": site, "utm_source": "news", "user_agent": "Browser"}
         for place, (site, tenant) in enumerate(TENANTS.items())

@@ -3,6 +3,7 @@ select
     {{ event_key('stg_events') }} as conversion_id,
     cast(stg_events.event_ts as date) as event_date,
     stg_events.site_id,
+    stg_events.tenant_id,
     stg_events.event_id,
     stg_events.event_ts,
     conversion_events.conversion_type,

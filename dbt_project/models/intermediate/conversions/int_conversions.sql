@@ -1,22 +1,25 @@
 -- One row per event whose type is in the seed conversion_events, of the days of the sessions to be built: what it
 -- counts as, and its revenue. A conversion repeats an earlier one that names the same transaction up to
 -- `transaction_days` before it; a refund takes back a conversion that lies up to `refund_days` before it.
-{%- set is_of_built_days = in_built_days('sessions', 'event_date', after=1) %}
+{%- set is_of_built_days = in_built_days('sessions', 'event_date') %}
 {%- set refund_span = "interval '" ~ rule('refund_days') ~ "' day" %}
 
 with events as (
 
-    select *
+    select
+        *,
+        {{ is_of_built_days }} as is_of_built_day
     from {{ ref('int_conversion_events') }}
-    where {{ is_of_built_days }}
+    where {{ in_built_days('sessions', 'event_date', after=1) }}
 
 ),
 
 -- Days to be built come from raw: their files may be from before a late event, or not be there yet.
-named as (
+of_days as (
 
     select
         conversion_id,
+        event_date,
         site_id,
         transaction_id,
         event_ts,
@@ -24,12 +27,14 @@ named as (
         compared_as,
         kind,
         amount,
-        currency
+        currency,
+        cast(null as date) as of_no_day
     from {{ ref('transactions') }}
     where not ({{ is_of_built_days }})
     union all
     select
         conversion_id,
+        event_date,
         site_id,
         transaction_id,
         event_ts,
@@ -37,9 +42,53 @@ named as (
         compared_as,
         kind,
         amount,
-        currency
+        currency,
+        cast(null as date) as of_no_day
     from events
-    where transaction_id is not null
+    where transaction_id is not null and is_of_built_day
+
+),
+
+-- A session goes on into a day that is not there yet. Its events are compared with the days before, and no day with
+-- them: else a day would have other numbers in a range than alone.
+of_no_day as (
+
+    select
+        events.conversion_id,
+        events.event_date,
+        events.site_id,
+        events.transaction_id,
+        events.event_ts,
+        events.event_id,
+        events.compared_as,
+        events.kind,
+        events.amount,
+        events.currency,
+        events.event_date as of_no_day
+    from events
+    left join of_days
+        on events.conversion_id = of_days.conversion_id
+    where events.transaction_id is not null and not events.is_of_built_day and of_days.conversion_id is null
+
+),
+
+named as (
+
+    select *
+    from of_days
+    union all
+    select *
+    from of_no_day
+    union all
+    select
+        of_days.* exclude (of_no_day),
+        wanted.of_no_day
+    from of_days
+    inner join (select distinct site_id, transaction_id, of_no_day from of_no_day) as wanted
+        on
+            of_days.site_id is not distinct from wanted.site_id
+            and of_days.transaction_id = wanted.transaction_id
+            and of_days.event_date < wanted.of_no_day
 
 ),
 
@@ -53,7 +102,7 @@ compared as (
         event_ts <= lag(event_ts) over in_order + interval '{{ rule("transaction_days") }}' day as is_copy
     from named
     where kind = 'conversion'
-    window in_order as (partition by site_id, compared_as, transaction_id order by event_ts, event_id)
+    window in_order as (partition by of_no_day, site_id, compared_as, transaction_id order by event_ts, event_id)
 
 ),
 
@@ -67,7 +116,9 @@ moments as (
         event_id,
         amount,
         currency,
-        kind = 'refund' as is_refund,
+        event_date,
+        of_no_day,
+        false as is_refund,
         coalesce(is_copy, false) as is_copy
     from compared
     where compared_as = '(revenue)'
@@ -80,6 +131,8 @@ moments as (
         event_id,
         amount,
         currency,
+        event_date,
+        of_no_day,
         true as is_refund,
         false as is_copy
     from named
@@ -94,6 +147,8 @@ refunds as (
     select
         conversion_id,
         is_refund,
+        coalesce(event_date = of_no_day, true) as is_own,
+        of_no_day,
         coalesce(
             max_by(conversion_id, case when not is_refund and not is_copy then event_ts end) over in_span,
             min_by(conversion_id, case when not is_refund then (event_ts, event_id) end) over in_span
@@ -108,15 +163,15 @@ refunds as (
     from moments
     window
         in_span as (
-            partition by site_id, transaction_id
+            partition by of_no_day, site_id, transaction_id
             order by event_ts range between {{ refund_span }} preceding and current row
         ),
         before_span as (
-            partition by site_id, transaction_id
+            partition by of_no_day, site_id, transaction_id
             order by event_ts range between unbounded preceding and {{ refund_span }} preceding
         ),
         so_far as (
-            partition by site_id, transaction_id
+            partition by of_no_day, site_id, transaction_id
             order by event_ts, event_id rows between unbounded preceding and 1 preceding
         )
 
@@ -142,8 +197,10 @@ taken_back as (
         end as amount_left
     from refunds
     inner join named as conversions
-        on refunds.taken_back_id = conversions.conversion_id
-    where refunds.is_refund
+        on
+            refunds.taken_back_id = conversions.conversion_id
+            and refunds.of_no_day is not distinct from conversions.of_no_day
+    where refunds.is_refund and refunds.is_own
 
 ),
 
@@ -164,7 +221,9 @@ judged as (
         taken_back.currency as taken_back_currency
     from events
     left join compared
-        on events.conversion_id = compared.conversion_id
+        on
+            events.conversion_id = compared.conversion_id
+            and (compared.of_no_day is null or compared.of_no_day = compared.event_date)
     left join taken_back
         on events.conversion_id = taken_back.conversion_id
 

@@ -64,12 +64,14 @@ valued as (
         conversions.takes_back,
         conversions.names_conversion_id,
         conversions.site_id,
+        conversions.tenant_id,
         conversions.person_key,
         own.identity_id,
         conversions.revenue,
         conversions.currency,
         shares.* exclude (
-            session_date, conversion_id, conversion_ts, conversion_type, is_refund, site_id, person_key, identity_id
+            session_date, conversion_id, conversion_ts, conversion_type, is_refund, site_id, tenant_id, person_key,
+            identity_id
         ),
         cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint) as worth,
         {{ whole_quotient(
@@ -106,6 +108,7 @@ select
     is_refund,
     case when is_refund then names_conversion_id end as names_conversion_id,
     site_id,
+    tenant_id,
     person_key,
     identity_id,
     model,

@@ -131,6 +131,7 @@ select
     conversions.conversion_ts,
     conversions.conversion_type,
     conversions.site_id,
+    conversions.tenant_id,
     conversions.person_key,
     conversions.identity_id,
     conversions.status = 'refund' as is_refund,

@@ -11,6 +11,7 @@ select
     event_date,
     conversion_id,
     site_id,
+    tenant_id,
     transaction_id,
     event_ts,
     event_id,
