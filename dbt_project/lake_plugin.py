@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,18 @@ from dbt_project.planning.window import Around, around, iso, window
 from ingest.days import parse_day
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
-from ingest.lake.layout import DATA_FILE, MARTS, RAW
+from ingest.lake.layout import DATA_FILE, MARTS
+from ingest.lake.records import recorded
 from ingest.lake.s3 import S3Options
+from ingest.partition.local_files import local_files
 from ingest.rules.problems import RulesError
 from ingest.rules.rules import METADATA_KEY, Rules, default_rules, keep, load_rules
 from ingest.schema import RAW as RAW_COLUMNS
 
 PREFIX = "CLICKLAKE_"
 SEEDS = Path(__file__).parent / "seeds"
+# Raw dataset → the setting of its source. With neither setting, such as where dbt is run by hand, both are needed.
+SOURCES = {"access_logs": "LOGS", "events": "EVENTS"}
 
 
 class Plugin(BasePlugin):
@@ -49,6 +53,7 @@ class Plugin(BasePlugin):
         self._rules: Rules | None = None
         self._table_files: dict[bool, Path] = {}  # the rules in force, or the defaults → folder with their tables
         self._judged: dict[str, Judged] = {}
+        self._local: dict[str, Path] = {}  # key → what this run reads
         self._report_path: Path | None = None
         self._has_reported = False
         self._at_exit = ExitStack()
@@ -155,7 +160,7 @@ class Plugin(BasePlugin):
         if self._run != run or prepares:
             self._run = run
             graph = Graph.of((node_of(node, rules.values) for node in nodes), selected)
-            self._plan = Plan(graph, command, window(start, end), self._keys_below)
+            self._plan = Plan(graph, command, window(start, end), self._keys_below, _unused_sources())
             self._report_path = Path(_setting("PUBLISH_REPORT") or report)
         plan = self._planned
         if prepares:
@@ -247,23 +252,21 @@ class Plugin(BasePlugin):
         node = self._planned.known_model(model)
         return {"files": self._files(self._planned.keys_before(node, days)), "partitioned_by": node.path_columns}
 
-    def _files(self, keys: Iterable[str]) -> list[str]:
+    def _files(self, keys: Sequence[str]) -> list[str]:
         """Local paths of files of the lake, which do not change during this run.
 
         A file on S3 is fetched whole: a run reads it a dozen times, and each read by DuckDB would be some five requests
         to S3, from Python and one after the other. On a folder, a raw file gets a second name, because another run may
         replace it meanwhile. Marts cannot change, because this run holds their lock.
-        """
-        return sorted(map(self._file, keys))
 
-    def _file(self, key: str) -> str:
-        if not (self.lake.is_s3 or key.startswith(f"{RAW}/")):
-            return self.lake.path(key)
-        local = Path(self.scratch if self.lake.is_s3 else self._staging) / "lake" / key
-        if not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            self.lake.fetch(key, local)
-        return str(local)
+        Raises:
+            DamagedError: files are not as they were published.
+        """
+        wanted = [key for key in keys if key not in self._local]
+        if wanted:
+            own = Path(self.scratch if self.lake.is_s3 else self._staging) / "lake"
+            self._local |= local_files(self.lake, wanted, own)
+        return sorted(str(self._local[key]) for key in keys)
 
     @property
     def _staging(self) -> str:
@@ -308,9 +311,10 @@ class Plugin(BasePlugin):
             self._put_aside(file)
         self._report(judged.entries("skipped", "absent"))
         files = publication(judged, self._staging)["files"]
-        figures = [self._put_in_place(file) for file in files]
         if not files:
             return {"said": ""}
+        with recorded(self.lake, judged.node.mart, {file["key"]: Path(file["staged"]) for file in files}):
+            figures = [self._put_in_place(file) for file in files]
         days = [entry["day"] for file in files for entry in file["entries"]]
         span = " … ".join(dict.fromkeys((days[0], days[-1])))
         rows, size = (sum(each[name] for each in figures) for name in ("rows", "bytes"))
@@ -364,6 +368,12 @@ def _reported(graph: Graph, result: dict[str, Any]) -> dict[str, Any]:
 
 def _setting(name: str) -> str | None:
     return os.environ.get(PREFIX + name) or None
+
+
+def _unused_sources() -> frozenset[str]:
+    """The raw datasets that this lake is used without."""
+    unset = {dataset for dataset, setting in SOURCES.items() if _setting(setting) is None}
+    return frozenset() if len(unset) == len(SOURCES) else frozenset(unset)
 
 
 def _lake_of_environment() -> Lake | None:

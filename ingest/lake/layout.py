@@ -11,11 +11,13 @@ from ingest.days import day_text, parse_day
 
 # The layers: the folders below the lake's root.
 RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
+RECORDS = "records"  # SHA-256 of the files of marts
 QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
 RULES, REFERENCE = "rules", "reference"  # kept by people: rules, and tables such as spend
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
+NO_SITE = "-"  # the site in the paths of a day that no site has events of; no host has this name
 MAX_FOLDER_NAME = 200  # bytes; file systems allow 255
 
 
@@ -122,6 +124,11 @@ class Mart:
     def file(self, day: date) -> str:
         return self.day_folder(day) + DATA_FILE
 
+    @property
+    def record_file(self) -> str:
+        """The file that says what the mart's files are."""
+        return f"{RECORDS}/{self.name}/{DATA_FILE}"
+
     def day_of(self, key: str) -> date | None:
         """The day of a file of this mart; None if its folder names no day."""
         return _day_in(key, self.partition_by) if self.partition_by else None
@@ -142,6 +149,12 @@ def raw_folder(dataset: str, event_date: date | None = None) -> str:
 
 def ledger_folder(dataset: str) -> str:
     return f"{LEDGER}/{dataset}/"
+
+
+def ledger_of(key: str) -> str:
+    """The ledger of the partition that a raw or rejects file belongs to."""
+    parts = [part for part in key.split("/")[1:] if not part.startswith("event_date=")]
+    return "/".join([LEDGER, *parts])
 
 
 def quarantine_folder(table: str | None = None) -> str:
@@ -195,6 +208,11 @@ def event_date_of(key: str) -> date | None:
 def value_in(key: str, column: str) -> str | None:
     """The value of a `column=value` folder in a key; None if there is no such folder."""
     return next((part[len(column) + 1 :] for part in key.split("/") if part.startswith(f"{column}=")), None)
+
+
+def day_of_folder(name: str) -> date | None:
+    """The day that the name of a folder tells, such as `event_date=2026-01-12`; None if it names no day."""
+    return _day_in(name, name.partition("=")[0])
 
 
 def _day_in(key: str, column: str) -> date | None:

@@ -43,6 +43,11 @@ class Site:
 class Sites:
     by_name: Mapping[str, Site] = field(default_factory=dict)
 
+    @property
+    def tenants(self) -> dict[str, str]:
+        """Site → its tenant, for sites that have one."""
+        return {name: site.tenant for name, site in self.by_name.items() if site.tenant}
+
     @cached_property
     def _by_host(self) -> dict[str, Site]:
         return {host: site for site in self.by_name.values() for host in site.hosts}

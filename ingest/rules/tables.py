@@ -143,6 +143,7 @@ TABLES = (
         {
             "event_type": Column(is_required=True, form=event_type),
             "conversion_type": _NAME,
+            "revenue": Column(is_required=True, choices=("earned", "none", "refunded")),
             "default_value": Column("decimal(18,4)"),
             "currency": _CURRENCY,
         },

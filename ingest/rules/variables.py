@@ -240,6 +240,25 @@ VARIABLES = (
         least_listed=1,
     ),
     Variable(
+        "transaction_days",
+        "sessions",
+        29,
+        "A conversion that names a transaction of up to so many days before is a copy: a page of thanks that is looked "
+        "at again weeks later",
+        0,
+        RESTATED_DAYS - 1,
+        _REACH,
+    ),
+    Variable(
+        "refund_days",
+        "sessions",
+        29,
+        "A refund takes back a conversion of up to so many days before, the usual time in which goods can be returned",
+        0,
+        RESTATED_DAYS - 1,
+        _REACH,
+    ),
+    Variable(
         "ad_click_session_seconds",
         "sessions",
         300,

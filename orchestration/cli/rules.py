@@ -119,9 +119,10 @@ def _version(lake: Any, fingerprint: str) -> dict[str, Any]:
 def _show_difference(rules: Rules, before: dict[str, Any], fingerprint: str) -> None:
     now = json.loads(rules.text)
     rows = [
-        (name, json.dumps(before["variables"].get(name)), json.dumps(now["variables"].get(name)))
-        for name in sorted({*before["variables"], *now["variables"]})
-        if before["variables"].get(name) != now["variables"].get(name)
+        (name, json.dumps(old.get(name)), json.dumps(new.get(name)))
+        for old, new in ((before[section], now[section]) for section in ("variables", "tenants"))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
     ]
     for name in sorted({*before["tables"], *now["tables"]}):
         old, new = (

@@ -31,11 +31,13 @@ def good_rules(rng: random.Random) -> dict[str, str]:
     seconds = rng.randrange(60, days * 86_400)
     funnels = [f"long,{step},{event},{event},,{seconds}" for step, event in enumerate(rng.sample(STEPS[:4], 3), 1)]
     funnels += [f"short,1,{STEPS[4]},{STEPS[4]},^/,60", f"short,2,{STEPS[1]},{STEPS[1]},,60"]
-    conversions = [f"{event},{event},,USD" for event in rng.sample(STEPS[1:4], rng.randint(1, 3))]
+    conversions = [
+        f"{event},{event},{rng.choice(('earned', 'none'))},,USD" for event in rng.sample(STEPS[1:4], rng.randint(1, 3))
+    ]
     return {
         "rules.yml": yaml.safe_dump({"variables": given}),
         "funnel_steps.csv": table("funnel,step,step_name,event_type,path_regex,within_seconds", funnels),
-        "conversion_events.csv": table("event_type,conversion_type,default_value,currency", conversions),
+        "conversion_events.csv": table("event_type,conversion_type,revenue,default_value,currency", conversions),
         "page_categories.csv": table("priority,path_regex,category", ["1,^/$,home", "2,^/c,cart"]),
         "publications.csv": table("publication_code,publication_id,publication_name", ["reader,7,Reader"]),
     }

@@ -24,7 +24,7 @@ from ingest.rules.variables import BY_NAME, DEFAULTS, VARIABLES, Variable
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 SEEDS = PROJECT / "seeds"
 FUNNELS = "funnel,step,step_name,event_type,path_regex,within_seconds\n"
-CONVERSIONS = "event_type,conversion_type,default_value,currency\n"
+CONVERSIONS = "event_type,conversion_type,revenue,default_value,currency\n"
 PUBLICATIONS = "publication_code,publication_id,publication_name\n"
 
 Files = dict[str, str | bytes]
@@ -178,8 +178,8 @@ def test_models_use_every_variable_and_no_other() -> None:
         ("publications.csv", PUBLICATIONS + "a,1,y\nb,,\na,2,z\n",
          "line 4: publication_code a is there already, in line 2"),
         ("publications.csv", PUBLICATIONS.encode("utf-16"), "it is not UTF-8"),
-        ("conversion_events.csv", CONVERSIONS + "a,b,1,dollars\n", "'DOLLARS' is no currency, such as USD"),
-        ("conversion_events.csv", CONVERSIONS + "sign up,a,,\nsignUp,b,,\n",
+        ("conversion_events.csv", CONVERSIONS + "a,b,earned,1,dollars\n", "'DOLLARS' is no currency, such as USD"),
+        ("conversion_events.csv", CONVERSIONS + "sign up,a,none,,\nsignUp,b,none,,\n",
          "event_type sign_up is there already, in line 2"),
         ("funnel_steps.csv", FUNNELS + "a,1,b,c,(,60\n", "line 2, column path_regex: '(' is no regular expression"),
         ("funnel_steps.csv", FUNNELS + "a,1,b,c,(?=x),60\n", "'(?=x)' is no regular expression"),
@@ -208,14 +208,14 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, file: str, text: s
 @pytest.mark.parametrize(
     "text",
     [
-        "event_type,conversion_type,default_value,currency\nSign up,lead,2.50,usd\n",
-        "\ufeffcurrency,conversion_type,event_type,default_value\r\nUSD,lead,sign-up,2.5\r\n\r\n",
-        'event_type,conversion_type,default_value,currency\n" signUp ","lead","2.5000","USD"\n',
+        "event_type,conversion_type,revenue,default_value,currency\nSign up,lead,earned,2.50,usd\n",
+        "\ufeffcurrency,conversion_type,event_type,default_value,revenue\r\nUSD,lead,sign-up,2.5,earned\r\n\r\n",
+        'event_type,conversion_type,revenue,default_value,currency\n" signUp ","lead",earned,"2.5000","USD"\n',
     ],
 )
 def test_a_table_is_the_same_however_it_is_written(tmp_path: Path, text: str) -> None:
     rules = loaded(tmp_path / "a", {"conversion_events.csv": text})
-    plain = loaded(tmp_path / "b", {"conversion_events.csv": CONVERSIONS + "sign_up,lead,2.5,USD\n"})
+    plain = loaded(tmp_path / "b", {"conversion_events.csv": CONVERSIONS + "sign_up,lead,earned,2.5,USD\n"})
     assert rules.tables["conversion_events"].values() == plain.tables["conversion_events"].values()
     assert rules.fingerprint == plain.fingerprint != default_rules(SEEDS).fingerprint
 
@@ -319,7 +319,8 @@ def test_a_table_in_two_places_is_a_mistake(tmp_path: Path) -> None:
         {"rules.yml": b"\xef\xbb\xbfvariables:\r\n  session_by: 'timeout'\r\n"},
         {"rules.yml": "sites:\n  shop.example.com:\n"},
         {"conversion_events.csv": CONVERSIONS
-         + "sign_up,sign_up,,\npurchase,purchase,,\ninstall,install,,\nform submit,lead,,\n"},
+         + "sign_up,sign_up,none,,\npurchase,purchase,earned,,\nrefund,purchase,refunded,,\n"
+         "install,install,none,,\nform submit,lead,none,,\n"},
         {"passages.csv": "site,kind\n"},
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
--- One row per conversion of the built days, with its identity as known at the day's end. A path holds the touches that
+-- One row per conversion or refund of the built days, with its identity as known at the day's end. A path holds the touches that
 -- may lead to the conversions of one person on one site on that day.
 with conversions as (
 
@@ -14,7 +14,9 @@ with conversions as (
         on fact_conversions.session_date = as_of.as_of_date and fact_conversions.person_key = as_of.node_key
     left join {{ ref('identities') }} as identities
         on as_of.as_of_date = identities.report_date and as_of.identity_id = identities.identity_id
-    where {{ in_built_days('attribution', 'fact_conversions.session_date') }}
+    where
+        {{ in_built_days('attribution_shares', 'fact_conversions.session_date') }}
+        and fact_conversions.status <> 'copy'
 
 )
 

@@ -29,7 +29,7 @@ clicks as (
             touch_type = 'click'
             or (touch_type = 'session' and not is_direct and coalesce(click_id, ad_click_id) is not null)
         )
-        and {{ in_built_days('attribution', 'touch_date', before=days, after=1) }}
+        and {{ in_built_days('attribution_shares', 'touch_date', before=days, after=1) }}
 
 ),
 

@@ -25,8 +25,9 @@ with touches as (
     from {{ ref('touchpoints') }}
     -- Impressions are many, and their look-back window is short.
     where
-        touch_type <> 'impression'
-        or {{ in_built_days('attribution', 'touch_date', before=impression_days, after=1) }}
+        {{ in_built_days('attribution_shares', 'touch_date', before=reach_days, after=1) }}
+        and (touch_type <> 'impression'
+        or {{ in_built_days('attribution_shares', 'touch_date', before=impression_days, after=1) }})
 
 ),
 

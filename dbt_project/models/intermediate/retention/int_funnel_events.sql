@@ -15,6 +15,7 @@ with step_events as (
     select
         session_date,
         site_id,
+        tenant_id,
         person_key,
         visitor_key,
         event_ts,
@@ -77,6 +78,7 @@ known as (
         as_of.as_of_date as report_date,
         asked.funnel,
         asked.site_id,
+        asked.tenant_id,
         as_of.identity_id,
         asked.step,
         asked.event_ts,
@@ -101,6 +103,7 @@ select
     report_date,
     funnel,
     site_id,
+    tenant_id,
     identity_id,
     step,
     event_ts,

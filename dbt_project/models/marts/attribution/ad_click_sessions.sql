@@ -37,6 +37,7 @@ entries as (
         session_date,
         session_id,
         site_id,
+        tenant_id,
         session_start,
         ip_hash,
         user_agent,
@@ -52,6 +53,7 @@ pairs as (
         entries.session_date,
         entries.session_id,
         entries.site_id,
+        entries.tenant_id,
         entries.session_start,
         clicks.*,
         row_number() over (
@@ -83,6 +85,7 @@ select
     session_date,
     session_id,
     site_id,
+    tenant_id,
     session_start,
     click_id,
     click_ts,
