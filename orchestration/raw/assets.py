@@ -1,16 +1,16 @@
 """Raw assets: they ingest the source days of a run. `ingest/` reads the logs and events."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
 from ingest.days import day_text
-from ingest.errors import ObjectChangedError
+from ingest.errors import LakeError, ObjectChangedError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, raw_folder
 from ingest.partition.audit import Verdict, checks_of
@@ -30,6 +30,8 @@ from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.settings import Settings
 from orchestration.step import Step, begun, partitioned_check
 
+T = TypeVar("T")
+
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
 RAW_EVENTS = dg.AssetKey("raw_events")
 RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
@@ -43,6 +45,9 @@ class Reading(dg.Config):
 
     incremental: bool = Field(
         default=False, description="Read only new objects, and add their rows to the published ones"
+    )
+    only_if_news: list[str] = Field(
+        default=[], description="Days to leave as they are, unless their objects are others than those last judged"
     )
 
 
@@ -93,7 +98,7 @@ def raw_access_logs(
     context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Reading
 ) -> Iterator[dg.Output[None]]:
     with begun(context, lakehouse) as step:
-        yield from _ingest(step, ACCESS_LOGS, incremental=config.incremental)
+        yield from _ingest(step, ACCESS_LOGS, config)
 
 
 @dg.multi_asset(
@@ -108,7 +113,7 @@ def raw_access_logs(
 )
 def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
     with begun(context, lakehouse) as step:
-        yield from _ingest(step, EVENTS, config.sites, config.incremental)
+        yield from _ingest(step, EVENTS, config, config.sites)
 
 
 @dataclass
@@ -121,7 +126,7 @@ class _Work:
     dataset: Dataset
     days: Sequence[date]
     sites: Sequence[str]
-    incremental: bool
+    reading: Reading
     objects: dict[date, list[SourceObject]] = field(default_factory=dict)
     raw_files: list[LakeFile] = field(default_factory=list)
 
@@ -134,16 +139,15 @@ class _Work:
     def is_behind(self, day: Partition) -> bool:
         """Whether another run has since ingested objects of this day that the listing lacks."""
         known = set(map(version_of, self.objects_of(day)))
-        return not versions_taken_of_day(self.lake, day, self.sites) <= known
+        taken = _unless_broken(lambda: versions_taken_of_day(self.lake, day, self.sites))
+        return taken is not None and not taken <= known
 
     def objects_of(self, partition: Partition) -> Sequence[SourceObject]:
         site = partition.site
         return [item for item in self.objects.get(partition.day, ()) if site is None or item.site == site]
 
 
-def _ingest(
-    step: Step, dataset: Dataset, sites: Sequence[str] = (), incremental: bool = False
-) -> Iterator[dg.Output[None]]:
+def _ingest(step: Step, dataset: Dataset, reading: Reading, sites: Sequence[str] = ()) -> Iterator[dg.Output[None]]:
     context, lakehouse, days = step.context, step.lakehouse, step.days
     bad: dict[date, str] = {}
     has_others = False
@@ -156,7 +160,7 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with step.at_work(lake):
-                work = _Work(settings, lake, source, dataset, days, sites, incremental)
+                work = _Work(settings, lake, source, dataset, days, sites, reading)
                 work.list()
                 for day in days:
                     results = _ingest_day(context, work, Partition(dataset.name, day))
@@ -172,8 +176,8 @@ def _ingest(
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
-    """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if an incremental run finds
-    nothing new."""
+    """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if the run reads news only and
+    finds none."""
     with work.lake.lock(
         day.lock,
         f"run {context.run_id}",
@@ -193,12 +197,23 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) 
 def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
     _forget_moot(context, work, day)
     of_day = work.objects_of(day)
-    if work.incremental and is_judged(work.lake, day, of_day):
+    reads_news = work.reading.incremental or day_text(day.day) in work.reading.only_if_news
+    if reads_news and _unless_broken(lambda: is_judged(work.lake, day, of_day)):
         return []
     partitions = [day]
     if work.dataset.by_site and (of_day or work.sites):  # chosen sites without objects are not judged
         partitions = [replace(day, site=site) for site in sorted({item.site for item in of_day})]
     return [_ingest_partition(context, work, partition) for partition in partitions]
+
+
+def _unless_broken(read: Callable[[], T]) -> T | None:
+    """What a ledger says; None if it is broken. Its day is then read, and the ledger written anew."""
+    try:
+        return read()
+    except TransientLakeError:
+        raise
+    except LakeError:
+        return None
 
 
 def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> None:
@@ -221,7 +236,7 @@ def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, partition:
     with progress.task(context, name, len(objects)) as advance:
         options = work.settings.ingest_options()
         return ingest_day(
-            work.lake, work.source, partition, options, objects, work.raw_files, advance, work.incremental
+            work.lake, work.source, partition, options, objects, work.raw_files, advance, work.reading.incremental
         )
 
 

@@ -34,6 +34,7 @@ CASES = {
     "F6": "commands that read can read the lake and nothing else",
     "F7": "passwords in addresses are never shown",
     "G": "e-mail addresses, IP addresses and phone numbers, however they are hidden",
+    "H1": "sensors after a gap: one build for each window, one restate, one publish",
     "H2": "documented commands work as written in a fresh clone",
     "H3": "a wheel works outside the checkout",
     "H4": "a deleted model is gone at the next load; lint and types pass on each Python",
@@ -41,4 +42,5 @@ CASES = {
     "H6": "a page for those who serve ads",
     "H7": "tables can be listed, described and read by other tools",
     "H8": "alerts give advice that works, once",
+    "H9": "cost by what is new or asked for: `status`, `query`, sensors, sites, small objects",
 }
