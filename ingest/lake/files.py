@@ -30,6 +30,7 @@ from pyarrow import fs
 
 from ingest.errors import LakeError, TransientLakeError
 from ingest.lake import locks, s3
+from ingest.lake.conditional import Objects, Seen
 from ingest.lake.layout import DATA_FILE
 from ingest.lake.s3 import S3Options
 
@@ -78,7 +79,7 @@ class Lake:
             self.root = str(Path(url.removeprefix("file://")).expanduser().absolute())
             self.url = self.root
         self._filesystem: fs.FileSystem | None = None
-        self._held: list[locks.Lock] = []
+        self._held: dict[str, locks.Lock] = {}
 
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
@@ -98,14 +99,18 @@ class Lake:
         """The address of a key for DuckDB: an absolute path or `s3://…`."""
         return f"{self.url}/{key}"
 
-    def files(self, prefix: str) -> list[LakeFile]:
+    def files(self, prefix: str, recursive: bool = True) -> list[LakeFile]:
         """All files below a folder, sorted by key; empty if there is no such folder. One listing on S3.
 
-        Names that are not UTF-8 are skipped: the lake never writes such names."""
+        Names that are not UTF-8 are skipped: the lake never writes such names.
+
+        Args:
+            recursive: False leaves out the files of folders below.
+        """
         start = len(self.root) + 1
         found = [
             LakeFile(path[start:], info.size, info.mtime or datetime.fromtimestamp(0, UTC))
-            for info in self._infos(prefix, recursive=True)
+            for info in self._infos(prefix, recursive)
             if info.type == fs.FileType.File and (path := _path_of(info)) is not None
         ]
         return sorted(found, key=lambda file: file.key)
@@ -177,9 +182,13 @@ class Lake:
             with _explained(f"locking {self.url} ({name})"):
                 owner = owner or f"process {os.getpid()} on {platform.node()}"
                 has_waited = stack.enter_context(locks.held(lock, owner, on_wait))
-            self._held.append(lock)
-            stack.callback(self._held.remove, lock)
+            self._held[name] = lock
+            stack.callback(self._held.pop, name)
             yield has_waited
+
+    def holds(self, name: str) -> bool:
+        """Whether this object holds a lock. No lock can be held twice: the second attempt would wait for ever."""
+        return name in self._held
 
     def holder(self, name: str) -> str | None:
         """The holder of a lock; None if nobody holds it."""
@@ -194,12 +203,20 @@ class Lake:
         return locks.FolderLock(Path(self.path(key)))
 
     def put(self, local: Path, key: str) -> int:
-        """Moves a finished local file to a key, atomically. Returns its size in bytes."""
-        self._ensure_locks()
+        """Moves a finished local file to a key, atomically. Returns its size in bytes.
+
+        On S3, a put under a lock is conditional: it fails if another run has written the key since the lease was last
+        known to be held.
+
+        Raises:
+            TransientLakeError: the lock was lost, or another run has written the key.
+            LakeError: the lake cannot be written.
+        """
         with _explained(f"writing {self.uri(key)}"):
             size = local.stat().st_size
             if self.is_s3:
-                self._upload(local, key)
+                objects, path = self._objects(key)
+                objects.put(local, path, self._seen(objects, path))
                 local.unlink()
             else:
                 target = Path(self.path(key))
@@ -209,13 +226,22 @@ class Lake:
                 os.replace(local, target)
         return size
 
-    def _upload(self, local: Path, key: str) -> None:
-        """Uploads a file. `pyarrow.fs.copy_files` is not used: it raises no error if S3 refuses the last part."""
-        with (
-            pa.memory_map(str(local)) as content,
-            self.filesystem.open_output_stream(self.path(key)) as upload,
-        ):
-            upload.write(content.read_buffer())
+    def _objects(self, key: str) -> tuple[Objects, str]:
+        """The bucket's objects, and a key's own key among them."""
+        bucket, _, path = self.path(key).partition("/")
+        return Objects(_data_client(self.s3, s3.ATTEMPTS), bucket), path
+
+    def _seen(self, objects: Objects, path: str) -> Seen | None:
+        """What stands under a key while all locks are held; None if this lake holds no lock.
+
+        The answer tells the server's time. A lease that had not run out by then was held when the key was looked at, so
+        nobody else's write can be what was seen.
+        """
+        if not self._held:
+            return None
+        seen = objects.look(path)
+        self._ensure_locks(seen)
+        return seen
 
     def fetch(self, key: str, local: Path) -> None:
         """Copies a file of the lake to a local file, which does not change when the key gets a new file."""
@@ -249,10 +275,21 @@ class Lake:
             try:
                 return pq.read_table(self.path(key), columns=columns, filesystem=self.filesystem, partitioning=None)
             except pa.ArrowInvalid as error:
-                reason = str(error).splitlines()[0]
-                raise LakeError(
-                    f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again"
-                ) from error
+                raise self._no_parquet(key, error) from error
+
+    def read_metadata(self, key: str) -> pq.FileMetaData | None:
+        """The footer of a Parquet file; None if there is no such file. Raises as `read_table` does."""
+        with _explained(f"reading {self.uri(key)}"):
+            try:
+                return pq.read_metadata(self.path(key), filesystem=self.filesystem)
+            except FileNotFoundError:
+                return None
+            except pa.ArrowInvalid as error:
+                raise self._no_parquet(key, error) from error
+
+    def _no_parquet(self, key: str, error: Exception) -> LakeError:
+        reason = str(error).splitlines()[0]
+        return LakeError(f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again")
 
     def read_bytes(self, key: str) -> bytes:
         with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_file(self.path(key)) as stream:
@@ -262,18 +299,32 @@ class Lake:
         return self.read_bytes(key).decode("utf-8")
 
     def delete(self, prefix: str) -> None:
-        """Deletes a file, or every file below a folder. A missing key is no error."""
-        self._ensure_locks()
+        """Deletes a file, or every file below a folder. A missing key is no error. Raises as `put` does."""
         with _explained(f"deleting {self.uri(prefix)}"):
+            if self.is_s3:
+                objects, path = self._objects(prefix)
+                for key, seen in objects.below(path).items():
+                    self._ensure_locks(seen)
+                    objects.delete(key, seen if self._held else None)
+                return
             info = self.filesystem.get_file_info(self.path(prefix))
             if info.type == fs.FileType.File:
                 self.filesystem.delete_file(self.path(prefix))
             elif info.type == fs.FileType.Directory:
                 self.filesystem.delete_dir(self.path(prefix))
 
-    def _ensure_locks(self) -> None:
-        for lock in self._held:
-            lock.ensure()
+    def confirm_locks(self) -> None:
+        """Asks S3 whether this run still holds its locks; for writes to other places than the lake.
+
+        Raises:
+            TransientLakeError: a lock was lost.
+        """
+        for lock in list(self._held.values()):
+            lock.confirm()
+
+    def _ensure_locks(self, seen: Seen) -> None:
+        for lock in list(self._held.values()):
+            lock.ensure(seen.at)
 
     def connect(self, **config: Any) -> duckdb.DuckDBPyConnection:
         """A disposable in-memory DuckDB that can read this lake. Close it after use."""
@@ -281,10 +332,14 @@ class Lake:
         self.attach(connection)
         return connection
 
-    def rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> pa.Table:
+    def rows(self, connection: duckdb.DuckDBPyConnection, key: str, local: Path | None = None) -> pa.Table:
         """The rows of a Parquet file, with the columns from its folders. `connection` must be able to read this
-        lake."""
-        address = self.uri(key).replace("'", "''")
+        lake.
+
+        Args:
+            local: a copy of the file, in folders of the same names.
+        """
+        address = str(local or self.uri(key)).replace("'", "''")
         with _explained(f"reading {self.uri(key)}"):
             try:
                 return connection.sql(f"from read_parquet('{address}', hive_partitioning = true)").to_arrow_table()
@@ -319,6 +374,12 @@ class Lake:
             connection.execute("set enable_external_access = false")
             connection.execute("set lock_configuration = true")
             yield connection
+
+
+@cache
+def _data_client(options: S3Options, attempts: int) -> Any:
+    """A boto3 client that puts and deletes files."""
+    return s3.client(options, attempts)
 
 
 @cache

@@ -41,6 +41,7 @@ from orchestration.publishing.target import Target, ready, why_not
 from orchestration.publishing.targets import TARGETS
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
+from orchestration.rules import rules_of
 from orchestration.settings import Settings
 from orchestration.step import run_lock
 
@@ -69,6 +70,7 @@ def last_closed_day(now: dt.datetime) -> dt.date:
 )
 def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
     settings = lakehouse.settings()
+    rules_of(settings)  # a mistake fails the tick, which names it
     last = last_closed_day(dt.datetime.now(dt.UTC))
     first = max(last - dt.timedelta(days=settings.sensor_lookback_days - 1), settings.first_day)
     try:
@@ -156,6 +158,8 @@ def _recent_requests(instance: dg.DagsterInstance, day: dt.date, since: dt.datet
     "that wait in one run, once the builds that wait or work have ended.",
 )
 def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    settings = lakehouse.settings()
+    rules_of(settings)
     arrivals = _arrivals(context)
     if not arrivals:
         return
@@ -165,8 +169,7 @@ def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iter
     late = _late_days(context, lakehouse.lake(), arrivals)
     done = done_after(context.instance, arrivals[0][1].timestamp, _builds_all_marts)
     late = {day: last for day, last in late.items() if not done(day, last.timestamp)}
-    longest = lakehouse.settings().backfill_window_days
-    for days in covering(late, longest, partial(_is_settled, lakehouse, ())):
+    for days in covering(late, settings.backfill_window_days, partial(_is_settled, lakehouse, ())):
         yield run_over(days, "|".join(f"{day}:{late[day].storage_id}" for day in days if day in late))
     context.update_cursor(str(arrivals[-1][1].storage_id))
 

@@ -11,7 +11,7 @@ from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Mart, Partition, day_of_folder, partition_of, quarantine_folder, raw_folder
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS
-from ingest.partition.ledger import is_judged, objects_by_day
+from ingest.partition.ledger import is_judged, is_kept_as_it_is, objects_by_day
 from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 from orchestration.marts.known import DAILY_AGGREGATES, SESSIONS
@@ -88,7 +88,9 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
         states = tables[f"raw.{name}"] = {}
         for day in known:
             try:
-                states[day] = _raw_state(lake, Partition(name, day), listed.get(day, []), day in own, day in refused)
+                states[day] = _raw_state(
+                    lake, source, Partition(name, day), listed.get(day, []), day in own, day in refused
+                )
             except TransientLakeError:
                 raise
             except LakeError as error:
@@ -141,8 +143,12 @@ def _quarantined(lake: Lake, days: Collection[dt.date]) -> dict[dt.date, list[La
     return found
 
 
-def _raw_state(lake: Lake, day: Partition, listed: list[SourceObject], is_published: bool, is_refused: bool) -> str:
-    if listed and not is_judged(lake, day, listed):
+def _raw_state(
+    lake: Lake, source: Source, day: Partition, listed: list[SourceObject], is_published: bool, is_refused: bool
+) -> str:
+    if is_kept_as_it_is(lake, source, day):
+        return PUBLISHED
+    if not is_judged(lake, day, listed):
         return OUT_OF_DATE if is_published else MISSING
     if is_refused and DATASETS[day.table].by_site and is_published:
         return PARTLY_REFUSED

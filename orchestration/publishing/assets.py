@@ -11,8 +11,9 @@ from duckdb import DuckDBPyConnection
 from pydantic import Field
 
 from ingest.days import day_text
-from ingest.errors import PublishError, TransientError
+from ingest.errors import DamagedError, PublishError, TransientError
 from ingest.lake.files import Lake
+from ingest.partition.local_files import local_files
 from orchestration import progress
 from orchestration.failures import explained
 from orchestration.marts.translator import model_key
@@ -119,9 +120,14 @@ def _publish_day(
     if not lake.exists(target.mart.file(day)):
         return f"{target.mart.name} has no published partition of this day"
     started = time.monotonic()
-    rows = lake.rows(engine, target.mart.file(day))
+    key = target.mart.file(day)
     try:
-        report = target.publish(opened, day, rows)
+        with lake.staging() as folder:
+            rows = lake.rows(engine, key, local_files(lake, [key], folder)[key])
+    except DamagedError as error:
+        return str(error)
+    try:
+        report = target.publish(opened, day, rows, lake.confirm_locks)
     except TransientError:
         raise
     except PublishError as error:

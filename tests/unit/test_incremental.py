@@ -21,7 +21,7 @@ from ingest.partition.audit import Limits
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.partition.ledger import is_judged
-from ingest.source import FolderSource
+from ingest.source import FolderSource, Terms
 from tests import event_lines
 from tests.log_lines import DAY, FEW, OPTIONS, LogDay, line, lines, log
 from tests.partitions import days_of, logs_of
@@ -46,7 +46,7 @@ class Place:
         self.options = IngestOptions(OPTIONS.hash_key, limits=Limits(max_reject_share=1.0))
 
     def refresh(self, lake: Lake | None = None, incremental: bool = True) -> DayResult:
-        source = FolderSource(self.folder)
+        source = FolderSource(self.folder, terms=Terms(deletions_correct=True))
         return ingest_day(lake or self.grown, source, self.partition, self.options, incremental=incremental)
 
     def assert_as_whole(self) -> None:
@@ -149,11 +149,13 @@ def test_any_split_into_refreshes_ends_as_one_reading(
 
 @pytest.fixture
 def day(tmp_path: Path) -> LogDay:
-    return LogDay(tmp_path).allow_rejects()
+    made = LogDay(tmp_path).allow_rejects()
+    made.terms = Terms(deletions_correct=True)
+    return made
 
 
 def refreshed(day: LogDay, lake: Lake | None = None) -> DayResult:
-    return ingest_day(lake or day.lake, FolderSource(day.logs), logs_of(DAY), day.options, incremental=True)
+    return ingest_day(lake or day.lake, day.source, logs_of(DAY), day.options, incremental=True)
 
 
 def assert_as_whole(day: LogDay, tmp_path: Path) -> None:
@@ -240,13 +242,24 @@ def of_another_version(day: LogDay) -> None:
 
 
 def of_other_columns(day: LogDay) -> None:
+    """As an earlier version would have left it, whose ledgers recorded no files."""
+    key = logs_of(DAY).ledger_file
+    day.lake.put_table(day.lake.read_table(key).replace_schema_metadata(None), key)
     table = pq.ParquetFile(raw_file(day)).read()
     pq.write_table(table.append_column("more", table.column("city")), raw_file(day))
+
+
+def with_a_wrong_byte(day: LogDay) -> None:
+    """In the text of a row, where no reader notices it."""
+    body = bytearray(raw_file(day).read_bytes())
+    body[len(body) // 3] ^= 1
+    raw_file(day).write_bytes(body)
 
 
 @pytest.mark.parametrize(
     ("happens", "why"),
     [
+        (with_a_wrong_byte, "not what its ledger says"),
         (changed, "E1TEST.2026-01-12-10.a.gz has changed"),
         (gone, "E1TEST.2026-01-12-11.b.gz has gone"),
         (before_its_copy, "a new object comes before one that has the same request"),

@@ -25,10 +25,12 @@ import pyarrow as pa
 from pymongo.database import Database
 
 from orchestration.marts.known import DAILY_AGGREGATES
-from orchestration.publishing import entries
+from orchestration.publishing import entries, mongodb_target
 from orchestration.publishing.entries import SOURCE, Entries, Key
 from orchestration.publishing.mongodb import Document
 from orchestration.publishing.mongodb_target import collection_target
+from orchestration.publishing.target import Confirm, nobody_else
+from orchestration.settings import Settings
 
 COLLECTION = "performance_entries"
 ITEM_PATH = "tracking-display"
@@ -97,11 +99,17 @@ KIND = Entries(
 )
 
 
-def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
+def publish_day(
+    database: Database[Document],
+    day: date,
+    table: pa.Table,
+    now: datetime | None = None,
+    confirm: Confirm = nobody_else,
+) -> DayReport:
     """Publishes all rows of this day in `daily_aggregates`; `collection_target` describes it."""
     made = [_entry(row, day) for row in entries.rows_of(table, KIND, day, COLUMNS, NUMBERS)]
     wanted = KIND.by_key((entry for entry in made if entry["orderId"] is not None), day)
-    done = entries.publish(database, KIND, day, wanted, now)
+    done = entries.publish(database, KIND, day, wanted, now, confirm)
     mart = entries.totals(KIND, made)
     without_order = entries.totals(KIND, (entry for entry in made if entry["orderId"] is None))
     compared = {"mart": mart, "mongodb": done.found, "without_order": without_order, "left_deleted": done.left_deleted}
@@ -134,11 +142,17 @@ def _entry(row: Mapping[str, Any], day: date) -> Document:
     }
 
 
+def _lacks(settings: Settings) -> str | None:
+    no_logs = "No performance is published: CLICKLAKE_LOGS is not set, and daily_aggregates is made from logs"
+    return mongodb_target.lacks(settings) or (None if settings.logs else no_logs)
+
+
 TARGET = collection_target(
     KIND,
     name="performance_entries",
     description="One document in MongoDB for each order, campaign, publication, channel, creative, size and day. Only "
-    "changes are written; entries made by hand are never touched.",
+    "changes are written; entries made by hand are never touched. Without CLICKLAKE_LOGS nothing is published.",
     publish_day=publish_day,
+    lacks=_lacks,
     rows="order_id is not null",
 )
