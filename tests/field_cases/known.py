@@ -50,6 +50,7 @@ CASES = {
     "F8": "a writer that was suspended and comes late does no harm",
     "F9": "early lakes, other keys and changed bytes are named, with what to do",
     "G": "e-mail addresses, IP addresses and phone numbers, however they are hidden",
+    "H1": "sensors after a gap: one build for each window, one restate, one publish",
     "H2": "documented commands work as written in a fresh clone",
     "H3": "a wheel works outside the checkout",
     "H4": "a deleted model is gone at the next load; lint and types pass on each Python",
@@ -57,4 +58,5 @@ CASES = {
     "H6": "a page for those who serve ads",
     "H7": "tables can be listed, described and read by other tools",
     "H8": "alerts give advice that works, once",
+    "H9": "cost by what is new or asked for: `status`, `query`, sensors, sites, small objects",
 }
