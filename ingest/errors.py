@@ -28,6 +28,11 @@ class LakeError(ClicklakeError):
     """The lake cannot be read or written: disk full, no permission, no such bucket."""
 
 
+class DamagedError(LakeError):
+    """Files of the lake are not what was published: an upload came late, a publication was interrupted, or bytes have
+    changed. What needs them is not built."""
+
+
 class ReadWholeError(Exception):
     """Reading only the new objects of a partition would not give the result of a whole reading. The caller catches it
     and reads the partition whole."""

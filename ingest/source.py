@@ -10,6 +10,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -23,11 +24,14 @@ from ingest.rows.privacy import scrub
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
 _IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
 _SITE = re.compile(r"/domain=([^/]+)/")
+_TENANT = re.compile(r"/tenant=([^/]+)/(?:.*/)?domain=")
 _MAY_BE_PERSONAL = re.compile(
     r"[@%&+\\:( ]|[^\x00-\x7f]|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9]{3}[-.][0-9]{3}[-.][0-9]{4}"
 )
 UNKNOWN_SITE = "unknown"
 FIRST_KEYS = 1000  # one answer of S3
+LISTINGS_AT_ONCE = 8
+DAYS_OF_A_MONTH = 10  # from so many days on, one listing of their month costs less than one of each
 _GONE = "the object has gone since it was listed. Run the day again"
 _CHANGED = "the object has changed since it was listed. Run the day again"
 _NO_FILE = "it is no ordinary file"
@@ -57,6 +61,13 @@ class SourceObject:
         """
         found = _SITE.search("/" + self.key)
         return _without_personal(found[1].lower()) if found else UNKNOWN_SITE
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant of the `tenant=<name>` folder that the site's folder is in, in lower case; None without one.
+        Scrubbed as sites are."""
+        found = _TENANT.search("/" + self.key)
+        return _without_personal(found[1].lower()) if found else None
 
     @property
     def name(self) -> str:
@@ -168,53 +179,55 @@ class FolderSource:
             what = "is no folder" if self.folder.exists() else "no such folder"
             raise SourceError(f"{self.folder}: {what}. Set {self._setting} to the folder that they are in")
         wanted = None if days is None else set(days)
-        return sorted(item for item in self._walk() if wanted is None or item.day in wanted)
+        return sorted(self._walk(wanted))
 
     def has_around(self, day: date) -> tuple[bool, bool]:
-        days = {item.day for item in self._walk()}
+        days = {item.day for item in self._walk(None)}
         return any(each < day for each in days), any(each > day for each in days)
 
     def undated(self) -> str | None:
         for folder, _, names in os.walk(self.folder):
             for name in sorted(names):
-                key = self._key_of(Path(folder, name))
+                key = self._key_of(str(Path(folder, name)))
                 if hour_of(key) is None and not name.startswith("."):
                     return _without_personal(key)
         return None
 
-    def _walk(self) -> Iterator[SourceObject]:
+    def _walk(self, wanted: set[date] | None) -> Iterator[SourceObject]:
+        """The objects of these days, or of all. Folders of other days are entered, because a file's own name has
+        precedence, but their files are not looked at."""
         unlisted: list[OSError] = []
         for folder, _, names in os.walk(self.folder, onerror=unlisted.append):
             for name in names:
-                path = Path(folder, name)
+                path = os.path.join(folder, name)  # noqa: PTH118 - a Path for each name costs more than all else
                 key = self._key_of(path)
                 hour = hour_of(key)
-                if hour is None or name.startswith("."):
+                if hour is None or name.startswith(".") or (wanted is not None and _day_of(hour) not in wanted):
                     continue
-                if (found := _object_at(path, key, hour)) is not None:
+                if (found := _object_at(Path(path), key, hour)) is not None:
                     yield found
-        yield from map(self._unlisted, unlisted)
+        yield from (each for each in map(self._unlisted, unlisted) if wanted is None or each.day in wanted)
 
     def _unlisted(self, error: OSError) -> SourceObject:
         """An unreadable object that stands for a folder that cannot be listed. It refuses the folder's day; skipping
         the folder silently would publish hours without rows. A folder that names no day may hold any day, so it ends
         the listing.
         """
-        key = self._key_of(Path(error.filename))
+        key = self._key_of(error.filename)
         hour = hour_of(f"{key}/")
         if hour is None:
             raise SourceError(f"listing {error.filename}: {error.strerror}. Let this user read it") from error
         return _unreadable(key, hour)
 
-    def _key_of(self, path: Path) -> str:
-        """The key of a file. Bytes of its name that are not UTF-8 become `\\xNN`, because a key is text everywhere
-        else."""
-        key = path.relative_to(self.folder).as_posix()
+    def _key_of(self, path: str) -> str:
+        """The key of a file below the folder. Bytes of its name that are not UTF-8 become `\\xNN`, because a key is
+        text everywhere else."""
+        key = path[len(self.url.rstrip("/")) + 1 :]
         if key.isascii():
             return key
         shown = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         if shown != key:
-            self._odd_paths[shown] = path
+            self._odd_paths[shown] = Path(path)
         return shown
 
     def open(self, item: SourceObject) -> BinaryIO:
@@ -308,13 +321,16 @@ class S3Source:
         wanted = set(days)
         found: set[SourceObject] = set()
         sites = self._sites()
-        for prefix in (site + _folders_of(day) for site in sites for day in sorted(wanted)):
-            found.update(item for item in self._list(prefix) if item.day in wanted)
         if sites:
+            folders = [_folders_of(span) for span in _spans(wanted)]
+            prefixes = [site + folder for site in sites for folder in folders]
+            with ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="list") as pool:
+                for items in pool.map(lambda prefix: list(self._list(prefix)), prefixes):
+                    found.update(item for item in items if item.day in wanted)
             return sorted(found)
         for stem in self._stems(self.prefix, wanted):
             is_dated = self._hour_of(stem)  # the folders already name the day
-            for prefix in [stem] if is_dated else [stem + day_text(day) for day in sorted(wanted)]:
+            for prefix in [stem] if is_dated else [stem + span for span in _spans(wanted)]:
                 found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
 
@@ -332,7 +348,7 @@ class S3Source:
         """Beginnings of keys, each with a text that sorts behind all keys of the day: `0` follows `/`, and `~` follows
         `-`."""
         sites = self._sites()
-        yield from ((site, f"{_folders_of(day)[:-1]}0") for site in sites)
+        yield from ((site, f"{_folders_of(day_text(day))[:-1]}0") for site in sites)
         if not sites:
             yield from ((stem, f"{day_text(day)}~") for stem in self._stems(self.prefix, _OtherDays(day)))
 
@@ -353,8 +369,13 @@ class S3Source:
         return None
 
     def _sites(self) -> list[str]:
-        """The `domain=<site>/` folders below the prefix. They are few, and the folders below each name the day."""
-        pages = self._pages(Prefix=f"{self.prefix}domain=", Delimiter="/")
+        """The `domain=<site>/` folders below the prefix, or in its `tenant=<name>/` folders. They are few, and the
+        folders below each name the day."""
+        places = [self.prefix, *self._folders(f"{self.prefix}tenant=")]
+        return [site for place in places for site in self._folders(f"{place}domain=")]
+
+    def _folders(self, beginning: str) -> list[str]:
+        pages = self._pages(Prefix=beginning, Delimiter="/")
         return [common["Prefix"] for page in pages for common in page.get("CommonPrefixes", ())]
 
     def _stems(self, prefix: str, wanted: Container[date]) -> Iterator[str]:
@@ -448,8 +469,18 @@ class S3Source:
         return kind(f"{doing}: S3 answered {code or 'with an error'}")
 
 
-def _folders_of(day: date) -> str:
-    return f"year={day:%Y}/month={day:%m}/day={day:%d}/"
+def _spans(days: Iterable[date]) -> list[str]:
+    """Days as the prefixes that they are listed by: `YYYY-MM-DD`, or `YYYY-MM-` for many days of one month."""
+    by_month: dict[str, list[str]] = {}
+    for text in sorted(map(day_text, days)):
+        by_month.setdefault(text[: len("YYYY-MM-")], []).append(text)
+    return [span for month, texts in by_month.items() for span in ([month] if len(texts) >= DAYS_OF_A_MONTH else texts)]
+
+
+def _folders_of(span: str) -> str:
+    """The folders of a day or month in the form of `_spans`."""
+    names = ("year", "month", "day")
+    return "".join(f"{name}={part}/" for name, part in zip(names, span.rstrip("-").split("-"), strict=False))
 
 
 class _OtherDays(Container[date]):

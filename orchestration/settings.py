@@ -36,7 +36,7 @@ from ingest.words import sentence
 PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
-PLACES = ("lake", "logs", "events")  # settings that name places of files
+PLACES = ("lake", "rules", "logs", "events")  # settings that name places of files
 
 MAKE_A_KEY = "Make one: openssl rand -base64 48"
 JSON = "json"  # a value of log_format
@@ -96,6 +96,11 @@ class LakeSettings(PartitionSettings):
     """The settings that are needed to read the lake."""
 
     lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
+    rules: str | None = Field(
+        None,
+        description="Where your rules are, rules.yml and reference tables: a folder or s3://bucket/prefix; without it "
+        "`rules/` in the lake",
+    )
 
     s3_endpoint_url: Annotated[
         str | None, _url("http", "a URL, such as https://s3.example.com", f"must name host and port alone. {S3_KEYS}")
@@ -105,7 +110,7 @@ class LakeSettings(PartitionSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary keys")
 
-    @field_validator("lake", "logs", "events", check_fields=False)
+    @field_validator("lake", "rules", "logs", "events", check_fields=False)
     @classmethod
     def _is_a_place(cls, value: str | None, field: ValidationInfo) -> str | None:
         if value is None or (

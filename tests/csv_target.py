@@ -15,7 +15,7 @@ import pyarrow as pa
 from ingest.days import parse_day
 from ingest.errors import PublishError, TransientPublishError
 from orchestration.marts.known import DAILY_AGGREGATES
-from orchestration.publishing.target import Check, Comparison, Report, Target, Verdict
+from orchestration.publishing.target import Check, Comparison, Confirm, Report, Target, Verdict
 from orchestration.settings import TEST_PREFIX, Settings
 
 FOLDER = f"{TEST_PREFIX}CSV_FOLDER"
@@ -40,7 +40,7 @@ def _open(_: Settings) -> Iterator[Path]:
     yield folder
 
 
-def _publish(folder: Path, day: date, rows: pa.Table) -> Report:
+def _publish(folder: Path, day: date, rows: pa.Table, confirm: Confirm) -> Report:
     path = folder / f"{day}.csv"
     if path.is_dir():
         raise PublishError(f"{path.name} is a folder. Remove it, then publish the day again")

@@ -7,7 +7,7 @@ made from their JSON Schema (`shapes.py`). Slow work in Python is done once for 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -83,6 +83,7 @@ class EventParser:
         geo: the geo database; it may be closed.
         max_age_days: events older than this, counted from the day they were received, are rejected.
         rejects_kept: the number of rejects of each object that are stored.
+        tenant_of: gives the tenant of a site.
     """
 
     def __init__(
@@ -93,11 +94,13 @@ class EventParser:
         geo: Geo | None = None,
         max_age_days: int = 400,
         rejects_kept: int = REJECTS_KEPT,
+        tenant_of: Callable[[str], str | None] = lambda _site: None,
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None))
         self._run = Engine(event_key=self._clients.hash(f"event ids of {site}")).run
         self._site = site
+        self._tenant_of = tenant_of
         host = host_name((site or "").lower())
         self._addresses = PageAddresses(self._run, host if HOST.fullmatch(host) else None)
         self._received = np.array([_microseconds(hour) for hour in hours], dtype=np.int64)
@@ -323,7 +326,9 @@ class EventParser:
             columns.setdefault(name, pa.nulls(len(table), DICTIONARY))
         columns |= self._addresses.parts(columns)
         columns["device_fingerprint"] = device_fingerprints(columns["device_fingerprint"], columns["traits"], TRAIT)
-        columns["site_id"] = self._site_ids(columns["declared_site_id"])
+        sites = columns["site_id"] = self._site_ids(columns["declared_site_id"]).dictionary_encode()
+        tenants = pa.array(map(self._tenant_of, sites.dictionary.to_pylist()), pa.string())
+        columns["tenant_id"] = tenants.take(sites.indices)
         return columns
 
     def _site_ids(self, declared: pa.Array) -> pa.Array:

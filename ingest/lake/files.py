@@ -14,13 +14,14 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -29,11 +30,13 @@ from pyarrow import fs
 
 from ingest.errors import LakeError, TransientLakeError
 from ingest.lake import locks, s3
+from ingest.lake.conditional import Objects, Seen
 from ingest.lake.layout import DATA_FILE
 from ingest.lake.s3 import S3Options
 
 STAGING = ".staging"
 HOST = re.sub("[^A-Za-z0-9]", "", platform.node()) or "host"  # each container has its own name and process ids
+LISTINGS_AT_ONCE = 8
 FETCH_BYTES = 32 << 20  # bytes of one request; pyarrow would send one for each MiB
 
 # Errors that may pass by themselves, as the AWS SDK names them. Status -1 means that the answer broke off.
@@ -76,7 +79,7 @@ class Lake:
             self.root = str(Path(url.removeprefix("file://")).expanduser().absolute())
             self.url = self.root
         self._filesystem: fs.FileSystem | None = None
-        self._held: list[locks.Lock] = []
+        self._held: dict[str, locks.Lock] = {}
 
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
@@ -96,20 +99,38 @@ class Lake:
         """The address of a key for DuckDB: an absolute path or `s3://…`."""
         return f"{self.url}/{key}"
 
-    def files(self, prefix: str) -> list[LakeFile]:
+    def files(self, prefix: str, recursive: bool = True) -> list[LakeFile]:
         """All files below a folder, sorted by key; empty if there is no such folder. One listing on S3.
 
-        Names that are not UTF-8 are skipped: the lake never writes such names."""
-        selector = fs.FileSelector(self.path(prefix), recursive=True, allow_not_found=True)
-        with _explained(f"listing {self.uri(prefix)}"):
-            infos = self.filesystem.get_file_info(selector)
+        Names that are not UTF-8 are skipped: the lake never writes such names.
+
+        Args:
+            recursive: False leaves out the files of folders below.
+        """
         start = len(self.root) + 1
         found = [
             LakeFile(path[start:], info.size, info.mtime or datetime.fromtimestamp(0, UTC))
-            for info in infos
+            for info in self._infos(prefix, recursive)
             if info.type == fs.FileType.File and (path := _path_of(info)) is not None
         ]
         return sorted(found, key=lambda file: file.key)
+
+    def files_below(self, folders: Iterable[str]) -> list[LakeFile]:
+        """All files below these folders, in the order of the folders. One listing each, several at once on S3."""
+        if not self.is_s3:
+            return [file for folder in folders for file in self.files(folder)]
+        with ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="list") as pool:
+            return [file for files in pool.map(self.files, folders) for file in files]
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names of the folders directly below a folder, sorted. On S3 one request for each 1,000 of them."""
+        paths = (_path_of(info) for info in self._infos(prefix, recursive=False) if info.type == fs.FileType.Directory)
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in paths if path is not None)
+
+    def _infos(self, prefix: str, recursive: bool) -> list[fs.FileInfo]:
+        selector = fs.FileSelector(self.path(prefix.rstrip("/")), recursive=recursive, allow_not_found=True)
+        with _explained(f"listing {self.uri(prefix)}"):
+            return cast(list[fs.FileInfo], self.filesystem.get_file_info(selector))
 
     def exists(self, key: str) -> bool:
         with _explained(f"looking for {self.uri(key)}"):
@@ -161,9 +182,13 @@ class Lake:
             with _explained(f"locking {self.url} ({name})"):
                 owner = owner or f"process {os.getpid()} on {platform.node()}"
                 has_waited = stack.enter_context(locks.held(lock, owner, on_wait))
-            self._held.append(lock)
-            stack.callback(self._held.remove, lock)
+            self._held[name] = lock
+            stack.callback(self._held.pop, name)
             yield has_waited
+
+    def holds(self, name: str) -> bool:
+        """Whether this object holds a lock. No lock can be held twice: the second attempt would wait for ever."""
+        return name in self._held
 
     def holder(self, name: str) -> str | None:
         """The holder of a lock; None if nobody holds it."""
@@ -178,12 +203,20 @@ class Lake:
         return locks.FolderLock(Path(self.path(key)))
 
     def put(self, local: Path, key: str) -> int:
-        """Moves a finished local file to a key, atomically. Returns its size in bytes."""
-        self._ensure_locks()
+        """Moves a finished local file to a key, atomically. Returns its size in bytes.
+
+        On S3, a put under a lock is conditional: it fails if another run has written the key since the lease was last
+        known to be held.
+
+        Raises:
+            TransientLakeError: the lock was lost, or another run has written the key.
+            LakeError: the lake cannot be written.
+        """
         with _explained(f"writing {self.uri(key)}"):
             size = local.stat().st_size
             if self.is_s3:
-                self._upload(local, key)
+                objects, path = self._objects(key)
+                objects.put(local, path, self._seen(objects, path))
                 local.unlink()
             else:
                 target = Path(self.path(key))
@@ -193,13 +226,22 @@ class Lake:
                 os.replace(local, target)
         return size
 
-    def _upload(self, local: Path, key: str) -> None:
-        """Uploads a file. `pyarrow.fs.copy_files` is not used: it raises no error if S3 refuses the last part."""
-        with (
-            pa.memory_map(str(local)) as content,
-            self.filesystem.open_output_stream(self.path(key)) as upload,
-        ):
-            upload.write(content.read_buffer())
+    def _objects(self, key: str) -> tuple[Objects, str]:
+        """The bucket's objects, and a key's own key among them."""
+        bucket, _, path = self.path(key).partition("/")
+        return Objects(_data_client(self.s3, s3.ATTEMPTS), bucket), path
+
+    def _seen(self, objects: Objects, path: str) -> Seen | None:
+        """What stands under a key while all locks are held; None if this lake holds no lock.
+
+        The answer tells the server's time. A lease that had not run out by then was held when the key was looked at, so
+        nobody else's write can be what was seen.
+        """
+        if not self._held:
+            return None
+        seen = objects.look(path)
+        self._ensure_locks(seen)
+        return seen
 
     def fetch(self, key: str, local: Path) -> None:
         """Copies a file of the lake to a local file, which does not change when the key gets a new file."""
@@ -233,10 +275,21 @@ class Lake:
             try:
                 return pq.read_table(self.path(key), columns=columns, filesystem=self.filesystem, partitioning=None)
             except pa.ArrowInvalid as error:
-                reason = str(error).splitlines()[0]
-                raise LakeError(
-                    f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again"
-                ) from error
+                raise self._no_parquet(key, error) from error
+
+    def read_metadata(self, key: str) -> pq.FileMetaData | None:
+        """The footer of a Parquet file; None if there is no such file. Raises as `read_table` does."""
+        with _explained(f"reading {self.uri(key)}"):
+            try:
+                return pq.read_metadata(self.path(key), filesystem=self.filesystem)
+            except FileNotFoundError:
+                return None
+            except pa.ArrowInvalid as error:
+                raise self._no_parquet(key, error) from error
+
+    def _no_parquet(self, key: str, error: Exception) -> LakeError:
+        reason = str(error).splitlines()[0]
+        return LakeError(f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again")
 
     def read_bytes(self, key: str) -> bytes:
         with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_file(self.path(key)) as stream:
@@ -246,18 +299,32 @@ class Lake:
         return self.read_bytes(key).decode("utf-8")
 
     def delete(self, prefix: str) -> None:
-        """Deletes a file, or every file below a folder. A missing key is no error."""
-        self._ensure_locks()
+        """Deletes a file, or every file below a folder. A missing key is no error. Raises as `put` does."""
         with _explained(f"deleting {self.uri(prefix)}"):
+            if self.is_s3:
+                objects, path = self._objects(prefix)
+                for key, seen in objects.below(path).items():
+                    self._ensure_locks(seen)
+                    objects.delete(key, seen if self._held else None)
+                return
             info = self.filesystem.get_file_info(self.path(prefix))
             if info.type == fs.FileType.File:
                 self.filesystem.delete_file(self.path(prefix))
             elif info.type == fs.FileType.Directory:
                 self.filesystem.delete_dir(self.path(prefix))
 
-    def _ensure_locks(self) -> None:
-        for lock in self._held:
-            lock.ensure()
+    def confirm_locks(self) -> None:
+        """Asks S3 whether this run still holds its locks; for writes to other places than the lake.
+
+        Raises:
+            TransientLakeError: a lock was lost.
+        """
+        for lock in list(self._held.values()):
+            lock.confirm()
+
+    def _ensure_locks(self, seen: Seen) -> None:
+        for lock in list(self._held.values()):
+            lock.ensure(seen.at)
 
     def connect(self, **config: Any) -> duckdb.DuckDBPyConnection:
         """A disposable in-memory DuckDB that can read this lake. Close it after use."""
@@ -265,10 +332,14 @@ class Lake:
         self.attach(connection)
         return connection
 
-    def rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> pa.Table:
+    def rows(self, connection: duckdb.DuckDBPyConnection, key: str, local: Path | None = None) -> pa.Table:
         """The rows of a Parquet file, with the columns from its folders. `connection` must be able to read this
-        lake."""
-        address = self.uri(key).replace("'", "''")
+        lake.
+
+        Args:
+            local: a copy of the file, in folders of the same names.
+        """
+        address = str(local or self.uri(key)).replace("'", "''")
         with _explained(f"reading {self.uri(key)}"):
             try:
                 return connection.sql(f"from read_parquet('{address}', hive_partitioning = true)").to_arrow_table()
@@ -303,6 +374,12 @@ class Lake:
             connection.execute("set enable_external_access = false")
             connection.execute("set lock_configuration = true")
             yield connection
+
+
+@cache
+def _data_client(options: S3Options, attempts: int) -> Any:
+    """A boto3 client that puts and deletes files."""
+    return s3.client(options, attempts)
 
 
 @cache

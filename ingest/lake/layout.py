@@ -11,7 +11,9 @@ from ingest.days import day_text, parse_day
 
 # The layers: the folders below the lake's root.
 RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
+RECORDS = "records"  # SHA-256 of the files of marts
 QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
+RULES, REFERENCE = "rules", "reference"  # kept by people: rules, and tables such as spend
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
@@ -122,6 +124,11 @@ class Mart:
     def file(self, day: date) -> str:
         return self.day_folder(day) + DATA_FILE
 
+    @property
+    def record_file(self) -> str:
+        """The file that says what the mart's files are."""
+        return f"{RECORDS}/{self.name}/{DATA_FILE}"
+
     def day_of(self, key: str) -> date | None:
         """The day of a file of this mart; None if its folder names no day."""
         return _day_in(key, self.partition_by) if self.partition_by else None
@@ -144,6 +151,12 @@ def ledger_folder(dataset: str) -> str:
     return f"{LEDGER}/{dataset}/"
 
 
+def ledger_of(key: str) -> str:
+    """The ledger of the partition that a raw or rejects file belongs to."""
+    parts = [part for part in key.split("/")[1:] if not part.startswith("event_date=")]
+    return "/".join([LEDGER, *parts])
+
+
 def quarantine_folder(table: str | None = None) -> str:
     """The folder of all refused partitions, or of those of a table."""
     return f"{QUARANTINE}/{table}" if table else QUARANTINE
@@ -156,6 +169,11 @@ def release_folder(table: str) -> str:
 def quality_key(judged_date: date, run_id: str, step: str) -> str:
     """The file of the verdicts of one step of a run. Each step has its own file, so that none overwrites another's."""
     return f"{QUALITY_FOLDER}/judged_date={day_text(judged_date)}/run_id={run_id}/step={step}/{DATA_FILE}"
+
+
+def rules_version(fingerprint: str) -> str:
+    """The file of the rules that marts were built with."""
+    return f"{RULES}/versions/{fingerprint}.json"
 
 
 def site_folder(site: str) -> str:
@@ -190,6 +208,11 @@ def event_date_of(key: str) -> date | None:
 def value_in(key: str, column: str) -> str | None:
     """The value of a `column=value` folder in a key; None if there is no such folder."""
     return next((part[len(column) + 1 :] for part in key.split("/") if part.startswith(f"{column}=")), None)
+
+
+def day_of_folder(name: str) -> date | None:
+    """The day that the name of a folder tells, such as `event_date=2026-01-12`; None if it names no day."""
+    return _day_in(name, name.partition("=")[0])
 
 
 def _day_in(key: str, column: str) -> date | None:

@@ -13,11 +13,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from ingest.errors import LakeError, TransientError, TransientLakeError
+from ingest.lake.conditional import code_of, time_of
 
 FOLDER = ".locks"
 SECONDS_BETWEEN_TRIES = 0.2
@@ -25,6 +26,9 @@ SECONDS_BETWEEN_TRIES = 0.2
 # harm. After a run died on another machine, the next run waits this long.
 LEASE_SECONDS = 60.0
 RENEWALS_IN_A_LEASE = 4
+# A holder stops writing a little before others may take over: the server tells whole seconds.
+SAFE_SHARE = 0.9
+CONFIRMED_SECONDS = 1.0
 # Limits of each request to S3. Requests are tiny, so a silent server is asked again sooner than for data.
 ATTEMPTS = 6
 CONNECT_SECONDS = 5
@@ -43,8 +47,16 @@ class Lock(Protocol):
     def holder(self) -> str | None:
         """The holder's name; None if nobody holds the lock."""
 
-    def ensure(self) -> None:
-        """Raises TransientLakeError if the lock is no longer held."""
+    def ensure(self, at: datetime | None = None) -> None:
+        """Raises TransientLakeError if the lock may no longer have been held.
+
+        Args:
+            at: a time by the server's clock; None for now, by the clock of this machine.
+        """
+
+    def confirm(self) -> None:
+        """Makes sure that the lock is still held, and asks S3 at most once in CONFIRMED_SECONDS. Raises
+        TransientLakeError if it is not."""
 
 
 @contextlib.contextmanager
@@ -104,8 +116,11 @@ class FolderLock:
                 return self._path.read_text("utf-8") or "another run"
             return None
 
-    def ensure(self) -> None:
+    def ensure(self, at: datetime | None = None) -> None:
         """Does nothing: the system holds the lock as long as the process lives."""
+
+    def confirm(self) -> None:
+        """Does nothing, as `ensure`."""
 
 
 class S3Lock:
@@ -117,7 +132,10 @@ class S3Lock:
     def __init__(self, client: Any, bucket: str, key: str) -> None:
         self._client, self._where = client, {"Bucket": bucket, "Key": key}
         self._etag: str | None = None
+        self._body = b""
+        self._confirmed = float("-inf")
         self._renewed = 0.0
+        self._renewed_at: datetime | None = None  # by the server's clock, which goes on while this machine sleeps
         self._stop = threading.Event()
 
     def try_acquire(self, owner: str) -> bool:
@@ -142,7 +160,7 @@ class S3Lock:
             return False
         except Exception as error:
             raise _unanswered(self._where, error) from error
-        self._etag, self._renewed = found["ETag"], sent
+        self._etag, self._renewed, self._renewed_at = found["ETag"], sent, found["LastModified"]
         return True
 
     def _put(self, body: bytes, **condition: str) -> bool:
@@ -151,15 +169,15 @@ class S3Lock:
 
         sent = time.monotonic()
         try:
-            self._etag = self._client.put_object(**self._where, Body=body, **condition)["ETag"]
+            done = self._client.put_object(**self._where, Body=body, **condition)
         except ClientError as error:
-            code = _code(error)
+            code = code_of(error)
             if code in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404"):
                 return False
             raise _explained(self._where, code) from error
         except Exception as error:
             raise _unanswered(self._where, error) from error
-        self._renewed = sent
+        self._etag, self._renewed, self._renewed_at = done["ETag"], sent, time_of(done)
         return True
 
     def _silent_etag(self) -> str | None:
@@ -167,8 +185,7 @@ class S3Lock:
         found = self._head()
         if found is None:
             return None
-        now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-        return str(found["ETag"]) if (now - found["LastModified"]).total_seconds() > LEASE_SECONDS else None
+        return str(found["ETag"]) if (time_of(found) - found["LastModified"]).total_seconds() > LEASE_SECONDS else None
 
     def _head(self) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -176,13 +193,14 @@ class S3Lock:
         try:
             return dict(self._client.head_object(**self._where))
         except ClientError as error:
-            if _code(error) in ("404", "NoSuchKey"):
+            if code_of(error) in ("404", "NoSuchKey"):
                 return None
-            raise _explained(self._where, _code(error)) from error
+            raise _explained(self._where, code_of(error)) from error
         except Exception as error:
             raise _unanswered(self._where, error) from error
 
     def _keep(self, body: bytes) -> bool:
+        self._body = body
         self._stop = threading.Event()
         threading.Thread(target=self._renew, args=(body, self._stop), name="lease", daemon=True).start()
         return True
@@ -191,7 +209,7 @@ class S3Lock:
         while not stop.wait(LEASE_SECONDS / RENEWALS_IN_A_LEASE):
             with contextlib.suppress(LakeError, TransientError):  # the next renewal may succeed
                 if not self._put(body, IfMatch=str(self._etag)) and not self._is_mine(body):
-                    self._renewed = float("-inf")  # it was taken over
+                    self._renewed, self._renewed_at = float("-inf"), None  # it was taken over
                     return
 
     def release(self) -> None:
@@ -215,16 +233,35 @@ class S3Lock:
             return None
         return body.decode("utf-8", "replace").split("\n")[0] or "another run"
 
-    def ensure(self) -> None:
-        if time.monotonic() - self._renewed > LEASE_SECONDS:
-            name = self._where["Key"]
-            raise TransientLakeError(
-                f"{name}: this run was silent for {LEASE_SECONDS:.0f} s, and another may be at work. Run again"
-            )
+    def ensure(self, at: datetime | None = None) -> None:
+        renewed_at = self._renewed_at
+        silent = (at - renewed_at).total_seconds() if at and renewed_at else 0.0
+        if silent > SAFE_SHARE * LEASE_SECONDS or time.monotonic() - self._renewed > LEASE_SECONDS:
+            raise self._lost()
 
+    def confirm(self) -> None:
+        from botocore.exceptions import ClientError
 
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+        self.ensure()
+        if time.monotonic() - self._confirmed < CONFIRMED_SECONDS:
+            return
+        try:
+            is_mine = self._client.get_object(**self._where)["Body"].read() == self._body
+        except ClientError as error:
+            if code_of(error) not in ("404", "NoSuchKey"):
+                raise _explained(self._where, code_of(error)) from error
+            is_mine = False
+        except Exception as error:
+            raise _unanswered(self._where, error) from error
+        if not is_mine:
+            raise self._lost()
+        self._confirmed = time.monotonic()
+
+    def _lost(self) -> TransientLakeError:
+        name = self._where["Key"]
+        return TransientLakeError(
+            f"{name}: this run was silent for {LEASE_SECONDS:.0f} s, and another may be at work. Run again"
+        )
 
 
 def _unanswered(where: dict[str, str], error: Exception) -> Exception:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -17,6 +17,7 @@ from ingest.days import day_text
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder
+from ingest.lake.records import FileRecord, with_files
 from ingest.partition.absence import absence_of
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
@@ -26,6 +27,7 @@ from ingest.partition.ledger import version_of, versions_taken
 from ingest.partition.releases import with_releases
 from ingest.partition.stage import Progress, StagedDay, not_staged, stage_day
 from ingest.partition.standing import StandingPartition
+from ingest.partition.tenants import tenants_of
 from ingest.rows.enrich import Geo
 from ingest.rows.privacy import scrub_line
 from ingest.source import Source, SourceObject
@@ -45,6 +47,7 @@ class IngestOptions:
         geoip_database: a MaxMind City database; without one, rows have no places.
         max_age_days: rows that are older than this before their source day are rejected.
         workers: threads that decompress and parse.
+        tenants: site → tenant, as the rules say.
     """
 
     hash_key: str = field(repr=False)
@@ -52,6 +55,7 @@ class IngestOptions:
     max_age_days: int = 400
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
+    tenants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -216,10 +220,12 @@ def _stage(
     """(the staged partition, why the new objects alone were not enough). The reason is empty if they were enough, or
     if a whole reading was asked for."""
 
+    tenant_of = tenants_of(partition, found, options.tenants)
+
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
         places = Geo(options.geoip_database)
         kept = options.limits.rejects_kept
-        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept)
+        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept, tenant_of)
         return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
 
     why_whole = ""
@@ -230,6 +236,7 @@ def _stage(
         try:
             kept = options.limits.rejects_kept
             with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
+                standing.ensure_tenants(tenant_of)
                 return read(standing.news, aside, standing), ""
         except (ReadWholeError, NotJoinableError) as error:
             why_whole = str(error)
@@ -246,9 +253,12 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     """Publishes raw, rejects and ledger in this order, each by one atomic put. Returns the bytes of the raw files.
 
     The next run repairs a run that was killed on the way. The ledger comes last, because it marks the day as
-    ingested. Files of earlier runs for event dates that have no rows now are found by listing, and deleted.
+    ingested, and says what its files are. Files of earlier runs for event dates that have no rows now are found by
+    listing, and deleted.
     """
     partition = _place_of(staged.partition)
+    files = {partition.raw_file(event_date): FileRecord.of(path) for event_date, path in staged.files.items()}
+    files[partition.rejects_file] = FileRecord.of(staged.rejects_file)
     before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
     size = 0
     for event_date, path in staged.files.items():
@@ -259,7 +269,7 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
         if stood and stood not in staged.files and file.key == partition.raw_file(stood):
             lake.delete(file.key)
     lake.put(staged.rejects_file, partition.rejects_file)
-    lake.put_table(staged.ledger(), partition.ledger_file)
+    lake.put_table(with_files(staged.ledger(), files), partition.ledger_file)
     lake.delete(staged.partition.quarantine)
     return size
 

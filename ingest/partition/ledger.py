@@ -82,10 +82,14 @@ def unjudged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> dict
     return {
         part: objects
         for part, objects in parts_of(lake, day, listed).items()
-        if set(map(version_of, objects)) not in (versions_taken(lake, part), versions_refused(lake, part))
+        if not _is_judged(lake, part, set(map(version_of, objects)))
     }
 
 
 def is_judged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> bool:
     """Whether exactly these objects of a day were published or refused; each site is compared on its own."""
     return not unjudged(lake, day, listed)
+
+
+def _is_judged(lake: Lake, partition: Partition, versions: set[Version]) -> bool:
+    return versions == versions_taken(lake, partition) or versions == versions_refused(lake, partition)

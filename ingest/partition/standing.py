@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 from ingest.errors import LakeError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, event_date_of
+from ingest.lake.records import FileRecord, files_of_ledger
 from ingest.partition.datasets import DATASETS
 from ingest.partition.ledger import version_of
 from ingest.partition.stage import ObjectCounts, counts_of
+from ingest.partition.tenants import TenantOf
 from ingest.rows.batches import REJECTS_KEPT
 from ingest.rows.dedup import HOUR
 from ingest.schema import LEDGER, arrow_schema
@@ -29,6 +31,7 @@ from ingest.source import SourceObject
 MAX_IDS = 16_000_000  # ids in memory at once, 12 bytes each
 # Each addition writes row groups of its own. Many small row groups slow readers down; a whole reading merges them.
 MAX_ROW_GROUPS = 500
+NOT_ITS_LEDGER = "its files are not what its ledger says: a run was interrupted"
 
 
 class StandingPartition:
@@ -54,7 +57,7 @@ class StandingPartition:
         folder: Path,
         rejects_kept: int = REJECTS_KEPT,
     ) -> None:
-        self._partition = partition
+        self._lake, self._partition = lake, partition
         self.counts = _taken(lake, partition, found)
         taken = {counts.item.name for counts in self.counts}
         self.news = [item for item in found if item.name not in taken]
@@ -84,6 +87,13 @@ class StandingPartition:
         ledger is written last."""
         if any(pq.read_metadata(path).num_row_groups > MAX_ROW_GROUPS for path in self.files.values()):
             raise ReadWholeError("its file has become one of many small pieces")
+        partition = self._partition
+        if recorded := files_of_ledger(self._lake, partition.ledger_file):
+            local = {partition.raw_file(day): path for day, path in self.files.items()}
+            local[partition.rejects_file] = self.rejects_file
+            if {key: FileRecord.of(path) for key, path in local.items()} != recorded:
+                raise ReadWholeError(NOT_ITS_LEDGER)
+            return
         expected = [
             ([str(path) for path in self.files.values()], {each.item.name: each.kept for each in self.counts}),
             ([str(self.rejects_file)], {each.item.name: each.rejected for each in self.counts}),
@@ -93,7 +103,26 @@ class StandingPartition:
                 "select source_object, count(*) from read_parquet(?, hive_partitioning = false) group by all", [paths]
             ).fetchall()
             if dict(found) != {key: count for key, count in rows.items() if count}:
-                raise ReadWholeError("its files are not what its ledger says: a run was interrupted")
+                raise ReadWholeError(NOT_ITS_LEDGER)
+
+    def ensure_tenants(self, tenant_of: TenantOf) -> None:
+        """Compares the tenants in the files with those of now.
+
+        Raises:
+            ReadWholeError: the rows of a site were published for another tenant.
+        """
+        if not DATASETS[self._partition.table].by_site:
+            return
+        try:
+            found = self._engine.execute(
+                "select distinct site_id, tenant_id from read_parquet(?, hive_partitioning = false)",
+                [[str(path) for path in self.files.values()]],
+            ).fetchall()
+        except duckdb.Error as error:
+            raise ReadWholeError("it was published by another version of Clicklake") from error
+        for site, tenant in found:
+            if tenant_of(site) != tenant:
+                raise ReadWholeError(f"the tenant of {site} is another one than before")
 
     def is_known(self, id_hash: np.ndarray, times: np.ndarray, object_index: np.ndarray) -> np.ndarray:
         """True for each row of the new objects whose request or event is already published.

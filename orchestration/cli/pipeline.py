@@ -86,14 +86,15 @@ def publishes_to(settings: Settings, no_publish: bool) -> bool:
 
 
 def check_reachable(settings: Settings, publishes: bool) -> None:
-    """Sends one cheap request to each place, so that a wrong setting costs a second and not a run.
+    """Reads the rules and sends one cheap request to each place, so that a mistake costs a second and not a run.
 
     Raises:
-        SettingsError: a place cannot be used; in one sentence.
+        SettingsError: a place cannot be used, or a rule is wrong; in one sentence.
     """
     from orchestration.publishing.target import ready
     from orchestration.publishing.targets import TARGETS
     from orchestration.resources import sources_of
+    from orchestration.rules import rules_of
 
     places = "the sources, the lake and the targets" if publishes else "the sources and the lake"
     try:
@@ -102,6 +103,7 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
                 source.objects([NO_DAY])
             lake = settings.open_lake()
             lake.check()
+            rules_of(settings)
             with lake.staging():
                 lake.files(Partition("access_logs", NO_DAY).ledger_folder)
             for target in ready(TARGETS, settings) if publishes else ():

@@ -23,6 +23,7 @@ from orchestration.places import DBT_DIR
 from orchestration.quality import Judgement
 from orchestration.raw.assets import RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
+from orchestration.rules import rules_of
 from orchestration.step import Step, begun, refusals
 
 # Dataset → arguments of dbt where its source is not set. Without events, the models that need them are left out, and
@@ -56,6 +57,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
         _check_order(context, specs)
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
+            rules_of(settings)
             datasets = list(lakehouse.sources())
             ready = [day for day in days if any(is_published(lake, Partition(name, day)) for name in datasets)]
             bad = {

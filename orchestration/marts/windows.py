@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from ingest.days import day_text, parse_day
-from ingest.errors import ClicklakeError, TransientError, TransientLakeError
+from ingest.errors import ClicklakeError, DamagedError, TransientError, TransientLakeError
 from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
 
+DAMAGED = "as_published"  # what the check of the lake's files is called in a refusal
 ABSENT = "absent"  # the day has no raw rows, so smaller windows would not help
 DISK_FULL = "No space left on device"
 _OUT_OF_MEMORY = "Out of Memory Error"
 _NO_SPILL_SPACE = "max_temp_directory_size"  # DuckDB derives it from the free space of the disk
 # A transient error of the lake in dbt's process.
 _PASSING = re.compile(rf"{TransientLakeError.__name__}: ([^\n\"\\]+)")
+# Files of the lake are not what was published. dbt then builds nothing of the window.
+_DAMAGED = re.compile(rf"{DamagedError.__name__}: ([^\n\"\\]+)")
 REPORT = "clicklake_publish.jsonl"
 
 
@@ -110,6 +113,10 @@ def _build_once(
     if passing := _PASSING.search(done.output):
         raise TransientError(f"dbt on {days[0]} … {days[-1]}: {passing[1]}")
     results = [entry for entry in report if "node" in entry]
+    if not results and (damaged := _DAMAGED.search(done.output)):
+        reasons = [{"check": DAMAGED, "message": damaged[1]}]
+        entry = {"status": "refused", "reasons": reasons}
+        return WindowResult({("marts", day): entry for day in days}, seconds=time.monotonic() - started)
     if not results:
         raise ClicklakeError(f"dbt failed on {days[0]} … {days[-1]}: {_reason(done)}")
     found = _collect(days, results, time.monotonic() - started)
@@ -127,6 +134,8 @@ def _sentence(message: str) -> str:
             "DuckDB has no space left to spill to. Free some in CLICKLAKE_DUCKDB_TEMP_DIRECTORY, or run fewer days at "
             "once; the last good files stand"
         )
+    if damaged := _DAMAGED.search(message):
+        return damaged[1]
     if _OUT_OF_MEMORY in message:
         return (
             "DuckDB ran out of memory. Run fewer days at once, or set CLICKLAKE_DUCKDB_MEMORY_LIMIT higher; the last "

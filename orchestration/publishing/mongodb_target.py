@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from ingest.days import day_text
 from orchestration.publishing import entries
 from orchestration.publishing.entries import DayReport, Entries
 from orchestration.publishing.mongodb import Document, connect
-from orchestration.publishing.target import Check, Comparison, Report, Target, Verdict
+from orchestration.publishing.target import Check, Comparison, Confirm, Report, Target, Verdict
 from orchestration.settings import Settings
 
 Mongo: TypeAlias = Database[Document]
@@ -27,6 +27,12 @@ RECONCILED = "reconciled"
 PUBLICATIONS_MAPPED = Check(
     "publications_mapped",
     "Every publication code is in the publications seed (a warning: others are published under their code)",
+    blocks=False,
+)
+NOTHING_LEFT_ALONE = Check(
+    "nothing_left_alone",
+    "Every document with the key of one of the day's entries is the publisher's own and not deleted by a person (a "
+    "warning: others are left alone, and named with the reason)",
     blocks=False,
 )
 
@@ -47,7 +53,7 @@ def collection_target(
     *,
     name: str,
     description: str,
-    publish_day: Callable[[Mongo, date, pa.Table], DayReport],
+    publish_day: Callable[[Mongo, date, pa.Table, datetime | None, Confirm], DayReport],
     rows: str,
     lacks: Callable[[Settings], str | None] = lacks,
 ) -> CollectionTarget:
@@ -55,7 +61,7 @@ def collection_target(
 
     Args:
         publish_day: makes the day's documents in MongoDB equal to all rows of the day, and compares the two. Tests
-            pass a fourth argument, the time for createdAt, updatedAt, deletedAt. Raises PublishError if MongoDB
+            pass the time for createdAt, updatedAt, deletedAt as well. Raises PublishError if MongoDB
             refuses or does not hold the entries afterwards, TransientPublishError if it cannot be reached.
         rows: SQL condition for the rows of the mart that become an entry each, with its measures.
     """
@@ -70,14 +76,14 @@ def collection_target(
         kinds=frozenset({"mongodb", "python"}),
         key=kind.key,
         measures=measures,
-        checks=(reconciled, PUBLICATIONS_MAPPED),
+        checks=(reconciled, PUBLICATIONS_MAPPED, NOTHING_LEFT_ALONE),
         count="documents",
         changes=("inserted", "updated", "revived", "soft_deleted"),
         lacks=lacks,
         place=lambda settings: (_server(settings), f"{settings.mongodb_database}.{kind.collection}"),
         open=_database,
         prepare=lambda database: entries.ensure_indexes(database, kind),
-        publish=lambda database, day, table: _reported(publish_day(database, day, table)),
+        publish=lambda database, day, table, confirm: _reported(publish_day(database, day, table, None, confirm)),
         comparison=Comparison(rows, lambda *asked: _published(kind, *asked)),
     )
 
@@ -103,8 +109,19 @@ def _reported(done: DayReport) -> Report:
         {
             RECONCILED: Verdict(True, "MongoDB holds what the mart holds", figures),
             PUBLICATIONS_MAPPED.name: Verdict(not unmapped, message, {"codes": unmapped}),
+            NOTHING_LEFT_ALONE.name: Verdict(
+                not done.left_alone,
+                _left_alone(done) if done.left_alone else "nothing is left alone",
+                {"documents": done.left_alone, "because": done.left_alone_because},
+            ),
         },
     )
+
+
+def _left_alone(done: DayReport) -> str:
+    shown = done.left_alone_because[:3]
+    more = f"; and {done.left_alone - len(shown)} more" if done.left_alone > len(shown) else ""
+    return f"left alone in MongoDB: {'; '.join(shown)}{more}"
 
 
 def _published(kind: Entries, database: Mongo, first: date, last: date) -> dict[date, tuple[float, ...]]:

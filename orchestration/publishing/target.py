@@ -14,6 +14,11 @@ from ingest.lake.layout import Mart
 from orchestration.settings import Settings
 
 Opened = TypeVar("Opened")
+Confirm = Callable[[], None]  # raises a TransientError if another run may be publishing the same day
+
+
+def nobody_else() -> None:
+    """Confirms without asking: for callers who know that nobody else publishes."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ class Target(Generic[Opened]):
     place: namespace and name in lineage, without any secret.
     open: gives the connection for the functions below. Raises TransientPublishError if another try may help, else
         PublishError.
-    publish: makes a published day equal to the mart, from all rows of the day. Raises as `open` does; a
+    publish: makes a published day equal to the mart, from all rows of the day. Its last argument, called just before it
+        writes, raises a TransientError if another run may be publishing the day. Raises as `open` does; a
         PublishError refuses the day, and the other days go on.
     prepare: called once before the days of a run, such as to create indexes.
     comparison: for `clicklake status`; None if the place cannot be queried.
@@ -91,7 +97,7 @@ class Target(Generic[Opened]):
     lacks: Callable[[Settings], str | None]
     place: Callable[[Settings], tuple[str, str]]
     open: Callable[[Settings], AbstractContextManager[Opened]]
-    publish: Callable[[Opened, date, pa.Table], Report]
+    publish: Callable[[Opened, date, pa.Table, Confirm], Report]
     prepare: Callable[[Opened], None] = _nothing
     comparison: Comparison[Opened] | None = None
 

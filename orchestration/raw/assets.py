@@ -1,21 +1,21 @@
 """Raw assets: they ingest the source days of a run. `ingest/` reads the logs and events."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
 from ingest.days import day_text
-from ingest.errors import ObjectChangedError
+from ingest.errors import LakeError, ObjectChangedError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, raw_folder
 from ingest.partition.audit import Verdict, checks_of
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.partition.day import DayResult, ingest_day, moot_refusals
+from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals
 from ingest.partition.ledger import (
     is_judged,
     is_kept_as_it_is,
@@ -34,8 +34,10 @@ from orchestration.failures import explained
 from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.quality import Judgement
 from orchestration.resources import SETTINGS, Lakehouse
-from orchestration.settings import Settings
+from orchestration.rules import rules_of
 from orchestration.step import Step, begun, partitioned_check
+
+T = TypeVar("T")
 
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
 RAW_EVENTS = dg.AssetKey("raw_events")
@@ -50,6 +52,9 @@ class Reading(dg.Config):
 
     incremental: bool = Field(
         default=False, description="Read only new objects, and add their rows to the published ones"
+    )
+    only_if_news: list[str] = Field(
+        default=[], description="Days to leave as they are, unless their objects are others than those last judged"
     )
 
 
@@ -100,7 +105,7 @@ def raw_access_logs(
     context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Reading
 ) -> Iterator[dg.Output[None]]:
     with begun(context, lakehouse) as step:
-        yield from _ingest(step, ACCESS_LOGS, incremental=config.incremental)
+        yield from _ingest(step, ACCESS_LOGS, config)
 
 
 @dg.multi_asset(
@@ -115,20 +120,20 @@ def raw_access_logs(
 )
 def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
     with begun(context, lakehouse) as step:
-        yield from _ingest(step, EVENTS, config.sites, config.incremental)
+        yield from _ingest(step, EVENTS, config, config.sites)
 
 
 @dataclass
 class _Work:
     """The source, the lake and the options of a step, and the listings of its days."""
 
-    settings: Settings
+    options: IngestOptions
     lake: Lake
     source: Source
     dataset: Dataset
     days: Sequence[date]
     sites: Sequence[str]
-    incremental: bool
+    reading: Reading
     objects: dict[date, list[SourceObject]] = field(default_factory=dict)
     delivered: set[date] = field(default_factory=set)  # days that the source has any object of
     raw_files: list[LakeFile] = field(default_factory=list)
@@ -143,21 +148,22 @@ class _Work:
     def is_behind(self, day: Partition) -> bool:
         """Whether another run has since ingested objects of this day that the listing lacks."""
         known = set(map(version_of, self.objects_of(day)))
-        return not versions_taken_of_day(self.lake, day, self.sites) <= known
+        taken = _unless_broken(lambda: versions_taken_of_day(self.lake, day, self.sites))
+        return taken is not None and not taken <= known
 
     def objects_of(self, partition: Partition) -> Sequence[SourceObject]:
         site = partition.site
         return [item for item in self.objects.get(partition.day, ()) if site is None or item.site == site]
 
 
-def _ingest(
-    step: Step, dataset: Dataset, sites: Sequence[str] = (), incremental: bool = False
-) -> Iterator[dg.Output[None]]:
+def _ingest(step: Step, dataset: Dataset, reading: Reading, sites: Sequence[str] = ()) -> Iterator[dg.Output[None]]:
     context, lakehouse, days = step.context, step.lakehouse, step.days
     bad: dict[date, str] = {}
     has_others = False
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
+        rules = rules_of(settings)  # a run that could not build its marts does not begin
+        options = replace(settings.ingest_options(), tenants=rules.sites.tenants)
         sources = lakehouse.sources()
         has_others = len(sources) > 1
         source = sources.get(dataset.name)
@@ -165,7 +171,7 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with step.at_work(lake):
-                work = _Work(settings, lake, source, dataset, days, sites, incremental)
+                work = _Work(options, lake, source, dataset, days, sites, reading)
                 work.list()
                 for day in _asked_for(context, work):
                     results = _ingest_day(context, work, Partition(dataset.name, day))
@@ -192,8 +198,8 @@ def _asked_for(context: dg.AssetExecutionContext, work: _Work) -> list[date]:
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
-    """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if an incremental run finds
-    nothing new."""
+    """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if the run reads news only and
+    finds none."""
     with work.lake.lock(
         day.lock,
         f"run {context.run_id}",
@@ -213,13 +219,24 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) 
 def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
     _forget_moot(context, work, day)
     of_day = work.objects_of(day)
-    if work.incremental and is_judged(work.lake, day, of_day):
+    reads_news = work.reading.incremental or day_text(day.day) in work.reading.only_if_news
+    if reads_news and _unless_broken(lambda: is_judged(work.lake, day, of_day)):
         return []
     parts = parts_of(work.lake, day, of_day)
     chosen = sorted((part for part in parts if not work.sites or part.site in work.sites), key=str)
     if not chosen and not work.sites:  # chosen sites without objects are not judged
         chosen = [day]
     return [_ingest_partition(context, work, part, parts.get(part, ())) for part in chosen]
+
+
+def _unless_broken(read: Callable[[], T]) -> T | None:
+    """What a ledger says; None if it is broken. Its day is then read, and the ledger written anew."""
+    try:
+        return read()
+    except TransientLakeError:
+        raise
+    except LakeError:
+        return None
 
 
 def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> None:
@@ -242,16 +259,15 @@ def _ingest_partition(
     has_other_sites = partition.site is not None and not objects and partition.day in work.delivered
     name = f"raw {partition.day}" + (f" {partition.site}" if partition.site else "")
     with progress.task(context, name, len(objects)) as advance:
-        options = work.settings.ingest_options()
         return ingest_day(
             work.lake,
             work.source,
             partition,
-            options,
+            work.options,
             objects,
             work.raw_files,
             advance,
-            work.incremental,
+            work.reading.incremental,
             has_other_sites,
         )
 

@@ -242,13 +242,24 @@ def of_another_version(day: LogDay) -> None:
 
 
 def of_other_columns(day: LogDay) -> None:
+    """As an earlier version would have left it, whose ledgers recorded no files."""
+    key = logs_of(DAY).ledger_file
+    day.lake.put_table(day.lake.read_table(key).replace_schema_metadata(None), key)
     table = pq.ParquetFile(raw_file(day)).read()
     pq.write_table(table.append_column("more", table.column("city")), raw_file(day))
+
+
+def with_a_wrong_byte(day: LogDay) -> None:
+    """In the text of a row, where no reader notices it."""
+    body = bytearray(raw_file(day).read_bytes())
+    body[len(body) // 3] ^= 1
+    raw_file(day).write_bytes(body)
 
 
 @pytest.mark.parametrize(
     ("happens", "why"),
     [
+        (with_a_wrong_byte, "not what its ledger says"),
         (changed, "E1TEST.2026-01-12-10.a.gz has changed"),
         (gone, "E1TEST.2026-01-12-11.b.gz has gone"),
         (before_its_copy, "a new object comes before one that has the same request"),

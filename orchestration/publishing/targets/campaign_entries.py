@@ -25,6 +25,7 @@ from orchestration.publishing import entries, mongodb_target
 from orchestration.publishing.entries import SOURCE, Entries
 from orchestration.publishing.mongodb import Document
 from orchestration.publishing.mongodb_target import collection_target
+from orchestration.publishing.target import Confirm, nobody_else
 from orchestration.settings import Settings
 
 COLLECTION = "campaign_performance"
@@ -70,10 +71,16 @@ KIND = Entries(
 )
 
 
-def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
+def publish_day(
+    database: Database[Document],
+    day: date,
+    table: pa.Table,
+    now: datetime | None = None,
+    confirm: Confirm = nobody_else,
+) -> DayReport:
     """Publishes all rows of this day in `campaign_performance`; `collection_target` describes it."""
     made = _entries(entries.rows_of(table, KIND, day, COLUMNS, NUMBERS), day)
-    done = entries.publish(database, KIND, day, KIND.by_key(made, day), now)
+    done = entries.publish(database, KIND, day, KIND.by_key(made, day), now, confirm)
     mart, found, left_deleted = entries.totals(KIND, made).sums, done.found.sums, done.left_deleted.sums
     return DayReport(
         **done.outcome(day, made),

@@ -29,6 +29,7 @@ from orchestration.publishing import entries, mongodb_target
 from orchestration.publishing.entries import SOURCE, Entries, Key
 from orchestration.publishing.mongodb import Document
 from orchestration.publishing.mongodb_target import collection_target
+from orchestration.publishing.target import Confirm, nobody_else
 from orchestration.settings import Settings
 
 COLLECTION = "performance_entries"
@@ -98,11 +99,17 @@ KIND = Entries(
 )
 
 
-def publish_day(database: Database[Document], day: date, table: pa.Table, now: datetime | None = None) -> DayReport:
+def publish_day(
+    database: Database[Document],
+    day: date,
+    table: pa.Table,
+    now: datetime | None = None,
+    confirm: Confirm = nobody_else,
+) -> DayReport:
     """Publishes all rows of this day in `daily_aggregates`; `collection_target` describes it."""
     made = [_entry(row, day) for row in entries.rows_of(table, KIND, day, COLUMNS, NUMBERS)]
     wanted = KIND.by_key((entry for entry in made if entry["orderId"] is not None), day)
-    done = entries.publish(database, KIND, day, wanted, now)
+    done = entries.publish(database, KIND, day, wanted, now, confirm)
     mart = entries.totals(KIND, made)
     without_order = entries.totals(KIND, (entry for entry in made if entry["orderId"] is None))
     compared = {"mart": mart, "mongodb": done.found, "without_order": without_order, "left_deleted": done.left_deleted}

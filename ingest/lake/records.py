@@ -1,0 +1,110 @@
+"""What was published: the rows and the SHA-256 of each file, kept apart from the file.
+
+Raw: the ledger of a partition records its raw and rejects files, in its Parquet metadata. It is put last, so a
+partition is what its ledger says. Marts: one table for each model records its files, and is put before and after them.
+
+A file is as it was published if its SHA-256 is recorded. A publication of marts that was interrupted leaves the records
+of the old file and of the new one. A file without any record was written by a version that made none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.lake.files import Lake
+from ingest.lake.layout import Mart
+
+FILES = b"clicklake.files"  # of a ledger's metadata: JSON of key → [rows, SHA-256]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    rows: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileRecord:
+        """The record of a local Parquet file."""
+        return cls(pq.read_metadata(path).num_rows, sha256_of(path))
+
+
+UNRECORDED = FileRecord(0, "")  # of a file that a version without records put there
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_as(path: Path, records: Collection[FileRecord] | None) -> bool:
+    """Whether a local file is what one of these records says; True for a file without any record."""
+    if records is None or UNRECORDED in records:
+        return True
+    return sha256_of(path) in {each.sha256 for each in records}
+
+
+def with_files(ledger: pa.Table, files: Mapping[str, FileRecord]) -> pa.Table:
+    """A ledger that records the files of its partition. The same files give the same bytes."""
+    told = {key: [each.rows, each.sha256] for key, each in sorted(files.items())}
+    return ledger.replace_schema_metadata({**(ledger.schema.metadata or {}), FILES: json.dumps(told)})
+
+
+def files_of_ledger(lake: Lake, key: str) -> dict[str, FileRecord] | None:
+    """Key → record of each file of a partition; None if its ledger is of a version that recorded none, or is absent."""
+    footer = lake.read_metadata(key)
+    told = (footer.metadata or {}).get(FILES) if footer else None
+    return {name: FileRecord(*each) for name, each in json.loads(told).items()} if told else None
+
+
+# Records of marts
+
+
+def files_of_mart(lake: Lake, mart: Mart) -> dict[str, list[FileRecord]]:
+    """Key → the records of a file that may stand there: one, or several after a publication that was interrupted."""
+    if not lake.exists(mart.record_file):
+        return {}
+    found: dict[str, list[FileRecord]] = {}
+    for row in lake.read_table(mart.record_file).to_pylist():
+        found.setdefault(row["file"], []).append(FileRecord(row["rows"], row["sha256"]))
+    return found
+
+
+@contextmanager
+def recorded(lake: Lake, mart: Mart, staged: Mapping[str, Path]) -> Iterator[None]:
+    """Records files of a mart while they are put in place: before, the old files and the new ones; after, the new ones.
+    So a file that stands there is recorded at any moment.
+
+    Args:
+        staged: key → the local file that is put there.
+    """
+    known: dict[str, list[FileRecord]] = files_of_mart(lake, mart)
+    new = {key: FileRecord.of(path) for key, path in staged.items()}
+    changed = {key: each for key, each in new.items() if known.get(key) != [each]}
+    if changed:
+        _record(lake, mart, known | {key: [*known.get(key, [UNRECORDED]), each] for key, each in changed.items()})
+    yield
+    if changed:
+        _record(lake, mart, known | {key: [each] for key, each in changed.items()})
+
+
+def _record(lake: Lake, mart: Mart, files: Mapping[str, Collection[FileRecord]]) -> None:
+    """Writes the records of all files of a mart."""
+    rows: Iterable[tuple[str, FileRecord]] = [(key, each) for key in sorted(files) for each in files[key]]
+    lake.put_table(
+        pa.table(
+            {
+                "file": pa.array([key for key, _ in rows], pa.string()),
+                "rows": pa.array([each.rows for _, each in rows], pa.int64()),
+                "sha256": pa.array([each.sha256 for _, each in rows], pa.string()),
+            }
+        ),
+        mart.record_file,
+    )

@@ -1,0 +1,283 @@
+"""Field cases F8 and F9: late writers, changed bytes, early lakes and other keys."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pytest
+
+from demo.services import S3Service
+from ingest.days import parse_day
+from ingest.errors import DamagedError, TransientError, TransientLakeError
+from ingest.lake import locks
+from ingest.lake.files import Lake
+from ingest.lake.s3 import S3Options
+from ingest.partition.day import ingest_day
+from ingest.partition.local_files import local_files
+from ingest.source import FolderSource
+from orchestration.marts.assets import NO_EVENTS
+from orchestration.marts.windows import WindowResult, build
+from orchestration.places import DBT_DIR
+from orchestration.publishing.entries import REPLACEMENTS_AT_ONCE, read_entries
+from orchestration.publishing.mongodb import connect
+from orchestration.publishing.targets.performance_entries import KIND, publish_day
+from tests.faults.fixtures import faulty_s3_client, faulty_s3_service, files_of, s3_proxy
+from tests.faults.marts import mart
+from tests.faults.proxy import Before, MongoProxy, S3Proxy, nth
+from tests.log_lines import DAY, OPTIONS, LogDay, line, lines, log
+from tests.partitions import days_of, logs_of
+from tests.waiting import wait_until
+
+__all__ = ["faulty_s3_client", "faulty_s3_service", "s3_proxy"]
+
+BEFORE, AFTER = "2026-01-11", "2026-01-13"
+LAYERS = ("raw", "rejects", "ledger", "quarantine")
+WRITES = r"^(PUT|POST|DELETE) /[^/]+/lake/(raw|rejects|ledger|quarantine)/"
+
+
+@dataclass
+class Suspension:
+    """A process that stops while a request of it is on its way, and goes on when it is told to."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    goes_on: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        self.reached.set()
+        self.goes_on.wait()
+
+    def wait(self) -> None:
+        """Of its other requests, such as those that renew its lease: none is sent while it is stopped."""
+        if self.reached.is_set():
+            self.goes_on.wait()
+
+
+@contextmanager
+def suspended(proxy: S3Proxy, pattern: str, number: int) -> Iterator[Suspension]:
+    made = Suspension()
+    with (
+        proxy.fault(r"^PUT .*/\.locks/", Before(made.wait)),
+        proxy.fault(pattern, Before(made.stop), nth(number)),
+    ):
+        try:
+            yield made
+        finally:
+            made.goes_on.set()
+
+
+@dataclass(frozen=True)
+class Lakes:
+    """One lake on S3, as a run sees it that can be suspended, and as others see it."""
+
+    late: Lake
+    direct: Lake
+
+
+@pytest.fixture
+def lakes(faulty_s3_client: Any, faulty_s3_service: S3Service, s3_proxy: S3Proxy) -> Lakes:
+    service, bucket = faulty_s3_service, f"fences-{uuid.uuid4().hex[:12]}"
+    faulty_s3_client.create_bucket(Bucket=bucket)
+    options = S3Options(service.endpoint_url, service.region, service.access_key_id, service.secret_access_key)
+    url = f"s3://{bucket}/lake"
+    return Lakes(Lake(url, replace(options, endpoint_url=s3_proxy.url)), Lake(url, options))
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> dict[str, FolderSource]:
+    """What the source held at first, when the run that is suspended listed it, and when the other run did."""
+    held = {
+        "first": [*lines(30), line(id="before", date=BEFORE, time="23:59:59"), b"broken"],
+        "late": [*lines(40), line(id="after", date=AFTER)],
+        "other": [*lines(50), line(id="before", date=BEFORE, time="23:59:58")],
+    }
+    days = {name: LogDay(tmp_path / name) for name in held}
+    for name, rows in held.items():
+        days[name].add(log(rows))
+    return {name: FolderSource(day.logs) for name, day in days.items()}
+
+
+def ingest(lake: Lake, source: FolderSource) -> None:
+    with lake.lock(logs_of(DAY).lock):
+        assert ingest_day(lake, source, logs_of(DAY), OPTIONS).published
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("is_first", "number"), [*((True, number) for number in range(1, 5)), *((False, number) for number in range(1, 6))]
+)
+def test_f8_a_raw_day_is_what_its_ledger_says_whenever_an_upload_comes_late(
+    lakes: Lakes,
+    sources: dict[str, FolderSource],
+    s3_proxy: S3Proxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    is_first: bool,
+) -> None:
+    """A run stops within each of its writes in turn. Another takes its lease over and publishes, then the first write
+    arrives. Either the day is as the other run left it, or it is named, not built on, and repaired by another run."""
+    monkeypatch.setattr(locks, "LEASE_SECONDS", 2.0)  # S3 tells time in whole seconds
+    if not is_first:
+        ingest(lakes.direct, sources["first"])
+    alone = Lake(str(tmp_path / "alone"))
+    ingest(alone, sources["other"])
+    expected = files_of(alone, *LAYERS)
+
+    said: list[BaseException] = []
+
+    def late() -> None:
+        try:
+            ingest(lakes.late, sources["late"])
+        except TransientLakeError as error:
+            said.append(error)
+
+    with suspended(s3_proxy, WRITES, number) as suspension:
+        run = threading.Thread(target=late)
+        run.start()
+        assert wait_until(suspension.reached.is_set, is_in_vain=lambda: not run.is_alive()), said
+        ingest(lakes.direct, sources["other"])
+        assert files_of(lakes.direct, *LAYERS) == expected
+        suspension.goes_on.set()
+        run.join()
+    assert said, "the late run knows that it was late"
+    found = files_of(lakes.direct, *LAYERS)
+    if found != expected:
+        strays = found.keys() - expected.keys()
+        assert strays == {logs_of(DAY).raw_file(parse_day(AFTER))}
+        assert {key: body for key, body in found.items() if key in expected} == expected
+        raw = [file.key for file in lakes.direct.files("raw")]
+        with pytest.raises(DamagedError, match=rf"event_date={AFTER}.* is not what its ledger says .*--from {DAY}$"):
+            local_files(lakes.direct, raw, tmp_path / "local")
+        rest = [key for key in raw if key not in strays]
+        assert len(local_files(lakes.direct, rest, tmp_path / "rest")) == len(rest)
+        ingest(lakes.direct, sources["other"])
+    assert files_of(lakes.direct, *LAYERS) == expected
+    raw = [file.key for file in lakes.direct.files("raw")]
+    assert len(local_files(lakes.direct, raw, tmp_path / "again")) == len(raw)
+
+
+# An order has 0 … 19 as before, 20 … 79 changed; the late run would change 0 … 79 and add 80 … 99.
+STORED, OTHER = mart(0, 80, clicks=1), pa.concat_tables([mart(0, 20, clicks=1), mart(20, 80, clicks=2)])
+LATE = mart(0, 100, clicks=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 6))
+def test_f8_mongodb_holds_what_was_published_last_whenever_a_command_comes_late(
+    lakes: Lakes,
+    s3_proxy: S3Proxy,
+    embedded_mongodb_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    """A run stops within each of its commands that write, one after the other. What another run publishes meanwhile is
+    left alone but for that command, and the late run fails and is tried again, with the mart as it is now."""
+    monkeypatch.setattr(locks, "LEASE_SECONDS", 2.0)
+    database = f"fences-{uuid.uuid4().hex[:12]}"
+    address = urlsplit(embedded_mongodb_url)
+    lock, said = f"entries/performance_entries/{DAY}", list[BaseException]()
+
+    def publish(lake: Lake, url: str, rows: pa.Table) -> None:
+        with connect(url) as client, lake.lock(lock):
+            publish_day(client[database], parse_day(DAY), rows, None, lake.confirm_locks)
+
+    def late(url: str) -> None:
+        try:
+            publish(lakes.late, url, LATE)
+        except TransientError as error:
+            said.append(error)
+
+    def documents() -> list[dict[str, Any]]:
+        with connect(embedded_mongodb_url) as client:
+            found = read_entries(client[database], KIND, parse_day(DAY), parse_day(DAY))
+        return [{name: each[name] for name in ("orderId", "metrics")} for each in found]
+
+    publish(lakes.direct, embedded_mongodb_url, OTHER)
+    expected = documents()
+    publish(lakes.direct, embedded_mongodb_url, STORED)
+    with MongoProxy(address.hostname or "", address.port or 0).running() as proxy:
+        assert isinstance(proxy, MongoProxy)
+        suspension = Suspension()
+        with (
+            s3_proxy.fault(r"^PUT .*/\.locks/", Before(suspension.wait)),
+            proxy.fault("^(insert|update)", Before(suspension.stop), nth(number)),
+        ):
+            run = threading.Thread(target=late, args=[proxy.url])
+            run.start()
+            assert wait_until(suspension.reached.is_set, is_in_vain=lambda: not run.is_alive()), said
+            publish(lakes.direct, embedded_mongodb_url, OTHER)
+            assert documents() == expected
+            suspension.goes_on.set()
+            run.join()
+    assert said, "the late run knows that it was late"
+    wrong = [each for each in documents() if each not in expected]
+    assert len(wrong) <= REPLACEMENTS_AT_ONCE  # no more than the one command that was on its way
+    publish(lakes.direct, embedded_mongodb_url, OTHER)
+    assert documents() == expected
+
+
+DAYS = [BEFORE, DAY, AFTER]
+MART = "marts/daily_aggregates/report_date={}/data.parquet"
+
+
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory: pytest.TempPathFactory, manifest: None) -> LogDay:
+    """Three days of ads, ingested and built."""
+    made = LogDay(tmp_path_factory.mktemp("three"))
+    for day in DAYS:
+        made.add(log(lines(60, date=day, path="/c", query="oid=1&cid=a&pid=p&ch=web&cr=1&s=1x1")), day=day)
+        assert made.ingest(day=day).published
+    assert build_marts(made.lake).refused(days_of(*DAYS)) == {}
+    return made
+
+
+@pytest.fixture
+def built(three_days: LogDay, tmp_path: Path) -> Lake:
+    """A copy of it."""
+    shutil.copytree(three_days.lake.root, tmp_path / "lake")
+    return Lake(str(tmp_path / "lake"))
+
+
+def build_marts(lake: Lake, *days: str) -> WindowResult:
+    return build(DBT_DIR, days_of(*(days or DAYS)), NO_EVENTS, {"CLICKLAKE_LAKE": lake.url})
+
+
+def flip_a_bit(lake: Lake, key: str) -> None:
+    path = Path(lake.path(key))
+    body = bytearray(path.read_bytes())
+    body[len(body) // 3] ^= 1
+    path.unlink()  # a linked file would change in the lake that this is a copy of
+    path.write_bytes(body)
+
+
+@pytest.mark.slow
+def test_f9_a_flipped_bit_in_raw_refuses_its_day_alone(built: Lake) -> None:
+    key = logs_of(DAY).raw_file(parse_day(DAY))
+    before = {day: built.read_bytes(MART.format(day)) for day in DAYS}
+    flip_a_bit(built, key)
+    for day in (BEFORE, AFTER):
+        built.delete(MART.format(day))
+    refused = build_marts(built).refused(days_of(*DAYS))
+    assert list(refused) == [parse_day(DAY)]
+    assert f"{key} is not what its ledger says (SHA-256). Make it again: clicklake run --from {DAY}" in str(refused)
+    assert {day: built.read_bytes(MART.format(day)) for day in DAYS} == before
+
+
+@pytest.mark.slow
+def test_f9_a_flipped_bit_in_a_mart_refuses_the_days_that_read_it(built: Lake) -> None:
+    key = MART.format(BEFORE)
+    flip_a_bit(built, key)
+    refused = build_marts(built, AFTER).refused(days_of(AFTER))
+    assert list(refused) == days_of(AFTER)
+    assert f"{key} is not what was published (SHA-256). Make it again: clicklake run --from {BEFORE}" in str(refused)
+    assert build_marts(built, BEFORE).refused(days_of(BEFORE)) == {}
+    assert build_marts(built, AFTER).refused(days_of(AFTER)) == {}
