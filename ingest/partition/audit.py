@@ -169,7 +169,7 @@ def _objects_kept(staged: StagedDay, lake: Lake, terms: Terms) -> Verdict:
         if count and terms.is_past(day):
             message = (
                 f"the source keeps objects for {counted(terms.kept_days or 0, 'day')}, so some of this day may be gone "
-                f"already. Of {day} there are {counted(count, 'object')}"
+                f"already: {counted(count, 'object')} of {day} are there"
             )
             return Verdict("objects_kept", False, message)
         return Verdict("objects_kept", True, "it was not published before")
