@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ingest.rules.problems import RulesError
 from tests.environment_fixtures import DAYS, Environment, bad, good
 from tests.log_lines import lines, log
 from tests.partitions import days_of, logs_of
