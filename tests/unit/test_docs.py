@@ -61,6 +61,7 @@ def shell_words(page: Path) -> Iterator[list[str]]:
         if line.lstrip().startswith(("{", "}", "]", '"')) or line in ("", "JSON"):
             continue  # the body of a request
         words = shlex.split(" ".join(line.split()), comments=True)
+        words = words[: words.index(">")] if ">" in words else words  # into a file
         while words and re.match(r"[A-Z_]+=", words[0]):
             words = words[1:]
         if words:
