@@ -46,6 +46,9 @@ class Seen:
     write_id: str | None = None
 
 
+NOTHING = Seen(None, datetime.min)
+
+
 @dataclass(frozen=True)
 class Objects:
     """The objects of a bucket, by their keys in it."""

@@ -84,7 +84,11 @@ def _fetched(lake: Lake, key: str, folder: Path) -> Path:
 
 
 def not_as_published(key: str) -> str:
+    what = "was published" if key.startswith(f"{MARTS}/") else "its ledger says"
+    return f"{key} is not what {what} (SHA-256). {to_make_again(key)}"
+
+
+def to_make_again(key: str) -> str:
+    """What to do about a file. A snapshot, which has no day, is made again with any day."""
     day = value_in(key, "source_date") or next((part.partition("=")[2] for part in key.split("/") if "=" in part), None)
-    again = f"clicklake run --from {day}" if day else "clicklake run --from <the last day>"
-    what = "its ledger says" if _is_raw(key) else "was published"
-    return f"{key} is not what {what} (SHA-256). Make it again: {again}"
+    return f"Make it again: clicklake run --from {day or 'YYYY-MM-DD, the last published day'}"

@@ -41,6 +41,7 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     if first and last and last < first:
         raise click.UsageError(f"--to {last} lies before --from {first}.")
     sources = sources_of(settings)
+    _tell_of_lake(settings)
     found = status(settings.open_lake(), sources, first, last)
     if not any(day.objects for day in found):
         for source in sources.values():
@@ -62,6 +63,17 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     for day in found:
         if day.reason:
             line((f"{day.day}", "red"), f" {day.reason}")
+
+
+def _tell_of_lake(settings: Settings) -> None:
+    """Prints why no run may write to the lake, such as because another hash key is set."""
+    from ingest.errors import LakeError, SettingsError
+    from ingest.partition import lake_format
+
+    try:
+        lake_format.look(settings.open_lake(), settings.hash_key.get_secret_value())
+    except (LakeError, SettingsError) as error:
+        line((str(error), "yellow"), to=notes)
 
 
 def _days(first: dt.date | None, last: dt.date | None) -> str:

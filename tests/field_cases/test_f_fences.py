@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,10 +19,11 @@ import pytest
 
 from demo.services import S3Service
 from ingest.days import parse_day
-from ingest.errors import DamagedError, TransientError, TransientLakeError
+from ingest.errors import DamagedError, LakeError, SettingsError, TransientError, TransientLakeError
 from ingest.lake import locks
 from ingest.lake.files import Lake
 from ingest.lake.s3 import S3Options
+from ingest.partition import lake_format
 from ingest.partition.day import ingest_day
 from ingest.partition.local_files import local_files
 from ingest.source import FolderSource
@@ -30,10 +33,11 @@ from orchestration.places import DBT_DIR
 from orchestration.publishing.entries import REPLACEMENTS_AT_ONCE, read_entries
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets.performance_entries import KIND, publish_day
+from tests.environment_fixtures import Caller, same_rows
 from tests.faults.fixtures import faulty_s3_client, faulty_s3_service, files_of, s3_proxy
 from tests.faults.marts import mart
 from tests.faults.proxy import Before, MongoProxy, S3Proxy, nth
-from tests.log_lines import DAY, OPTIONS, LogDay, line, lines, log
+from tests.log_lines import DAY, HASH_KEY, OPTIONS, LogDay, line, lines, log
 from tests.partitions import days_of, logs_of
 from tests.waiting import wait_until
 
@@ -281,3 +285,125 @@ def test_f9_a_flipped_bit_in_a_mart_refuses_the_days_that_read_it(built: Lake) -
     assert f"{key} is not what was published (SHA-256). Make it again: clicklake run --from {BEFORE}" in str(refused)
     assert build_marts(built, BEFORE).refused(days_of(BEFORE)) == {}
     assert build_marts(built, AFTER).refused(days_of(AFTER)) == {}
+
+
+@pytest.mark.slow
+def test_f9_verify_names_each_file_that_is_not_what_was_published(built: Lake, call: Caller) -> None:
+    done = call("verify", lake=built.url)
+    assert (done.returncode, done.stdout.splitlines()[-1].split(" bytes ")[1]) == (0, "read, 0 wrong")
+    raw, rejects, day = (
+        logs_of(DAY).raw_file(parse_day(DAY)),
+        logs_of(AFTER).rejects_file,
+        MART.format(AFTER),
+    )
+    for key in (raw, day):
+        flip_a_bit(built, key)
+    built.delete(rejects)
+    stray = logs_of(AFTER).raw_file(parse_day(BEFORE))
+    built.put_table(built.read_table(logs_of(BEFORE).raw_file(parse_day(BEFORE))), stray)
+    done = call("verify", lake=built.url)
+    assert done.returncode == 1
+    assert sorted(done.stdout.splitlines()[:-1]) == sorted(
+        [
+            f"wrong: {raw} is not what its ledger says (SHA-256). Make it again: clicklake run --from {DAY}",
+            f"wrong: {rejects} is missing. Make it again: clicklake run --from {AFTER}",
+            f"wrong: {stray} is not what its ledger says (SHA-256). Make it again: clicklake run --from {AFTER}",
+            f"wrong: {day} is not what was published (SHA-256). Make it again: clicklake run --from {AFTER}",
+        ]
+    )
+    assert call("verify", "daily_aggregates", "--to", DAY, lake=built.url).returncode == 0
+    assert call("verify", "raw.access_logs", "--from", DAY, "--to", DAY, lake=built.url).returncode == 1
+
+
+EARLY = Path(__file__).parent / "early_lake"  # made by an early version: a day, with its source
+EARLY_DAY = "2026-01-12"
+
+
+@pytest.fixture
+def early(tmp_path: Path) -> dict[str, str]:
+    shutil.copytree(EARLY, tmp_path / "early")
+    folder = tmp_path / "early"
+    return {"logs": f"{folder}/source", "lake": f"{folder}/lake", "hash_key": HASH_KEY}
+
+
+def rows_of(url: str) -> dict[str, pa.Table]:
+    """All rows; a ledger also tells when an object was stored, which a copy does not keep."""
+    lake = Lake(url)
+    keys = [file.key for layer in ("raw", "rejects", "ledger", "marts") for file in lake.files(layer)]
+    tables = {key: lake.read_table(key) for key in keys if not key.startswith("marts/dim_")}
+    return {key: each.drop_columns(["modified"]) if "ledger" in key else each for key, each in tables.items()}
+
+
+@pytest.mark.slow
+def test_f9_a_lake_of_an_early_version_is_upgraded_by_a_command(
+    early: dict[str, str], call: Caller, tmp_path: Path, manifest: None
+) -> None:
+    """Its rows follow other rules: a request by HEAD counted, and a monitor was a person."""
+    before = rows_of(early["lake"])
+    said = (
+        f"{early['lake']} was written by an early version of Clicklake, whose rows follow other rules. clicklake "
+        "upgrade reads its days again; with --dry-run it only says which"
+    )
+    refused = call("run", "--from", EARLY_DAY, **early)
+    assert (refused.returncode, said in " ".join(refused.stderr.split())) == (2, True)
+    assert said in " ".join(call("status", **early).stderr.split())
+    looked = call("upgrade", "--dry-run", **early)
+    assert looked.returncode == 0
+    assert looked.stdout.splitlines() == [
+        f"1 day ({EARLY_DAY}) would be read again from the source.",
+        f"The marts of 1 day ({EARLY_DAY}) would be built again.",
+    ]
+    assert not Lake(early["lake"]).exists("lake.json")
+
+    done = call("upgrade", **early)
+    assert done.returncode == 0, done.stdout + done.stderr
+    new = early | {"lake": str(tmp_path / "new")}
+    assert call("run", "--from", EARLY_DAY, **new).returncode == 0
+    found, expected = rows_of(early["lake"]), rows_of(new["lake"])
+    assert same_rows(found, expected)
+    assert not found[MART.format(EARLY_DAY)].equals(before[MART.format(EARLY_DAY)])
+    assert call("verify", **early).returncode == 0
+    assert call("upgrade", **early).stdout.strip().endswith("is of this version already.")
+
+
+@pytest.mark.slow
+def test_f9_an_early_day_whose_objects_are_gone_stays_and_is_named(early: dict[str, str], call: Caller) -> None:
+    next(Path(early["logs"]).iterdir()).unlink()
+    before = rows_of(early["lake"])
+    done = call("upgrade", **early)
+    assert done.returncode == 0
+    assert (
+        f"{EARLY_DAY} stays as the early version made it: 1 object of access_logs gone from the source" in done.stderr
+    )
+    assert same_rows(rows_of(early["lake"]), before)
+
+
+def test_f9_runs_wait_for_the_end_of_an_interrupted_upgrade(early: dict[str, str], call: Caller) -> None:
+    lake = Lake(early["lake"])
+    lake_format.begin_change(lake, HASH_KEY, lake_format.UPGRADE)
+    with pytest.raises(LakeError, match=r"is being changed by clicklake upgrade, which must end first\. Run it again"):
+        lake_format.check(lake, HASH_KEY)
+    lake_format.check(lake, HASH_KEY, lake_format.UPGRADE)
+
+
+def test_f9_another_key_is_said_in_one_sentence(tmp_path: Path) -> None:
+    lake, other = Lake(str(tmp_path)), "another key for tests, long enough"
+    lake_format.check(lake, HASH_KEY)
+    told = json.loads(lake.read_bytes("lake.json"))
+    assert told == {"format": 2, "key": lake_format.fingerprint(HASH_KEY), "made_by": version("clicklake")}
+    lake_format.check(lake, HASH_KEY)
+    with pytest.raises(SettingsError, match=r"was written with another hash key .* Set CLICKLAKE_HASH_KEY to the lake"):
+        lake_format.check(lake, other)
+    lake.put_text(json.dumps(told | {"format": 3}), "lake.json")
+    with pytest.raises(LakeError, match="has format 3, and this version of Clicklake knows 2 at most"):
+        lake_format.check(lake, HASH_KEY)
+    lake.put_text("{", "lake.json")
+    with pytest.raises(LakeError, match=r"cannot be read .*Put the lake's own file back"):
+        lake_format.check(lake, HASH_KEY)
+
+
+def test_f9_a_new_lake_is_made_once(lakes: Lakes, tmp_path: Path) -> None:
+    """Two first runs with two keys: one makes the lake, and the other is refused."""
+    for lake in (lakes.direct, Lake(str(tmp_path))):
+        assert [lake.create_text(text, "lake.json") for text in ("one", "two")] == [True, False]
+        assert lake.read_text("lake.json") == "one"
