@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -26,6 +29,7 @@ from ingest.lake.s3 import S3Options
 from ingest.partition import lake_format
 from ingest.partition.day import ingest_day
 from ingest.partition.local_files import local_files
+from ingest.partition.verify import Verification
 from ingest.source import FolderSource
 from orchestration.marts.assets import NO_EVENTS
 from orchestration.marts.windows import WindowResult, build
@@ -33,7 +37,7 @@ from orchestration.places import DBT_DIR
 from orchestration.publishing.entries import REPLACEMENTS_AT_ONCE, read_entries
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets.performance_entries import KIND, publish_day
-from tests.environment_fixtures import Caller, same_rows
+from tests.environment_fixtures import ROOT, Caller, same_rows
 from tests.faults.fixtures import faulty_s3_client, faulty_s3_service, files_of, s3_proxy
 from tests.faults.marts import mart
 from tests.faults.proxy import Before, MongoProxy, S3Proxy, nth
@@ -227,6 +231,62 @@ def test_f8_mongodb_holds_what_was_published_last_whenever_a_command_comes_late(
     assert len(wrong) <= REPLACEMENTS_AT_ONCE  # no more than the one command that was on its way
     publish(lakes.direct, embedded_mongodb_url, OTHER)
     assert documents() == expected
+
+
+BUILDER = f"""
+from ingest.days import parse_day
+from orchestration.marts.assets import NO_EVENTS
+from orchestration.marts.windows import build
+from orchestration.places import DBT_DIR
+import os, sys
+lake = {{name: os.environ[name] for name in os.environ if name.startswith("CLICKLAKE_")}}
+print(build(DBT_DIR, [parse_day("{DAY}")], NO_EVENTS, lake).refused([parse_day("{DAY}")]))
+"""
+MART_WRITES = r"^(PUT|POST|DELETE) /[^/]+/lake/(marts|records)/"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2, 3, pytest.param(5, marks=pytest.mark.long)])
+def test_f8_marts_are_those_of_the_last_build_whenever_an_upload_comes_late(
+    lakes: Lakes, sources: dict[str, FolderSource], s3_proxy: S3Proxy, tmp_path: Path, manifest: None, number: int
+) -> None:
+    """A build stops within its first record, its first mart, and the record after it. Meanwhile raw changes, and
+    another build takes the lock over and publishes. Then the late write arrives, and changes nothing."""
+    (tmp_path / "sitecustomize.py").write_text("from ingest.lake import locks\nlocks.LEASE_SECONDS = 3.0\n")
+
+    def build_on(lake: Lake) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CLICKLAKE_")}
+        options = lake.s3
+        settings = {
+            "CLICKLAKE_LAKE": lake.url,
+            "CLICKLAKE_S3_ENDPOINT_URL": str(options.endpoint_url),
+            "CLICKLAKE_S3_REGION": str(options.region),
+            "CLICKLAKE_S3_ACCESS_KEY_ID": str(options.access_key_id),
+            "CLICKLAKE_S3_SECRET_ACCESS_KEY": str(options.secret_access_key),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", BUILDER],
+            env=kept | settings | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    ingest(lakes.direct, sources["first"])
+    with suspended(s3_proxy, MART_WRITES, number) as suspension:
+        late = build_on(lakes.late)
+        assert wait_until(suspension.reached.is_set, is_in_vain=lambda: late.poll() is not None), late.communicate()
+        ingest(lakes.direct, sources["other"])
+        other = build_on(lakes.direct)
+        said = other.communicate()
+        assert said[0] == "{}\n", said
+        expected = files_of(lakes.direct, "marts", "records")
+        suspension.goes_on.set()
+        said = late.communicate()
+    assert late.returncode != 0, said
+    assert "another run" in said[1] or "another may be at work" in said[1], said
+    assert files_of(lakes.direct, "marts", "records") == expected
+    assert Verification(lakes.direct).run(lambda *_: None).wrong == []
 
 
 DAYS = [BEFORE, DAY, AFTER]
