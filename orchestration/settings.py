@@ -156,6 +156,12 @@ class Settings(LakeSettings):
         + MAKE_A_KEY
     )
 
+    hash_keys_before: tuple[SecretStr, ...] = Field(
+        (),
+        description="The hash keys before it, the first one first, as a JSON list of texts. All of them stay in force "
+        "together; `clicklake rekey` changes the lake from one to the next",
+    )
+
     mongodb_url: SecretStr | None = Field(
         None,
         description="mongodb://… that entries are published to; without it nothing is published, and the marts are "
@@ -259,11 +265,12 @@ class Settings(LakeSettings):
         description="Where dbt reports what it published, when it is run by hand",
     )
 
-    @field_validator("hash_key")
+    @field_validator("hash_key", "hash_keys_before")
     @classmethod
-    def _is_long(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends add no secret
-            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. {MAKE_A_KEY}")
+    def _is_long(cls, value: Any) -> Any:
+        for key in value if isinstance(value, tuple) else (value,):
+            if len(key.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends add no secret
+                raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. {MAKE_A_KEY}")
         return value
 
     @field_validator("duckdb_memory_limit")
@@ -293,13 +300,20 @@ class Settings(LakeSettings):
         """The text with every secret replaced by `[secret]`; for error texts that leave this machine."""
         for field in type(self).model_fields:
             value = getattr(self, field)
-            for part in _secrets_of(value.get_secret_value()) if isinstance(value, SecretStr) else ():
-                text = text.replace(part, "[secret]")
+            for each in value if isinstance(value, tuple) else (value,):
+                for part in _secrets_of(each.get_secret_value()) if isinstance(each, SecretStr) else ():
+                    text = text.replace(part, "[secret]")
         return text
 
+    def hash_keys(self) -> tuple[str, ...]:
+        """All hash keys, the first one first."""
+        return tuple(key.get_secret_value() for key in (*self.hash_keys_before, self.hash_key))
+
     def ingest_options(self) -> IngestOptions:
+        first, *later = self.hash_keys()
         return IngestOptions(
-            hash_key=self.hash_key.get_secret_value(),
+            hash_key=first,
+            later_keys=tuple(later),
             geoip_database=self.geoip_database,
             max_age_days=self.max_age_days,
             workers=self.workers,

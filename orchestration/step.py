@@ -100,8 +100,8 @@ class Step:
         Raises:
             LakeError, SettingsError: this run may not write to the lake.
         """
-        hash_key = self.lakehouse.settings().hash_key.get_secret_value()
-        lake_format.check(lake, hash_key, self.context.run.tags.get(CHANGE_TAG))
+        hash_keys = self.lakehouse.settings().hash_keys()
+        lake_format.check(lake, hash_keys, self.context.run.tags.get(CHANGE_TAG))
         with lake.lock(run_lock(self.context.run_id)):
             yield
 

@@ -27,9 +27,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from ingest.errors import LakeError, TransientLakeError
+from ingest.errors import LakeError, OvertakenError, TransientLakeError
 from ingest.lake import locks, s3
-from ingest.lake.conditional import NOTHING, Objects, OvertakenError, Seen
+from ingest.lake.conditional import NOTHING, Objects, Seen
 from ingest.lake.layout import DATA_FILE
 from ingest.lake.s3 import S3Options
 

@@ -7,7 +7,7 @@ files, is of an early version: its rows follow other rules than those that this 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -16,13 +16,13 @@ from ingest.errors import LakeError, SettingsError
 from ingest.lake.files import Lake
 from ingest.lake.layout import LEDGER, partition_of
 from ingest.lake.records import files_of_ledger
-from ingest.rows.privacy import keyed_hash
+from ingest.rows.privacy import chained
 
 KEY = "lake.json"
 # 1: the lakes of early versions, without lake.json. 2: ledgers and records hold the SHA-256 of each file.
 FORMAT = 2
 LOCK = "lake"
-UPGRADE = "clicklake upgrade"
+UPGRADE, REKEY = "clicklake upgrade", "clicklake rekey"  # commands that change all of a lake
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,17 @@ class About:
     is_changing: str | None = None
 
 
-def fingerprint(hash_key: str) -> str:
-    """Tells one hash key from another: 64 bits of its keyed hash of a constant, from which nothing follows."""
-    return keyed_hash(hash_key)("the key of a lake")[:16]
+def fingerprint(hash_keys: Sequence[str]) -> str:
+    """Tells hash keys from others: 64 bits of their keyed hash of a constant, from which nothing follows."""
+    return chained(hash_keys)("the key of a lake")[:16]
+
+
+def keys_to_come(about: About, hash_keys: Sequence[str]) -> tuple[str, ...] | None:
+    """The keys that the rows of a lake are still to be changed to; None if the lake is not of the keys before them."""
+    for number in range(1, len(hash_keys) + 1):
+        if fingerprint(hash_keys[:number]) == about.key:
+            return tuple(hash_keys[number:])
+    return None
 
 
 def read(lake: Lake) -> About | None:
@@ -67,7 +75,7 @@ def read(lake: Lake) -> About | None:
     return about
 
 
-def check(lake: Lake, hash_key: str, changing: str | None = None) -> None:
+def check(lake: Lake, hash_keys: Sequence[str], changing: str | None = None) -> None:
     """Makes sure that a run may write to the lake. The first run of a new lake writes `lake.json`.
 
     Args:
@@ -77,12 +85,12 @@ def check(lake: Lake, hash_key: str, changing: str | None = None) -> None:
         LakeError: the lake is of an early or later version, or is being changed as a whole.
         SettingsError: the lake was written with another hash key.
     """
-    if look(lake, hash_key, changing) is None:
-        lake.create_text(_text(About(FORMAT, fingerprint(hash_key), _version())), KEY)
-        look(lake, hash_key, changing)  # somebody else may have made the lake in the same moment, with another key
+    if look(lake, hash_keys, changing) is None:
+        lake.create_text(_text(About(FORMAT, fingerprint(hash_keys), _version())), KEY)
+        look(lake, hash_keys, changing)  # somebody else may have made the lake in the same moment, with another key
 
 
-def look(lake: Lake, hash_key: str, changing: str | None = None) -> About | None:
+def look(lake: Lake, hash_keys: Sequence[str], changing: str | None = None) -> About | None:
     """What the lake is; None for a new one. Writes nothing, and raises as `check` does."""
     about = read(lake)
     if about is None:
@@ -94,27 +102,32 @@ def look(lake: Lake, hash_key: str, changing: str | None = None) -> About | None
         return None
     if about.is_changing and about.is_changing != changing:
         raise LakeError(f"{lake.url} is being changed by {about.is_changing}, which must end first. Run it again")
-    if about.key != fingerprint(hash_key):
+    if keys_to_come(about, hash_keys) and changing != REKEY:
+        raise LakeError(
+            f"{lake.url} was written with a hash key of CLICKLAKE_HASH_KEYS_BEFORE. {REKEY} changes its rows"
+        )
+    if keys_to_come(about, hash_keys) is None:
         raise SettingsError(
             f"{lake.url} was written with another hash key (fingerprint {about.key}) than that of CLICKLAKE_HASH_KEY "
-            f"({fingerprint(hash_key)}): the same addresses would get other hashes, and their owners would count "
-            "twice. Set CLICKLAKE_HASH_KEY to the lake's own key"
+            f"({fingerprint(hash_keys)}): the same addresses would get other hashes, and their owners would count "
+            "twice. Set CLICKLAKE_HASH_KEY to the lake's own key; to change it, also set CLICKLAKE_HASH_KEYS_BEFORE "
+            f"to a list of the lake's own keys, and call {REKEY}"
         )
     return about
 
 
-def begin_change(lake: Lake, hash_key: str, command: str) -> None:
+def begin_change(lake: Lake, hash_keys: Sequence[str], command: str) -> None:
     """Keeps all runs but those of this command from writing, also after it was interrupted, until it ends."""
     with lake.lock(LOCK):
-        about = read(lake) or About(FORMAT, fingerprint(hash_key), _version())
+        about = read(lake) or About(FORMAT, fingerprint(hash_keys), _version())
         lake.put_text(_text(replace(about, is_changing=command)), KEY)
 
 
-def end_change(lake: Lake, hash_key: str) -> None:
+def end_change(lake: Lake, hash_keys: Sequence[str]) -> None:
     with lake.lock(LOCK):
         about = read(lake)
         assert about is not None
-        lake.put_text(_text(replace(about, format=FORMAT, key=fingerprint(hash_key), is_changing=None)), KEY)
+        lake.put_text(_text(replace(about, format=FORMAT, key=fingerprint(hash_keys), is_changing=None)), KEY)
 
 
 def early_ledgers(lake: Lake) -> Iterator[str]:

@@ -71,7 +71,7 @@ def _tell_of_lake(settings: Settings) -> None:
     from ingest.partition import lake_format
 
     try:
-        lake_format.look(settings.open_lake(), settings.hash_key.get_secret_value())
+        lake_format.look(settings.open_lake(), settings.hash_keys())
     except (LakeError, SettingsError) as error:
         line((str(error), "yellow"), to=notes)
 

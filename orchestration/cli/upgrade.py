@@ -11,7 +11,8 @@ import click
 from ingest.lake.files import Lake
 from ingest.source import Source
 from ingest.words import counted
-from orchestration.cli import DONE, FAILED
+from orchestration.cli import DONE
+from orchestration.cli.changes import build_all, published_days
 from orchestration.cli.console import console, notes
 from orchestration.cli.days import span
 from orchestration.settings import load_settings
@@ -35,18 +36,15 @@ def command(dry_run: bool, no_publish: bool) -> int:
     """
     settings = load_settings()
     from ingest.partition import lake_format
-    from orchestration.cli.pipeline import check_reachable, marts_job, publishes_to, run_window
-    from orchestration.cli.summary import days_by_state, print_summary
-    from orchestration.partitions import consecutive
+    from orchestration.cli.pipeline import check_reachable, publishes_to
     from orchestration.resources import sources_of
-    from orchestration.step import CHANGE_TAG
 
-    lake, hash_key = settings.open_lake(), settings.hash_key.get_secret_value()
+    lake, hash_keys = settings.open_lake(), settings.hash_keys()
     about = lake_format.read(lake)
     is_going_on = about is not None and about.is_changing == lake_format.UPGRADE
     early = {} if about and not is_going_on else lake_format.early_days(lake)
     if not early and not is_going_on:
-        lake_format.look(lake, hash_key)
+        lake_format.look(lake, hash_keys)
         console.print(f"{lake.url} is of this version already.")
         return DONE
     found = _look(lake, sources_of(settings), early)
@@ -54,30 +52,9 @@ def command(dry_run: bool, no_publish: bool) -> int:
     if dry_run:
         return DONE
     publishes = publishes_to(settings, no_publish)
-    lake_format.begin_change(lake, hash_key, lake_format.UPGRADE)
+    lake_format.begin_change(lake, hash_keys, lake_format.UPGRADE)
     check_reachable(settings, publishes, lake_format.UPGRADE)
-    tags = {CHANGE_TAG: lake_format.UPGRADE}
-    result = None
-    for job, days in (("ingest", found.again), (marts_job(publishes), found.marts)):
-        for run in consecutive(days):
-            for start in range(0, len(run), settings.backfill_window_days):
-                done = run_window(job, run[start : start + settings.backfill_window_days], tags)
-                if result is None:
-                    result = done
-                else:
-                    result.days = sorted({*result.days, *done.days})
-                    result.add(done)
-    if result is None or not result.is_broken:
-        lake_format.end_change(lake, hash_key)
-    if result is None:
-        return DONE
-    print_summary(result)
-    if result.is_broken:
-        notes.print("The upgrade has not ended. Run it again to go on", style="red")
-    if result.bad:
-        notes.print(days_by_state(result), style="red")
-        return FAILED
-    return DONE
+    return build_all(lake, settings, lake_format.UPGRADE, publishes, found.again, found.kept)
 
 
 @dataclass(frozen=True)
@@ -91,7 +68,7 @@ class Found:
 
 
 def _look(lake: Lake, sources: dict[str, Source], early: dict[dt.date, list[str]]) -> Found:
-    from ingest.lake.layout import LEDGER, partition_of, table_of
+    from ingest.lake.layout import table_of
 
     kept: dict[dt.date, str] = {}
     names = {name: {item.name for item in source.objects(list(early))} for name, source in sources.items()}
@@ -100,9 +77,8 @@ def _look(lake: Lake, sources: dict[str, Source], early: dict[dt.date, list[str]
             taken = set(lake.read_table(key, ["source_object"]).column(0).to_pylist())
             if gone := taken - names.get(table_of(key), set()):
                 kept[day] = f"{counted(len(gone), 'object')} of {table_of(key)} gone"
-    published = {each.day for file in lake.files(LEDGER) if (each := partition_of(file.key))}
     again = [day for day in early if day not in kept]
-    return Found(again, kept, sorted(published - kept.keys()))
+    return Found(again, kept, sorted(published_days(lake) - kept.keys()))
 
 
 def _tell(found: Found, dry_run: bool) -> None:

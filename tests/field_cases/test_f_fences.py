@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,10 +28,11 @@ from ingest.errors import DamagedError, LakeError, SettingsError, TransientError
 from ingest.lake import locks
 from ingest.lake.files import Lake
 from ingest.lake.s3 import S3Options
-from ingest.partition import lake_format
-from ingest.partition.day import ingest_day
+from ingest.partition import lake_format, rekey
+from ingest.partition.day import IngestOptions, ingest_day
 from ingest.partition.local_files import local_files
 from ingest.partition.verify import Verification
+from ingest.rows.privacy import keyed_hash
 from ingest.source import FolderSource
 from orchestration.marts.assets import NO_EVENTS
 from orchestration.marts.windows import WindowResult, build
@@ -38,11 +41,12 @@ from orchestration.publishing.entries import REPLACEMENTS_AT_ONCE, read_entries
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets.performance_entries import KIND, publish_day
 from tests.environment_fixtures import ROOT, Caller, same_rows
+from tests.event_lines import SITE, Events, pixel
 from tests.faults.fixtures import faulty_s3_client, faulty_s3_service, files_of, s3_proxy
 from tests.faults.marts import mart
 from tests.faults.proxy import Before, MongoProxy, S3Proxy, nth
 from tests.log_lines import DAY, HASH_KEY, OPTIONS, LogDay, line, lines, log
-from tests.partitions import days_of, logs_of
+from tests.partitions import days_of, events_of, logs_of
 from tests.waiting import wait_until
 
 __all__ = ["faulty_s3_client", "faulty_s3_service", "s3_proxy"]
@@ -440,26 +444,26 @@ def test_f9_an_early_day_whose_objects_are_gone_stays_and_is_named(early: dict[s
 
 def test_f9_runs_wait_for_the_end_of_an_interrupted_upgrade(early: dict[str, str], call: Caller) -> None:
     lake = Lake(early["lake"])
-    lake_format.begin_change(lake, HASH_KEY, lake_format.UPGRADE)
+    lake_format.begin_change(lake, [HASH_KEY], lake_format.UPGRADE)
     with pytest.raises(LakeError, match=r"is being changed by clicklake upgrade, which must end first\. Run it again"):
-        lake_format.check(lake, HASH_KEY)
-    lake_format.check(lake, HASH_KEY, lake_format.UPGRADE)
+        lake_format.check(lake, [HASH_KEY])
+    lake_format.check(lake, [HASH_KEY], lake_format.UPGRADE)
 
 
 def test_f9_another_key_is_said_in_one_sentence(tmp_path: Path) -> None:
     lake, other = Lake(str(tmp_path)), "another key for tests, long enough"
-    lake_format.check(lake, HASH_KEY)
+    lake_format.check(lake, [HASH_KEY])
     told = json.loads(lake.read_bytes("lake.json"))
-    assert told == {"format": 2, "key": lake_format.fingerprint(HASH_KEY), "made_by": version("clicklake")}
-    lake_format.check(lake, HASH_KEY)
+    assert told == {"format": 2, "key": lake_format.fingerprint([HASH_KEY]), "made_by": version("clicklake")}
+    lake_format.check(lake, [HASH_KEY])
     with pytest.raises(SettingsError, match=r"was written with another hash key .* Set CLICKLAKE_HASH_KEY to the lake"):
-        lake_format.check(lake, other)
+        lake_format.check(lake, [other])
     lake.put_text(json.dumps(told | {"format": 3}), "lake.json")
     with pytest.raises(LakeError, match="has format 3, and this version of Clicklake knows 2 at most"):
-        lake_format.check(lake, HASH_KEY)
+        lake_format.check(lake, [HASH_KEY])
     lake.put_text("{", "lake.json")
     with pytest.raises(LakeError, match=r"cannot be read .*Put the lake's own file back"):
-        lake_format.check(lake, HASH_KEY)
+        lake_format.check(lake, [HASH_KEY])
 
 
 def test_f9_a_new_lake_is_made_once(lakes: Lakes, tmp_path: Path) -> None:
@@ -467,3 +471,110 @@ def test_f9_a_new_lake_is_made_once(lakes: Lakes, tmp_path: Path) -> None:
     for lake in (lakes.direct, Lake(str(tmp_path))):
         assert [lake.create_text(text, "lake.json") for text in ("one", "two")] == [True, False]
         assert lake.read_text("lake.json") == "one"
+
+
+NEW_KEY = "the key that comes next, long enough"
+HEX_ID = "0123456789abcdef0123456789abcdef"  # an id that was sent, and looks like a keyed hash
+
+
+@pytest.fixture
+def hashed(tmp_path: Path) -> tuple[Events, LogDay]:
+    """A day of logs, and one of events with ids of all kinds, in one lake."""
+    events, logs = Events(tmp_path), LogDay(tmp_path)
+    agent = {"screen": "1920x1080", "userAgent": "Mozilla/5.0 (X11)", "timezone": "UTC", "language": "en"}
+    events.write(
+        pixel(visitorId="ann@example.org", ip="192.0.2.7", **agent),
+        pixel(visitorId=HEX_ID, userId="+44 20 7946 0958", eventId=HEX_ID, timestamp=f"{DAY}T11:00:00.000Z"),
+        pixel(visitorId="vis_2", campaignId="ann@example.org", timestamp=f"{AFTER}T00:00:01.000Z"),
+    )
+    logs.add(log([*lines(20), line(id="after", date=AFTER)]))
+    return events, logs
+
+
+def take_in(events: Events, logs: LogDay, lake: Lake, options: IngestOptions) -> None:
+    assert ingest_day(lake, FolderSource(events.folder), events_of(DAY, SITE), options).published
+    assert ingest_day(lake, FolderSource(logs.logs), logs_of(DAY), options).published
+
+
+def change_keys(lake: Lake) -> list[bool]:
+    before, after = (lake_format.fingerprint(keys) for keys in ((HASH_KEY,), (HASH_KEY, NEW_KEY)))
+    return [rekey.rekey(lake, key, [NEW_KEY], before, after) for key in rekey.ledgers(lake)]
+
+
+def hashes_in(lake: Lake) -> set[str]:
+    """Every value of the lake that is, or looks like, a keyed hash."""
+    tables = [lake.read_table(file.key) for file in lake.files("raw")]
+    values = {str(value) for table in tables for row in table.to_pylist() for value in row.values()}
+    return {value for value in values if re.fullmatch("[0-9a-f]{32}", value)}
+
+
+@pytest.mark.parametrize("stops_after", [None, *range(7)])
+def test_f9_rows_change_to_a_new_key_as_if_they_were_read_with_it(
+    hashed: tuple[Events, LogDay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_after: int | None
+) -> None:
+    """Also if the change stops after any of its puts and is begun again."""
+    events, logs = hashed
+    lake, fresh = logs.lake, Lake(str(tmp_path / "fresh"))
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    take_in(events, logs, fresh, IngestOptions(HASH_KEY, later_keys=(NEW_KEY,)))
+    old = hashes_in(lake)
+    assert len(old) >= 8
+    if stops_after is not None:
+        puts = count()
+
+        class StoppingLake(Lake):
+            def put(self, local: Path, key: str) -> int:
+                if next(puts) == stops_after:
+                    raise LakeError("stopped")
+                return super().put(local, key)
+
+        with pytest.raises(LakeError, match="stopped"):
+            change_keys(StoppingLake(lake.root))
+    change_keys(lake)
+    assert same_rows(rows_of(lake.root), rows_of(fresh.root))
+    assert not old & hashes_in(lake)
+    assert len(hashes_in(lake)) == len(old)
+    assert Verification(lake).run(lambda *_: None).wrong == []
+    assert change_keys(lake) == [False, False]
+    assert take_in(events, logs, lake, IngestOptions(HASH_KEY, later_keys=(NEW_KEY,))) is None
+    assert same_rows(rows_of(lake.root), rows_of(fresh.root))
+
+
+def test_f9_refused_rows_change_to_a_new_key(hashed: tuple[Events, LogDay], tmp_path: Path) -> None:
+    _, logs = hashed
+    logs.add(log([b"broken"] * 30), "b")
+    assert not logs.ingest().published
+    (key, _) = rekey.refused_files(logs.lake)
+    before = logs.lake.read_table(key)
+    after = lake_format.fingerprint((HASH_KEY, NEW_KEY))
+    assert rekey.rekey_refused(logs.lake, key, [NEW_KEY], after)
+    found = logs.lake.read_table(key)
+    hashed_by = keyed_hash(NEW_KEY)
+    expected = [hashed_by(value) for value in before.column("ip_hash").to_pylist()]
+    assert found.column("ip_hash").to_pylist() == expected
+    assert found.drop_columns(["ip_hash", "subnet_hash"]).equals(before.drop_columns(["ip_hash", "subnet_hash"]))
+    assert not rekey.rekey_refused(logs.lake, key, [NEW_KEY], after)
+
+
+@pytest.mark.slow
+def test_f9_a_lake_is_changed_to_a_new_key_by_a_command(
+    early: dict[str, str], call: Caller, tmp_path: Path, manifest: None
+) -> None:
+    settings = early | {"lake": str(tmp_path / "lake")}
+    assert call("run", "--from", EARLY_DAY, **settings).returncode == 0
+    both = settings | {"hash_key": NEW_KEY, "hash_keys_before": json.dumps([HASH_KEY])}
+    other = call("run", "--from", EARLY_DAY, **settings | {"hash_key": NEW_KEY})
+    assert (other.returncode, "was written with another hash key" in other.stderr) == (2, True)
+    waits = call("run", "--from", EARLY_DAY, **both)
+    assert (waits.returncode, "clicklake rekey changes its rows" in waits.stderr) == (2, True)
+    looked = call("rekey", "--dry-run", **both)
+    assert looked.stdout == "1 partition and 0 refused files would be changed, and all marts built again.\n"
+    done = call("rekey", **both)
+    assert done.returncode == 0, done.stdout + done.stderr
+    fresh = both | {"lake": str(tmp_path / "fresh")}
+    assert call("run", "--from", EARLY_DAY, **fresh).returncode == 0
+    assert same_rows(rows_of(settings["lake"]), rows_of(fresh["lake"]))
+    assert call("run", "--from", EARLY_DAY, **both).returncode == 0
+    assert call("rekey", **both).stdout.strip().endswith("is of CLICKLAKE_HASH_KEY already.")
+    assert "was written with another hash key" in call("run", "--from", EARLY_DAY, **settings).stderr
+    assert NEW_KEY not in done.stdout + done.stderr
