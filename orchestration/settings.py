@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -14,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
@@ -156,7 +157,7 @@ class Settings(LakeSettings):
         + MAKE_A_KEY
     )
 
-    hash_keys_before: tuple[SecretStr, ...] = Field(
+    hash_keys_before: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="The hash keys before it, the first one first, as a JSON list of texts. All of them stay in force "
         "together; `clicklake rekey` changes the lake from one to the next",
@@ -264,6 +265,19 @@ class Settings(LakeSettings):
         None,
         description="Where dbt reports what it published, when it is run by hand",
     )
+
+    @field_validator("hash_keys_before", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = json.loads(value) if value.strip() else []
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise ValueError('must be a JSON list of texts, such as ["the first key", "the second key"]')
+        return tuple(found)
 
     @field_validator("hash_key", "hash_keys_before")
     @classmethod
