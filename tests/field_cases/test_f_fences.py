@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -175,6 +176,65 @@ def test_f8_a_raw_day_is_what_its_ledger_says_whenever_an_upload_comes_late(
     assert files_of(lakes.direct, *LAYERS) == expected
     raw = [file.key for file in lakes.direct.files("raw")]
     assert len(local_files(lakes.direct, raw, tmp_path / "again")) == len(raw)
+
+
+WRITER = """
+import sys, time
+from ingest.lake.files import Lake
+from ingest.partition.day import ingest_day
+from ingest.source import FolderSource
+from tests.log_lines import DAY, OPTIONS
+from tests.partitions import logs_of
+
+class SlowLake(Lake):
+    def put(self, local, key):
+        size = super().put(local, key)
+        print(key, flush=True)
+        sys.stdin.readline()
+        return size
+
+lake = SlowLake(sys.argv[1])
+with lake.lock(logs_of(DAY).lock):
+    ingest_day(lake, FolderSource(sys.argv[2]), logs_of(DAY), OPTIONS)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 5))
+def test_f8_in_a_folder_others_wait_for_a_writer_that_is_suspended(
+    sources: dict[str, FolderSource], tmp_path: Path, number: int
+) -> None:
+    """It keeps its lock until it dies; then another run publishes the day as if it had been alone."""
+    lake, alone = Lake(str(tmp_path / "lake")), Lake(str(tmp_path / "only"))
+    ingest(lake, sources["first"])
+    ingest(alone, sources["other"])
+    told: list[str] = []
+
+    def other() -> None:
+        with lake.lock(logs_of(DAY).lock, on_wait=told.append):
+            assert ingest_day(lake, sources["other"], logs_of(DAY), OPTIONS).published
+
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, lake.root, str(tmp_path / "late" / "logs")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as late:
+        assert late.stdin is not None
+        assert late.stdout is not None
+        for _ in range(number - 1):
+            assert late.stdout.readline()
+            late.stdin.write("\n")
+            late.stdin.flush()
+        assert late.stdout.readline()
+        late.send_signal(signal.SIGSTOP)
+        run = threading.Thread(target=other)
+        run.start()
+        assert wait_until(lambda: told)
+        late.kill()
+        run.join()
+    assert files_of(lake, *LAYERS) == files_of(alone, *LAYERS)
 
 
 # An order has 0 … 19 as before, 20 … 79 changed; the late run would change 0 … 79 and add 80 … 99.
