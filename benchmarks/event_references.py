@@ -19,7 +19,7 @@ from benchmarks.measure import THREADS, NotMeasuredError
 from benchmarks.references import output_path
 
 TOP = (
-    "eventType timestamp sessionId visitorId siteId url path ip event_id customer_id session_id visitor_id event_type "
+    "eventType timestamp sessionId visitorId siteId url path ip event_id user_id session_id visitor_id event_type "
     "page_url user_agent"
 ).split()
 PAGE = "title referrer queryParams hash".split()

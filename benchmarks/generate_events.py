@@ -124,7 +124,7 @@ def _pixel(rng: random.Random, visitor: int, hour: int, page: str, time: str, nu
 def _site(rng: random.Random, visitor: int, hour: int, page: str, time: str, number: int) -> dict[str, Any]:
     return {
         "event_id": f"evt_{hour:02}{number:08}",
-        "customer_id": f"c{visitor}" if visitor % 3 else None,
+        "user_id": f"c{visitor}" if visitor % 3 else None,
         "session_id": f"sess_{visitor:x}{hour:02}",
         "visitor_id": f"visitor_{visitor:012x}",
         "event_type": "page_view",

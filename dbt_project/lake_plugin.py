@@ -22,10 +22,8 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 
 from dbt_project.planning.graph import Graph, node_of
 from dbt_project.planning.plan import BUILDS, Plan, SelectionError
-from dbt_project.planning.variables import problems
 from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine
 from dbt_project.planning.window import Around, around, iso, window
-from dbt_project.reference_files import read_csv
 from ingest.days import parse_day
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
@@ -33,9 +31,14 @@ from ingest.lake.layout import DATA_FILE, MARTS
 from ingest.lake.records import recorded
 from ingest.lake.s3 import S3Options
 from ingest.partition.local_files import local_files
+from ingest.rules.problems import RulesError
+from ingest.rules.rules import METADATA_KEY, Rules, default_rules, keep, load_rules
 from ingest.schema import RAW as RAW_COLUMNS
 
 PREFIX = "CLICKLAKE_"
+SEEDS = Path(__file__).parent / "seeds"
+# Raw dataset → the setting of its source. With neither setting, such as where dbt is run by hand, both are needed.
+SOURCES = {"access_logs": "LOGS", "events": "EVENTS"}
 
 
 class Plugin(BasePlugin):
@@ -47,6 +50,8 @@ class Plugin(BasePlugin):
         self._scratch: str | None = None
         self._run = ""  # dbt's invocation_id; a process may have several
         self._plan: Plan | None = None
+        self._rules: Rules | None = None
+        self._table_files: dict[str, dict[str, str]] = {}  # fingerprint → table → its file
         self._judged: dict[str, Judged] = {}
         self._local: dict[str, Path] = {}  # key → what this run reads
         self._report_path: Path | None = None
@@ -104,18 +109,18 @@ class Plugin(BasePlugin):
         """Answers a macro's question with the method of that name.
 
         Args:
-            question: plan, days_around, days_of_marts, files_before, reference_file, judge or publish.
+            question: plan, days_around, days_of_marts, files_before, judge or publish.
             request: the method's arguments, as JSON.
 
         Returns:
             The method's answer as JSON, or {error} if the command cannot run with its arguments.
         """
-        asked_at_compiling = (self.days_around, self.days_of_marts, self.files_before, self.reference_file)
+        asked_at_compiling = (self.days_around, self.days_of_marts, self.files_before)
         answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, self.judge, self.publish)
         answer = {each.__name__: each for each in answers}[question]
         try:
             return json.dumps(answer(**json.loads(request)))
-        except SelectionError as error:
+        except (SelectionError, RulesError) as error:
             return json.dumps({"error": str(error)})
 
     def plan(
@@ -126,7 +131,7 @@ class Plugin(BasePlugin):
         end: str,
         selected: list[str],
         nodes: list[dict[str, Any]],
-        variables: dict[str, Any],
+        given_vars: Any,
         report: str,
         prepares: bool,
     ) -> dict[str, Any]:
@@ -134,6 +139,8 @@ class Plugin(BasePlugin):
         takes the lock of the marts until this process ends.
 
         Args:
+            nodes: the nodes of the project; a unit test knows none, and takes the default rules.
+            given_vars: dbt's `--vars`, which are refused.
             prepares: without it, as when dbt only compiles, nothing is checked or locked, and an existing plan of this
                 run is kept.
 
@@ -144,16 +151,25 @@ class Plugin(BasePlugin):
             views: [{id, files, partitioned_by, columns}] of each view that the run needs before it builds anything;
                 `columns` holds [name, type] of each raw column, for nodes with `rows_of`.
             judged: test → [[table, days]] whose releases count when the test fails.
+            rules: variable → value.
+            tables: reference table → file with its rows in force; None for a file of figures that cannot be used.
+            own_tables: the reference tables that a user gives.
+            metadata: what each file of a mart remembers: the fingerprint of the rules.
         """
+        rules = self._rules_in_force(given_vars) if nodes else default_rules(SEEDS)
         if self._run != run or prepares:
             self._run = run
-            graph = Graph.of(map(node_of, nodes), selected)
-            self._plan = Plan(graph, command, window(start, end), self._keys_below)
+            graph = Graph.of((node_of(node, rules.values) for node in nodes), selected)
+            self._plan = Plan(graph, command, window(start, end), self._keys_below, _unused_sources())
             self._report_path = Path(_setting("PUBLISH_REPORT") or report)
         plan = self._planned
         if prepares:
-            self._prepare(plan, variables)
+            self._prepare(plan, rules)
         return {
+            "rules": rules.values,
+            "tables": self._files_of_tables(rules),
+            "own_tables": [name for name, table in rules.tables.items() if table.origin],
+            "metadata": {METADATA_KEY: rules.fingerprint},
             "window": iso(plan.window),
             "built": {node.name: iso(plan.built_days(node)) for node in plan.inputs.lake_tables},
             "neighbours": {
@@ -176,14 +192,33 @@ class Plugin(BasePlugin):
             },
         }
 
-    def _prepare(self, plan: Plan, variables: dict[str, Any]) -> None:
+    def _rules_in_force(self, given_vars: Any) -> Rules:
+        """The rules, read once: a change meanwhile counts for the next run."""
+        if given_vars:
+            raise SelectionError(
+                "--vars sets no rule here. Write the variables into rules.yml (docs/rules.md), and run without --vars"
+            )
+        if self._rules is None:
+            folder = _setting("RULES")
+            self._rules = load_rules(Lake(folder, _s3()) if folder else None, _lake_of_environment(), SEEDS)
+        return self._rules
+
+    def _files_of_tables(self, rules: Rules) -> dict[str, str | None]:
+        if rules.fingerprint not in self._table_files:
+            folder = Path(tempfile.mkdtemp(prefix="rules-", dir=self.scratch))
+            for name, table in rules.tables.items():
+                pq.write_table(table.rows, folder / f"{name}.parquet")
+            self._table_files[rules.fingerprint] = {name: str(folder / f"{name}.parquet") for name in rules.tables}
+        files = self._table_files[rules.fingerprint]
+        return {name: None if rules.tables[name].error else file for name, file in files.items()}
+
+    def _prepare(self, plan: Plan, rules: Rules) -> None:
         if plan.command in BUILDS:
             self._report([])
         plan.check()
-        if plan.is_building and (wrong := problems(variables, plan.graph)):
-            raise SelectionError("; ".join(wrong) + ". dbt_project.yml explains each, and --vars sets one")
         if plan.is_building:
             self._at_exit.enter_context(self.lake.lock(MARTS))
+            keep(rules, self.lake)
         plan.look()
 
     @property
@@ -229,21 +264,6 @@ class Plugin(BasePlugin):
             own = Path(self.scratch if self.lake.is_s3 else self._staging) / "lake"
             self._local |= local_files(self.lake, wanted, own)
         return sorted(str(self._local[key]) for key in keys)
-
-    def reference_file(self, name: str, types: dict[str, str]) -> dict[str, Any]:
-        """{files}: one Parquet file with the rows of reference/<name>.csv, which people keep in the lake; empty if that
-        file is absent.
-
-        Args:
-            types: column → type.
-        """
-        key = f"reference/{name}.csv"
-        if not self.lake.exists(key):
-            return {"files": []}
-        local = Path(self.scratch) / f"{key}.parquet"
-        local.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(read_csv(self.lake.read_bytes(key), key, types), local)
-        return {"files": [str(local)]}
 
     @property
     def _staging(self) -> str:
@@ -347,19 +367,26 @@ def _setting(name: str) -> str | None:
     return os.environ.get(PREFIX + name) or None
 
 
+def _unused_sources() -> frozenset[str]:
+    """The raw datasets that this lake is used without."""
+    unset = {dataset for dataset, setting in SOURCES.items() if _setting(setting) is None}
+    return frozenset() if len(unset) == len(SOURCES) else frozenset(unset)
+
+
 def _lake_of_environment() -> Lake | None:
     url = _setting("LAKE")
     if url is None:
         return None
-    return Lake(
-        url,
-        S3Options(
-            endpoint_url=_setting("S3_ENDPOINT_URL"),
-            region=_setting("S3_REGION"),
-            access_key_id=_setting("S3_ACCESS_KEY_ID"),
-            secret_access_key=_setting("S3_SECRET_ACCESS_KEY"),
-            session_token=_setting("S3_SESSION_TOKEN"),
-        ),
+    return Lake(url, _s3())
+
+
+def _s3() -> S3Options:
+    return S3Options(
+        endpoint_url=_setting("S3_ENDPOINT_URL"),
+        region=_setting("S3_REGION"),
+        access_key_id=_setting("S3_ACCESS_KEY_ID"),
+        secret_access_key=_setting("S3_SECRET_ACCESS_KEY"),
+        session_token=_setting("S3_SESSION_TOKEN"),
     )
 
 

@@ -15,6 +15,8 @@ from demo.browsing import ad_clicks
 from demo.event_files import EventDay
 from demo.services import embedded_mongodb, embedded_s3
 from demo.traffic import Day, generate_bad_day, generate_day, to_s3, write_days
+from ingest.lake import layout
+from ingest.lake.files import Lake
 
 LOGS_BUCKET = "demo-logs"
 LOGS_PREFIX = "access-logs"
@@ -22,6 +24,10 @@ EVENTS_PREFIX = "site-logs"
 DATABASE = "clicklake"
 # Not secret: it protects made-up addresses.
 HASH_KEY = "made-up-addresses-need-no-secret"
+
+
+# The rules of the made-up traffic: its publications.
+RULES = Path(__file__).parent / "rules"
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,14 @@ def embedded_environment(folder: Path) -> Iterator[Environment]:
             "CLICKLAKE_MONGODB_DATABASE": DATABASE,
         }
         yield Environment(settings, client)
+
+
+def put_rules(lake: Lake) -> None:
+    """Puts the demo's rules into a lake, without replacing any that it has."""
+    for path in sorted(RULES.iterdir()):
+        key = f"{layout.RULES}/{path.name}"
+        if not lake.exists(key):
+            lake.put_text(path.read_text("utf-8"), key)
 
 
 @contextmanager

@@ -262,7 +262,7 @@ def _site(message: Message, event: Event) -> Fields:
     visit, device = message.visit, message.visit.device
     fields = {
         "event_id": f"evt_{message.id}",
-        "customer_id": message.user_id or None,
+        "user_id": message.user_id or None,
         "session_id": device.lost_id or f"session_{visit.id}",
         "visitor_id": device.visitor_id(visit.site),
         "event_type": event.kind,

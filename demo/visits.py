@@ -10,7 +10,7 @@ from datetime import date
 from typing import NamedTuple
 from urllib.parse import quote
 
-# The codes in dbt_project/seeds/publications.csv, and two codes that are not mapped yet.
+# The codes in demo/rules/publications.csv, and two codes that are not mapped yet.
 PUBLICATIONS = (
     "chicago-reader",
     "lakeview-courier",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, BinaryIO, Protocol, cast
@@ -23,11 +24,14 @@ from ingest.rows.privacy import scrub
 _IN_NAME = re.compile(r"(?:^|[._/-])(\d{4}-\d{2}-\d{2})-(\d{2})(?:\D|$)")
 _IN_FOLDERS = re.compile(r"/(?:year=)?(\d{4})/(?:month=)?(\d{2})/(?:day=)?(\d{2})(?:/(?:hour=)?(\d{2}))?(?=/)")
 _SITE = re.compile(r"/domain=([^/]+)/")
+_TENANT = re.compile(r"/tenant=([^/]+)/(?:.*/)?domain=")
 _MAY_BE_PERSONAL = re.compile(
     r"[@%&+\\:( ]|[^\x00-\x7f]|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9]{3}[-.][0-9]{3}[-.][0-9]{4}"
 )
 UNKNOWN_SITE = "unknown"
 FIRST_KEYS = 1000  # one answer of S3
+LISTINGS_AT_ONCE = 8
+DAYS_OF_A_MONTH = 10  # from so many days on, one listing of their month costs less than one of each
 _GONE = "the object has gone since it was listed. Run the day again"
 _CHANGED = "the object has changed since it was listed. Run the day again"
 _NO_FILE = "it is no ordinary file"
@@ -59,11 +63,46 @@ class SourceObject:
         return _without_personal(found[1].lower()) if found else UNKNOWN_SITE
 
     @property
+    def tenant(self) -> str | None:
+        """The tenant of the `tenant=<name>` folder that the site's folder is in, in lower case; None without one.
+        Scrubbed as sites are."""
+        found = _TENANT.search("/" + self.key)
+        return _without_personal(found[1].lower()) if found else None
+
+    @property
     def name(self) -> str:
         """The key with personal data scrubbed. Two scrubbed keys may be equal, so a scrubbed key gets the etag as a
         suffix that tells the objects apart."""
         name = _without_personal(self.key)
         return name if name == self.key else f"{name}#{self.etag}"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is agreed about the objects of a source.
+
+    Args:
+        kept_days: days after which the source deletes an object; None if it keeps all.
+        lateness: how long after the end of a day its objects may still arrive.
+        deletions_correct: whether an object is deleted on purpose, so that its day is published without it.
+    """
+
+    kept_days: int | None = None
+    lateness: timedelta = timedelta(hours=24)
+    deletions_correct: bool = False
+
+    def is_past(self, day: date) -> bool:
+        """Whether some object of a day may have been deleted because it is old. The day's first object is made at its
+        first moment, so that is `kept_days` days after the day itself."""
+        return self.kept_days is not None and (datetime.now(UTC).date() - day).days >= self.kept_days
+
+    def is_complete(self, day: date) -> bool:
+        """Whether no object of a day is expected any more."""
+        end = datetime.combine(day, time.max, UTC)
+        return datetime.now(UTC) - end > self.lateness
+
+
+AS_USUAL = Terms()
 
 
 def _without_personal(text: str) -> str:
@@ -102,9 +141,13 @@ class Source(Protocol):
     """A place that holds objects, as ingest uses it."""
 
     url: str
+    terms: Terms
 
     def objects(self, days: Iterable[date] | None = None) -> list[SourceObject]:
         """The objects of these days, or of all days, sorted. Keys that name no day are left out."""
+
+    def has_around(self, day: date) -> tuple[bool, bool]:
+        """Whether the source holds objects of any earlier day, and of any later day."""
 
     def undated(self) -> str | None:
         """The name of an object that is ignored because its key names no day, or None. S3 is asked for the first
@@ -124,8 +167,9 @@ class Source(Protocol):
 class FolderSource:
     """Objects as files below a local folder. `setting` is the setting that messages tell the user to correct."""
 
-    def __init__(self, folder: str | Path, setting: str = "CLICKLAKE_LOGS") -> None:
+    def __init__(self, folder: str | Path, setting: str = "CLICKLAKE_LOGS", terms: Terms = AS_USUAL) -> None:
         self._setting = setting
+        self.terms = terms
         self.folder = Path(str(folder).removeprefix("file://")).expanduser().absolute()
         self.url = str(self.folder)
         self._odd_paths: dict[str, Path] = {}
@@ -135,49 +179,55 @@ class FolderSource:
             what = "is no folder" if self.folder.exists() else "no such folder"
             raise SourceError(f"{self.folder}: {what}. Set {self._setting} to the folder that they are in")
         wanted = None if days is None else set(days)
-        return sorted(item for item in self._walk() if wanted is None or item.day in wanted)
+        return sorted(self._walk(wanted))
+
+    def has_around(self, day: date) -> tuple[bool, bool]:
+        days = {item.day for item in self._walk(None)}
+        return any(each < day for each in days), any(each > day for each in days)
 
     def undated(self) -> str | None:
         for folder, _, names in os.walk(self.folder):
             for name in sorted(names):
-                key = self._key_of(Path(folder, name))
+                key = self._key_of(str(Path(folder, name)))
                 if hour_of(key) is None and not name.startswith("."):
                     return _without_personal(key)
         return None
 
-    def _walk(self) -> Iterator[SourceObject]:
+    def _walk(self, wanted: set[date] | None) -> Iterator[SourceObject]:
+        """The objects of these days, or of all. Folders of other days are entered, because a file's own name has
+        precedence, but their files are not looked at."""
         unlisted: list[OSError] = []
         for folder, _, names in os.walk(self.folder, onerror=unlisted.append):
             for name in names:
-                path = Path(folder, name)
+                path = os.path.join(folder, name)  # noqa: PTH118 - a Path for each name costs more than all else
                 key = self._key_of(path)
                 hour = hour_of(key)
-                if hour is None or name.startswith("."):
+                if hour is None or name.startswith(".") or (wanted is not None and _day_of(hour) not in wanted):
                     continue
-                if (found := _object_at(path, key, hour)) is not None:
+                if (found := _object_at(Path(path), key, hour)) is not None:
                     yield found
-        yield from map(self._unlisted, unlisted)
+        yield from (each for each in map(self._unlisted, unlisted) if wanted is None or each.day in wanted)
 
     def _unlisted(self, error: OSError) -> SourceObject:
         """An unreadable object that stands for a folder that cannot be listed. It refuses the folder's day; skipping
         the folder silently would publish hours without rows. A folder that names no day may hold any day, so it ends
         the listing.
         """
-        key = self._key_of(Path(error.filename))
+        key = self._key_of(error.filename)
         hour = hour_of(f"{key}/")
         if hour is None:
             raise SourceError(f"listing {error.filename}: {error.strerror}. Let this user read it") from error
         return _unreadable(key, hour)
 
-    def _key_of(self, path: Path) -> str:
-        """The key of a file. Bytes of its name that are not UTF-8 become `\\xNN`, because a key is text everywhere
-        else."""
-        key = path.relative_to(self.folder).as_posix()
+    def _key_of(self, path: str) -> str:
+        """The key of a file below the folder. Bytes of its name that are not UTF-8 become `\\xNN`, because a key is
+        text everywhere else."""
+        key = path[len(self.url.rstrip("/")) + 1 :]
         if key.isascii():
             return key
         shown = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         if shown != key:
-            self._odd_paths[shown] = path
+            self._odd_paths[shown] = Path(path)
         return shown
 
     def open(self, item: SourceObject) -> BinaryIO:
@@ -257,8 +307,9 @@ class S3Source:
     listed first; then each of them is listed for the wanted days only.
     """
 
-    def __init__(self, url: str, client: Any, setting: str = "CLICKLAKE_LOGS") -> None:
+    def __init__(self, url: str, client: Any, setting: str = "CLICKLAKE_LOGS", terms: Terms = AS_USUAL) -> None:
         self._setting = setting
+        self.terms = terms
         self.url = url.rstrip("/")
         self.bucket, _, prefix = url.removeprefix("s3://").partition("/")
         self.prefix = prefix.rstrip("/") + "/" if prefix.strip("/") else ""
@@ -270,15 +321,45 @@ class S3Source:
         wanted = set(days)
         found: set[SourceObject] = set()
         sites = self._sites()
-        for prefix in (site + _folders_of(day) for site in sites for day in sorted(wanted)):
-            found.update(item for item in self._list(prefix) if item.day in wanted)
         if sites:
+            folders = [_folders_of(span) for span in _spans(wanted)]
+            prefixes = [site + folder for site in sites for folder in folders]
+            with ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="list") as pool:
+                for items in pool.map(lambda prefix: list(self._list(prefix)), prefixes):
+                    found.update(item for item in items if item.day in wanted)
             return sorted(found)
         for stem in self._stems(self.prefix, wanted):
             is_dated = self._hour_of(stem)  # the folders already name the day
-            for prefix in [stem] if is_dated else [stem + day_text(day) for day in sorted(wanted)]:
+            for prefix in [stem] if is_dated else [stem + span for span in _spans(wanted)]:
                 found.update(item for item in self._list(prefix) if item.day in wanted)
         return sorted(found)
+
+    def has_around(self, day: date) -> tuple[bool, bool]:
+        """Asks for one key on each side of the day below each beginning of keys, and lists no whole day."""
+        found: set[date] = set()
+        for beginning, behind in self._beginnings(day):
+            hours = (self._first_hour(beginning, after) for after in ("", f"{beginning}{behind}"))
+            found |= {_day_of(hour) for hour in hours if hour}
+            if found and min(found) < day < max(found):
+                break
+        return any(each < day for each in found), any(each > day for each in found)
+
+    def _beginnings(self, day: date) -> Iterator[tuple[str, str]]:
+        """Beginnings of keys, each with a text that sorts behind all keys of the day: `0` follows `/`, and `~` follows
+        `-`."""
+        sites = self._sites()
+        yield from ((site, f"{_folders_of(day_text(day))[:-1]}0") for site in sites)
+        if not sites:
+            yield from ((stem, f"{day_text(day)}~") for stem in self._stems(self.prefix, _OtherDays(day)))
+
+    def _first_hour(self, prefix: str, after: str) -> str | None:
+        """The hour of the first key that names a day, among the first `FIRST_KEYS` keys."""
+        for page in self._pages(Prefix=prefix, StartAfter=after, PaginationConfig={"MaxItems": FIRST_KEYS}):
+            for entry in page.get("Contents", ()):
+                hour = self._hour_of(entry["Key"])
+                if hour is not None and not entry["Key"].endswith("/"):
+                    return hour
+        return None
 
     def undated(self) -> str | None:
         for page in self._pages(Prefix=self.prefix, PaginationConfig={"MaxItems": FIRST_KEYS}):
@@ -288,11 +369,16 @@ class S3Source:
         return None
 
     def _sites(self) -> list[str]:
-        """The `domain=<site>/` folders below the prefix. They are few, and the folders below each name the day."""
-        pages = self._pages(Prefix=f"{self.prefix}domain=", Delimiter="/")
+        """The `domain=<site>/` folders below the prefix, or in its `tenant=<name>/` folders. They are few, and the
+        folders below each name the day."""
+        places = [self.prefix, *self._folders(f"{self.prefix}tenant=")]
+        return [site for place in places for site in self._folders(f"{place}domain=")]
+
+    def _folders(self, beginning: str) -> list[str]:
+        pages = self._pages(Prefix=beginning, Delimiter="/")
         return [common["Prefix"] for page in pages for common in page.get("CommonPrefixes", ())]
 
-    def _stems(self, prefix: str, wanted: set[date]) -> Iterator[str]:
+    def _stems(self, prefix: str, wanted: Container[date]) -> Iterator[str]:
         """Beginnings of keys up to the dot before the date, and keys without a dot. Other days are left out."""
         for page in self._pages(Prefix=prefix, Delimiter="."):
             for common in page.get("CommonPrefixes", ()):
@@ -383,8 +469,28 @@ class S3Source:
         return kind(f"{doing}: S3 answered {code or 'with an error'}")
 
 
-def _folders_of(day: date) -> str:
-    return f"year={day:%Y}/month={day:%m}/day={day:%d}/"
+def _spans(days: Iterable[date]) -> list[str]:
+    """Days as the prefixes that they are listed by: `YYYY-MM-DD`, or `YYYY-MM-` for many days of one month."""
+    by_month: dict[str, list[str]] = {}
+    for text in sorted(map(day_text, days)):
+        by_month.setdefault(text[: len("YYYY-MM-")], []).append(text)
+    return [span for month, texts in by_month.items() for span in ([month] if len(texts) >= DAYS_OF_A_MONTH else texts)]
+
+
+def _folders_of(span: str) -> str:
+    """The folders of a day or month in the form of `_spans`."""
+    names = ("year", "month", "day")
+    return "".join(f"{name}={part}/" for name, part in zip(names, span.rstrip("-").split("-"), strict=False))
+
+
+class _OtherDays(Container[date]):
+    """All days but one."""
+
+    def __init__(self, day: date) -> None:
+        self._day = day
+
+    def __contains__(self, day: object) -> bool:
+        return day != self._day
 
 
 class _Whole:
@@ -442,7 +548,7 @@ class _Body(_Whole):
             raise TransientError(f"{self._doing}: the connection broke ({type(error).__name__})") from error
 
 
-def open_source(url: str, client: Any = None, setting: str = "CLICKLAKE_LOGS") -> Source:
+def open_source(url: str, client: Any = None, setting: str = "CLICKLAKE_LOGS", terms: Terms = AS_USUAL) -> Source:
     """The source for a folder or `s3://bucket/prefix`; S3 needs a boto3 client. `setting` is the setting that holds
     `url`.
 
@@ -450,7 +556,7 @@ def open_source(url: str, client: Any = None, setting: str = "CLICKLAKE_LOGS") -
         SourceError: the URL has another scheme.
     """
     if url.startswith("s3://"):
-        return S3Source(url, client, setting)
+        return S3Source(url, client, setting, terms)
     if "://" in url and not url.startswith("file://"):
         raise SourceError(f"{url}: only a folder or s3://bucket/prefix can be read. Correct {setting}")
-    return FolderSource(os.fspath(url), setting)
+    return FolderSource(os.fspath(url), setting, terms)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,7 @@ from ingest.lake import s3
 from ingest.lake.files import Lake
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS
 from ingest.partition.stage import FETCH_THREADS
-from ingest.source import Source, open_source
+from ingest.source import Source, Terms, open_source
 from orchestration.settings import Settings, load_settings
 
 SETTINGS = {ACCESS_LOGS.name: "CLICKLAKE_LOGS", EVENTS.name: "CLICKLAKE_EVENTS"}
@@ -46,11 +47,18 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 def sources_of(settings: Settings) -> dict[str, Source]:
     """Dataset → its source, for each dataset that the settings name."""
     places = {ACCESS_LOGS.name: settings.logs, EVENTS.name: settings.events}
-    return {name: _open(url, settings, SETTINGS[name]) for name, url in places.items() if url is not None}
+    return {name: _open(url, settings, name) for name, url in places.items() if url is not None}
 
 
-def _open(url: str, settings: Settings, setting: str) -> Source:
-    return open_source(url, _s3_client(settings) if url.startswith("s3://") else None, setting)
+def terms_of(settings: Settings, dataset: str) -> Terms:
+    """What is agreed about the objects of a dataset's source."""
+    kept_days = settings.logs_kept_days if dataset == ACCESS_LOGS.name else settings.events_kept_days
+    return Terms(kept_days, timedelta(hours=settings.quiet_after_hours), settings.deletions_correct)
+
+
+def _open(url: str, settings: Settings, dataset: str) -> Source:
+    client = _s3_client(settings) if url.startswith("s3://") else None
+    return open_source(url, client, SETTINGS[dataset], terms_of(settings, dataset))
 
 
 def _s3_client(settings: Settings) -> Any:

@@ -14,7 +14,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsError
@@ -28,8 +37,11 @@ from ingest.words import sentence
 PREFIX = "CLICKLAKE_"
 TEST_PREFIX = "CLICKLAKE_TEST_"  # read by the test suite alone
 
+PLACES = ("lake", "rules", "logs", "events")  # settings that name places of files
+
 MAKE_A_KEY = "Make one: openssl rand -base64 48"
 JSON = "json"  # a value of log_format
+NO_SOURCE = "no_source"  # the type of pydantic's error where no source is set
 
 S3_KEYS = "Set CLICKLAKE_S3_ACCESS_KEY_ID and CLICKLAKE_S3_SECRET_ACCESS_KEY, or use AWS's own ways, for keys"
 _SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|[KMGT](?:i?B)?)", re.IGNORECASE)  # of memory; DuckDB takes more
@@ -85,6 +97,11 @@ class LakeSettings(PartitionSettings):
     """The settings that are needed to read the lake."""
 
     lake: str = Field(description="Where the lake is: s3://bucket/prefix or a folder")
+    rules: str | None = Field(
+        None,
+        description="Where your rules are, rules.yml and reference tables: a folder or s3://bucket/prefix; without it "
+        "`rules/` in the lake",
+    )
 
     s3_endpoint_url: Annotated[
         str | None, _url("http", "a URL, such as https://s3.example.com", f"must name host and port alone. {S3_KEYS}")
@@ -94,7 +111,7 @@ class LakeSettings(PartitionSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret key, with the access key")
     s3_session_token: SecretStr | None = Field(None, description="Session token of temporary keys")
 
-    @field_validator("lake", "logs", "events", check_fields=False)
+    @field_validator("lake", "rules", "logs", "events", check_fields=False)
     @classmethod
     def _is_a_place(cls, value: str | None) -> str | None:
         if value is None:
@@ -146,11 +163,36 @@ class PlaceSettings(LakeSettings):
 class Settings(LakeSettings):
     """All settings; read when a run, a sensor or a command starts."""
 
-    logs: str = Field(description="Where the access logs are: s3://bucket/prefix or a folder")
+    logs: str | None = Field(
+        None,
+        description="Where the access logs are: s3://bucket/prefix or a folder; without it there are no logs. Logs, "
+        "events or both must be set",
+    )
     events: str | None = Field(
         None,
+        validate_default=True,
         description="Where the event files are: s3://bucket/prefix or a folder, which holds `domain=<site>/` folders; "
         "without it there are no events",
+    )
+    logs_kept_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Days after which the source deletes logs: a published day as old as that is not read again. "
+        "Without it the source keeps all",
+    )
+    events_kept_days: int | None = Field(None, ge=1, le=36_500, description="The same of events")
+    quiet_after_hours: float = Field(
+        24.0,
+        ge=0,
+        le=87_600,
+        description="Hours after its end at which a day without objects is quiet, and published without rows, if the "
+        "source has objects of earlier and later days. CloudFront delivers some logs up to 24 hours late",
+    )
+    deletions_correct: bool = Field(
+        False,
+        description="An object that is deleted at the source corrects its day, which is published without it. "
+        "Otherwise such a day is refused, and its last good version stands",
     )
     hash_key: SecretStr = Field(
         description=f"Secret of the keyed hashes of addresses: at least {MIN_KEY_BYTES} bytes, random, never changed. "
@@ -266,6 +308,17 @@ class Settings(LakeSettings):
         description="Where dbt reports what it published, when it is run by hand",
     )
 
+    @field_validator("events")
+    @classmethod
+    def _is_a_source_set(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is None and "logs" in others.data and others.data["logs"] is None:
+            raise PydanticCustomError(
+                NO_SOURCE,
+                "Neither CLICKLAKE_LOGS nor CLICKLAKE_EVENTS is set. Set where the access logs are, where the event "
+                "files are, or both: s3://bucket/prefix or a folder",
+            )
+        return value
+
     @field_validator("hash_keys_before", mode="before")
     @classmethod
     def _is_a_list(cls, value: Any) -> Any:
@@ -345,11 +398,12 @@ class Settings(LakeSettings):
         return self.mongodb_url.get_secret_value()
 
     def environment(self) -> dict[str, str]:
-        """The settings that dbt's process needs, as environment variables.
+        """The settings that dbt's process needs, as environment variables. It asks whether a source is set, and reads
+        none.
 
         Neither the hash key nor MongoDB's password is among them.
         """
-        names = [name for name in Settings.model_fields if name == "lake" or name.startswith(("s3_", "duckdb_"))]
+        names = [name for name in Settings.model_fields if name in PLACES or name.startswith(("s3_", "duckdb_"))]
         values = {name: getattr(self, name) for name in names}
         values = {name: each.absolute() if isinstance(each, Path) else each for name, each in values.items()}
         return {
@@ -379,7 +433,7 @@ def load_lake_settings() -> LakeSettings:
 def folder_around(path: Path) -> str | None:
     """The setting whose folder holds this path, else None. Commands write their output into none of these folders."""
     places = _load(PlaceSettings)
-    for name in ("lake", "logs", "events"):
+    for name in PLACES:
         place = getattr(places, name)
         if place and "://" not in place and path.resolve().is_relative_to(Path(place).resolve()):
             return f"{PREFIX}{name}".upper()
@@ -425,6 +479,8 @@ _EXPECTED = {
 def _explained(problem: Any) -> str:
     if not problem["loc"]:  # about several settings, which it names
         return sentence(str(problem["msg"]).removeprefix("Value error, "))
+    if problem["type"] == NO_SOURCE:
+        return sentence(str(problem["msg"]))
     name = f"{PREFIX}{problem['loc'][0]}".upper()
     if problem["type"] == "missing":
         description = Settings.model_fields[str(problem["loc"][0])].description

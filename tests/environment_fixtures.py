@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 from demo import event_files
+from demo.environment import RULES
 from demo.event_files import EventDay
 from demo.services import S3Service, embedded_mongodb
 from demo.traffic import Day, generate_bad_day, generate_day, to_s3, write_days
@@ -211,6 +212,7 @@ def new_environment(
     settings = {
         "CLICKLAKE_LOGS": f"s3://{name}/{LOGS_PREFIX}",
         "CLICKLAKE_LAKE": str(folder / "lake"),
+        "CLICKLAKE_RULES": str(RULES),
         "CLICKLAKE_HASH_KEY": HASH_KEY,
         "CLICKLAKE_S3_ENDPOINT_URL": service.endpoint_url,
         "CLICKLAKE_S3_REGION": service.region,

@@ -20,7 +20,7 @@ from ingest.days import parse_day
 from ingest.lake.files import Lake
 from ingest.lake.layout import value_in
 from ingest.partition.day import DayResult, IngestOptions, ingest_day
-from ingest.source import FolderSource
+from ingest.source import AS_USUAL, FolderSource
 from tests.partitions import logs_of
 
 # Of examples that cost milliseconds, and of those that ingest a day each.
@@ -117,6 +117,11 @@ class LogDay:
         self.logs.mkdir(parents=True)
         self.lake = Lake(str(folder / "lake"))
         self.options = OPTIONS
+        self.terms = AS_USUAL
+
+    @property
+    def source(self) -> FolderSource:
+        return FolderSource(self.logs, terms=self.terms)
 
     def add(self, body: bytes, name: str = "a", hour: str = "10", day: str | None = None, compress: bool = True) -> str:
         """Puts an object of this day; returns its key."""
@@ -135,7 +140,7 @@ class LogDay:
         return self
 
     def ingest(self, lake: Lake | None = None, day: str | None = None) -> DayResult:
-        return ingest_day(lake or self.lake, FolderSource(self.logs), logs_of(day or self.day), self.options)
+        return ingest_day(lake or self.lake, self.source, logs_of(day or self.day), self.options)
 
     def publish(self) -> list[dict[str, Any]]:
         """Ingests, and returns the rows."""

@@ -20,6 +20,7 @@ ROOMS = (
     "ingest.source",
     "ingest.access_logs",
     "ingest.events",
+    "ingest.rules",
     "ingest.partition",
     "dbt_project",
     "demo",

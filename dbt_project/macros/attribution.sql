@@ -4,11 +4,11 @@
   {# Retargeting alone gets a returning person's conversion, and impressions get one only without a click or visit. #}
   (
     values
-    ('retargeting', 1, interval '{{ var("attribution_reattribution_seconds") }}' second),
-    ('touch', 2, interval '{{ var("attribution_click_seconds") }}' second),
-    ('retargeting impression', 3, interval '{{ var("attribution_impression_seconds") }}' second),
-    ('impression', 4, interval '{{ var("attribution_impression_seconds") }}' second),
-    ('direct', 5, interval '{{ var("attribution_click_seconds") }}' second)
+    ('retargeting', 1, interval '{{ rule("attribution_reattribution_seconds") }}' second),
+    ('touch', 2, interval '{{ rule("attribution_click_seconds") }}' second),
+    ('retargeting impression', 3, interval '{{ rule("attribution_impression_seconds") }}' second),
+    ('impression', 4, interval '{{ rule("attribution_impression_seconds") }}' second),
+    ('direct', 5, interval '{{ rule("attribution_click_seconds") }}' second)
   ) as kinds (kind, choice, span)
 {%- endmacro %}
 
@@ -29,7 +29,7 @@
 {%- endmacro %}
 
 {% macro channel_priority(channel) -%}
-  {%- set listed = var('attribution_channel_priority') -%}
+  {%- set listed = rule('attribution_channel_priority') -%}
   {%- if listed -%}
     case {{ channel }}
       {%- for each in listed %}

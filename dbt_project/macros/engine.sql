@@ -1,15 +1,5 @@
 {# Functions whose names differ between engines: one macro that models call, and one for each engine. #}
 
-{% macro text_file(path) %}
-  {{ return(adapter.dispatch('text_file', 'clicklake')(path)) }}
-{% endmacro %}
-
-{% macro duckdb__text_file(path) %}
-  {# No option is left for DuckDB to guess, because regular expressions look like other separators. #}
-  {% set options = "header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"'" %}
-  {{ return('read_csv(' ~ quoted_list([path]) ~ ', ' ~ options ~ ')') }}
-{% endmacro %}
-
 {% macro matches(text, regex) %}
   {{ return(adapter.dispatch('matches', 'clicklake')(text, regex)) }}
 {% endmacro %}

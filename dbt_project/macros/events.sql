@@ -18,6 +18,12 @@
   coalesce({{ events }}.device_category in ('program', 'mail'), false)
 {%- endmacro %}
 
+{% macro is_robot(events) -%}
+  {# A library, a webhook or a mail program is neither a visitor's browser nor a robot: a shop's server uses it to report
+     what a visitor did. #}
+  ({{ events }}.is_bot and coalesce({{ events }}.device_category, 'bot') = 'bot')
+{%- endmacro %}
+
 {% macro known_of_visitor(column) -%}
   {# With the server's address and place, all visitors that it reports would look like one. #}
   case when not {{ is_sent_by_server('stg_events') }} then stg_events.{{ column }} end as {{ column }}

@@ -1,6 +1,6 @@
 {# The rules of a seed as SQL.
 
-   Rules become constants of the query, read from the seed's file at compile time. An engine prepares a constant regular
+   Rules become constants of the query, read from the table's file at compile time. An engine prepares a constant regular
    expression once, but one from a table again for every row, at a hundred times the cost. #}
 
 {% macro first_rule(seed, result, conditions, otherwise) -%}
@@ -25,12 +25,11 @@
   {{ return(holding | join(' and ') or 'true') }}
 {% endmacro %}
 
-{% macro seed_rules(seed, order_by='cast(priority as integer)') %}
+{% macro seed_rules(seed, order_by='priority') %}
   {% if not execute %}
     {{ return([]) }}
   {% endif %}
-  {% set path = 'seeds/' ~ seed ~ '.csv' %}
-  {{ return(run_query('select * from ' ~ text_file(path) ~ ' order by ' ~ order_by).rows) }}
+  {{ return(run_query('select * from (' ~ table_file(seed) ~ ') as seed_rows order by ' ~ order_by).rows) }}
 {% endmacro %}
 
 {% macro seed_values(seed, column) %}
@@ -46,5 +45,5 @@
 {%- endmacro %}
 
 {% macro funnel_rules() %}
-  {{ return(seed_rules('funnel_steps', order_by='funnel, cast(step as integer)')) }}
+  {{ return(seed_rules('funnel_steps', order_by='funnel, step')) }}
 {% endmacro %}

@@ -63,11 +63,17 @@ class Node:
         return [self.partition_by] if self.partition_by else []
 
 
-def node_of(described: Mapping[str, Any]) -> Node:
+def node_of(described: Mapping[str, Any], rules: Mapping[str, Any] | None = None) -> Node:
     """A node from the description that the macro `asked_plan` gives: id, name, kind, parents, and dbt's config. The
-    config's `meta` holds `rows_of` and a source's scope."""
+    config's `meta` holds `rows_of` and a source's scope.
+
+    Args:
+        rules: variable → value. `restates` may name a variable, `before_too`, whose days are added to those before.
+    """
     config = described["config"]
     restates, meta = config.get("restates"), config.get("meta") or {}
+    if restates and (more := restates.get("before_too")):
+        restates = {**restates, "before": restates["before"] + int((rules or {})[more])}
     return Node(
         id=described["id"],
         name=described["name"],

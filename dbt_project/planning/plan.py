@@ -41,12 +41,14 @@ class Plan:
         command: dbt's command: build, run, test, compile …
         window: days of the run; empty for commands without a window, which read all days.
         list_keys: function from folders of the lake to the keys of the data files below each folder.
+        unused: raw sources that this lake is used without. They count as empty on every day.
     """
 
     graph: Graph
     command: str
     window: Sequence[date]
     list_keys: ListKeys
+    unused: frozenset[str] = frozenset()
     _listings: dict[str, Sequence[str]] = field(default_factory=dict)
     _built: dict[str, list[date]] = field(default_factory=dict)
 
@@ -148,7 +150,9 @@ class Plan:
 
     def days_without_file(self, source: Node, days: Sequence[date]) -> list[date]:
         """The days that were never ingested, or whose raw files are gone: ingest writes a file for its own source date
-        even when the day has no rows."""
+        even when the day has no rows. None of a source that is not used."""
+        if source.name in self.unused:
+            return []
         self.listed([raw_folder(source.name, day) for day in days])  # one request for all days
         own = {day: Partition(source.name, day).raw_folder(day) for day in days}
         return [

@@ -15,7 +15,7 @@ from ingest.lake.layout import Partition
 # published: built, every blocking test passed, and every lake_table that it reads is published.
 # refused: the build failed, or a blocking test failed.
 # skipped: not judged, because a node above it failed or a test did not run.
-# absent: raw has no file of the day.
+# absent: raw has no file of the day in a source above; the day waits for it.
 Status = Literal["published", "refused", "skipped", "absent"]
 
 

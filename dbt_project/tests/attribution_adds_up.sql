@@ -3,6 +3,7 @@ with given as (
     select
         fact_conversions.session_date,
         fact_conversions.conversion_id,
+        fact_conversions.status,
         fact_conversions.revenue,
         models.model
     from {{ ref('fact_conversions') }} as fact_conversions
@@ -10,7 +11,9 @@ with given as (
         values
         ('first'), ('last'), ('last_non_direct'), ('linear'), ('position_based'), ('time_decay'), ('shapley')
     ) as models (model)
-    where {{ in_built_days('attribution', 'fact_conversions.session_date') }}
+    where
+        {{ in_built_days('attribution', 'fact_conversions.session_date') }}
+        and fact_conversions.status <> 'copy'
 
 ),
 
@@ -24,6 +27,7 @@ counted as (
         count(touch_id) as rows_with_touch,
         max(touches) as touches,
         sum(credit) as credit,
+        sum(share) as share,
         min(credit) as least_credit,
         sum(revenue) as revenue
     from {{ ref('attribution') }}
@@ -49,7 +53,8 @@ where
     given.conversion_id is null
     or counted.conversion_id is null
     or given.revenue is distinct from counted.revenue
-    or counted.credit <> case when counted.touches = 0 then 0 else 1 end
+    or counted.share <> case when counted.touches = 0 then 0 else 1 end
+    or counted.credit <> case when given.status = 'refund' then 0 else counted.share end
     or counted.all_rows <> case when counted.touches = 0 then 1 else counted.touches end
     or counted.rows_with_touch <> counted.touches
     or counted.least_credit < 0

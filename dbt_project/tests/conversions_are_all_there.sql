@@ -2,10 +2,20 @@ with given as (
 
     select
         session_date,
-        count(*) as conversions,
-        sum(revenue) as revenue
+        count(*) as all_rows
     from {{ ref('fact_events') }}
     where {{ in_built_days('fact_conversions', 'session_date') }} and is_conversion and not is_bot
+    group by session_date
+
+),
+
+of_sessions as (
+
+    select
+        session_date,
+        sum(conversions) as conversions
+    from {{ ref('sessions') }}
+    where {{ in_built_days('fact_conversions', 'session_date') }} and not is_bot
     group by session_date
 
 ),
@@ -14,8 +24,8 @@ counted as (
 
     select
         session_date,
-        count(*) as conversions,
-        sum(case when value_from = 'event' then revenue end) as revenue
+        count(*) as all_rows,
+        sum(conversions) as conversions
     from {{ ref('fact_conversions') }}
     where {{ in_built_days('fact_conversions', 'session_date') }}
     group by session_date
@@ -23,12 +33,16 @@ counted as (
 )
 
 select
-    coalesce(given.session_date, counted.session_date) as session_date,
-    given.conversions as given_conversions,
+    coalesce(given.session_date, of_sessions.session_date, counted.session_date) as session_date,
+    given.all_rows as given_rows,
+    counted.all_rows,
+    of_sessions.conversions as given_conversions,
     counted.conversions
 from given
 full outer join counted
     on given.session_date = counted.session_date
+full outer join of_sessions
+    on coalesce(given.session_date, counted.session_date) = of_sessions.session_date
 where
-    given.conversions is distinct from counted.conversions
-    or given.revenue is distinct from counted.revenue
+    given.all_rows is distinct from counted.all_rows
+    or coalesce(of_sessions.conversions, 0) <> coalesce(counted.conversions, 0)

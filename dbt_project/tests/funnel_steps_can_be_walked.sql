@@ -11,4 +11,4 @@ having
     or max(step) <> count(distinct step)
     or min(within_seconds) <> max(within_seconds)
     or min(within_seconds) < 0
-    or max(within_seconds) > 86400 * {{ var('funnel_max_days') }}
+    or max(within_seconds) > 86400 * {{ rule('funnel_max_days') }}

@@ -7,7 +7,7 @@ made from their JSON Schema (`shapes.py`). Slow work in Python is done once for 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -84,6 +84,7 @@ class EventParser:
         max_age_days: events older than this, counted from the day they were received, are rejected.
         rejects_kept: the number of rejects of each object that are stored.
         later_keys: the hash keys that came after `hash_key`, in order.
+        tenant_of: gives the tenant of a site.
     """
 
     def __init__(
@@ -95,11 +96,13 @@ class EventParser:
         max_age_days: int = 400,
         rejects_kept: int = REJECTS_KEPT,
         later_keys: Sequence[str] = (),
+        tenant_of: Callable[[str], str | None] = lambda _site: None,
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None), later_keys=later_keys)
         self._run = Engine(event_key=self._clients.hash(f"event ids of {site}")).run
         self._site = site
+        self._tenant_of = tenant_of
         host = host_name((site or "").lower())
         self._addresses = PageAddresses(self._run, host if HOST.fullmatch(host) else None)
         self._received = np.array([_microseconds(hour) for hour in hours], dtype=np.int64)
@@ -327,7 +330,9 @@ class EventParser:
         columns["device_fingerprint"] = device_fingerprints(columns["device_fingerprint"], columns["traits"], TRAIT)
         for name in IDS_OF_EVENTS:
             columns[name] = self._clients.rekeyed(columns[name])
-        columns["site_id"] = self._site_ids(columns["declared_site_id"])
+        sites = columns["site_id"] = self._site_ids(columns["declared_site_id"]).dictionary_encode()
+        tenants = pa.array(map(self._tenant_of, sites.dictionary.to_pylist()), pa.string())
+        columns["tenant_id"] = tenants.take(sites.indices)
         return columns
 
     def _site_ids(self, declared: pa.Array) -> pa.Array:

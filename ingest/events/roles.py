@@ -128,7 +128,7 @@ def clean(values: pa.Array) -> pa.Array:
     return scrub_column(pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values))
 
 
-def _snake(values: pa.Array) -> pa.Array:
+def snake(values: pa.Array) -> pa.Array:
     """Values in snake case: pageView, page-view, Page View and pageview all become page_view."""
     parted = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value) for value in clean(values).fill_null("").to_pylist()]
     names = [re.sub(r"[\s._-]+", "_", value.lower()).strip("_") for value in parted]
@@ -141,7 +141,7 @@ CLEANED: Mapping[Role | None, Callable[[pa.Array, Callable[[str], str]], pa.Arra
     Role.ID: lambda texts, keyed_hash: known_ids(texts, keyed_hash),
     Role.NAME: lambda texts, keyed_hash: known_ids(texts, keyed_hash, of_people=False),
     Role.TEXT: lambda texts, _: by_value(texts, clean),
-    Role.WORD: lambda texts, _: by_value(texts, _snake),
+    Role.WORD: lambda texts, _: by_value(texts, snake),
     Role.CODE: lambda texts, _: by_value(texts, lambda values: pc.utf8_upper(clean(values))),
     Role.JSON: lambda texts, _: scrub_json_column(texts),
 }

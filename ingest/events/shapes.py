@@ -7,6 +7,7 @@ each of them once.
 
 Extensions of JSON Schema, which all begin with `x-`:
     x-shape, x-version    name and version of the shape; an event names its version in `schema_version`, else it is 1
+    x-replaces            earlier versions that are gone: their events are read by this version
     x-recognised-by       keys that identify the shape: all of `all`, and one of `any` unless it is empty
     x-order               shapes with a lower number are tried first
     x-screens             the pages of the shape are screens of an app, which have no host
@@ -104,6 +105,7 @@ class Shape:
 
     name: str
     version: int
+    replaces: frozenset[int]
     order: int
     has_screens: bool
     recognised_by_all: frozenset[str]
@@ -118,6 +120,9 @@ class Shape:
         column_of = {each.column: each.name for each in self.root.fields if each.column}
         kind, name = field.children_of
         return Batch(kind, name, field.name, column_of["event_ts"], (kind, column_of["event_id"]))
+
+    def reads(self, version: int) -> bool:
+        return version == self.version or version in self.replaces
 
     def has_keys(self, keys: Sequence[str]) -> bool:
         found = set(keys)
@@ -155,6 +160,7 @@ def _shape(schema: Mapping[str, Any]) -> Shape:
     return Shape(
         name=schema["x-shape"],
         version=schema["x-version"],
+        replaces=frozenset(schema.get("x-replaces", ())),
         order=schema["x-order"],
         has_screens=schema.get("x-screens", False),
         recognised_by_all=frozenset(recognised["all"]),
@@ -198,7 +204,7 @@ def structure(keys: Mapping[Path, Sequence[str]], version: int = 1) -> Structure
     if not named:
         shown = ", ".join(top[:8]) or "none"
         return Structure(None, reason="unknown_shape", problem=f"fields: {shown}"[:200])
-    shape = next((each for each in named if each.name == named[0].name and each.version == version), None)
+    shape = next((each for each in named if each.name == named[0].name and each.reads(version)), None)
     if shape is None:
         return Structure(None, reason="unknown_version", problem=f"{named[0].name} has no version {version}")
     missing = [each.name for each in shape.root.fields if each.is_required and each.path[0] not in top]

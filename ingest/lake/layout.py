@@ -13,9 +13,11 @@ from ingest.days import day_text, parse_day
 RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
 RECORDS = "records"  # SHA-256 of the files of marts
 QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
+RULES, REFERENCE = "rules", "reference"  # kept by people: rules, and tables such as spend
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
+NO_SITE = "-"  # the site in the paths of a day that no site has events of; no host has this name
 MAX_FOLDER_NAME = 200  # bytes; file systems allow 255
 
 
@@ -169,6 +171,11 @@ def quality_key(judged_date: date, run_id: str, step: str) -> str:
     return f"{QUALITY_FOLDER}/judged_date={day_text(judged_date)}/run_id={run_id}/step={step}/{DATA_FILE}"
 
 
+def rules_version(fingerprint: str) -> str:
+    """The file of the rules that marts were built with."""
+    return f"{RULES}/versions/{fingerprint}.json"
+
+
 def site_folder(site: str) -> str:
     """The folder of a site. Its name comes from outside, so it is escaped and shortened to a length that every file
     system accepts."""
@@ -201,6 +208,11 @@ def event_date_of(key: str) -> date | None:
 def value_in(key: str, column: str) -> str | None:
     """The value of a `column=value` folder in a key; None if there is no such folder."""
     return next((part[len(column) + 1 :] for part in key.split("/") if part.startswith(f"{column}=")), None)
+
+
+def day_of_folder(name: str) -> date | None:
+    """The day that the name of a folder tells, such as `event_date=2026-01-12`; None if it names no day."""
+    return _day_in(name, name.partition("=")[0])
 
 
 def _day_in(key: str, column: str) -> date | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -12,13 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.days import day_text
+from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake
 from ingest.lake.layout import Partition
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, Dataset
 from ingest.partition.drift import Profile, drift, profile_of
-from ingest.partition.stage import ObjectCounts, StagedDay
+from ingest.partition.ledger import version_of
+from ingest.partition.stage import Absence, ObjectCounts, StagedDay
 from ingest.rows.batches import REJECTS_KEPT
-from ingest.source import not_looked_at
+from ingest.source import AS_USUAL, Terms
 from ingest.words import counted
 
 SAME_WEEKDAYS = 4  # weeks that the volume is compared with
@@ -38,7 +41,15 @@ class Check:
 
 
 CHECKS = (
-    Check("objects_present", "The source holds at least one object of the day"),
+    Check(
+        "objects_present",
+        "The source holds at least one object of the day, or the day is quiet: there are objects of earlier and later "
+        "days, and none of the day is expected any more",
+    ),
+    Check(
+        "objects_kept",
+        "No object that published rows came from has vanished from the source, except where deletions correct a day",
+    ),
     Check("processed", "Nothing unexpected happened while the day was read and checked"),
     Check(
         "objects_readable",
@@ -59,7 +70,6 @@ CHECKS = (
     Check("schema_drift", "Fields and their types are the same as on the last published day (a warning)"),
 )
 NEVER_RELEASED = {
-    "objects_present": "there is nothing to publish",
     "processed": "it could not be taken in, so there is nothing to publish",
     "rows_accounted": "rows were lost on the way, and nobody can tell which",
 }
@@ -88,6 +98,7 @@ class Limits:
 class Verdict:
     """The result of a check. A blocking check that failed and was not released refuses the partition.
 
+    advice: what may help where it failed, for people; empty if the message says enough.
     released: who accepted the failure, and why; None if nobody did.
     """
 
@@ -96,7 +107,15 @@ class Verdict:
     message: str
     blocks: bool = True
     figures: dict[str, Any] = field(default_factory=dict)
+    advice: str = ""
     released: str | None = None
+
+    @property
+    def said(self) -> str:
+        """The message, with who accepted the failure, or else with the advice."""
+        if self.released:
+            return f"{self.released}. {self.message}"
+        return f"{self.message}. {self.advice}" if self.advice else self.message
 
     @property
     def refuses(self) -> bool:
@@ -108,11 +127,12 @@ def checks_of(dataset: Dataset) -> tuple[Check, ...]:
     return tuple(check for check in CHECKS if check.name != "required_fields" or dataset is ACCESS_LOGS)
 
 
-def audit(staged: StagedDay, lake: Lake, limits: Limits) -> list[Verdict]:
+def audit(staged: StagedDay, lake: Lake, limits: Limits, terms: Terms = AS_USUAL) -> list[Verdict]:
     """All verdicts on a staged partition, in the order of `CHECKS`."""
     past = _same_weekdays(lake, staged.partition)
     verdicts = [
         _objects_present(staged),
+        _objects_kept(staged, lake, terms),
         Verdict("processed", True, "nothing unexpected happened"),
         _objects_readable(staged, limits),
         _objects_whole(staged),
@@ -134,15 +154,69 @@ def not_processed(staged: StagedDay, reason: str) -> list[Verdict]:
 
 def _objects_present(staged: StagedDay) -> Verdict:
     count = len(staged.objects)
-    what = "logs" if staged.partition.table == ACCESS_LOGS.name else "events"
-    lacking = (
-        f"the source has no object of this day. Check that the {what} were delivered and that the prefix is right; "
-        "a day that really had none need not be run"
+    figures = {"objects": count}
+    if count:
+        return Verdict("objects_present", True, counted(count, "object"), figures=figures)
+    absence = staged.absence or Absence(False, "the source has no object of this day")
+    return Verdict("objects_present", absence.is_quiet, absence.why, figures=figures, advice=absence.advice)
+
+
+def _objects_kept(staged: StagedDay, lake: Lake, terms: Terms) -> Verdict:
+    """Compares the objects with the ledger by name: a new version of an object is no loss, and neither is an object
+    whose rows now come from another one that was a copy."""
+    day, count = staged.partition.day, len(staged.objects)
+    if not lake.exists(staged.partition.ledger_file):
+        if count and terms.is_past(day):
+            message = (
+                f"the source keeps objects for {counted(terms.kept_days or 0, 'day')}, so some of this day may be gone "
+                f"already. Of {day} there are {counted(count, 'object')}"
+            )
+            return Verdict("objects_kept", False, message)
+        return Verdict("objects_kept", True, "it was not published before")
+    try:
+        vanished, rows, before = _vanished(staged, lake)
+    except TransientLakeError:
+        raise
+    except LakeError:  # reading the day again is how its ledger is mended
+        return Verdict("objects_kept", True, "its ledger is broken, so nobody knows which objects it was made of")
+    figures = {"objects_vanished": len(vanished), "rows_vanished": rows, "rows_published": before}
+    if not vanished or rows <= 0:
+        message = (
+            f"{counted(len(vanished), 'object')} without rows of its own vanished" if vanished else "none vanished"
+        )
+        return Verdict("objects_kept", True, message, figures=figures)
+    told = (
+        f"{counted(len(vanished), 'object')} with {rows} of {counted(before, 'published row')} vanished from the source"
     )
-    if staged.undated:
-        lacking = f"the source has no object of this day. {not_looked_at(staged.undated)}"
-    message = counted(count, "object") if count else lacking
-    return Verdict("objects_present", count > 0, message, figures={"objects": count})
+    if terms.deletions_correct:
+        return Verdict("objects_kept", True, f"{told}, which corrects the day: {_some(vanished)}", figures=figures)
+    return Verdict("objects_kept", False, f"{told}: {_some(vanished)}", figures=figures)
+
+
+def _vanished(staged: StagedDay, lake: Lake) -> tuple[list[str], int, int]:
+    """(names of the objects that rows were published from and that are not listed any more, rows lost with them,
+    published rows)."""
+    columns = ["source_object", "etag", "size", "rows_kept"]
+    ledger = lake.read_table(staged.partition.ledger_file, columns).to_pylist()
+    listed = Counter(_plain_name(counts.item.name, counts.item.etag) for counts in staged.objects)
+    now = {version_of(counts.item): counts.kept for counts in staged.objects}
+    vanished, lost = [], 0
+    for row in ledger:
+        name = _plain_name(row["source_object"], row["etag"])
+        version = row["source_object"], row["etag"], row["size"]
+        if version in now:
+            lost -= now[version] - row["rows_kept"]  # its rows that were those of a copy
+        elif not listed[name] and row["rows_kept"]:
+            vanished.append(row["source_object"])
+            lost += row["rows_kept"]
+        if listed[name]:
+            listed[name] -= 1
+    return vanished, lost, sum(row["rows_kept"] for row in ledger)
+
+
+def _plain_name(name: str, etag: str) -> str:
+    """The name of an object without its version, which the name of one with personal data in its key ends with."""
+    return name.removesuffix(f"#{etag}")
 
 
 def _is_cut_off(counts: ObjectCounts) -> bool:
@@ -304,14 +378,15 @@ class _PastDay:
 
 
 def _same_weekdays(lake: Lake, partition: Partition) -> list[_PastDay]:
-    """The published same weekdays of the last `SAME_WEEKDAYS` weeks."""
+    """The published same weekdays of the last `SAME_WEEKDAYS` weeks that had objects."""
     found = []
     columns = ["rows_read", "rows_kept", "rows_rejected"]
     for week in range(1, SAME_WEEKDAYS + 1):
         earlier = _before(partition, timedelta(weeks=week))
         if lake.exists(earlier.ledger_file):
             ledger = lake.read_table(earlier.ledger_file, columns)
-            found.append(_PastDay(*(pc.sum(ledger.column(name)).as_py() or 0 for name in columns)))
+            if len(ledger):  # a quiet day says nothing about the usual ones
+                found.append(_PastDay(*(pc.sum(ledger.column(name)).as_py() or 0 for name in columns)))
     return found
 
 

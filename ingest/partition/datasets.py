@@ -16,6 +16,7 @@ from ingest.events import parser as events
 from ingest.events.files import event_batches, read_event_pieces
 from ingest.events.parser import EventParser
 from ingest.lake.layout import Partition
+from ingest.partition.tenants import TenantOf
 from ingest.rows.batches import REJECTS_KEPT, ObjectFacts, ParsedBatch
 from ingest.rows.enrich import Geo
 from ingest.source import UNKNOWN_SITE, SourceObject
@@ -91,11 +92,12 @@ def parser_of(
     max_age_days: int,
     rejects_kept: int = REJECTS_KEPT,
     later_keys: Sequence[str] = (),
+    tenant_of: TenantOf = lambda _site: None,
 ) -> Parse:
     """A function that parses the batches of this partition's objects into rows."""
     if partition.table == EVENTS.name:
         hours = [item.hour for item in objects]
         site = None if partition.site == UNKNOWN_SITE else partition.site
-        return EventParser(hash_key, site, hours, geo, max_age_days, rejects_kept, later_keys).parse_in_parts
+        return EventParser(hash_key, site, hours, geo, max_age_days, rejects_kept, later_keys, tenant_of).parse_in_parts
     parser = AccessLogParser(hash_key, partition.day, geo, max_age_days, rejects_kept, later_keys)
     return lambda batch: [parser.parse(batch)]

@@ -6,9 +6,9 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,9 @@ from typing import Any, Literal
 from ingest.days import day_text
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import Partition, event_date_of, raw_folder, site_folder
+from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder
 from ingest.lake.records import FileRecord, LedgerRecord
+from ingest.partition.absence import absence_of
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
 from ingest.partition.datasets import DATASETS, parser_of
@@ -27,6 +28,7 @@ from ingest.partition.ledger import version_of, versions_taken
 from ingest.partition.releases import with_releases
 from ingest.partition.stage import Progress, StagedDay, not_staged, stage_day
 from ingest.partition.standing import StandingPartition
+from ingest.partition.tenants import tenants_of
 from ingest.rows.enrich import Geo
 from ingest.rows.privacy import scrub_line
 from ingest.source import Source, SourceObject
@@ -46,6 +48,7 @@ class IngestOptions:
         geoip_database: a MaxMind City database; without one, rows have no places.
         max_age_days: rows that are older than this before their source day are rejected.
         workers: threads that decompress and parse.
+        tenants: site → tenant, as the rules say.
     """
 
     hash_key: str = field(repr=False)
@@ -54,6 +57,7 @@ class IngestOptions:
     max_age_days: int = 400
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
+    tenants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -98,7 +102,7 @@ class DayResult:
 
     @property
     def reason(self) -> str:
-        return "; ".join(f"{verdict.check}: {verdict.message}" for verdict in self.refusals)
+        return "; ".join(f"{verdict.check}: {verdict.said}" for verdict in self.refusals)
 
 
 def ingest_day(
@@ -110,6 +114,7 @@ def ingest_day(
     raw_files: Sequence[LakeFile] | None = None,
     progress: Progress | None = None,
     incremental: bool = False,
+    has_other_sites: bool = False,
 ) -> DayResult:
     """Ingests one source day of a dataset, or one site's part of it. Publishes the partition, or refuses it and keeps
     the last good version.
@@ -120,6 +125,7 @@ def ingest_day(
         incremental: read only the objects that are not in the ledger, and add them to the published rows. All objects
             are read if the result would differ from that of a whole reading. Nothing is done if there are no new
             objects.
+        has_other_sites: whether the source has objects of other sites of the day; asked where this one has none.
 
     Raises:
         SourceError, LakeError, TransientError: the partition could not be checked; the lake is unchanged.
@@ -137,10 +143,10 @@ def ingest_day(
                 lake, source, found, partition, options, raw_files, progress, incremental, folder
             )
             if not staged.objects:
-                staged.undated = source.undated()
+                staged.absence = absence_of(lake, source, partition, has_other_sites)
             read = time.monotonic()
             with border(lambda: f"{partition} while it was judged"):
-                verdicts = with_releases(audit(staged, lake, options.limits), lake, partition, found)
+                verdicts = with_releases(audit(staged, lake, options.limits, source.terms), lake, partition, found)
         except PartitionError as error:
             read = time.monotonic()
             trace = _trace(error.__cause__)
@@ -217,10 +223,14 @@ def _stage(
     """(the staged partition, why the new objects alone were not enough). The reason is empty if they were enough, or
     if a whole reading was asked for."""
 
+    tenant_of = tenants_of(partition, found, options.tenants)
+
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
         places = Geo(options.geoip_database)
         kept = options.limits.rejects_kept
-        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept, options.later_keys)
+        parse = parser_of(
+            partition, objects, options.hash_key, places, options.max_age_days, kept, options.later_keys, tenant_of
+        )
         return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
 
     why_whole = ""
@@ -231,6 +241,7 @@ def _stage(
         try:
             kept = options.limits.rejects_kept
             with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
+                standing.ensure_tenants(tenant_of)
                 return read(standing.news, aside, standing), ""
         except (ReadWholeError, NotJoinableError) as error:
             why_whole = str(error)
@@ -250,7 +261,7 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     ingested, and says what its files are. Files of earlier runs for event dates that have no rows now are found by
     listing, and deleted.
     """
-    partition = staged.partition
+    partition = _place_of(staged.partition)
     files = {partition.raw_file(event_date): FileRecord.of(path) for event_date, path in staged.files.items()}
     files[partition.rejects_file] = FileRecord.of(staged.rejects_file)
     before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
@@ -264,19 +275,27 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
             lake.delete(file.key)
     lake.put(staged.rejects_file, partition.rejects_file)
     lake.put_table(LedgerRecord(files, key).on(staged.ledger()), partition.ledger_file)
-    lake.delete(partition.quarantine)
+    lake.delete(staged.partition.quarantine)
     return size
+
+
+def _place_of(partition: Partition) -> Partition:
+    """Where a partition is put. A day without a site has a folder of a site too, so that readers find the same folders
+    on all days."""
+    is_whole_day = DATASETS[partition.table].by_site and partition.site is None
+    return replace(partition, site=NO_SITE) if is_whole_day else partition
 
 
 def _refuse(lake: Lake, staged: StagedDay, verdicts: list[Verdict]) -> int:
     """Puts a refused partition into quarantine. The verdict comes last, because it announces the refusal.
 
-    A partition without objects that was never published leaves nothing in quarantine. Returns the bytes of the row
-    files.
+    A day that is refused for having no objects, and was never published, leaves nothing in quarantine. Returns the
+    bytes of the row files.
     """
     partition = staged.partition
     lake.delete(partition.quarantine)
-    if not staged.objects and not has_ledger(lake, partition):
+    is_missing = any(verdict.check == "objects_present" for verdict in verdicts if verdict.refuses)
+    if is_missing and not has_ledger(lake, partition):
         return 0
     size = sum(lake.put(path, partition.refused_rows_file(event_date)) for event_date, path in staged.files.items())
     lake.put(staged.rejects_file, partition.refused_rejects_file)

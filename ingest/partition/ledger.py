@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import date
 
 from ingest.lake.files import Lake
-from ingest.lake.layout import Partition
+from ingest.lake.layout import NO_SITE, Partition, partition_of
 from ingest.partition.datasets import DATASETS
-from ingest.source import SourceObject
+from ingest.source import Source, SourceObject
 
 Version = tuple[str, str, int]  # object, etag, size
 
@@ -55,12 +55,41 @@ def _versions(lake: Lake, key: str) -> set[Version]:
     return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
+def parts_of(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> dict[Partition, list[SourceObject]]:
+    """Partition → its listed objects: the day itself, or each of its sites. Published partitions without an object any
+    more are among them."""
+    found: dict[Partition, list[SourceObject]] = {}
+    for item in listed:
+        part = replace(day, site=item.site) if DATASETS[day.table].by_site else day
+        found.setdefault(part, []).append(item)
+    known = {part.ledger_file for part in found}
+    for file in lake.files(day.ledger_folder):
+        published = partition_of(file.key)
+        if published and published.site != NO_SITE and file.key not in known:
+            found[published] = []
+    return found
+
+
+def is_kept_as_it_is(lake: Lake, source: Source, day: Partition) -> bool:
+    """Whether a day is published, and so old that the source may have deleted its objects. Such a day is not compared
+    with the source again."""
+    return source.terms.is_past(day.day) and bool(lake.files(day.ledger_folder))
+
+
+def unjudged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> dict[Partition, list[SourceObject]]:
+    """Partition → its listed objects, for partitions of a day that were neither published nor refused with exactly
+    these objects."""
+    return {
+        part: objects
+        for part, objects in parts_of(lake, day, listed).items()
+        if not _is_judged(lake, part, set(map(version_of, objects)))
+    }
+
+
 def is_judged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> bool:
     """Whether exactly these objects of a day were published or refused; each site is compared on its own."""
-    by_site: dict[str | None, set[Version]] = {}
-    for item in listed:
-        by_site.setdefault(item.site if DATASETS[day.table].by_site else None, set()).add(version_of(item))
-    return all(
-        versions in (versions_taken(lake, partition), versions_refused(lake, partition))
-        for partition, versions in ((replace(day, site=site), versions) for site, versions in by_site.items())
-    )
+    return not unjudged(lake, day, listed)
+
+
+def _is_judged(lake: Lake, partition: Partition, versions: set[Version]) -> bool:
+    return versions == versions_taken(lake, partition) or versions == versions_refused(lake, partition)

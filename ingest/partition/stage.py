@@ -59,13 +59,25 @@ class ObjectCounts:
     days: set[int] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Absence:
+    """Why a partition has no object.
+
+    is_quiet: whether nothing happened, so that it is published without rows. advice: what to do if it is not quiet.
+    """
+
+    is_quiet: bool
+    why: str
+    advice: str = ""
+
+
 @dataclass
 class StagedDay:
     """One staged partition: files by event date, rejects, and the counts of each object.
 
     objects_read: the number of objects that were read for it.
     unchanged: event dates whose file is the same as in the lake.
-    undated: for a day without objects, the name of an object in the source that names no day.
+    absence: of a partition without objects.
     """
 
     partition: Partition
@@ -76,7 +88,7 @@ class StagedDay:
     rejects_by_reason: dict[str, int]
     objects_read: int
     unchanged: frozenset[date] = frozenset()
-    undated: str | None = None
+    absence: Absence | None = None
 
     def total(self, name: str) -> int:
         return sum(getattr(counts, name) for counts in self.objects)

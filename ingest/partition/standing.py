@@ -22,6 +22,7 @@ from ingest.lake.records import FileRecord, files_of_ledger
 from ingest.partition.datasets import DATASETS
 from ingest.partition.ledger import version_of
 from ingest.partition.stage import ObjectCounts, counts_of
+from ingest.partition.tenants import TenantOf
 from ingest.rows.batches import REJECTS_KEPT
 from ingest.rows.dedup import HOUR
 from ingest.schema import LEDGER, arrow_schema
@@ -103,6 +104,25 @@ class StandingPartition:
             ).fetchall()
             if dict(found) != {key: count for key, count in rows.items() if count}:
                 raise ReadWholeError(NOT_ITS_LEDGER)
+
+    def ensure_tenants(self, tenant_of: TenantOf) -> None:
+        """Compares the tenants in the files with those of now.
+
+        Raises:
+            ReadWholeError: the rows of a site were published for another tenant.
+        """
+        if not DATASETS[self._partition.table].by_site:
+            return
+        try:
+            found = self._engine.execute(
+                "select distinct site_id, tenant_id from read_parquet(?, hive_partitioning = false)",
+                [[str(path) for path in self.files.values()]],
+            ).fetchall()
+        except duckdb.Error as error:
+            raise ReadWholeError("it was published by another version of Clicklake") from error
+        for site, tenant in found:
+            if tenant_of(site) != tenant:
+                raise ReadWholeError(f"the tenant of {site} is another one than before")
 
     def is_known(self, id_hash: np.ndarray, times: np.ndarray, object_index: np.ndarray) -> np.ndarray:
         """True for each row of the new objects whose request or event is already published.

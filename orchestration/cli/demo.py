@@ -45,7 +45,15 @@ def command(folder: Path | None) -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "demo").touch()
-    from demo.environment import embedded_environment, exported, load, load_events, made_up_days, made_up_events
+    from demo.environment import (
+        embedded_environment,
+        exported,
+        load,
+        load_events,
+        made_up_days,
+        made_up_events,
+        put_rules,
+    )
     from demo.spend import spend_file
 
     with step("Making up five days of traffic"):
@@ -55,7 +63,9 @@ def command(folder: Path | None) -> int:
         with step("Putting logs and events into the embedded S3"):
             load(environment, days)
             load_events(environment, events)
-        load_settings().open_lake().put_text(spend_file([day.day for day in days]), SPEND_KEY)
+        lake = load_settings().open_lake()
+        put_rules(lake)
+        lake.put_text(spend_file([day.day for day in days]), SPEND_KEY)
         first = _run([day.day for day in days])
         notes.print("\nA day later: an object of the first day arrives.")
         load(environment, days[:1], late=True)

@@ -87,17 +87,18 @@ def publishes_to(settings: Settings, no_publish: bool) -> bool:
 
 
 def check_reachable(settings: Settings, publishes: bool, changing: str | None = None) -> None:
-    """Sends one cheap request to each place, so that a wrong setting costs a second and not a run.
+    """Reads the rules and sends one cheap request to each place, so that a mistake costs a second and not a run.
 
     Args:
         changing: the command that changes all of the lake, if it is this one.
 
     Raises:
-        SettingsError: a place cannot be used; in one sentence.
+        SettingsError: a place cannot be used, or a rule is wrong; in one sentence.
     """
     from orchestration.publishing.target import ready
     from orchestration.publishing.targets import TARGETS
     from orchestration.resources import sources_of
+    from orchestration.rules import rules_of
 
     places = "the sources, the lake and the targets" if publishes else "the sources and the lake"
     try:
@@ -107,6 +108,7 @@ def check_reachable(settings: Settings, publishes: bool, changing: str | None = 
             lake = settings.open_lake()
             lake.check()
             lake_format.check(lake, settings.hash_keys(), changing)
+            rules_of(settings)
             with lake.staging():
                 lake.files(Partition("access_logs", NO_DAY).ledger_folder)
             for target in ready(TARGETS, settings) if publishes else ():

@@ -98,7 +98,7 @@ def find_refused(lake: Lake, day: dt.date, name: str, site: str | None) -> Refus
     """
     from ingest.partition.quarantine import refused_partitions
 
-    name = _table_named(lake, name)
+    name = table_named(lake, name)
     found = refused_partitions(lake, [day], name, site and site.lower())
     if not found:
         of = f" of site {site}" if site else ""
@@ -109,7 +109,7 @@ def find_refused(lake: Lake, day: dt.date, name: str, site: str | None) -> Refus
     return found[0]
 
 
-def _table_named(lake: Lake, name: str) -> str:
+def table_named(lake: Lake, name: str) -> str:
     """The table's name in quarantine: access_logs for raw_access_logs, raw.access_logs; sessions for marts.sessions."""
     from orchestration.catalog import documented
 

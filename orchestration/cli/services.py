@@ -42,8 +42,17 @@ def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
       clicklake services
       clicklake services --days 7 -- clicklake dev
     """
-    from demo.environment import embedded_environment, exported, load, load_events, made_up_days, made_up_events
+    from demo.environment import (
+        embedded_environment,
+        exported,
+        load,
+        load_events,
+        made_up_days,
+        made_up_events,
+        put_rules,
+    )
     from demo.services import check_installed
+    from ingest.lake.files import Lake
 
     check_installed()
     folder = (data_dir or state_dir() / "services").absolute()
@@ -58,6 +67,7 @@ def command(data_dir: Path | None, days: int, program: tuple[str, ...]) -> int:
                 made_up = made_up_days(yesterday, days)
                 load(environment, made_up)
                 load_events(environment, made_up_events(made_up))
+                put_rules(Lake(settings["CLICKLAKE_LAKE"]))
             # Else the UI's bar of partitions would cover eleven years, with these days as a hairline at its end.
             settings = settings | {"CLICKLAKE_FIRST_DAY": day_text(made_up[0].day)}
         for name, value in settings.items():

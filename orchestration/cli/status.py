@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command("status", short_help="Show days by table: published, refused, missing, out of date.")
-@click.option("--from", "first", type=DAY, metavar="D1", help="First day. Default: no limit.")
+@click.option("--from", "first", type=DAY, metavar="D1", help="First day. Default: 30 days up to the last.")
 @click.option("--to", "last", type=DAY, metavar="D2", help="Last day. Default: no limit.")
 def command(first: dt.date | None, last: dt.date | None) -> None:
-    """Shows every day that the source or the lake knows, by table.
+    """Shows the days D1 to D2 that a source or the lake knows, by table.
+
+    Without options it begins 30 days before the newest day of the lake, and the last line says where.
 
     \b
     published       the last good version is what the source and the raw layer hold now
@@ -34,7 +36,7 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     """
     settings = load_settings()
     from ingest.source import not_looked_at
-    from orchestration.operations.status import MISSING, status
+    from orchestration.operations.status import MISSING, days_asked, status
     from orchestration.publishing.targets import TARGETS
     from orchestration.resources import sources_of
 
@@ -42,7 +44,9 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
         raise click.UsageError(f"--to {last} lies before --from {first}.")
     sources = sources_of(settings)
     _tell_of_lake(settings)
-    found = status(settings.open_lake(), sources, first, last)
+    lake = settings.open_lake()
+    asked = days_asked(lake, sources, first, last)
+    found = status(lake, sources, asked[0], asked[-1])
     if not any(day.objects for day in found):
         for source in sources.values():
             if name := source.undated():
@@ -63,6 +67,8 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     for day in found:
         if day.reason:
             line((f"{day.day}", "red"), f" {day.reason}")
+    if first is None:
+        notes.print(f"Days before {asked[0]} are not shown. --from names an earlier first day", highlight=False)
 
 
 def _tell_of_lake(settings: Settings) -> None:
@@ -85,13 +91,14 @@ def _days(first: dt.date | None, last: dt.date | None) -> str:
 def _states_by_target(
     settings: Settings, targets: list[Target[Any]], found: list[DayStatus]
 ) -> dict[str, dict[dt.date, str]]:
-    """Target → day → state, without targets that lack a setting and whose mart is empty, such as without events."""
+    """Target → day → state, without targets that lack a setting and whose mart has none of these days, such as without
+    events."""
     from orchestration.operations.status import published_days
 
-    lake = settings.open_lake()
-    published = {mart: published_days(lake, mart) for mart in {target.mart for target in targets}}
+    lake, days = settings.open_lake(), [day.day for day in found]
+    published = {mart: published_days(lake, mart, days) for mart in {target.mart for target in targets}}
     return {
-        target.name: _target_states(settings, target, [day.day for day in found if day.day in published[target.mart]])
+        target.name: _target_states(settings, target, sorted(published[target.mart]))
         for target in targets
         if published[target.mart] or not target.lacks(settings)
     }

@@ -21,6 +21,7 @@ MAX_DAYS_SHOWN = 40
 MAX_WARNINGS_SHOWN = 10
 MAX_REFUSED_SHOWN = 3
 MART = DAILY_AGGREGATES  # the summary shows its days, and their published entries
+MARTS = (DAILY_AGGREGATES, SESSIONS)  # the first marts of logs and of events: a day with neither is not published
 
 
 def print_summary(result: PipelineResult) -> None:
@@ -130,12 +131,12 @@ def _day_row(result: PipelineResult, day: date) -> tuple[Any, ...]:
 
 
 def _state(result: PipelineResult, day: date) -> str:
-    has_mart = (MART.name, day) in result.materialized
+    has_mart = any((mart.name, day) in result.materialized for mart in MARTS)
     if day not in result.bad:
         return "published" if has_mart or _published(result, day) else "missing"
     checks = {check for _, check in result.refused.get(day, ())}
     if checks == {"objects_present"}:
-        return "partly missing" if has_mart or (SESSIONS.name, day) in result.materialized else "missing"
+        return "partly missing" if has_mart else "missing"
     if checks:
         return "partly refused" if has_mart else "refused"
     return "failed"

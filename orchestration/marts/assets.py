@@ -8,7 +8,7 @@ import dagster as dg
 
 from ingest.lake.files import Lake
 from ingest.lake.layout import MARTS, Partition
-from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.partition.datasets import ACCESS_LOGS, EVENTS
 from ingest.partition.day import is_published
 from ingest.partition.releases import release_of
 from ingest.words import counted
@@ -23,10 +23,16 @@ from orchestration.places import DBT_DIR
 from orchestration.quality import Judgement
 from orchestration.raw.assets import RAW_ACCESS_LOGS, RAW_ASSETS, RAW_EVENTS
 from orchestration.resources import Lakehouse
+from orchestration.rules import rules_of
 from orchestration.step import Step, begun, refusals
 
-# Arguments of dbt if no events are set: leaves out the models that need events, and the model made only for them.
-NO_EVENTS = ["--exclude", "source:raw.events+", "ad_touches"]
+# Dataset → arguments of dbt where its source is not set. Without events, the models that need them are left out, and
+# the model that is made only for them. Without logs, the marts of logs alone are left out, and those of both are made
+# as if the logs were empty.
+WITHOUT = {
+    EVENTS.name: ["--exclude", "source:raw.events+", "ad_touches"],
+    ACCESS_LOGS.name: ["--exclude", "daily_aggregates", "campaign_trends", "ad_touches"],
+}
 
 
 def build_dbt_models() -> dg.AssetsDefinition:
@@ -51,17 +57,17 @@ def build_dbt_models() -> dg.AssetsDefinition:
         _check_order(context, specs)
         with explained():
             settings, lake = lakehouse.settings(), lakehouse.lake()
-            datasets = [ACCESS_LOGS, EVENTS] if settings.events else [ACCESS_LOGS]
-            ready = [
-                day for day in days if any(is_published(lake, Partition(dataset.name, day)) for dataset in datasets)
-            ]
+            rules_of(settings)
+            datasets = list(lakehouse.sources())
+            ready = [day for day in days if any(is_published(lake, Partition(name, day)) for name in datasets)]
             bad = {
                 day: f"{_named(datasets)} has no published partition of this day to build on"
                 for day in days
                 if day not in ready
             }
             result = WindowResult()
-            arguments = _select(context, specs) + ([] if settings.events else NO_EVENTS)
+            excluded = [each for name, arguments in WITHOUT.items() if name not in datasets for each in arguments]
+            arguments = _select(context, specs) + excluded
             with step.at_work(lake):
                 for window in consecutive(ready):
                     if holder := lake.holder(MARTS):  # dbt itself waits for this lock, and holds it until it ends
@@ -70,7 +76,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
                 with at_once(context.instance):  # within `at_work`, because thousands of events take a while
                     _report(step, lake, result, checks)
         above = refusals(context.instance, context.run_id) if step.is_last else {}
-        yield from step.finish(above | bad | result.refused(days))
+        yield from step.finish(above | bad | result.refused(days), goes_on=result.only_waits())
 
     return dbt_models
 
@@ -103,8 +109,8 @@ def _select(context: dg.AssetExecutionContext, specs: list[dg.AssetSpec]) -> lis
     return ["--select", *sorted(f"+{model_name(key)}" for key in context.selected_asset_keys)]
 
 
-def _named(datasets: Sequence[Dataset]) -> str:
-    return " or ".join(RAW_ASSETS[dataset.name].to_user_string() for dataset in datasets)
+def _named(datasets: Sequence[str]) -> str:
+    return " or ".join(RAW_ASSETS[name].to_user_string() for name in datasets)
 
 
 def _report(step: Step, lake: Lake, result: WindowResult, checks: Mapping[str, dg.AssetCheckSpec]) -> None:

@@ -55,6 +55,11 @@ class WindowResult:
         """Whether a smaller window might publish days that this one did not."""
         return any(entry["status"] not in ("published", ABSENT) for entry in self.published.values())
 
+    def only_waits(self) -> bool:
+        """Whether something was published, and all else waits for another source: what is published goes on."""
+        statuses = {entry["status"] for entry in self.published.values()}
+        return "published" in statuses and statuses <= {"published", ABSENT}
+
     def refused(self, days: Collection[date]) -> dict[date, str]:
         """Day → why, for each day on which a model was not published.
 
@@ -69,7 +74,8 @@ class WindowResult:
         found: dict[date, str] = {}
         for (model, day), entry in (causes or bad).items():
             why = "; ".join(_sentence(reason["message"]) for reason in entry.get("reasons", ()))
-            found.setdefault(day, f"{model} {entry['status']} ({why})")
+            status = "waits" if entry["status"] == ABSENT else entry["status"]
+            found.setdefault(day, f"{model} {status} ({why})")
         return found
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ingest.lake.files import Lake
 from ingest.lake.layout import Partition, raw_folder
-from ingest.partition.datasets import ACCESS_LOGS, DATASETS
-from ingest.partition.ledger import is_judged, version_of, versions_taken
+from ingest.partition.datasets import ACCESS_LOGS
+from ingest.partition.ledger import objects_by_day, unjudged, version_of, versions_taken
 from ingest.source import Source, SourceObject
 from orchestration.marts.known import DAILY_AGGREGATES
 
@@ -35,13 +35,9 @@ def news(lake: Lake, sources: Mapping[str, Source], days: Sequence[dt.date]) -> 
     """The objects that arrived since these days were last read, by day, dataset and site."""
     found: list[NewObjects] = []
     for name, source in sources.items():
-        partitions: dict[Partition, list[SourceObject]] = {}
-        for item in source.objects(days):
-            site = item.site if DATASETS[name].by_site else None
-            partitions.setdefault(Partition(name, item.day, site), []).append(item)
-        for partition, objects in partitions.items():
-            if not is_judged(lake, replace(partition, site=None), objects):
-                found.append(_news(lake, partition, objects))
+        for day, objects in objects_by_day(source.objects(days)).items():
+            new = unjudged(lake, Partition(name, day), objects)
+            found += [_news(lake, partition, listed) for partition, listed in new.items()]
     return sorted(found, key=lambda each: (each.partition.day, each.partition.table, each.partition.site or ""))
 
 

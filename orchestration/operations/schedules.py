@@ -11,6 +11,7 @@ from orchestration.operations.jobs import INCREMENTAL, daily_build, refresh
 from orchestration.operations.refresh import days_behind, days_to_look_at, news
 from orchestration.operations.runs import is_running
 from orchestration.resources import Lakehouse
+from orchestration.rules import rules_of
 
 BUILD_HOUR = 6  # UTC; most of a day's objects have arrived by then, the sensor takes later ones
 
@@ -43,6 +44,7 @@ def refresh_today(
             f"a run over {', '.join(map(day_text, running))} waits or works: the next turn takes what it leaves"
         )
         return
+    rules_of(lakehouse.settings())  # a mistake fails the tick, which names it
     try:
         lake = lakehouse.lake()
         found = news(lake, lakehouse.sources(), looked_at)

@@ -30,6 +30,7 @@ from orchestration.publishing.target import Target, ready, why_not
 from orchestration.publishing.targets import TARGETS
 from orchestration.raw.assets import RAW_ASSETS
 from orchestration.resources import Lakehouse
+from orchestration.rules import rules_of
 from orchestration.settings import Settings
 from orchestration.step import run_lock
 
@@ -54,6 +55,7 @@ def last_closed_day(now: dt.datetime) -> dt.date:
 )
 def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
     settings = lakehouse.settings()
+    rules_of(settings)  # a mistake fails the tick, which names it
     last = last_closed_day(dt.datetime.now(dt.UTC))
     first = max(last - dt.timedelta(days=settings.sensor_lookback_days - 1), settings.first_day)
     try:
@@ -113,6 +115,7 @@ def _recent_requests(instance: dg.DagsterInstance, day: dt.date, since: dt.datet
 )
 def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest]:
     lake = lakehouse.lake()
+    rules_of(lakehouse.settings())
     for dataset, record in sorted(_arrivals(context), key=lambda arrival: arrival[1].storage_id):
         event = record.asset_materialization
         if event is None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import Mart, Partition, event_date_of, partition_of, quarantine_folder, raw_folder
+from ingest.lake.layout import Mart, Partition, day_of_folder, partition_of, quarantine_folder, raw_folder
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS
-from ingest.partition.ledger import is_judged, objects_by_day
+from ingest.partition.ledger import is_judged, is_kept_as_it_is, objects_by_day
 from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 from orchestration.marts.known import DAILY_AGGREGATES, SESSIONS
+from orchestration.partitions import days_between, next_day, today
 from orchestration.publishing.target import Target
 
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
 REFUSED_BUT_KEPT = "refused, last good kept"
 PARTLY_REFUSED = "partly refused"
 UNREADABLE = "unreadable"
+DAYS_SHOWN = 30  # if no first day is asked for
+FOLDERS_LISTED = 100  # folders of days; beyond, the folder that they are in is listed as a whole
 # Mart → the dataset that it is made from, for the marts that the status shows.
 MARTS = {DAILY_AGGREGATES: ACCESS_LOGS, SESSIONS: EVENTS}
 
@@ -35,33 +38,66 @@ class DayStatus:
     reason: str | None
 
 
+def days_asked(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, last: dt.date | None) -> list[dt.date]:
+    """The days from first to last. Without a first day `DAYS_SHOWN` days up to the last one; without a last day up to
+    tomorrow, since clocks differ. With neither, the newest `DAYS_SHOWN` days of the lake and all later ones, or the
+    newest of the sources if the lake is empty.
+
+    Nothing is read but names of folders, and the sources only if the lake is empty.
+    """
+    end = last or max(next_day(today()), first or dt.date.min)
+    newest = end
+    if not (first or last):
+        known = _days_of_lake(lake, sources) or {item.day for source in sources.values() for item in source.objects()}
+        newest = max(known, default=end)
+    first = first or newest - dt.timedelta(days=DAYS_SHOWN - 1)
+    return days_between(first, max(end, newest))
+
+
+def _days_of_lake(lake: Lake, sources: Iterable[str]) -> set[dt.date]:
+    """The days that folders of raw, of the marts that are shown, and of quarantine name."""
+    tables = [*sources, *(mart.name for mart, dataset in MARTS.items() if dataset.name in sources)]
+    folders = [*map(raw_folder, sources), *(mart.folder for mart in MARTS), *map(quarantine_folder, tables)]
+    return {day for folder in folders for name in lake.folders(folder) if (day := day_of_folder(name))}
+
+
 def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, last: dt.date | None) -> list[DayStatus]:
-    """The state of every day from first to last that a source or the lake knows; None sets no limit."""
+    """The state of each of the `days_asked` that a source or the lake knows. Other days are neither listed nor read."""
+    asked = days_asked(lake, sources, first, last)
+    wanted = set(asked)
     tables: dict[str, dict[dt.date, str]] = {}
     days: dict[dt.date, int] = {}
     problems: dict[dt.date, list[str]] = {}
-    quarantine = lake.files(quarantine_folder())
-    quarantined = {(each.table, each.day) for file in quarantine if (each := partition_of(file.key))}
+    quarantine = _quarantined(lake, wanted)
+    quarantined = {
+        (each.table, each.day) for files in quarantine.values() for file in files if (each := partition_of(file.key))
+    }
     for name, source in sources.items():
-        listed = objects_by_day(source.objects())
+        listed = objects_by_day(source.objects(asked))
         for day, objects in listed.items():
             days[day] = days.get(day, 0) + len(objects)
-        raw = lake.files(raw_folder(name))
-        own = {each.day for file in raw if (each := partition_of(file.key)) and event_date_of(file.key) == each.day}
-        newest = _newest(raw)
+        raw = _files_of(lake, raw_folder(name), {day: raw_folder(name, day) for day in asked})
+        newest = {day: max(file.modified for file in files) for day, files in raw.items()}
+        own = {
+            day
+            for day, files in raw.items()
+            if any(file.key.startswith(Partition(name, day).raw_folder(day)) for file in files)
+        }
         refused = {day for table, day in quarantined if table == name}
         known = {*listed, *refused, *newest}
         states = tables[f"raw.{name}"] = {}
         for day in known:
             try:
-                states[day] = _raw_state(lake, Partition(name, day), listed.get(day, []), day in own, day in refused)
+                states[day] = _raw_state(
+                    lake, source, Partition(name, day), listed.get(day, []), day in own, day in refused
+                )
             except TransientLakeError:
                 raise
             except LakeError as error:
                 states[day] = UNREADABLE
                 problems.setdefault(day, []).append(f"{name}: {error}")
         for mart in (mart for mart, dataset in MARTS.items() if dataset.name == name):
-            files = _files_of(lake, mart)
+            files = {day: files[0] for day, files in _mart_files(lake, mart, asked).items()}
             refused = {day for table, day in quarantined if table == mart.name}
             tables[mart.view] = {
                 day: _mart_state(files.get(day), newest.get(day), day in refused) for day in {*known, *files, *refused}
@@ -71,28 +107,48 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
             day=day,
             objects=days.get(day, 0),
             tables={table: states.get(day, MISSING) for table, states in tables.items()},
-            reason="; ".join([*problems.get(day, ()), *_reasons(lake, quarantine, day)]) or None,
+            reason="; ".join([*problems.get(day, ()), *_reasons(lake, quarantine.get(day, ()))]) or None,
         )
         for day in sorted({day for states in tables.values() for day in states})
-        if (first or dt.date.min) <= day <= (last or dt.date.max)
     ]
 
 
-def _newest(raw: Iterable[LakeFile]) -> dict[dt.date, dt.datetime]:
-    """Day → when the newest file with rows of the day was put in place, from any source day."""
-    found: dict[dt.date, dt.datetime] = {}
-    for file in raw:
-        if day := event_date_of(file.key):
-            found[day] = max(file.modified, found.get(day, file.modified))
+def _files_of(lake: Lake, folder: str, folders: Mapping[dt.date, str]) -> dict[dt.date, list[LakeFile]]:
+    """Day → the files below its folder; days without files are left out. Many days cost fewer requests to S3 if all of
+    `folder` is listed.
+
+    Args:
+        folders: day → its folder, below `folder`.
+    """
+    few = len(folders) <= FOLDERS_LISTED
+    day_of = {name.rstrip("/"): day for day, name in folders.items()}
+    depth = folder.rstrip("/").count("/") + 2  # parts of the key of a day's folder
+    found: dict[dt.date, list[LakeFile]] = {}
+    for file in lake.files_below(folders.values()) if few else lake.files(folder):
+        if day := day_of.get("/".join(file.key.split("/", depth)[:depth])):
+            found.setdefault(day, []).append(file)
     return found
 
 
-def _files_of(lake: Lake, mart: Mart) -> dict[dt.date, LakeFile]:
-    return {day: file for file in lake.files(mart.folder) if (day := mart.day_of(file.key))}
+def _mart_files(lake: Lake, mart: Mart, days: Iterable[dt.date]) -> dict[dt.date, list[LakeFile]]:
+    return _files_of(lake, mart.folder, {day: mart.day_folder(day) for day in days})
 
 
-def _raw_state(lake: Lake, day: Partition, listed: list[SourceObject], is_published: bool, is_refused: bool) -> str:
-    if listed and not is_judged(lake, day, listed):
+def _quarantined(lake: Lake, days: Collection[dt.date]) -> dict[dt.date, list[LakeFile]]:
+    """Day → its files in quarantine, of all tables. It is listed as a whole: it holds only what is wrong."""
+    found: dict[dt.date, list[LakeFile]] = {}
+    for file in lake.files(quarantine_folder()):
+        if (told := partition_of(file.key)) and told.day in days:
+            found.setdefault(told.day, []).append(file)
+    return found
+
+
+def _raw_state(
+    lake: Lake, source: Source, day: Partition, listed: list[SourceObject], is_published: bool, is_refused: bool
+) -> str:
+    if is_kept_as_it_is(lake, source, day):
+        return PUBLISHED
+    if not is_judged(lake, day, listed):
         return OUT_OF_DATE if is_published else MISSING
     if is_refused and DATASETS[day.table].by_site and is_published:
         return PARTLY_REFUSED
@@ -109,20 +165,23 @@ def _mart_state(mart: LakeFile | None, newest_raw: dt.datetime | None, is_refuse
     return OUT_OF_DATE if newest_raw and newest_raw > mart.modified else PUBLISHED
 
 
-def _reasons(lake: Lake, quarantine: Iterable[LakeFile], day: dt.date) -> list[str]:
+def _reasons(lake: Lake, quarantined: Iterable[LakeFile]) -> list[str]:
+    """The reasons of a day's refusals.
+
+    Args:
+        quarantined: the day's files in quarantine.
+    """
     reasons: list[str] = []
-    for file in verdict_files(quarantine):
-        told = partition_of(file.key)
-        if told and told.day == day:
-            refused, verdicts = read_verdict(lake, file)
-            table = f"{refused.table} {refused.site}" if refused.site else refused.table
-            reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdicts]
+    for file in verdict_files(quarantined):
+        refused, verdicts = read_verdict(lake, file)
+        table = f"{refused.table} {refused.site}" if refused.site else refused.table
+        reasons += [f"{table}: {reason['check']}: {reason['message']}" for reason in verdicts]
     return reasons
 
 
-def published_days(lake: Lake, mart: Mart) -> set[dt.date]:
-    """The days for which a mart has a partition."""
-    return set(_files_of(lake, mart))
+def published_days(lake: Lake, mart: Mart, days: Iterable[dt.date]) -> set[dt.date]:
+    """The days, of these, for which a mart has a partition."""
+    return set(_mart_files(lake, mart, days))
 
 
 def target_states(lake: Lake, target: Target[Any], opened: Any, days: Sequence[dt.date]) -> dict[dt.date, str]:

@@ -13,7 +13,10 @@ Decisions that the contract leaves open:
 
 - This publisher changes only documents with source "automated", and of performance_entries only those with
   itemPath "tracking-display". It keeps fields that it does not know.
-- An entry with a `deletedAt` is soft-deleted, as for readers. A person deleted it if `deletedBy` is not this publisher.
+- An entry with a `deletedAt` is soft-deleted, as for readers, who ask for `{deletedAt: {$exists: false}}`. With a
+  `deletedAt` of null, too: it is hidden from them, and whoever wrote the null is asked to remove the field. A person
+  deleted it if `deletedBy` is not this publisher.
+- What is left alone although the day has an entry of its key is named in the report, with the reason.
 """
 
 from __future__ import annotations
@@ -45,6 +48,12 @@ SECONDS_BETWEEN = 0.05  # times the number of the attempt
 # FerretDB 1.24 over SQLite keeps a connection for each replacement of a command and hangs at the hundredth;
 # with 25, three publishers at once are safe. On MongoDB 5,000 changes are 200 commands of about a millisecond.
 REPLACEMENTS_AT_ONCE = 25
+
+NAMED = 20  # documents left alone that a report names
+DELETED_BY_PERSON = "a person deleted it"
+DELETED_AT_NULL = (
+    "its deletedAt is null, which hides it from readers as a deleted one. Remove the field to have it published again"
+)
 
 Key = tuple[Any, ...]
 
@@ -113,6 +122,8 @@ class DayReport:
     soft_deleted: int
     unchanged: int
     left_deleted: int  # soft-deleted by a person
+    left_alone: int  # documents with the key of an entry that are not the publisher's, or were deleted by a person
+    left_alone_because: list[str]  # the first of them, each with the reason
     unmapped_codes: list[str]
 
 
@@ -122,10 +133,12 @@ class Published:
 
     found: totals of the documents in MongoDB.
     left_deleted: totals of the entries that a person deleted there.
+    left_alone: documents that are left alone, in words, each with the reason.
     """
 
     found: Totals
     left_deleted: Totals
+    left_alone: Sequence[str]
     inserted: int
     updated: int
     revived: int
@@ -147,6 +160,8 @@ class Published:
             "soft_deleted": self.soft_deleted,
             "unchanged": self.unchanged,
             "left_deleted": self.left_deleted.entries,
+            "left_alone": len(self.left_alone),
+            "left_alone_because": list(self.left_alone[:NAMED]),
             "unmapped_codes": sorted(unmapped - {None}),
         }
 
@@ -239,15 +254,16 @@ def publish(
     collection = _collection(database, kind)
     written: Counter[str] = Counter()
     with explained(database.client, f"publishing {day}"):
-        stored = _stored(collection, kind, day)
+        stored, others = _stored(collection, kind, day)
         for attempt in range(1, ATTEMPTS + 1):
             conflict = _write(collection, _difference(kind, entries, stored, now), written, confirm)
-            stored = _stored(collection, kind, day)
+            stored, others = _stored(collection, kind, day)
             difference = _difference(kind, entries, stored, now)
             if conflict is None and not difference.duplicates:
                 if written:
                     confirm()
-                return _compared(kind, day, entries, stored, difference, written)
+                left_alone = _left_alone(kind, entries, stored, others)
+                return _compared(kind, day, entries, stored, difference, written, left_alone)
             time.sleep(SECONDS_BETWEEN * attempt)
     raise PublishError(
         f"{day}: others keep changing the entries of this day, or another unique index of {kind.collection} keeps some "
@@ -337,6 +353,30 @@ def _is_deleted_by_person(document: Mapping[str, Any]) -> bool:
     return not _is_live(document) and document.get("deletedBy") != PUBLISHER
 
 
+def _left_alone(
+    kind: Entries, entries: Iterable[Key], stored: Iterable[Document], others: Iterable[Document]
+) -> list[str]:
+    """The documents that are not changed although the day has an entry of their key, or whose deletedAt is null; each in
+    words, with the reason."""
+    wanted = set(entries)
+    key_of = kind.stored_keys(wanted) if kind.stored_keys else kind.key_of
+    found = []
+    for document in filter(_is_deleted_by_person, stored):
+        is_null = document["deletedAt"] is None
+        if is_null or key_of(document) in wanted:
+            found.append(f"{_named(kind, document)}: {DELETED_AT_NULL if is_null else DELETED_BY_PERSON}")
+    for document in filter(_is_live, others):
+        if key_of(document | dict(kind.own)) in wanted:
+            name = _foreign(kind, document)[0]
+            found.append(f"{_named(kind, document)}: its {name} is {document.get(name)!r}, not {kind.own[name]!r}")
+    return sorted(found)
+
+
+def _named(kind: Entries, document: Document) -> str:
+    parts = [name for name in kind.key if name not in kind.own and name != "dateStart"]
+    return ", ".join(f"{name} {document.get(name)}" for name in parts if document.get(name) is not None)
+
+
 # MongoDB's side: reading, writing, comparing.
 
 
@@ -346,8 +386,16 @@ def _collection(database: Database[Document], kind: Entries) -> Collection[Docum
     return database.get_collection(kind.collection, codec_options=options, read_preference=ReadPreference.PRIMARY)
 
 
-def _stored(collection: Collection[Document], kind: Entries, day: date) -> list[Document]:
-    return list(collection.find({"dateStart": midnight(day)} | dict(kind.own)))
+def _stored(collection: Collection[Document], kind: Entries, day: date) -> tuple[list[Document], list[Document]]:
+    """The day's documents: this publisher's, and those of others."""
+    found = list(collection.find({"dateStart": midnight(day)}))
+    own = [document for document in found if not _foreign(kind, document)]
+    return own, [document for document in found if _foreign(kind, document)]
+
+
+def _foreign(kind: Entries, document: Document) -> list[str]:
+    """The fields by which a document is not this publisher's."""
+    return [name for name, value in kind.own.items() if document.get(name) != value]
 
 
 def _write(
@@ -398,6 +446,7 @@ def _compared(
     stored: Iterable[Document],
     difference: _Difference,
     written: Counter[str],
+    left_alone: Sequence[str],
 ) -> Published:
     """The result, if the documents read back equal the mart's entries.
 
@@ -416,6 +465,7 @@ def _compared(
     return Published(
         found=found,
         left_deleted=totals(kind, (entries[key] for key in deleted_keys)),
+        left_alone=left_alone,
         inserted=written["inserted"],
         updated=written["updated"],
         revived=written["revived"],

@@ -29,6 +29,12 @@ PUBLICATIONS_MAPPED = Check(
     "Every publication code is in the publications seed (a warning: others are published under their code)",
     blocks=False,
 )
+NOTHING_LEFT_ALONE = Check(
+    "nothing_left_alone",
+    "Every document with the key of one of the day's entries is the publisher's own and not deleted by a person (a "
+    "warning: others are left alone, and named with the reason)",
+    blocks=False,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,7 @@ def collection_target(
         kinds=frozenset({"mongodb", "python"}),
         key=kind.key,
         measures=measures,
-        checks=(reconciled, PUBLICATIONS_MAPPED),
+        checks=(reconciled, PUBLICATIONS_MAPPED, NOTHING_LEFT_ALONE),
         count="documents",
         changes=("inserted", "updated", "revived", "soft_deleted"),
         lacks=lacks,
@@ -103,8 +109,19 @@ def _reported(done: DayReport) -> Report:
         {
             RECONCILED: Verdict(True, "MongoDB holds what the mart holds", figures),
             PUBLICATIONS_MAPPED.name: Verdict(not unmapped, message, {"codes": unmapped}),
+            NOTHING_LEFT_ALONE.name: Verdict(
+                not done.left_alone,
+                _left_alone(done) if done.left_alone else "nothing is left alone",
+                {"documents": done.left_alone, "because": done.left_alone_because},
+            ),
         },
     )
+
+
+def _left_alone(done: DayReport) -> str:
+    shown = done.left_alone_because[:3]
+    more = f"; and {done.left_alone - len(shown)} more" if done.left_alone > len(shown) else ""
+    return f"left alone in MongoDB: {'; '.join(shown)}{more}"
 
 
 def _published(kind: Entries, database: Mongo, first: date, last: date) -> dict[date, tuple[float, ...]]:

@@ -15,8 +15,15 @@ from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, raw_folder
 from ingest.partition.audit import Verdict, checks_of
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.partition.day import DayResult, ingest_day, moot_refusals
-from ingest.partition.ledger import is_judged, objects_by_day, version_of, versions_taken_of_day
+from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals
+from ingest.partition.ledger import (
+    is_judged,
+    is_kept_as_it_is,
+    objects_by_day,
+    parts_of,
+    version_of,
+    versions_taken_of_day,
+)
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
@@ -24,10 +31,10 @@ from ingest.source import Source, SourceObject
 from ingest.words import counted
 from orchestration import progress
 from orchestration.failures import explained
-from orchestration.partitions import daily, range_in_windows
+from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.quality import Judgement
 from orchestration.resources import SETTINGS, Lakehouse
-from orchestration.settings import Settings
+from orchestration.rules import rules_of
 from orchestration.step import Step, begun, partitioned_check
 
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
@@ -115,7 +122,7 @@ def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: 
 class _Work:
     """The source, the lake and the options of a step, and the listings of its days."""
 
-    settings: Settings
+    options: IngestOptions
     lake: Lake
     source: Source
     dataset: Dataset
@@ -123,11 +130,13 @@ class _Work:
     sites: Sequence[str]
     incremental: bool
     objects: dict[date, list[SourceObject]] = field(default_factory=dict)
+    delivered: set[date] = field(default_factory=set)  # days that the source has any object of
     raw_files: list[LakeFile] = field(default_factory=list)
 
     def list(self) -> None:
         """Lists all days at once: a listing costs as much for one day as for many."""
         found = self.source.objects(self.days)
+        self.delivered = {item.day for item in found}
         self.objects = objects_by_day(item for item in found if not self.sites or item.site in self.sites)
         self.raw_files = self.lake.files(raw_folder(self.dataset.name))
 
@@ -149,6 +158,8 @@ def _ingest(
     has_others = False
     with explained():
         settings, lake = lakehouse.settings(), lakehouse.lake()
+        rules = rules_of(settings)  # a run that could not build its marts does not begin
+        options = replace(settings.ingest_options(), tenants=rules.sites.tenants)
         sources = lakehouse.sources()
         has_others = len(sources) > 1
         source = sources.get(dataset.name)
@@ -156,9 +167,9 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with step.at_work(lake):
-                work = _Work(settings, lake, source, dataset, days, sites, incremental)
+                work = _Work(options, lake, source, dataset, days, sites, incremental)
                 work.list()
-                for day in days:
+                for day in _asked_for(context, work):
                     results = _ingest_day(context, work, Partition(dataset.name, day))
                     if not results:
                         context.log.info(f"{dataset.name} {day}: nothing to take in")
@@ -169,6 +180,17 @@ def _ingest(
                         bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
     # The marts of the other dataset do not depend on this one.
     yield from step.finish(bad, goes_on=has_others)
+
+
+def _asked_for(context: dg.AssetExecutionContext, work: _Work) -> list[date]:
+    """The days of a step without those that are published and may have lost objects at the source since."""
+    name = work.dataset.name
+    kept = [day for day in work.days if is_kept_as_it_is(work.lake, work.source, Partition(name, day))]
+    for stretch in consecutive(kept):
+        span = " … ".join(dict.fromkeys(map(day_text, (stretch[0], stretch[-1]))))
+        days = counted(work.source.terms.kept_days or 0, "day")
+        progress.tell(context, f"{name} {span}: published, and not read again, for its source keeps objects for {days}")
+    return [day for day in work.days if day not in set(kept)]
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
@@ -195,10 +217,11 @@ def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partitio
     of_day = work.objects_of(day)
     if work.incremental and is_judged(work.lake, day, of_day):
         return []
-    partitions = [day]
-    if work.dataset.by_site and (of_day or work.sites):  # chosen sites without objects are not judged
-        partitions = [replace(day, site=site) for site in sorted({item.site for item in of_day})]
-    return [_ingest_partition(context, work, partition) for partition in partitions]
+    parts = parts_of(work.lake, day, of_day)
+    chosen = sorted((part for part in parts if not work.sites or part.site in work.sites), key=str)
+    if not chosen and not work.sites:  # chosen sites without objects are not judged
+        chosen = [day]
+    return [_ingest_partition(context, work, part, parts.get(part, ())) for part in chosen]
 
 
 def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> None:
@@ -215,13 +238,22 @@ def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition)
         work.lake.delete(prefix)
 
 
-def _ingest_partition(context: dg.AssetExecutionContext, work: _Work, partition: Partition) -> DayResult:
-    objects = work.objects_of(partition)
+def _ingest_partition(
+    context: dg.AssetExecutionContext, work: _Work, partition: Partition, objects: Sequence[SourceObject]
+) -> DayResult:
+    has_other_sites = partition.site is not None and not objects and partition.day in work.delivered
     name = f"raw {partition.day}" + (f" {partition.site}" if partition.site else "")
     with progress.task(context, name, len(objects)) as advance:
-        options = work.settings.ingest_options()
         return ingest_day(
-            work.lake, work.source, partition, options, objects, work.raw_files, advance, work.incremental
+            work.lake,
+            work.source,
+            partition,
+            work.options,
+            objects,
+            work.raw_files,
+            advance,
+            work.incremental,
+            has_other_sites,
         )
 
 
@@ -251,18 +283,14 @@ def _report_verdicts(step: Step, key: dg.AssetKey, day: date, results: Sequence[
         check = dg.AssetCheckKey(key, name)
         verdicts = [verdict for _, verdict in named]
         passed = all(verdict.passed for verdict in verdicts)
-        message, figures = _said(verdicts[0]), dict(verdicts[0].figures)
+        message, figures = verdicts[0].said, dict(verdicts[0].figures)
         if results[0].partition.site:
-            failing = [f"{result.partition.site}: {_said(verdict)}" for result, verdict in named if not verdict.passed]
+            failing = [f"{result.partition.site}: {verdict.said}" for result, verdict in named if not verdict.passed]
             message = "; ".join(failing) or f"{counted(len(named), 'site')}: all passed"
             figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
         blocks = verdicts[0].blocks and (passed or any(verdict.refuses for verdict in verdicts))
         judgements = [_judgement(*each) for each in named]
         step.tell_check(check, day, passed, blocks, message, figures, judgements)
-
-
-def _said(verdict: Verdict) -> str:
-    return f"{verdict.released}. {verdict.message}" if verdict.released else verdict.message
 
 
 def _judgement(result: DayResult, verdict: Verdict) -> Judgement:

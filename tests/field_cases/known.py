@@ -6,6 +6,8 @@ from __future__ import annotations
 CASES = {
     "A1": "the only object of a site's day is cut off, unreadable or no JSON: that site alone is refused",
     "A2": "objects gzipped twice or by zstd are read; one that is no known format is refused and named",
+    "A3": "a day of which objects vanished is held back; one older than the source keeps objects is no news",
+    "A4": "a day without objects among others is quiet, and published without rows",
     "A5": "`query` appends to what stands in a file that its output goes to",
     "A6": "ISO 8601 times: leap seconds, small letters, decimal commas, basic format",
     "B1": "phones and in-app browsers that a list of robots takes for robots",
@@ -26,6 +28,8 @@ CASES = {
     "C10": "`&amp;` in links, blanks in ids: one reader of query strings",
     "C11": "an escape that CloudFront never adds proves one layer",
     "C12": "the log's own country where there is no database of places",
+    "E7": "either source alone is a whole use",
+    "E8": "what is made from the good source is published, and the rest waits",
     "F1": "time is linear in any text",
     "F2": "memory is bounded for any object",
     "F3": "a site's name that is no file name refuses that site alone",

@@ -19,7 +19,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import dbt_project.reference_files
 import ingest
 import orchestration
 from ingest.access_logs.files import _without_private_values
@@ -60,7 +59,6 @@ def made_of(part: str, size: int) -> str:
 
 
 def modules() -> Iterator[ModuleType]:
-    yield dbt_project.reference_files
     for package in (ingest, orchestration):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield importlib.import_module(info.name)

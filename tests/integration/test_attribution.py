@@ -42,6 +42,7 @@ BUILT = (
     "int_attribution_touches",
     "int_attribution_installs",
     "int_attribution_paths",
+    "attribution_shares",
     "attribution",
 )
 GIVEN = {
@@ -61,7 +62,8 @@ World = dict[str, list[Row]]
 def compiled(target: Path, **variables: Any) -> dict[str, str]:
     """The SQL of the models, by name, in the order in which they are built."""
     lake = Lake(str(target / "lake"))
-    done = run_dbt(lake, target, "compile", "--select", *BUILT, "--vars", yaml.safe_dump(variables))
+    lake.put_text(yaml.safe_dump({"variables": variables}), "rules/rules.yml")
+    done = run_dbt(lake, target, "compile", "--select", *BUILT)
     assert done.returncode == 0, done.stdout
     folder = target / "compiled" / "clicklake" / "models"
     return {name: next(folder.rglob(f"{name}.sql")).read_text("utf-8") for name in BUILT}
@@ -126,7 +128,7 @@ def touch(number: int, at: datetime, rng: random.Random, **columns: Any) -> Row:
 
 def moments(rng: random.Random, conversion_ts: datetime) -> datetime:
     """A moment that is at an edge of some window of a conversion, next to it, or anywhere."""
-    window = rng.choice((timedelta(0), timedelta(hours=24), timedelta(hours=48), timedelta(days=7), timedelta(days=30)))
+    window = rng.choice((timedelta(0), timedelta(hours=24), timedelta(hours=48), timedelta(days=7), timedelta(days=29)))
     return rng.choice(
         (
             conversion_ts - window,
@@ -156,10 +158,29 @@ def made_up_world(seed: str, people: int) -> World:
         moment = datetime(2026, 1, 20, 12) + timedelta(seconds=rng.randrange(20 * 3600))
         for _ in range(rng.choice((0, 1, 1, 2, 3))):
             world["fact_conversions"].append(conversion(next(numbers), moment, keys, addresses, rng))
+            if rng.random() < 0.3:
+                world["touchpoints"].append(own_visit(world["fact_conversions"][-1], rng))
             moment += rng.choice((timedelta(0), MICROSECOND, timedelta(seconds=rng.randrange(3600))))
         for _ in range(rng.choice((0, 1, 2, 3, 5, 8))):
             world["touchpoints"].append(made_up_touch(next(numbers), moment, keys, addresses, rng))
+    bought = [row["conversion_id"] for row in world["fact_conversions"] if row["status"] == "conversion"]
+    for row in world["fact_conversions"]:
+        is_named = row["status"] == "refund" and rng.random() < 0.6
+        row["names_conversion_id"] = rng.choice([*bought, "a copy"]) if is_named else None
     return world
+
+
+def own_visit(conversion: Row, rng: random.Random) -> Row:
+    """A visit that begins with a conversion, or just before it."""
+    return touch(
+        0,
+        conversion["conversion_ts"] - rng.choice((timedelta(0), timedelta(0), MICROSECOND)),
+        rng,
+        touch_type="session",
+        touch_id=f"session:{conversion['session_id']}",
+        is_direct=rng.random() < 0.7,
+        **{name: conversion[name] for name in ("person_key", "site_id", "session_id", "ip_hash", "user_agent")},
+    )
 
 
 def ids(rng: random.Random) -> Row:
@@ -185,6 +206,7 @@ def conversion(number: int, at: datetime, keys: list[str], addresses: list[str],
         "conversion_id": f"conversion {number}",
         "conversion_ts": at,
         "conversion_type": kind,
+        "status": "refund" if rng.random() < 0.2 else "conversion",
         "site_id": rng.choice(SITES),
         "session_id": f"session of {number}",
         "person_key": rng.choice([*keys, None]) if rng.random() < 0.1 else rng.choice(keys),
@@ -229,10 +251,21 @@ class Reference:
         return [row for each in self.world["fact_conversions"] for row in self.rows_of(each)]
 
     def rows_of(self, conversion: Row) -> list[Row]:
-        path, is_reattribution = self.path_of(conversion)
+        rows = self.shares_of(self.taken_back(conversion) or conversion, conversion)
+        if conversion["status"] == "refund":
+            rows = [row | {"credit": 0, "is_reattribution": False} for row in rows]
+        return rows
+
+    def taken_back(self, conversion: Row) -> Row | None:
+        named = conversion["names_conversion_id"]
+        return next((row for row in self.world["fact_conversions"] if row["conversion_id"] == named), None)
+
+    def shares_of(self, shared: Row, conversion: Row) -> list[Row]:
+        """The rows of a conversion that is shared as another one."""
+        path, is_reattribution = self.path_of(shared)
         if not path:
-            status = "organic" if conversion["conversion_type"] == "install" else "unattributed"
-            nothing = {"touch_id": None, "position": None, "touches": 0, "credit": 0, "status": status}
+            status = "organic" if shared["conversion_type"] == "install" else "unattributed"
+            nothing = {"touch_id": None, "position": None, "touches": 0, "credit": 0, "share": 0, "status": status}
             nothing |= {"conversion_id": conversion["conversion_id"], "is_reattribution": False}
             return [nothing | {"model": model, "revenue": conversion["revenue"]} for model in MODELS]
         return [
@@ -243,6 +276,7 @@ class Reference:
                 "position": place + 1,
                 "touches": len(path),
                 "credit": credit,
+                "share": credit,
                 "revenue": revenue,
                 "status": "attributed",
                 "is_reattribution": is_reattribution,
@@ -272,11 +306,11 @@ class Reference:
             click = self.click_of(conversion)
             return click, bool(click) and is_returning and brings_back(click[0])
         touches = self.touches_of(owner, day, conversion["site_id"])
-        clicks = [each for each in touches if each["touch_type"] != "impression"]
+        clicks = [each for each in touches if each["touch_type"] != "impression" and not self.begins(each, conversion)]
         counted = [each for each in clicks if self.include_direct or not each["is_direct"]]
         shown = within([each for each in touches if each["touch_type"] == "impression"], conversion, hours=24)
         choices = [
-            (within([each for each in clicks if brings_back(each)], conversion, hours=720), True),
+            (within([each for each in clicks if brings_back(each)], conversion, hours=696), True),
             (within(counted, conversion, hours=168), False),
             ([each for each in shown if brings_back(each)], True),
             (shown, False),
@@ -287,6 +321,23 @@ class Reference:
                 path = path if len(path) <= self.most else [path[0], *path[1 - self.most :]]
                 return path, is_reattribution
         return [], False
+
+    def begins(self, visit: Row, conversion: Row) -> bool:
+        """Whether a direct visit begins at the moment of a conversion, by it or by another one of its path."""
+        return (
+            visit["is_direct"]
+            and visit["touch_ts"] == conversion["conversion_ts"]
+            and any(
+                (each["session_id"], each["conversion_ts"]) == (visit["session_id"], visit["touch_ts"])
+                and each["conversion_type"] != "install"
+                and self.path_key(each) == self.path_key(conversion)
+                for each in self.world["fact_conversions"]
+            )
+        )
+
+    def path_key(self, conversion: Row) -> tuple[Any, ...]:
+        day = conversion["session_date"]
+        return day, self.owner(day, conversion["person_key"], conversion["session_id"]), conversion["site_id"]
 
     def touches_of(self, owner: str | None, day: date, site: str) -> list[Row]:
         everybody = self.world["touchpoints"]
@@ -408,7 +459,7 @@ def divided(parts: list[Fraction | float], revenue: Decimal | None) -> tuple[lis
 
 
 def compared(rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    names = ("touches", "position", "status", "is_reattribution", "credit", "revenue")
+    names = ("touches", "position", "status", "is_reattribution", "credit", "share", "revenue")
     found = {(row["conversion_id"], row["model"], row["touch_id"]): {name: row[name] for name in names} for row in rows}
     assert len(found) == len(rows)
     return found
@@ -421,7 +472,8 @@ def assert_same(rows: list[Row], expected: list[Row]) -> None:
         reference = theirs[key]
         if key[1] == "time_decay" and row["touches"]:
             # The reference adds up binary fractions in another order.
-            assert abs(row.pop("credit") - reference.pop("credit")) <= Decimal(row["touches"] + 1) / 10**9, key
+            for name in ("credit", "share"):
+                assert abs(row.pop(name) - reference.pop(name)) <= Decimal(row["touches"] + 1) / 10**9, key
             theirs_worth, worth = reference.pop("revenue"), row.pop("revenue")
             assert (worth is None) == (theirs_worth is None)
             assert worth is None or abs(worth - theirs_worth) <= Decimal("0.001"), key
@@ -454,12 +506,14 @@ def test_direct_visits_priority_and_the_cap(target: Path) -> None:
 def test_credits_and_revenue_add_up(sql: dict[str, str], seed: str) -> None:
     world = made_up_world(seed, people=200)
     worth = {row["conversion_id"]: row["revenue"] for row in world["fact_conversions"]}
+    refunds = {row["conversion_id"] for row in world["fact_conversions"] if row["status"] == "refund"}
     sums: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in attributed(world, sql):
         sums[row["conversion_id"], row["model"]].append(row)
     assert set(sums) == {(conversion_id, model) for conversion_id in worth for model in MODELS}
     for (conversion_id, _), rows in sums.items():
-        assert sum(row["credit"] for row in rows) == (1 if rows[0]["touches"] else 0)
+        assert sum(row["share"] for row in rows) == (1 if rows[0]["touches"] else 0)
+        assert sum(row["credit"] for row in rows) == (1 if rows[0]["touches"] and conversion_id not in refunds else 0)
         assert min(row["credit"] for row in rows) >= 0
         if worth[conversion_id] is None:
             assert {row["revenue"] for row in rows} == {None}
@@ -474,7 +528,7 @@ def test_what_is_unrelated_changes_nothing(sql: dict[str, str]) -> None:
 
     def renamed(row: Row) -> Row:
         names = ("person_key", "node_key", "identity_id", "conversion_id", "touch_id", "session_id", "ip_hash")
-        names += ("click_id", "device_id", "advertising_id", "device_fingerprint")
+        names += ("click_id", "device_id", "advertising_id", "device_fingerprint", "names_conversion_id")
         return row | {name: f"other {row[name]}" for name in names if row.get(name) is not None}
 
     both = {name: rows + [renamed(row) for row in others[name]] for name, rows in world.items()}
@@ -512,7 +566,8 @@ def test_crowds_finish(sql: dict[str, str]) -> None:
         engine.execute("""
             insert into fact_conversions by name
             select
-                date '2026-01-20' as session_date, 'busy ' || n as conversion_id, 'shop' as site_id,
+                date '2026-01-20' as session_date, 'busy ' || n as conversion_id, 'conversion' as status,
+                'shop' as site_id,
                 timestamp '2026-01-20 00:00:00' + to_seconds(n * 80) as conversion_ts,
                 case when n % 2 = 0 then 'purchase' else 'install' end as conversion_type,
                 'visitor:busy' as person_key, 'session ' || n as session_id, 9.99 as revenue,
@@ -520,7 +575,8 @@ def test_crowds_finish(sql: dict[str, str]) -> None:
             from range(1000) as r (n)
             union all by name
             select
-                date '2026-01-20' as session_date, 'crowd ' || n as conversion_id, 'shop' as site_id,
+                date '2026-01-20' as session_date, 'crowd ' || n as conversion_id, 'conversion' as status,
+                'shop' as site_id,
                 timestamp '2026-01-20 23:00:00' as conversion_ts, 'purchase' as conversion_type,
                 'visitor:' || n as person_key, 'session of ' || n as session_id, null as revenue
             from range(5000) as r (n)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from demo.environment import put_rules
 from ingest.days import parse_day
 from ingest.lake.files import Lake
 from ingest.lake.layout import Partition
@@ -92,6 +93,7 @@ def raw_lake(folder: Path) -> Lake:
     write_raw(lake, DAYS[0], DAYS[1], late)
     write_raw(lake, DAYS[1], DAYS[1], [request("click", f"{DAYS[1]}T00:00:02", 1)])
     write_raw(lake, DAYS[2], DAYS[2], [])
+    put_rules(lake)
     return lake
 
 

@@ -122,6 +122,29 @@ def test_all_layouts_beside_each_other_are_listed_by_day_as_they_are_all_at_once
         assert found == [item for item in everything if item.day == parse_day(day)]
 
 
+def test_the_sites_of_tenants_are_listed_with_those_of_none(bucket: Bucket) -> None:
+    below = "year=2026/month=01/day={day}/hour=10/events-2026-01-{day}-10.jsonl"
+    for day in ("12", "13"):
+        for folder in ("tenant=a/domain=x.example", "tenant=b/domain=y.example", "domain=z.example"):
+            bucket.put(f"events/{folder}/{below.format(day=day)}")
+    found = bucket.source("events").objects(days_of(DAY))
+    assert [(item.tenant, item.site, item.day) for item in found] == [
+        (None, "z.example", parse_day(DAY)),
+        ("a", "x.example", parse_day(DAY)),
+        ("b", "y.example", parse_day(DAY)),
+    ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_days_around_a_day_are_found_in_every_layout(bucket: Bucket, layout: str) -> None:
+    fill(bucket, [layout], "logs/")
+    bucket.put("logs-other/" + name(day="2026-02-02"))
+    source = bucket.source()
+    days = sorted({item.day for item in source.objects()})
+    for day in [*days, *days_of("2025-12-31", "2026-02-01")]:
+        assert source.has_around(day) == (any(each < day for each in days), any(each > day for each in days)), day
+
+
 def test_a_listing_of_many_pages_is_whole(bucket: Bucket) -> None:
     """A server gives at most 1,000 keys at once; here three, so that pages are many."""
     for number in range(20):

@@ -301,6 +301,53 @@ def test_what_a_person_deleted_stays_deleted(database: Mongo) -> None:
     assert report.mart_clicks == report.mongodb_clicks + report.left_deleted_clicks == 153
 
 
+def test_d4_what_is_left_alone_is_named_with_the_reason(database: Mongo) -> None:
+    rows = [row(creative_id=str(number)) for number in range(1, 6)]
+    publish_day(database, DAY, table(*rows), now=FIRST)
+    collection = database[COLLECTION]
+    change(collection, only(stored(database, creativeId="1")), deletedAt=None)
+    change(collection, only(stored(database, creativeId="2")), deletedAt=LATER, deletedBy="kim@example.com")
+    for creative, foreign in (("3", {"source": "manual"}), ("4", {"itemPath": "tracking-email"})):
+        collection.insert_one({**only(stored(database, creativeId=creative)), "_id": bson.ObjectId(), **foreign})
+    # Neither of these is in the way of an entry: another key, and one that is deleted itself.
+    another = only(stored(database, creativeId="5")) | {"source": "manual"}
+    collection.insert_one(another | {"_id": bson.ObjectId(), "creativeId": "another"})
+    collection.insert_one(another | {"_id": bson.ObjectId(), "deletedAt": LATER})
+    before = stored(database)
+
+    report = publish_day(database, DAY, table(*(each | {"clicks": 1} for each in rows)), now=LAST)
+
+    assert (report.left_alone, report.left_deleted, report.documents, written(report)) == (4, 2, 3, {"updated": 3})
+    because = [text.rpartition(": ")[2] for text in report.left_alone_because]
+    assert because == [
+        "its deletedAt is null, which hides it from readers as a deleted one. Remove the field to have it published again",
+        "a person deleted it",
+        "its source is 'manual', not 'automated'",
+        "its itemPath is 'tracking-email', not 'tracking-display'",
+    ]
+    assert all(f"creativeId {number}," in text for number, text in enumerate(report.left_alone_because, start=1))
+    assert "kim@example.com" not in str(report)
+    after = stored(database)
+    alone = [entry for entry in before if entry not in after]
+    assert {entry["creativeId"] for entry in alone} == {"3", "4", "5"}
+
+    # Without a row of the day, what is hidden by a null is still named: nothing else would tell.
+    gone = publish_day(database, DAY, table(), now=LAST)
+    assert (gone.left_alone, gone.left_alone_because[0].rpartition(": ")[2][:21]) == (1, "its deletedAt is null")
+
+
+def test_d4_many_documents_left_alone_are_counted(database: Mongo) -> None:
+    rows = [row(creative_id=f"{number:02}") for number in range(30)]
+    publish_day(database, DAY, table(*rows), now=FIRST)
+    database[COLLECTION].insert_many(
+        [entry | {"_id": bson.ObjectId(), "source": "manual"} for entry in stored(database)]
+    )
+
+    report = publish_day(database, DAY, table(*rows), now=LATER)
+
+    assert (report.left_alone, len(report.left_alone_because), written(report)) == (30, 20, {})
+
+
 def test_what_a_person_undeleted_is_published_again(database: Mongo) -> None:
     publish_day(database, DAY, table(row()), now=FIRST)
     entry = only(stored(database))

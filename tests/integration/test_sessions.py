@@ -14,7 +14,12 @@ from tests.integration.dbt_fixtures import build, build_each, event, report, req
 
 DAYS = ("2026-01-12", "2026-01-13", "2026-01-14")
 BEFORE, AFTER = "2026-01-11", "2026-01-15"
-MODELS = {"sessions": "session_date", "site_daily": "report_date", "site_daily_by": "report_date"}
+MODELS = {
+    "transactions": "event_date",
+    "sessions": "session_date",
+    "site_daily": "report_date",
+    "site_daily_by": "report_date",
+}
 SELECTED = ("--select", *(f"+{model}" for model in MODELS))
 
 

@@ -36,6 +36,7 @@ IPHONE = {"visitor_id": None, "device_id": "iphone", "shape": "app", "subnet_has
 SEARCH = {"utm_source": "google", "utm_medium": "cpc", "utm_campaign": "winter"}
 DISPLAY = {"utm_source": "chicago-reader", "utm_medium": "display", "referrer_host": "chicago-reader.example"}
 DIGEST = {"utm_source": "newsletter", "utm_medium": "email", "utm_campaign": "digest"}
+ORDER = {"user_id": "ann", "transaction_id": "order-7"}
 
 EVENTS: dict[str, list[dict[str, Any]]] = {
     MONDAY: [
@@ -73,8 +74,8 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
         event("page_view", f"{FRIDAY}T09:00:00", 24, **PHONE),
         event("login", f"{FRIDAY}T09:01:00", 25, **PHONE, user_id="ann"),
         event("page_view", f"{FRIDAY}T09:04:00", 26, **PHONE, user_id="ann", path="/cart"),
-        event("purchase", f"{FRIDAY}T09:10:00", 27, **PHONE, user_id="ann", revenue=Decimal("100.00"), currency="USD"),
-        event("purchase", f"{FRIDAY}T09:10:00", 28, **PHONE, user_id="ann", revenue=Decimal("-30.00"), currency="USD"),
+        event("purchase", f"{FRIDAY}T09:10:00", 27, **PHONE, **ORDER, revenue=Decimal("100.00"), currency="USD"),
+        event("refund", f"{FRIDAY}T09:10:00", 28, **PHONE, **ORDER, revenue=Decimal("30.00"), currency="USD"),
         event("page_view", f"{FRIDAY}T09:30:00", 29, **BOB),
         event("purchase", f"{FRIDAY}T03:00:00", 30, **ROBOT, revenue=Decimal("999.00"), currency="USD"),
     ],
@@ -160,20 +161,21 @@ def test_the_login_of_friday_is_what_made_them_one(lake: Lake) -> None:
 @pytest.mark.parametrize(("revenue", "sign"), [("100.00", 1), ("-30.00", -1)])
 @pytest.mark.parametrize("model", CREDITS)
 def test_credits_of_what_ann_bought(lake: Lake, model: str, revenue: str, sign: int) -> None:
-    """Two purchases in one second, one of them taken back, have the same path and the same credits."""
+    """A refund in the same second has no credit, and the shares of the purchase that it takes back."""
     rows = query(lake, f"{OF_ANN} and model = '{model}' and sign(revenue_of_all) = {sign} order by touch_ts")
     expected = dict(enumerate(map(Decimal, CREDITS[model])))
     paths = [MONDAY, TUESDAY, WEDNESDAY, THURSDAY]
-    credits = {paths.index(str(touch.date())): credit for touch, _, _, credit, _ in rows}
-    assert {touch: credit for touch, credit in credits.items() if credit} == {
-        touch: pytest.approx(credit, abs=Decimal("0.000001")) for touch, credit in expected.items() if credit
+    shares = {paths.index(str(touch.date())): share for touch, _, _, _, share, _ in rows}
+    assert {touch: share for touch, share in shares.items() if share} == {
+        touch: pytest.approx(share, abs=Decimal("0.000001")) for touch, share in expected.items() if share
     }
-    assert sum(credits.values()) == 1
+    assert sum(shares.values()) == 1
+    assert [credit for *_, credit, _, _ in rows] == [share if sign > 0 else 0 for *_, share, _ in rows]
     assert sum(part for *_, part in rows) == Decimal(revenue)
 
 
 OF_ANN = """
-select touch_ts, channel, campaign_id, credit, revenue from (
+select touch_ts, channel, campaign_id, credit, share, revenue from (
     select *, sum(revenue) over (partition by conversion_id, model) as revenue_of_all
     from marts.attribution where person_key = 'user:ann'
 ) where true

@@ -365,7 +365,7 @@ def test_people_come_back_and_log_in_on_a_second_device(read: list[Read]) -> Non
     sites: dict[str, set[str]] = {}
     for event in read:
         fields = event.fields
-        user = fields.get("userId") or fields.get("customer_id") or fields.get("custom_user_id")
+        user = fields.get("userId") or fields.get("user_id") or fields.get("custom_user_id")
         dates.setdefault(visitor_of(event), set()).add(event.at.date())
         if user:
             visitors.setdefault(f"{event.site} {user}", set()).add(visitor_of(event))

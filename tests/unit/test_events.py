@@ -153,11 +153,12 @@ def test_the_other_shapes(events: Events) -> None:
     site, app, path, address = rows
     assert (site["event_id"], site["user_id"], site["client_session_id"], site["visitor_id"], site["page_title"]) == (
         "evt_1",
-        "42",
+        None,
         "sess_1",
         "visitor_1",
         "Page",
     )
+    assert (site["declared_tenant_id"], site["tenant_id"]) == ("42", None)
     assert site["event_ts"] == dt.datetime(2026, 1, 12, 10)
     assert (site["click_id"], site["click_id_kind"], site["referrer_host"]) == ("abc", "gclid", "google.com")
     assert (app["device_id"], app["user_id"], app["advertising_id"], app["campaign_id"]) == ("d1", "u1", "A-1", "7")
@@ -656,3 +657,43 @@ def test_a_site_of_any_name_stays_in_its_folder(events: Events, site: str) -> No
     (file,) = events.lake.files("raw")
     assert file.key.count("/") == 5
     assert events.lake.read_table(file.key).column("site_id").to_pylist() == [site.lower()]
+
+
+def test_a_transaction_id_is_read_wherever_senders_put_it(events: Events) -> None:
+    at = f"{DAY}T10:00:00Z"
+    site = {"event_type": "purchase", "timestamp": at, "page_url": "https://example.com/"}
+    app = {"event_type": "refund", "timestamp": at, "device_id": "d"}
+    clickstream = {"event": "purchase", "created_at": at, "user_id": "u"}
+    bought = {"transaction_id": "", "order_id": 1001}
+    google = {"ecommerce": {"transaction_id": " T1 ", "value": "9.50", "currency": "eur"}}
+    cases: list[tuple[dict[str, Any], str | None]] = [
+        (pixel(eventType="purchase", eventData={"transactionId": "T-1"}), "T-1"),
+        (pixel(eventType="purchase", eventData={"orderId": "O-1"}), "O-1"),
+        (pixel(eventType="purchase", transactionId="T-2", eventData=None), "T-2"),
+        (site | {"event_data": bought}, "1001"),
+        (site | {"transaction_id": "T-3", "event_data": {"order_id": "undefined"}}, "T-3"),
+        (app | {"order_id": "#1002"}, "#1002"),
+        (clickstream | {"properties": google}, "T1"),
+        # What stands for no order, or is none, is as if absent; nothing of it rejects an event.
+        (site | {"event_data": {"transaction_id": "{{transaction_id}}"}}, None),
+        (site | {"event_data": {"transaction_id": "(not set)", "ecommerce": "none"}}, None),
+        (site | {"event_data": {"transaction_id": None, "order_id": "0", "ecommerce": None}}, None),
+        (site | {"event_data": {"value": 5}}, None),
+    ]
+    rows = events.take(*(event for event, _ in cases))
+    assert [row["transaction_id"] for row in rows] == [expected for _, expected in cases]
+    assert (rows[6]["revenue"], rows[6]["currency"]) == (Decimal("9.5"), "EUR")
+    assert json.loads(rows[6]["properties"]) == {"properties": google}
+
+
+def test_a_transaction_id_that_looks_like_a_telephone_number_stays_one_of_its_own(events: Events) -> None:
+    """A marker for all of them would make one order of all orders."""
+    ids = ["+1 312 555 0199", "+1 312 555 0198", "ann@example.org", "+1 312 555 0199"]
+    sent = (
+        pixel(eventType="purchase", timestamp=f"{DAY}T10:00:0{second}Z", eventData={"transaction_id": each})
+        for second, each in enumerate(ids)
+    )
+    first, second, third, again = (row["transaction_id"] for row in events.take(*sent))
+    assert len({first, second, third}) == 3
+    assert again == first
+    assert not {first, second, third} & set(ids)

@@ -21,7 +21,7 @@ from ingest.partition.audit import Limits
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
 from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.partition.ledger import is_judged
-from ingest.source import FolderSource
+from ingest.source import FolderSource, Terms
 from tests import event_lines
 from tests.log_lines import DAY, FEW, OPTIONS, LogDay, line, lines, log
 from tests.partitions import days_of, logs_of
@@ -46,7 +46,7 @@ class Place:
         self.options = IngestOptions(OPTIONS.hash_key, limits=Limits(max_reject_share=1.0))
 
     def refresh(self, lake: Lake | None = None, incremental: bool = True) -> DayResult:
-        source = FolderSource(self.folder)
+        source = FolderSource(self.folder, terms=Terms(deletions_correct=True))
         return ingest_day(lake or self.grown, source, self.partition, self.options, incremental=incremental)
 
     def assert_as_whole(self) -> None:
@@ -149,11 +149,13 @@ def test_any_split_into_refreshes_ends_as_one_reading(
 
 @pytest.fixture
 def day(tmp_path: Path) -> LogDay:
-    return LogDay(tmp_path).allow_rejects()
+    made = LogDay(tmp_path).allow_rejects()
+    made.terms = Terms(deletions_correct=True)
+    return made
 
 
 def refreshed(day: LogDay, lake: Lake | None = None) -> DayResult:
-    return ingest_day(lake or day.lake, FolderSource(day.logs), logs_of(DAY), day.options, incremental=True)
+    return ingest_day(lake or day.lake, day.source, logs_of(DAY), day.options, incremental=True)
 
 
 def assert_as_whole(day: LogDay, tmp_path: Path) -> None:

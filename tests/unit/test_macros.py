@@ -11,7 +11,13 @@ from orchestration.marts.project import manifest as read_manifest
 from orchestration.places import DBT_DIR
 
 # What dbt calls by name, from dbt_project.yml or in place of its own.
-CALLED_BY_DBT = {"prepare_lake", "publish_lake", "duckdb__get_test_sql", "materialization_lake_table_duckdb"}
+CALLED_BY_DBT = {
+    "prepare_lake",
+    "publish_lake",
+    "duckdb__get_test_sql",
+    "materialization_lake_table_duckdb",
+    "materialization_seed_duckdb",
+}
 
 
 @pytest.fixture(scope="module")

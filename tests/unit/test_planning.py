@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from dbt_project.planning.graph import Graph, Node, node_of
 from dbt_project.planning.plan import Plan, SelectionError
-from dbt_project.planning.variables import NAMES, problems
 from dbt_project.planning.verdicts import Reason, Result, Verdict, judge, publication, quarantine
 from dbt_project.planning.window import Around, around, iso, shifted, window
 
@@ -363,44 +360,3 @@ def test_nodes_are_read_as_dbt_describes_them() -> None:
     assert node_of(model) == Node("m", "m", "model", ("a",), "lake_table", "d", Around(1, 30), "all")
     test = {"id": "t", "name": "t", "kind": "test", "parents": [], "config": {"severity": "ERROR"}}
     assert node_of(test).severity == "error"
-
-
-PROJECT = Path(__file__).parents[2] / "dbt_project"
-RESTATING = [
-    Node(f"model.{name}", name, "model", (), "lake_table", "d", restates=Around(1, 30))
-    for name in ("sessions", "retention", "attribution")
-]
-DEFAULTS = yaml.safe_load((PROJECT / "dbt_project.yml").read_text("utf-8"))["vars"]
-
-
-def test_every_default_passes() -> None:
-    assert set(NAMES) <= set(DEFAULTS)
-    assert problems(DEFAULTS, Graph.of(RESTATING, [])) == []
-
-
-def test_the_macro_hands_over_each_variable_that_is_checked() -> None:
-    macro = (PROJECT / "macros" / "lake" / "plan.sql").read_text("utf-8")
-    assert all(f"'{name}'" in macro for name in NAMES)
-
-
-@pytest.mark.parametrize(
-    ("name", "good", "bad", "said"),
-    [
-        ("session_by", "client", "visitor", "Set it to timeout or client"),
-        ("identity_known_at", "run", "Day", "Set it to day or run"),
-        ("attribution_grain", "event", "", "Set it to session or event"),
-        ("visitor_history_days", 30, 31, "Set it to 30 at most: a late day restates the 30 days after it"),
-        ("retention_days", 0, "90", "further ahead retention would keep what it was"),
-        ("attribution_click_seconds", 29 * 86_400, 29 * 86_400 + 1, "Set it to 2505600 at most"),
-        ("funnel_max_days", "7", 8, "Set it to 1 or more, 7 at most"),
-        ("funnel_max_days", 1, 0, "Set it to 1 or more, 7 at most"),
-        ("attribution_max_touches", 2, 1, "Set it to 2 or more"),
-        ("attribution_max_touches", 1000, "many", "attribution_max_touches is 'many'"),
-    ],
-)
-def test_a_variable_that_would_give_other_numbers_in_silence(name: str, good: Any, bad: Any, said: str) -> None:
-    graph = Graph.of(RESTATING, [])
-    assert problems(DEFAULTS | {name: good}, graph) == []
-    (found,) = problems(DEFAULTS | {name: bad}, graph)
-    assert said in found
-    assert found.startswith(f"{name} is ")

@@ -17,6 +17,7 @@ from orchestration.cli.console import WIDTH_IN_A_LOG, console
 from tests.environment_fixtures import HASH_KEY
 from tests.event_lines import SITE, Events, pixel
 from tests.log_lines import DAY, LogDay, lines, log
+from tests.partitions import logs_of
 
 Call = Callable[..., Result]
 
@@ -72,7 +73,7 @@ def test_a_table_may_be_named_with_its_layer(call: Call, name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["2026-01-13", "--table", "access_logs"], "Nothing of access_logs 2026-01-13 is in quarantine"),
+        (["2999-01-13", "--table", "access_logs"], "Nothing of access_logs 2999-01-13 is in quarantine"),
         ([DAY, "--table", "daily_aggregates"], f"Nothing of daily_aggregates {DAY} is in quarantine"),
         ([DAY, "--table", "access_logs", "--site", "a.example"], "of site a.example is in quarantine"),
         ([DAY, "--table", "events"], f"events {DAY} is refused for several sites: a.example, {SITE}. Name one"),
@@ -103,13 +104,10 @@ def test_a_release_needs_a_reason_and_something_that_can_be_released(day: LogDay
     assert "--reason says nothing" in call("release", DAY, "--table", "access_logs", "--reason", "  ").output
     assert "--reason says nothing" in call("release", DAY, "--table", "access_logs", "--reason", "'…'").output
     assert "Missing option '--reason'" in call("release", DAY, "--table", "access_logs").output
-    empty = "2026-01-13"
-    key = day.add(log(lines(10, date=empty)), day=empty)
-    assert day.ingest(day=empty).published
-    (day.logs / key).unlink()
-    assert not day.ingest(day=empty).published
-    done = call("release", DAY, empty, "--table", "access_logs", "--reason", "why")
-    assert "objects_present cannot be released: there is nothing to publish" in done.output
+    lost = {"table": "access_logs", "day": "2026-01-13", "reasons": [{"check": "rows_accounted", "message": "lost"}]}
+    day.lake.put_text(json.dumps(lost), f"{logs_of('2026-01-13').quarantine}/verdict.json")
+    done = call("release", DAY, "2026-01-13", "--table", "access_logs", "--reason", "why")
+    assert "rows_accounted cannot be released: rows were lost on the way" in done.output
     broken = {
         "table": "sessions",
         "day": DAY,

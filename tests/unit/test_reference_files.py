@@ -8,10 +8,15 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from dbt_project.reference_files import ReferenceFileError, read_csv
+from ingest.rules.csv_files import ReferenceFileError, as_table
+from ingest.rules.csv_files import read_csv as read_rows
 
 TYPES = {"spend_date": "date", "order_id": "varchar", "spend": "decimal(18,4)"}
 NAME = "reference/campaign_spend.csv"
+
+
+def read_csv(body: bytes, name: str, types: dict[str, str]) -> pa.Table:
+    return as_table(read_rows(body, name, types).columns, types)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,8 @@ def test_what_cannot_be_read_is_named_by_line_and_column(row: str, says: str) ->
             b"spend_date,order_id,spends\n",
             "line 1: no such column: 'spends'. The columns are spend_date,order_id,spend",
         ),
-        (b"spend_date;order_id;spend\n", "line 1: no such column: 'spend_date;order_id;spend'"),
+        (b"spend_date;order_id;spend\n", "line 1: the columns are separated by `;`. Save the file with commas"),
+        (b"spend_date\torder_id\tspend\n", "line 1: the columns are separated by tabs"),
         (b"spend_date,spend\n", "line 1: column order_id is missing"),
         (b"spend_date,spend,order_id,spend\n", "line 1: column spend is there twice"),
         (b"spend_date,order_id,spend\n2026-01-12,Caf\xe9,1\n", "line 2: it is not UTF-8"),

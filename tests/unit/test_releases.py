@@ -88,14 +88,24 @@ def test_a_release_is_of_the_checks_that_refused_and_of_no_other(day: LogDay) ->
     assert day.ingest().published  # each by a release of its own
 
 
-def test_lost_rows_and_missing_objects_cannot_be_released(tmp_path: Path) -> None:
+def test_vanished_objects_are_released_for_what_is_listed_then(tmp_path: Path) -> None:
     day = LogDay(tmp_path)
-    key = day.add(log(lines(10)))
+    keys = [day.add(log(lines(10, start=10 * number)), name) for number, name in enumerate("abc")]
     assert day.ingest().published
-    (day.logs / key).unlink()
-    assert refusing(day.ingest()) == ["objects_present"]
+    (day.logs / keys[0]).unlink()
+    assert refusing(day.ingest()) == ["objects_kept"]
     release(day.lake)
-    assert refusing(day.ingest()) == ["objects_present"]
+    result = day.ingest()
+    assert (result.published, result.rows_kept) == (True, 20)
+    assert refusing(day.ingest()) == []  # the ledger knows two objects now
+    (day.logs / keys[1]).unlink()
+    assert refusing(day.ingest()) == ["objects_kept"]
+    (day.logs / keys[2]).unlink()
+    assert refusing(day.ingest()) == ["objects_present", "objects_kept"]
+    assert len(day.rows()) == 20
+    release(day.lake, NOW + timedelta(hours=1))
+    result = day.ingest()
+    assert (result.published, result.rows_kept, len(day.rows())) == (True, 0, 0)
 
 
 def test_a_good_day_looks_for_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

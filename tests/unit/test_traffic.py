@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 MONDAY = date(2026, 1, 12)
 ROWS = 3_000
-SEED_FILE = Path(__file__).parents[2] / "dbt_project" / "seeds" / "publications.csv"
+SEED_FILE = Path(__file__).parents[2] / "demo" / "rules" / "publications.csv"
 KEY = re.compile(r"E1DEMOTRAFFIC0\.(\d{4}-\d\d-\d\d)-(\d\d)\.[0-9a-f]{8}\.gz")
 
 

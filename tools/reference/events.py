@@ -21,7 +21,7 @@ def event_shapes() -> str:
     ordered = [known[shape.name, shape.version] for shape in shapes()]
     listed = table(
         ["shape", "version", "is recognised by"],
-        ([f"[`{each['x-shape']}`](#{_anchor(each)})", str(each["x-version"]), recognised_by(each)] for each in ordered),
+        ([f"[`{each['x-shape']}`](#{_anchor(each)})", _versions(each), recognised_by(each)] for each in ordered),
     )
     sections = [f"### {_title(each)}\n\n{section_of(each)}" for each in ordered]
     note = "The shape of an event is the first of these shapes whose keys it has."
@@ -45,8 +45,15 @@ def _schemas() -> Iterator[dict[str, Any]]:
 
 
 def _title(schema: dict[str, Any]) -> str:
+    """The name of the shape, with its version if version 1 has a section of its own."""
     version = schema["x-version"]
-    return schema["x-shape"] if version == 1 else f"{schema['x-shape']} version {version}"
+    is_plain = version == 1 or 1 in schema.get("x-replaces", ())
+    return schema["x-shape"] if is_plain else f"{schema['x-shape']} version {version}"
+
+
+def _versions(schema: dict[str, Any]) -> str:
+    replaced = ", ".join(map(str, schema.get("x-replaces", ())))
+    return f"{schema['x-version']}; also reads {replaced}" if replaced else str(schema["x-version"])
 
 
 def _anchor(schema: dict[str, Any]) -> str:

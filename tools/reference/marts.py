@@ -92,5 +92,8 @@ def _partition(mart: str) -> str | None:
 
 
 def _restates(mart: str) -> list[str]:
-    found = re.search(r"restates=\{'before': (\d+), 'after': (\d+)\}", _config(mart))
-    return [f"- Restates: published days up to {found[1]} before and {found[2]} after a built day"] if found else []
+    found = re.search(r"restates=\{'before': (\d+)(?:, 'before_too': '(\w+)')?, 'after': (\d+)\}", _config(mart))
+    if not found:
+        return []
+    before = f"{found[1]} days and `{found[2]}`" if found[2] else found[1]
+    return [f"- Restates: published days up to {before} before and {found[3]} after a built day"]

@@ -18,32 +18,17 @@
 
 {% macro published_rows(model_name, days_before) -%}
   {%- set asked = {'model': model_name, 'days': days_before} -%}
-  {{ rows_of_files(model_name, lake_answer('files_before', asked) if has_days() else {}) }}
-{%- endmacro %}
-
-{% macro reference_file(name, needed='nothing') -%}
-  {%- set types = {} -%}
-  {%- for column in declared_columns(name).values() if has_days() -%}
-    {%- do types.update({column.name: column.data_type}) -%}
-  {%- endfor -%}
-  {{ rows_of_files(name, lake_answer('reference_file', {'name': name, 'types': types}) if types else {}, needed) }}
-{%- endmacro %}
-
-{% macro rows_of_files(name, found, needed='nothing') -%}
-  {%- set columns = declared_columns(name) -%}
+  {%- set found = lake_answer('files_before', asked) if has_days() else {} -%}
+  {#- A unit test knows no nodes. -#}
+  {%- set nodes = graph.get('nodes', {}).values() | selectattr('name', 'equalto', model_name) | list -%}
   (
   {%- if found.files -%}
     {{ files_query(found.files, found.partitioned_by) }}
   {%- else -%}
-    {{ typed_rows(columns) if columns else 'select null as ' ~ needed ~ ' where false' }}
+    {{ typed_rows(nodes[0].columns) if nodes else 'select null as nothing where false' }}
   {%- endif -%}
-  ) as {{ name }}_rows
+  ) as {{ model_name }}_rows
 {%- endmacro %}
-
-{% macro declared_columns(name) %}
-  {% set nodes = graph.get('nodes', {}).values() | selectattr('name', 'equalto', name) | list %}
-  {{ return(nodes[0].columns if nodes else {}) }}
-{% endmacro %}
 
 {% macro files_query(uris, partitioned_by) %}
   {{ return(adapter.dispatch('files_query', 'clicklake')(uris, partitioned_by)) }}
@@ -75,7 +60,10 @@
       select * {{ 'exclude (' ~ day_column ~ ')' if day_column }} from {{ audit_relation(node) }}
       {{ 'where ' ~ day_column ~ " = date '" ~ day ~ "'" if day_column }}
       {% if node.config.get('sort_by') %}order by {{ node.config.sort_by | join(', ') }}{% endif %}
-    ) to {{ quoted_list([path]) }} (format parquet, compression zstd, compression_level 1);
+    ) to {{ quoted_list([path]) }} (
+      format parquet, compression zstd, compression_level 1,
+      kv_metadata { {%- for name, value in planned().metadata.items() %}{{ name }}: {{ quoted_list([value]) }}{% endfor -%} }
+    );
     {% endfor %}
   {% endset %}
   {% do run_query(copies) %}

@@ -36,14 +36,6 @@
 {% endmacro %}
 
 {% macro asked_plan(prepares) %}
-  {% set variables = {} %}
-  {% for name in [
-    'session_by', 'identity_known_at', 'attribution_grain', 'visitor_history_days', 'retention_days', 'funnel_max_days',
-    'attribution_click_seconds', 'attribution_impression_seconds', 'attribution_install_seconds',
-    'attribution_max_touches'
-  ] %}
-    {% do variables.update({name: var(name)}) %}
-  {% endfor %}
   {% set nodes = [] %}
   {% for node in graph.get('nodes', {}).values() | list + graph.get('sources', {}).values() | list %}
     {# Only the needed keys: whole configurations would make the request three times as long. #}
@@ -62,7 +54,7 @@
     'start': (invocation_args_dict.get('event_time_start') or '') | string,
     'end': (invocation_args_dict.get('event_time_end') or '') | string,
     'report': (flags.TARGET_PATH or 'target') ~ '/clicklake_publish.jsonl',
-    'variables': variables, 'prepares': prepares
+    'given_vars': invocation_args_dict.get('vars') or none, 'prepares': prepares
   })) }}
 {% endmacro %}
 

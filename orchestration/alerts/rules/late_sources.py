@@ -6,7 +6,8 @@ day is broken. If none was, such as while a month of last year is backfilled, th
 expected of it. A day of a site is expected if the site delivered on the same weekday a week before and on at least 4 of
 the 7 days before. So a site that rests on Sundays is not missed on Sundays, a site that came once is not missed at all,
 and a site that has been silent for a week counts as closed. If a whole dataset is missing, its sites are not named. A
-run of a day without objects opens no other alert. A published day whose objects have all gone opens only `refused`.
+run of a day without objects opens no other alert, and a day that was published as a quiet one opens none. A published
+day of which objects have vanished opens only `refused`.
 
 **`source_late`.** The age of the newest object of yesterday and today, by its arrival; for a site only if today is one
 of its usual days. 12 hours are longer than a quiet night and shorter than the 30 hours until the day closes. Set fewer
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 from ingest.days import day_text
 from ingest.lake.files import Lake
-from ingest.lake.layout import ledger_folder, partition_of, quarantine_folder
+from ingest.lake.layout import NO_SITE, ledger_folder, partition_of, quarantine_folder
 from ingest.partition.datasets import DATASETS, Dataset
 from ingest.source import Source, SourceObject
 from orchestration.alerts.alert import ERROR, WARNING, Alert, name
@@ -114,7 +115,8 @@ def _taken(lake: Lake, dataset: Dataset) -> set[tuple[str | None, dt.date]]:
     """(site, day) that was ingested or refused; refused ones have an alert already."""
     files = [*lake.files(ledger_folder(dataset.name)), *lake.files(quarantine_folder(dataset.name))]
     judged = {each for file in files if (each := partition_of(file.key))}
-    return {(None, each.day) for each in judged} | {(each.site, each.day) for each in judged}
+    of_sites = {(each.site, each.day) for each in judged if each.site != NO_SITE}
+    return {(None, each.day) for each in judged} | of_sites
 
 
 def _closed_days(settings: Settings, last_closed: dt.date) -> list[dt.date]:

@@ -25,11 +25,12 @@ import pyarrow as pa
 from pymongo.database import Database
 
 from orchestration.marts.known import DAILY_AGGREGATES
-from orchestration.publishing import entries
+from orchestration.publishing import entries, mongodb_target
 from orchestration.publishing.entries import SOURCE, Entries, Key
 from orchestration.publishing.mongodb import Document
 from orchestration.publishing.mongodb_target import collection_target
 from orchestration.publishing.target import Confirm, nobody_else
+from orchestration.settings import Settings
 
 COLLECTION = "performance_entries"
 ITEM_PATH = "tracking-display"
@@ -141,11 +142,17 @@ def _entry(row: Mapping[str, Any], day: date) -> Document:
     }
 
 
+def _lacks(settings: Settings) -> str | None:
+    no_logs = "No performance is published: CLICKLAKE_LOGS is not set, and daily_aggregates is made from logs"
+    return mongodb_target.lacks(settings) or (None if settings.logs else no_logs)
+
+
 TARGET = collection_target(
     KIND,
     name="performance_entries",
     description="One document in MongoDB for each order, campaign, publication, channel, creative, size and day. Only "
-    "changes are written; entries made by hand are never touched.",
+    "changes are written; entries made by hand are never touched. Without CLICKLAKE_LOGS nothing is published.",
     publish_day=publish_day,
+    lacks=_lacks,
     rows="order_id is not null",
 )

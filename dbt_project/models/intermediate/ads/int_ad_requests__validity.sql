@@ -49,7 +49,7 @@ judged_clicks as (
         count(*) over (
             partition by event_date, ip_hash
             order by event_ts
-            range between interval '{{ var("ivt_click_flood_seconds") }}' second preceding and current row
+            range between interval '{{ rule("ivt_click_flood_seconds") }}' second preceding and current row
         ) as clicks_until_now
     from ad_requests
     where request_type = 'click' and request_reason is null and ip_hash is not null
@@ -64,7 +64,7 @@ measured_clicks as (
         max(clicks_until_now) over (
             partition by event_date, ip_hash
             order by event_ts
-            range between current row and interval '{{ var("ivt_click_flood_seconds") }}' second following
+            range between current row and interval '{{ rule("ivt_click_flood_seconds") }}' second following
         ) as most_clicks_around
     from judged_clicks
 
@@ -105,15 +105,15 @@ click_reasons as (
         case
             when
                 clicks.event_ts <= clicks.previous_click_ts
-                + interval '{{ var("ivt_repeat_click_seconds") }}' second
+                + interval '{{ rule("ivt_repeat_click_seconds") }}' second
                 then 'repeat_click'
-            when clicks.most_clicks_around > {{ var('ivt_click_flood_clicks') }} then 'click_flood'
+            when clicks.most_clicks_around > {{ rule('ivt_click_flood_clicks') }} then 'click_flood'
             when
-                clicks.channel in ({{ quoted_list(var('ivt_click_without_impression_channels')) }})
+                clicks.channel in ({{ quoted_list(rule('ivt_click_without_impression_channels')) }})
                 and ads.event_date is not null
                 and addresses.ip_hash is null
                 and clicks.event_ts >= cast(clicks.event_date as timestamp)
-                + interval '{{ var("ivt_click_without_impression_grace_seconds") }}' second
+                + interval '{{ rule("ivt_click_without_impression_grace_seconds") }}' second
                 then 'click_without_impression'
         end as behaviour_reason
     from measured_clicks as clicks

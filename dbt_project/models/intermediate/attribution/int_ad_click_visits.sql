@@ -92,7 +92,7 @@ of_sessions as (
     from matched
     where
         kind = 1
-        and touch_ts >= session_start - interval '{{ var("ad_click_session_seconds") }}' second
+        and touch_ts >= session_start - interval '{{ rule("ad_click_session_seconds") }}' second
 
 )
 

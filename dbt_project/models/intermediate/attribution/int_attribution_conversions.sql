@@ -1,4 +1,4 @@
--- One row per conversion of the built days, with its identity as known at the day's end. A path holds the touches that
+-- One row per conversion or refund of the built days, with its identity as known at the day's end. A path holds the touches that
 -- may lead to the conversions of one person on one site on that day.
 with conversions as (
 
@@ -7,13 +7,16 @@ with conversions as (
         as_of.identity_id,
         coalesce(not identities.is_new, false) as is_returning,
         {{ path_node('fact_conversions.person_key', 'fact_conversions.session_id') }} as node_key,
-        {% if var('attribution_across_sites') %}''{% else %}coalesce(fact_conversions.site_id, ''){% endif %} as path_site
+        {% if rule('attribution_across_sites') %}''{% else %}coalesce(fact_conversions.site_id, ''){% endif %}
+            as path_site
     from {{ ref('fact_conversions') }} as fact_conversions
     left join {{ ref('int_identities_as_of') }} as as_of
         on fact_conversions.session_date = as_of.as_of_date and fact_conversions.person_key = as_of.node_key
     left join {{ ref('identities') }} as identities
         on as_of.as_of_date = identities.report_date and as_of.identity_id = identities.identity_id
-    where {{ in_built_days('attribution', 'fact_conversions.session_date') }}
+    where
+        {{ in_built_days('attribution_shares', 'fact_conversions.session_date') }}
+        and fact_conversions.status <> 'copy'
 
 )
 

@@ -1,19 +1,19 @@
 -- One row per install that a click led to, with that click: the last one of the best evidence. That is, from the best:
 -- the same click id, the same device or advertising id, the same fingerprint in one network, and, where one of the two
 -- fingerprints is not known, the same address and user agent.
-{%- set days = [days_of(var('attribution_click_seconds')), days_of(var('attribution_install_seconds'))] | max %}
+{%- set days = [days_of(rule('attribution_click_seconds')), days_of(rule('attribution_install_seconds'))] | max %}
 
 -- By address, a click of an unknown device (5) fits any install; a click of a known device (6) fits only an install of
 -- an unknown device.
 with kinds (kind, grade, evidence, span) as (
 
     values
-    (1, 1, 'click id', interval '{{ var("attribution_click_seconds") }}' second),
-    (2, 2, 'device id', interval '{{ var("attribution_click_seconds") }}' second),
-    (3, 2, 'advertising id', interval '{{ var("attribution_click_seconds") }}' second),
-    (4, 3, 'fingerprint in one network', interval '{{ var("attribution_install_seconds") }}' second),
-    (5, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second),
-    (6, 4, 'address and user agent', interval '{{ var("attribution_install_seconds") }}' second)
+    (1, 1, 'click id', interval '{{ rule("attribution_click_seconds") }}' second),
+    (2, 2, 'device id', interval '{{ rule("attribution_click_seconds") }}' second),
+    (3, 2, 'advertising id', interval '{{ rule("attribution_click_seconds") }}' second),
+    (4, 3, 'fingerprint in one network', interval '{{ rule("attribution_install_seconds") }}' second),
+    (5, 4, 'address and user agent', interval '{{ rule("attribution_install_seconds") }}' second),
+    (6, 4, 'address and user agent', interval '{{ rule("attribution_install_seconds") }}' second)
 
 ),
 
@@ -29,7 +29,7 @@ clicks as (
             touch_type = 'click'
             or (touch_type = 'session' and not is_direct and coalesce(click_id, ad_click_id) is not null)
         )
-        and {{ in_built_days('attribution', 'touch_date', before=days, after=1) }}
+        and {{ in_built_days('attribution_shares', 'touch_date', before=days, after=1) }}
 
 ),
 
@@ -72,7 +72,7 @@ moments as (
         kind,
         evidence_key,
         touch_type = 'session' as is_visit,
-        case when {{ var('attribution_across_sites') }} then '' else coalesce(site_id, '') end as asked_site,
+        case when {{ rule('attribution_across_sites') }} then '' else coalesce(site_id, '') end as asked_site,
         touch_ts as moment,
         0 as moment_kind,
         priority,

@@ -1,5 +1,5 @@
 -- One row per conversion and touch that shares it, in the order of time; one row without a touch if no touch does.
-{%- set most = [var('attribution_max_touches') | int, 2] | max %}
+{%- set most = [rule('attribution_max_touches') | int, 2] | max %}
 
 with conversions as (
 
@@ -35,22 +35,39 @@ asked as (
 
 ),
 
+begun as (
+
+    select distinct
+        path_number,
+        'session:' || session_id as touch_id,
+        conversion_ts
+    from conversions
+
+),
+
 -- The beginning and the end of each conversion's window stand among the touches of its path in the order of time. So
 -- what lies between them is counted in one pass: pairs of touches and conversions could be many more than either.
--- A touch at the very beginning or end is within.
+-- A touch at the very beginning or end is within, but for a direct visit that begins with a conversion: it comes after
+-- that conversion, for which it is no touch, and before all later ones.
 moments as (
 
     select
-        path_number,
-        kind,
-        touch_ts as moment,
-        1 as moment_kind,
-        priority,
-        touch_id,
-        touch_date,
-        is_direct,
+        touches.path_number,
+        touches.kind,
+        touches.touch_ts as moment,
+        case when begun.touch_id is null then 1 else 3 end as moment_kind,
+        touches.priority,
+        touches.touch_id,
+        touches.touch_date,
+        touches.is_direct,
         cast(null as bigint) as conversion_number
-    from {{ ref('int_attribution_touches') }}
+    from {{ ref('int_attribution_touches') }} as touches
+    left join begun
+        on
+            touches.path_number = begun.path_number
+            and touches.touch_id = begun.touch_id
+            and touches.touch_ts = begun.conversion_ts
+            and touches.is_direct
 
     union all
 
@@ -73,7 +90,7 @@ placed as (
 
     select
         *,
-        count(case when moment_kind = 1 then 1 end) over (
+        count(case when moment_kind in (1, 3) then 1 end) over (
             partition by path_number, kind
             order by moment, moment_kind, priority, touch_date, touch_id, conversion_number
             rows between unbounded preceding and current row
@@ -91,7 +108,7 @@ counted as (
         min(place) as place_before,
         max(place) as last_place
     from placed
-    where moment_kind <> 1
+    where moment_kind in (0, 2)
     group by conversion_number, path_number, kind
     having max(place) > min(place)
 
@@ -161,7 +178,7 @@ shared as (
             wanted_places.path_number = placed.path_number
             and wanted_places.kind = placed.kind
             and wanted_places.place = placed.place
-            and placed.moment_kind = 1
+            and placed.moment_kind in (1, 3)
 
 )
 

@@ -2,10 +2,10 @@
 -- `retargeting`, one of a retargeting campaign, which reaches further; `impression` and `retargeting impression`; and
 -- `direct`, visits without a source, where those are no touches.
 -- depends_on: {{ ref('retargeting_campaigns') }}
-{%- set touch_days = days_of(var('attribution_click_seconds')) %}
-{%- set reach_days = [touch_days, days_of(var('attribution_reattribution_seconds'))] | max %}
-{%- set ignored = 'false' if var('attribution_include_direct') else 'touches.is_direct' %}
-{%- set impression_days = days_of(var('attribution_impression_seconds')) %}
+{%- set touch_days = days_of(rule('attribution_click_seconds')) %}
+{%- set reach_days = [touch_days, days_of(rule('attribution_reattribution_seconds'))] | max %}
+{%- set ignored = 'false' if rule('attribution_include_direct') else 'touches.is_direct' %}
+{%- set impression_days = days_of(rule('attribution_impression_seconds')) %}
 
 with touches as (
 
@@ -25,8 +25,9 @@ with touches as (
     from {{ ref('touchpoints') }}
     -- Impressions are many, and their look-back window is short.
     where
-        touch_type <> 'impression'
-        or {{ in_built_days('attribution', 'touch_date', before=impression_days, after=1) }}
+        {{ in_built_days('attribution_shares', 'touch_date', before=reach_days, after=1) }}
+        and (touch_type <> 'impression'
+        or {{ in_built_days('attribution_shares', 'touch_date', before=impression_days, after=1) }})
 
 ),
 
@@ -137,7 +138,7 @@ addresses_of_few as (
     group by asked.session_date, asked.ip_hash, asked.user_agent
     having
         count(distinct coalesce(as_of.identity_id, touches.node_key))
-        <= {{ var('attribution_max_identities_per_address') }}
+        <= {{ rule('attribution_max_identities_per_address') }}
 
 ),
 
@@ -178,7 +179,7 @@ touches_of_paths as (
         on paths.session_date = touches_in_reach.session_date and paths.owner_key = touches_in_reach.owner_key
     -- Ads do not name the site for which they are shown.
     where
-        {{ var('attribution_across_sites') }}
+        {{ rule('attribution_across_sites') }}
         or touches_in_reach.site_id is null
         or touches_in_reach.site_id = paths.path_site
 

@@ -4,6 +4,7 @@ select
     fact_events.session_date,
     fact_events.session_id,
     fact_events.site_id,
+    fact_events.tenant_id,
     fact_events.event_id,
     fact_events.event_ts,
     fact_events.person_key,

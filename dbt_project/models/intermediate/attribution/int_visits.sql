@@ -8,6 +8,7 @@ with sessions_of_people as (
         'session:' || sessions.session_id as touch_id,
         sessions.session_start as touch_ts,
         sessions.site_id,
+        sessions.tenant_id,
         fact_events.person_key,
         sessions.utm_campaign,
         sessions.click_id,
@@ -54,6 +55,7 @@ events_with_source as (
         'event:' || {{ event_key('fact_events') }} as touch_id,
         fact_events.event_ts as touch_ts,
         fact_events.site_id,
+        fact_events.tenant_id,
         fact_events.person_key,
         fact_events.utm_campaign,
         fact_events.click_id,
@@ -73,7 +75,7 @@ events_with_source as (
     inner join {{ ref('int_traffic_sources') }} as int_traffic_sources
         on {{ same_traffic_source('stg_events') }}
     where
-        '{{ var("attribution_grain") }}' = 'event'
+        '{{ rule("attribution_grain") }}' = 'event'
         and {{ in_built_days('touchpoints', 'fact_events.session_date') }}
         and not fact_events.is_bot
         and int_traffic_sources.has_source

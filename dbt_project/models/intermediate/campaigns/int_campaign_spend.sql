@@ -1,23 +1,5 @@
--- One row per amount spent on a campaign on a day, for all days, from the seed and from the lake's own file.
+-- One row per amount spent on a campaign on a day, for all days.
 {{ config(materialized='table') }}
-
-with amounts as (
-
-    select
-        spend_date,
-        {{ campaign_parts() }},
-        spend,
-        currency
-    from {{ ref('campaign_spend') }}
-    union all by name
-    select
-        spend_date,
-        {{ campaign_parts() }},
-        spend,
-        currency
-    from {{ reference_file('campaign_spend') }}
-
-)
 
 select
     spend_date,
@@ -28,4 +10,4 @@ select
     nullif(trim(channel), '') as channel,
     spend,
     upper(nullif(trim(currency), '')) as currency
-from amounts
+from {{ ref('campaign_spend') }}

@@ -86,22 +86,12 @@ sites as (
     union all
 
     select
-        lower(site) as site,
+        site,
         null as source,
         null as medium,
         null as category,
         true as is_passage
     from {{ ref('passages') }}
-
-    union all
-
-    select
-        lower(trim(site)) as site,
-        null as source,
-        null as medium,
-        null as category,
-        true as is_passage
-    from {{ reference_file('passages', needed='site') }}
 
 ),
 

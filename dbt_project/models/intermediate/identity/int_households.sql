@@ -13,7 +13,7 @@ with days as (
         on identity_nodes.node_key = identity_map.node_key
     where identity_nodes.subnet_hash is not null and not identity_map.is_shared
     group by identity_map.identity_id, identity_nodes.subnet_hash
-    having count(distinct identity_nodes.session_date) >= {{ var('household_min_days') }}
+    having count(distinct identity_nodes.session_date) >= {{ rule('household_min_days') }}
 
 ),
 
@@ -22,7 +22,7 @@ shared as (
     select subnet_hash
     from days
     group by subnet_hash
-    having count(*) between 2 and {{ var('household_max_identities') }}
+    having count(*) between 2 and {{ rule('household_max_identities') }}
 
 ),
 

@@ -9,7 +9,8 @@ with edges as (
         min(first_seen) as first_seen,
         min(session_date) as first_date,
         min_by(first_event_id, (first_seen, first_event_id)) as first_event_id,
-        min_by(site_id, (first_seen, first_event_id)) as site_id
+        min_by(site_id, (first_seen, first_event_id)) as site_id,
+        nullif(min_by(coalesce(tenant_id, ''), (first_seen, first_event_id)), '') as tenant_id
     from {{ ref('identity_edges') }}
     group by node_a, node_b
 
@@ -25,7 +26,8 @@ numbered as (
         edges.first_seen,
         edges.first_date,
         edges.first_event_id,
-        edges.site_id
+        edges.site_id,
+        edges.tenant_id
     from edges
     inner join {{ ref('int_identity_nodes') }} as a
         on edges.node_a = a.node_key
@@ -42,13 +44,14 @@ select
     younger_type,
     cast(
         case
-            when 'fingerprint' in (older_type, younger_type) then {{ var('identity_fingerprint_confidence') }}
-            when 'user_id' in (older_type, younger_type) then {{ var('identity_user_confidence') }}
-            else {{ var('identity_device_confidence') }}
+            when 'fingerprint' in (older_type, younger_type) then {{ rule('identity_fingerprint_confidence') }}
+            when 'user_id' in (older_type, younger_type) then {{ rule('identity_user_confidence') }}
+            else {{ rule('identity_device_confidence') }}
         end as double
     ) as confidence,
     first_seen,
     first_date,
     first_event_id,
-    site_id
+    site_id,
+    tenant_id
 from numbered

@@ -30,9 +30,9 @@ select
     -- A node with more neighbours of one type is shared, and joins nothing.
     cast(
         case
-            when node_type = 'fingerprint' then {{ var('identity_max_visitors_per_fingerprint') }}
-            else {{ var('identity_max_neighbours') }}
+            when node_type = 'fingerprint' then {{ rule('identity_max_visitors_per_fingerprint') }}
+            else {{ rule('identity_max_neighbours') }}
         end as bigint
     ) as max_neighbours,
-    node_type = 'user_id' and not {{ var('identity_merge_users') }} as is_one_person
+    node_type = 'user_id' and not {{ rule('identity_merge_users') }} as is_one_person
 from nodes

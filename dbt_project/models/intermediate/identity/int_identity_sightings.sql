@@ -7,6 +7,7 @@ with events as (
     select
         session_date,
         site_id,
+        tenant_id,
         subnet_hash,
         'visitor:' || visitor_id as visitor_id,
         'user:' || user_id as user_id,
@@ -49,6 +50,7 @@ select
     events.fingerprint,
     events.person_key,
     events.opted_out,
+    max(events.tenant_id) as tenant_id,
     min(events.event_ts) as first_seen,
     max(events.event_ts) as last_seen,
     min_by(events.event_id, (events.event_ts, events.event_id)) as first_event_id,

@@ -2,7 +2,7 @@
 -- end. A first step belongs to the day of its session; a later step can lie in any day that a funnel which is entered
 -- on that day may reach.
 -- depends_on: {{ ref('funnel_steps') }}
-{%- set days_after = (var('funnel_max_days') | int) + 1 %}
+{%- set days_after = (rule('funnel_max_days') | int) + 1 %}
 {%- set is_step = [] %}
 {%- for rule in funnel_rules() %}
     {%- do is_step.append('(' ~ rule_holds(rule, {'event_type': 'event_type', 'path_regex': 'lower(path)'}) ~ ')') %}
@@ -15,6 +15,7 @@ with step_events as (
     select
         session_date,
         site_id,
+        tenant_id,
         person_key,
         visitor_key,
         event_ts,
@@ -77,6 +78,7 @@ known as (
         as_of.as_of_date as report_date,
         asked.funnel,
         asked.site_id,
+        asked.tenant_id,
         as_of.identity_id,
         asked.step,
         asked.event_ts,
@@ -101,6 +103,7 @@ select
     report_date,
     funnel,
     site_id,
+    tenant_id,
     identity_id,
     step,
     event_ts,

@@ -11,6 +11,7 @@ with entries as (
         events.funnel,
         events.site_id,
         events.identity_id,
+        max(events.tenant_id) as tenant_id,
         min(steps.within_seconds) as within_seconds,
         min(events.event_ts) as entered_at,
         min_by(events.event_id, (events.event_ts, events.event_id)) as event_id,
@@ -95,6 +96,7 @@ select
     entries.report_date,
     entries.funnel,
     entries.site_id,
+    entries.tenant_id,
     entries.identity_id,
     cast(reached.step as bigint) as step,
     {{ seconds_between('entries.entered_at', 'reached.reached_at') }} as seconds

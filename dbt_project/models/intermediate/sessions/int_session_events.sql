@@ -1,26 +1,31 @@
 -- One row per event, with the session that it belongs to, of the sessions that begin on the days to be built.
 -- depends_on: {{ ref('conversion_events') }}
-{%- set sessions = 'cut_at_campaign' if var('session_split_on_campaign') else 'cut_at_midnight' %}
-{%- set longest_return = [var('session_return_seconds') | int, var('session_timeout_seconds') | int] | max %}
-{%- set identity = ["coalesce(stg_events.site_id || chr(31), '')", 'stg_events.visitor_key'] %}
-{%- if var('session_by') == 'client' %}
-{%- do identity.append("coalesce(chr(31) || stg_events.client_session_id, '')") %}
-{%- endif %}
+{%- set sessions = 'cut_at_campaign' if rule('session_split_on_campaign') else 'cut_at_midnight' %}
+{%- set longest_return = [rule('session_return_seconds') | int, rule('session_timeout_seconds') | int] | max %}
+{%- set by_client = rule('session_by') == 'client' %}
+{%- set owner = "coalesce('session:' || stg_events.client_session_id, stg_events.visitor_key)" if by_client
+    else 'stg_events.visitor_key' %}
 
 -- Sorting moves every row twice, so rows hold only the columns that sessions aggregate, and the key is a number: texts
 -- would take half as long again. Columns that a session takes from a single event are joined later.
 with events as (
 
     select
-        {{ md5_number(identity | join(' || ')) }} as owner_number,
+        {{ md5_number("coalesce(stg_events.site_id || chr(31), '') || " ~ owner) }} as owner_number,
         stg_events.site_id,
         stg_events.visitor_key,
         stg_events.event_ts,
         stg_events.event_id,
-        {%- if var('session_by') == 'client' %}
+        {%- if by_client %}
             stg_events.client_session_id is not null as is_of_client,
+            coalesce(
+                'visitor:' || stg_events.visitor_id,
+                'device:' || stg_events.device_id,
+                'cookie:' || stg_events.cookie_id,
+                'advertising:' || stg_events.advertising_id
+            ) as kept_id,
         {%- endif %}
-        {%- if var('session_split_on_campaign') %}
+        {%- if rule('session_split_on_campaign') %}
         -- Null where the event names none.
             nullif(
                 concat_ws(
@@ -36,13 +41,9 @@ with events as (
         stg_events.user_id,
         stg_events.host,
         stg_events.path,
-        -- A library, a webhook or a mail program is neither a visitor's browser nor a robot: a shop's server uses it to
-        -- report what a visitor did.
-        stg_events.is_bot and coalesce(stg_events.device_category, 'bot') = 'bot' as is_bot,
+        {{ is_robot('stg_events') }} as is_bot,
         {{ is_sent_by_server('stg_events') }} as is_sent_by_server,
-        stg_events.revenue,
-        stg_events.currency,
-        stg_events.event_type in ({{ quoted_list(var('page_view_event_types')) }}) as is_page_view,
+        stg_events.event_type in ({{ quoted_list(rule('page_view_event_types')) }}) as is_page_view,
         stg_events.event_type in (
             {{ quoted_list(seed_values('conversion_events', 'event_type')) }}
         ) as is_conversion,
@@ -70,16 +71,16 @@ with_pauses as (
     select
         *,
         previous_ts is null
-        {%- if var('session_by') == 'client' %}
+        {%- if by_client %}
             or event_ts > previous_ts + case
-                when is_of_client then interval '{{ var('session_client_timeout_seconds') }}' second
+                when is_of_client then interval '{{ rule('session_client_timeout_seconds') }}' second
                 when is_return then interval '{{ longest_return }}' second
-                else interval '{{ var('session_timeout_seconds') }}' second
+                else interval '{{ rule('session_timeout_seconds') }}' second
             end
         {%- else %}
             or event_ts > previous_ts + case
                 when is_return then interval '{{ longest_return }}' second
-                else interval '{{ var('session_timeout_seconds') }}' second
+                else interval '{{ rule('session_timeout_seconds') }}' second
             end
         {%- endif %} as is_after_pause,
         previous_ts is null or cast(event_ts as date) > cast(previous_ts as date) as is_first_of_day
@@ -121,7 +122,7 @@ cut_at_midnight as (
     ) as chains
 
 ),
-{%- if var('session_split_on_campaign') %}
+{%- if rule('session_split_on_campaign') %}
 
 -- The campaign in effect is the last one named in the session so far.
     with_campaigns as (
@@ -156,7 +157,7 @@ cut_at_midnight as (
 
     ),
 {%- endif %}
-{%- if var('session_cap_hours') %}
+{%- if rule('session_cap_hours') %}
 
 -- Counted from the beginning of the session, without regard to other cuts in between.
     capped as (
@@ -169,7 +170,7 @@ cut_at_midnight as (
             select
                 *,
                 floor(
-                    {{ seconds_between('session_start', 'event_ts') }} / ({{ var('session_cap_hours') }} * 3600)
+                    {{ seconds_between('session_start', 'event_ts') }} / ({{ rule('session_cap_hours') }} * 3600)
                 ) as piece
             from {{ sessions }}
         ) as pieces
@@ -182,6 +183,61 @@ cut_at_midnight as (
     ),
 {%- endif %}
 
+{%- if by_client %}
+
+-- Trackers that count seconds for session ids give one to two visitors. Where events of a session name several, it is
+-- one session each; what names none goes with the visitor before it, or with the first.
+    of_visitors as (
+
+        select
+            * exclude (session_start, session_place),
+            min(event_ts) over of_visitor as session_start,
+            min(place) over of_visitor as session_place
+        from (
+            select
+                *,
+                coalesce(
+                    last_value(kept_id ignore nulls) over so_far,
+                    first_value(kept_id ignore nulls) over whole
+                ) as owner_id
+            from {{ 'capped' if rule('session_cap_hours') else sessions }}
+            window
+                so_far as (
+                    partition by owner_number, session_place
+                    order by place rows between unbounded preceding and current row
+                ),
+                whole as (
+                    partition by owner_number, session_place
+                    order by place rows between unbounded preceding and unbounded following
+                )
+        ) as owned
+        window of_visitor as (partition by owner_number, session_place, owner_id)
+
+    ),
+
+-- The session's visitor is known by the best id that any of its events carries.
+    with_visitor as (
+
+        select
+            * exclude (visitor_key),
+            visitor_key as event_visitor_key,
+            first_value(visitor_key) over (
+                partition by owner_number, session_place
+                order by
+                    case split_part(visitor_key, ':', 1)
+                        {%- for kind in ('visitor', 'fingerprint', 'device', 'cookie', 'advertising', 'user') %}
+                            when '{{ kind }}' then {{ loop.index }}
+                        {%- endfor %}
+                        else 7
+                    end,
+                    place
+                rows between unbounded preceding and unbounded following
+            ) as visitor_key
+        from of_visitors
+
+    ),
+{%- endif %}
+
 of_built_days as (
 
     select
@@ -190,6 +246,7 @@ of_built_days as (
         place,
         site_id,
         visitor_key,
+        {{ 'event_visitor_key' if by_client else 'visitor_key' }} as event_visitor_key,
         event_ts,
         event_id,
         cast(session_start as date) as session_date,
@@ -199,12 +256,10 @@ of_built_days as (
         path,
         is_bot,
         is_sent_by_server,
-        revenue,
-        currency,
         is_page_view,
         is_conversion,
         has_source
-    from {{ 'capped' if var('session_cap_hours') else sessions }}
+    from {{ 'with_visitor' if by_client else 'capped' if rule('session_cap_hours') else sessions }}
     where {{ in_built_days('sessions', 'cast(session_start as date)') }}
 
 )

@@ -5,4 +5,4 @@ select
     visitor_key,
     session_date,
     session_start
-from {{ published_rows('sessions', days_before=var('visitor_history_days')) }}
+from {{ published_rows('sessions', days_before=rule('visitor_history_days')) }}

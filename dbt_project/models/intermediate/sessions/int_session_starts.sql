@@ -8,6 +8,6 @@ select
     session_date,
     session_start,
     event_id as first_event_id,
-    md5(coalesce(site_id, '') || '|' || visitor_key || '|' || event_id) as session_id
+    md5(coalesce(site_id, '') || '|' || event_visitor_key || '|' || event_id) as session_id
 from {{ ref('int_session_events') }}
 where place = session_place

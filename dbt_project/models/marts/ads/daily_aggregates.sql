@@ -3,7 +3,7 @@
 {{ config(
     partition_by='report_date',
     sort_by=['order_id', 'campaign_id', 'publication_code', 'channel', 'creative_id', 'ad_size'],
-    neighbour_days=30
+    neighbour_days=60
 ) }}
 
 -- Grouping by address first makes distinct addresses a plain count, in a third of the time of count(distinct).

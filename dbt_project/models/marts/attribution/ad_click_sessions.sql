@@ -37,6 +37,7 @@ entries as (
         session_date,
         session_id,
         site_id,
+        tenant_id,
         session_start,
         ip_hash,
         user_agent,
@@ -52,6 +53,7 @@ pairs as (
         entries.session_date,
         entries.session_id,
         entries.site_id,
+        entries.tenant_id,
         entries.session_start,
         clicks.*,
         row_number() over (
@@ -65,7 +67,7 @@ pairs as (
             and entries.entry_host = clicks.landing_host
             and entries.session_start >= clicks.click_ts
             and entries.session_start <= clicks.click_ts
-            + interval '{{ var("ad_click_session_seconds") }}' second
+            + interval '{{ rule("ad_click_session_seconds") }}' second
 
 ),
 
@@ -83,6 +85,7 @@ select
     session_date,
     session_id,
     site_id,
+    tenant_id,
     session_start,
     click_id,
     click_ts,

@@ -1,140 +1,88 @@
--- One row per conversion, model and touch that shares it; one per conversion and model where no touch does.
--- depends_on: {{ ref('retargeting_campaigns') }}
+-- One row per conversion or refund, model and touch that shares it; one per model where no touch does. A refund has no
+-- credit. Its revenue is negative, and shared as the conversion that it takes back; where there is none, by its own path.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'conversion_ts', 'conversion_id', 'model', 'position'],
-    neighbour_days=30,
-    restates={'before': 1, 'after': 30}
+    neighbour_days=60,
+    restates={'before': 1, 'after': 60}
 ) }}
 
--- A share is a fraction of whole numbers, so that it does not depend on the order in which rows are added up.
--- `shapley` is the Shapley value of the game in which a set of channels wins a conversion when it holds all channels of
--- its path (Zhao, Mahboobi, Bagheri 2018): each channel of the path gets the same share, whatever its place, and its
--- touches divide that share. The model needs no training, and so no other day.
-{%- set shares = {
-    'first': ('case when position = 1 then 1 else 0 end', '1'),
-    'last': ('case when position = touches then 1 else 0 end', '1'),
-    'last_non_direct': ('case when position = coalesce(last_non_direct, touches) then 1 else 0 end', '1'),
-    'linear': ('1', 'touches'),
-    'position_based': (
-        'case when touches <= 2 then 1 when position in (1, touches) then 2 * (touches - 2) else 1 end',
-        'case when touches <= 2 then touches else 5 * (touches - 2) end'
-    ),
-    'time_decay': ('decay', 'all_decay'),
-    'shapley': ('1', 'channels * touches_of_channel')
-} %}
-{%- set within = {
-    'click': duration_in_words(var('attribution_click_seconds')),
-    'impression': duration_in_words(var('attribution_impression_seconds')),
-    'retargeting': duration_in_words(var('attribution_reattribution_seconds'))
-} %}
+with built as (
 
-with paths as (
-
-    select
-        paths.*,
-        conversions.conversion_ts,
-        conversions.revenue,
-        touchpoints.touch_type,
-        touchpoints.source,
-        touchpoints.medium,
-        touchpoints.channel,
-        touchpoints.order_id,
-        touchpoints.campaign_id,
-        touchpoints.publication_code,
-        touchpoints.creative_id,
-        row_number() over (
-            partition by paths.conversion_number, touchpoints.channel order by paths.position
-        ) = 1 as is_first_of_channel
-    from {{ ref('int_attribution_paths') }} as paths
-    inner join {{ ref('int_attribution_conversions') }} as conversions
-        on paths.conversion_number = conversions.conversion_number
-    left join {{ ref('touchpoints') }} as touchpoints
-        on paths.touch_date = touchpoints.touch_date and paths.touch_id = touchpoints.touch_id
+    select *
+    from {{ ref('fact_conversions') }}
+    where {{ in_built_days('attribution', 'session_date') }} and status <> 'copy'
 
 ),
 
-measured as (
+-- Not there for a copy, a robot's conversion, and days that are not published.
+taken_back as (
 
-    select
-        *,
-        max(case when not is_direct then position end) over of_conversion as last_non_direct,
-        count(case when is_first_of_channel then 1 end) over of_conversion as channels,
-        count(*) over (partition by conversion_number, channel) as touches_of_channel,
-        -- Ages are relative to the latest touch, so that the shares of an old path do not all round to the same small
-        -- number.
-        cast(round(1000000000000 * power(
-            2, -{{ seconds_between('touch_ts', 'max(touch_ts) over of_conversion') }}
-            / {{ var('attribution_half_life_seconds') }}
-        )) as bigint) as decay
-    from paths
-    window of_conversion as (partition by conversion_number)
+    select distinct
+        shares.session_date,
+        shares.conversion_id
+    from {{ ref('attribution_shares') }} as shares
+    where
+        not shares.is_refund
+        and shares.conversion_id in (select names_conversion_id from built where status = 'refund')
 
 ),
 
-decayed as (
+conversions as (
 
     select
-        *,
-        sum(decay) over (partition by conversion_number) as all_decay
-    from measured
+        built.*,
+        coalesce(taken_back.session_date, built.session_date) as shares_date,
+        coalesce(taken_back.conversion_id, built.conversion_id) as shares_id,
+        taken_back.conversion_id is not null as takes_back
+    from built
+    left join taken_back
+        on built.status = 'refund' and built.names_conversion_id = taken_back.conversion_id
 
 ),
 
-modelled as (
+own as (
 
-    select
-        decayed.*,
-        models.model,
-        case
-            when decayed.touches = 0 then 0
-            else cast(floor(1000000000 * cast(
-                case models.model
-                    {%- for model, (part, _) in shares.items() %}
-                        when '{{ model }}' then {{ part }}
-                    {%- endfor %}
-                end as double
-            ) / case models.model
-                {%- for model, (_, whole) in shares.items() %}
-                    when '{{ model }}' then {{ whole }}
-                {%- endfor %}
-            end) as bigint)
-        end as parts
-    from decayed
-    cross join (
-        values
-        {%- for model in shares %}
-            ('{{ model }}'){{ ',' if not loop.last }}
-        {%- endfor %}
-    ) as models (model)
+    select distinct
+        session_date,
+        conversion_id,
+        identity_id
+    from {{ ref('attribution_shares') }}
+    where {{ in_built_days('attribution', 'session_date') }}
 
 ),
 
--- Credits are whole billionths, rounded down; the last touch gets the remainder.
-credited as (
-
-    select
-        *,
-        case
-            when touches = 0 then 0
-            when position = touches
-                then 1000000000 - sum(parts) over (partition by conversion_number, model) + parts
-            else parts
-        end as credit_units
-    from modelled
-
-),
-
--- Revenue is likewise shared in hundredths of a cent; the shares of a refund are negative.
+-- Revenue is shared in hundredths of a cent, rounded down; the last touch gets the remainder.
 valued as (
 
     select
-        *,
-        cast(cast(abs(revenue) as decimal(38, 4)) * 10000 as hugeint) as worth,
+        conversions.session_date,
+        conversions.conversion_id,
+        conversions.conversion_ts,
+        conversions.conversion_type,
+        conversions.status = 'refund' as is_refund,
+        conversions.takes_back,
+        conversions.names_conversion_id,
+        conversions.site_id,
+        conversions.tenant_id,
+        conversions.person_key,
+        own.identity_id,
+        conversions.revenue,
+        conversions.currency,
+        shares.* exclude (
+            session_date, conversion_id, conversion_ts, conversion_type, is_refund, site_id, tenant_id, person_key,
+            identity_id
+        ),
+        cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint) as worth,
         {{ whole_quotient(
-            'cast(cast(abs(revenue) as decimal(38, 4)) * 10000 as hugeint) * cast(credit_units as hugeint)', '1000000000'
+            'cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint)'
+            ~ ' * cast(cast(shares.share as decimal(38, 9)) * 1000000000 as hugeint)', '1000000000'
         ) }} as worth_units
-    from credited
+    from conversions
+    inner join own
+        on conversions.session_date = own.session_date and conversions.conversion_id = own.conversion_id
+    inner join {{ ref('attribution_shares') }} as shares
+        on conversions.shares_date = shares.session_date and conversions.shares_id = shares.conversion_id
 
 ),
 
@@ -145,7 +93,7 @@ shared as (
         case
             when touches = 0 then worth
             when position = touches
-                then worth - sum(worth_units) over (partition by conversion_number, model) + worth_units
+                then worth - sum(worth_units) over (partition by session_date, conversion_id, model) + worth_units
             else worth_units
         end as revenue_units
     from valued
@@ -153,66 +101,42 @@ shared as (
 )
 
 select
-    conversions.session_date,
-    conversions.conversion_id,
-    conversions.conversion_ts,
-    conversions.conversion_type,
-    conversions.site_id,
-    conversions.person_key,
-    conversions.identity_id,
-    shared.model,
-    shared.touch_id,
-    shared.touch_type,
-    shared.touch_ts,
-    cast(shared.position as bigint) as position,
-    cast(shared.touches as bigint) as touches,
-    cast(cast(shared.credit_units as decimal(18, 0)) * 0.000000001 as decimal(18, 9)) as credit,
+    session_date,
+    conversion_id,
+    conversion_ts,
+    conversion_type,
+    is_refund,
+    case when is_refund then names_conversion_id end as names_conversion_id,
+    site_id,
+    tenant_id,
+    person_key,
+    identity_id,
+    model,
+    touch_id,
+    touch_type,
+    touch_ts,
+    position,
+    touches,
+    cast(case when is_refund then 0 else share end as decimal(18, 9)) as credit,
+    share,
     cast(
-        cast(case when shared.revenue < 0 then -shared.revenue_units else shared.revenue_units end as decimal(22, 0))
+        cast(case when revenue < 0 then -revenue_units else revenue_units end as decimal(22, 0))
         * 0.0001 as decimal(18, 4)
     ) as revenue,
-    conversions.currency,
+    currency,
+    status,
     case
-        when shared.touches > 0 then 'attributed'
-        when conversions.conversion_type = 'install' then 'organic'
-        else 'unattributed'
-    end as status,
-    -- Why a touch has a part in the conversion, or why none has, in words.
-    case
-        when conversions.conversion_type = 'install' then coalesce(shared.kind, 'install without a matching click')
-        when shared.touches = 0
-            then case when shared.kind = 'direct' then 'only direct visits' else 'no eligible touch' end
-        else
-            case
-                when shared.touches = 1 then 'only'
-                when shared.position = 1 then 'first of ' || shared.touches
-                when shared.position = shared.touches then 'last of ' || shared.touches
-                else shared.position || ' of ' || shared.touches
-            end
-            || case when shared.kind like '%impression' then ' impression' else ' touch' end
-            || case when shared.touches = 1 then '' when shared.kind like '%impression' then 's' else 'es' end
-            || case shared.kind
-                when 'touch' then ' within {{ within.click }}'
-                when 'retargeting' then ' of retargeting within {{ within.retargeting }}'
-                when 'impression' then ' within {{ within.impression }}, no click'
-                else ' of retargeting within {{ within.impression }}, no click'
-            end
-            || case
-                when shared.found > shared.touches then ', the first and the latest of ' || shared.found
-                else ''
-            end
+        when takes_back then 'refund, as the conversion that it takes back: ' || reason
+        when is_refund then 'refund, by its own path: ' || reason
+        else reason
     end as reason,
-    shared.touches > 0 and conversions.is_returning
-    and {{ matches_any('retargeting_campaigns', 'campaign_regex', 'shared.campaign_id') }}
-    and (conversions.conversion_type = 'install' or shared.kind like 'retargeting%') as is_reattribution,
-    shared.source,
-    shared.medium,
-    shared.channel,
-    shared.order_id,
-    shared.campaign_id,
-    shared.publication_code,
-    shared.creative_id,
-    case when shared.touches > 0 then {{ campaign_key('shared') }} end as campaign_key
+    not is_refund and is_reattribution as is_reattribution,
+    source,
+    medium,
+    channel,
+    order_id,
+    campaign_id,
+    publication_code,
+    creative_id,
+    campaign_key
 from shared
-inner join {{ ref('int_attribution_conversions') }} as conversions
-    on shared.conversion_number = conversions.conversion_number

@@ -3,7 +3,7 @@
 {{ config(
     partition_by='touch_date',
     sort_by=['touch_type', 'touch_ts', 'touch_id'],
-    neighbour_days=32,
+    neighbour_days=60,
     restates={'before': 1, 'after': 2}
 ) }}
 
@@ -16,6 +16,7 @@ with visits as (
         visits.touch_ts,
         visits.person_key,
         visits.site_id,
+        visits.tenant_id,
         visits.session_id,
         visits.source,
         visits.medium,
@@ -48,6 +49,7 @@ tracking_clicks as (
         clicks.event_ts as touch_ts,
         clicks.person_key,
         clicks.site_id,
+        clicks.tenant_id,
         clicks.session_id,
         clicks.source,
         clicks.medium,
@@ -79,6 +81,7 @@ other_ads as (
         ad_touches.touch_ts,
         cast(null as varchar) as person_key,
         cast(null as varchar) as site_id,
+        cast(null as varchar) as tenant_id,
         cast(null as varchar) as session_id,
         cast(null as varchar) as source,
         cast(null as varchar) as medium,

@@ -5,7 +5,7 @@
     partition_by='report_date',
     sort_by=['campaign_key'],
     neighbour_days='all',
-    restates={'before': 1, 'after': 30}
+    restates={'before': 1, 'after': 60}
 ) }}
 
 with heard_of as (

@@ -5,8 +5,8 @@
 {{ config(
     partition_by='report_date',
     sort_by=['order_id', 'campaign_id', 'publication_code', 'creative_id', 'channel', 'model'],
-    neighbour_days=30,
-    restates={'before': 1, 'after': 30}
+    neighbour_days=60,
+    restates={'before': 1, 'after': 60}
 ) }}
 
 with credits as (
@@ -20,9 +20,9 @@ with credits as (
         case when touch_id is not null then creative_id end as creative_id,
         case when touch_id is null then '(' || status || ')' else channel end as channel,
         conversion_type,
-        case when touch_id is null then 1 else credit end as credit,
-        -- A touch without credit in a model has no revenue and no currency.
-        case when touch_id is null or credit <> 0 then revenue end as revenue,
+        case when is_refund then 0 when touch_id is null then 1 else credit end as credit,
+        -- A touch without a share in a model has no revenue and no currency.
+        case when touch_id is null or share <> 0 then revenue end as revenue,
         currency
     from {{ ref('attribution') }}
     where {{ in_built_days('campaign_performance', 'session_date') }}

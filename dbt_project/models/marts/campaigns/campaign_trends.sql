@@ -76,7 +76,7 @@ by_campaign as (
                 case
                     when
                         compared.days_back = {{ days }}
-                        and counted.valid_impressions >= {{ var('trend_min_impressions') }}
+                        and counted.valid_impressions >= {{ rule('trend_min_impressions') }}
                         then cast(counted.valid_clicks as double) / counted.valid_impressions
                 end
             ) as click_rate_{{ days }},
@@ -120,10 +120,10 @@ select
     valid_clicks,
     {{ percentage('valid_clicks', 'valid_impressions') }} as valid_ctr,
     cast(compared_weekdays as bigint) as compared_weekdays,
-    case when compared_weekdays >= {{ var('trend_min_weekdays') }} then 100 * click_rate end as usual_ctr,
+    case when compared_weekdays >= {{ rule('trend_min_weekdays') }} then 100 * click_rate end as usual_ctr,
     case
-        when compared_weekdays >= {{ var('trend_min_weekdays') }} then click_rate * valid_impressions
+        when compared_weekdays >= {{ rule('trend_min_weekdays') }} then click_rate * valid_impressions
     end as expected_clicks,
     compared_days,
-    cast(case when compared_days >= {{ var('trend_min_days') }} then impressions end as double) as usual_impressions
+    cast(case when compared_days >= {{ rule('trend_min_days') }} then impressions end as double) as usual_impressions
 from usual

@@ -16,6 +16,7 @@ select
     end as reason,
     edges.confidence,
     edges.site_id,
+    edges.tenant_id,
     edges.first_event_id as event_id
 from {{ ref('int_identity_graph') }} as graph
 inner join {{ ref('int_identity_nodes') }} as nodes

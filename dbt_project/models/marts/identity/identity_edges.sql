@@ -26,6 +26,7 @@ pairs as (
                 least({{ first }}, {{ second }}) as node_a,
                 greatest({{ first }}, {{ second }}) as node_b,
                 site_id,
+                tenant_id,
                 first_seen,
                 first_event_id,
                 events
@@ -46,6 +47,7 @@ select
     min(first_seen) as first_seen,
     min_by(first_event_id, (first_seen, first_event_id)) as first_event_id,
     min_by(site_id, (first_seen, first_event_id)) as site_id,
+    nullif(min_by(coalesce(tenant_id, ''), (first_seen, first_event_id)), '') as tenant_id,
     cast(sum(events) as bigint) as events
 from pairs
 group by session_date, node_a, node_b

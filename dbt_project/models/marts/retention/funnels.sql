@@ -3,7 +3,7 @@
 {{ config(
     partition_by='report_date',
     sort_by=['funnel', 'site_id', 'step_number'],
-    restates={'before': (var('funnel_max_days') | int) + 2, 'after': 30}
+    restates={'before': 2, 'before_too': 'funnel_max_days', 'after': 30}
 ) }}
 
 with counted as (
@@ -13,6 +13,7 @@ with counted as (
         funnel,
         site_id,
         step,
+        max(tenant_id) as tenant_id,
         count(*) as reached,
         -- A mean of exact numbers is the same in any order of rows.
         round(cast(sum(cast(seconds as decimal(18, 6))) as double) / count(*), 3) as average_seconds,
@@ -28,6 +29,7 @@ measured as (
         entered.report_date,
         entered.funnel,
         entered.site_id,
+        entered.tenant_id,
         steps.step as step_number,
         steps.step_name,
         entered.reached as entered,
@@ -60,6 +62,7 @@ select
     report_date,
     funnel,
     site_id,
+    tenant_id,
     step_number,
     step_name,
     entered,

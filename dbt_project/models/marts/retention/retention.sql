@@ -5,7 +5,7 @@
     sort_by=['period', 'cohort_kind', 'cohort_date'],
     restates={'before': 1, 'after': 30}
 ) }}
-{%- set days_before = [var('retention_days') | int, 6 + 7 * (var('retention_weeks') | int)] | max %}
+{%- set days_before = [rule('retention_days') | int, 6 + 7 * (rule('retention_weeks') | int)] | max %}
 
 -- Every day is a period of its own. A week ends with its Sunday.
 with periods as (
@@ -14,7 +14,7 @@ with periods as (
         as_of_date as report_date,
         'day' as period,
         1 as period_days,
-        {{ var('retention_days') }} as last_number
+        {{ rule('retention_days') }} as last_number
     from {{ ref('int_as_of_days') }}
     where {{ in_built_days('retention', 'as_of_date') }}
     union all
@@ -22,7 +22,7 @@ with periods as (
         as_of_date as report_date,
         'week' as period,
         7 as period_days,
-        {{ var('retention_weeks') }} as last_number
+        {{ rule('retention_weeks') }} as last_number
     from {{ ref('int_as_of_days') }}
     where {{ in_built_days('retention', 'as_of_date') }} and dayofweek(as_of_date) = 0
 

@@ -16,11 +16,6 @@ with counted as (
         max(event_ts) as session_end,
         count(*) as events,
         count(case when is_page_view then 1 end) as page_views,
-        count(case when is_conversion then 1 end) as conversions,
-        sum(revenue) as revenue,
-        -- Unlike currencies cannot be added up; an unknown one is unlike any other.
-        min(case when revenue is not null then coalesce(currency, '') end) as first_currency,
-        max(case when revenue is not null then coalesce(currency, '') end) as last_currency,
         {{ first_known('path', 'place', preferred='is_page_view') }} as entry_page,
         {{ last_known('path', 'place', preferred='is_page_view') }} as exit_page,
         {{ first_known('host', 'place', preferred='is_page_view') }} as entry_host,
@@ -32,6 +27,22 @@ with counted as (
         coalesce(bool_or(is_bot), false) as is_bot
     from {{ ref('int_session_events') }}
     group by owner_number, session_place
+
+),
+
+converted as (
+
+    select
+        session_events.owner_number,
+        session_events.session_place,
+        sum(conversions.conversions) as conversions,
+        {{ sum_of_one_currency('conversions.revenue', 'conversions.currency') }} as revenue,
+        {{ one_currency('conversions.revenue', 'conversions.currency') }} as currency
+    from {{ ref('int_session_events') }} as session_events
+    inner join {{ ref('int_conversions') }} as conversions
+        on {{ same_event('session_events', 'conversions') }}
+    where session_events.is_conversion
+    group by session_events.owner_number, session_events.session_place
 
 ),
 
@@ -51,11 +62,9 @@ measured as (
         counted.session_end,
         counted.events,
         counted.page_views,
-        counted.conversions,
-        case when counted.first_currency = counted.last_currency then counted.revenue end as revenue,
-        case
-            when counted.first_currency = counted.last_currency then nullif(counted.first_currency, '')
-        end as currency,
+        cast(coalesce(converted.conversions, 0) as bigint) as conversions,
+        converted.revenue,
+        converted.currency,
         counted.entry_page,
         counted.exit_page,
         counted.entry_host,
@@ -65,6 +74,10 @@ measured as (
         on
             counted.owner_number = session_starts.owner_number
             and counted.session_place = session_starts.session_place
+    left join converted
+        on
+            counted.owner_number = converted.owner_number
+            and counted.session_place = converted.session_place
 
 ),
 
@@ -95,6 +108,7 @@ telling_events as (
         stg_events.visitor_id,
         stg_events.device_id,
         stg_events.client_session_id,
+        stg_events.tenant_id,
         stg_events.host,
         stg_events.referrer,
         stg_events.referrer_host,
@@ -157,7 +171,7 @@ numbered as (
         - count(*) over (
             partition by site_id, visitor_key
             order by session_date
-            range between unbounded preceding and interval {{ var('visitor_history_days') | int + 1 }} day preceding
+            range between unbounded preceding and interval {{ rule('visitor_history_days') | int + 1 }} day preceding
         ) as session_sequence
     from visits
 
@@ -167,6 +181,7 @@ select
     measured.session_date,
     measured.session_id,
     measured.site_id,
+    client_events.tenant_id,
     measured.visitor_key,
     client_events.visitor_id,
     measured.user_id,
@@ -178,7 +193,7 @@ select
     measured.events,
     measured.page_views,
     measured.conversions,
-    cast(measured.revenue as decimal(18, 4)) as revenue,
+    measured.revenue,
     measured.currency,
     measured.entry_page,
     measured.exit_page,
@@ -207,7 +222,7 @@ select
     client_events.subnet_hash,
     client_events.user_agent,
     measured.events = 1 as is_bounce,
-    measured.session_end > measured.session_start + interval '{{ var('session_engaged_seconds') }}' second
+    measured.session_end > measured.session_start + interval '{{ rule('session_engaged_seconds') }}' second
     or measured.page_views >= 2
     or measured.conversions > 0 as is_engaged,
     numbered.session_sequence,

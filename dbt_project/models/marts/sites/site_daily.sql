@@ -19,6 +19,7 @@ measured as (
         session_date as report_date,
         site_id,
         is_bot,
+        max(tenant_id) as tenant_id,
         {{ session_measures() }}
     from of_built_days
     group by session_date, site_id, is_bot
@@ -47,6 +48,7 @@ measured as (
 select
     measured.report_date,
     measured.site_id,
+    measured.tenant_id,
     measured.is_bot,
     measured.visitors,
     measured.new_visitors,

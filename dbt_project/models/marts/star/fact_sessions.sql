@@ -2,7 +2,7 @@
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'session_start', 'session_id'],
-    neighbour_days=30,
+    neighbour_days=60,
     restates={'before': 1, 'after': 30}
 ) }}
 
@@ -22,6 +22,7 @@ select
     sessions.session_date,
     sessions.session_id,
     sessions.site_id,
+    sessions.tenant_id,
     {{ person_key('sessions.user_id', 'sessions.visitor_key', 'sessions.is_bot') }} as person_key,
     {{ campaign_key('campaigns') }} as campaign_key,
     sessions.session_start,

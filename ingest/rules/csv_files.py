@@ -1,10 +1,10 @@
-"""Reads CSV files that people keep in the lake as typed tables; an error names the line and the column.
+"""Reads CSV files that people keep as typed rows; an error names the line and the column.
 
 The caller knows which files exist and what their columns mean.
 
 The rules: fields are separated by commas and quoted as spreadsheets do; the text is UTF-8 with or without a byte order
 mark; columns are found by name, in any order; dates are written 2026-01-31, numbers with a point. An empty text is
-null; an empty date or number is an error.
+null, and so is an empty number in a column that may be empty; elsewhere an empty date or number is an error.
 """
 
 from __future__ import annotations
@@ -12,30 +12,41 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
-from ingest.errors import ClicklakeError
+from ingest.rules.problems import RulesError
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"decimal\((\d+), *(\d+)\)")
 
 
-class ReferenceFileError(ClicklakeError):
+class ReferenceFileError(RulesError):
     """A reference file cannot be read; the message names the file and the line."""
 
 
-def read_csv(body: bytes, name: str, types: Mapping[str, str]) -> pa.Table:
-    """The rows of a CSV file as a table.
+@dataclass(frozen=True)
+class Rows:
+    """columns: column → its values, in the order of the file. lines: the line in which each row ends."""
+
+    columns: dict[str, list[Any]]
+    lines: list[int]
+
+
+def read_csv(body: bytes, name: str, types: Mapping[str, str], optional: Collection[str] = ()) -> Rows:
+    """The rows of a CSV file.
 
     Args:
         name: the file's name in error messages.
-        types: column → `varchar`, `date` or `decimal(p,s)`.
+        types: column → `varchar`, `bigint`, `date` or `decimal(p,s)`.
+        optional: columns whose numbers may be empty.
 
     Raises:
         ReferenceFileError: a line or value breaks the rules; the message names file, line and column.
@@ -48,6 +59,7 @@ def read_csv(body: bytes, name: str, types: Mapping[str, str]) -> pa.Table:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] = []
     rows: dict[str, list[Any]] = {column: [] for column in types}
+    lines: list[int] = []
     try:
         for fields in reader:
             values = [field.strip() for field in fields]
@@ -59,16 +71,28 @@ def read_csv(body: bytes, name: str, types: Mapping[str, str]) -> pa.Table:
             where = f"{name}, line {reader.line_num}"
             if len(values) != len(header):
                 raise ReferenceFileError(f"{where}: {len(values)} fields, and the header has {len(header)}")
+            lines.append(reader.line_num)
             for column, value in zip(header, values, strict=True):
-                rows[column].append(_typed(value, types[column], f"{where}, column {column}"))
+                is_null = not value and column in optional
+                typed = None if is_null else _typed(value, types[column], f"{where}, column {column}")
+                rows[column].append(typed)
     except csv.Error as error:
         raise ReferenceFileError(f"{name}, line {reader.line_num}: {error}") from None
     if not header:
         raise ReferenceFileError(f"{name}, line 1: there is no header. It is {','.join(types)}")
-    return pa.table({column: pa.array(rows[column], _arrow_type(kind)) for column, kind in types.items()})
+    return Rows(rows, lines)
+
+
+def as_table(columns: Mapping[str, list[Any]], types: Mapping[str, str]) -> pa.Table:
+    return pa.table({column: pa.array(columns[column], arrow_type(kind)) for column, kind in types.items()})
 
 
 def _header(names: list[str], where: str, types: Mapping[str, str]) -> list[str]:
+    if len(names) == 1 and len(types) > 1 and (separator := next((each for each in ";\t|" if each in names[0]), None)):
+        shown = "tabs" if separator == "\t" else f"`{separator}`"
+        raise ReferenceFileError(
+            f"{where}: the columns are separated by {shown}. Save the file with commas: {','.join(types)}"
+        )
     for name in names:
         if name not in types:
             raise ReferenceFileError(f"{where}: no such column: {name!r}. The columns are {','.join(types)}")
@@ -85,6 +109,10 @@ def _typed(value: str, kind: str, where: str) -> Any:
         return value or None
     if kind == "date":
         return _date(value, where)
+    if kind == "bigint":
+        if not _WHOLE.fullmatch(value):
+            raise ReferenceFileError(f"{where}: {value!r} is no whole number, such as 12")
+        return int(value)
     digits, scale = _precision(kind)
     if not _NUMBER.fullmatch(value):
         raise ReferenceFileError(f"{where}: {value!r} is no number, such as 1234.5")
@@ -111,7 +139,9 @@ def _precision(kind: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _arrow_type(kind: str) -> pa.DataType:
+def arrow_type(kind: str) -> pa.DataType:
     if kind == "varchar":
         return pa.string()
+    if kind == "bigint":
+        return pa.int64()
     return pa.date32() if kind == "date" else pa.decimal128(*_precision(kind))
