@@ -35,7 +35,7 @@ from ingest.partition.local_files import local_files
 from ingest.partition.verify import Verification
 from ingest.rows.privacy import keyed_hash
 from ingest.source import FolderSource
-from orchestration.marts.assets import NO_EVENTS
+from orchestration.marts.assets import WITHOUT
 from orchestration.marts.windows import WindowResult, build
 from orchestration.places import DBT_DIR
 from orchestration.publishing.entries import REPLACEMENTS_AT_ONCE, read_entries
@@ -299,12 +299,12 @@ def test_f8_mongodb_holds_what_was_published_last_whenever_a_command_comes_late(
 
 BUILDER = f"""
 from ingest.days import parse_day
-from orchestration.marts.assets import NO_EVENTS
+from orchestration.marts.assets import WITHOUT
 from orchestration.marts.windows import build
 from orchestration.places import DBT_DIR
 import os, sys
 lake = {{name: os.environ[name] for name in os.environ if name.startswith("CLICKLAKE_")}}
-print(build(DBT_DIR, [parse_day("{DAY}")], NO_EVENTS, lake).refused([parse_day("{DAY}")]))
+print(build(DBT_DIR, [parse_day("{DAY}")], WITHOUT["events"], lake).refused([parse_day("{DAY}")]))
 """
 MART_WRITES = r"^(PUT|POST|DELETE) /[^/]+/lake/(marts|records)/"
 
@@ -376,7 +376,7 @@ def built(three_days: LogDay, tmp_path: Path) -> Lake:
 
 
 def build_marts(lake: Lake, *days: str) -> WindowResult:
-    return build(DBT_DIR, days_of(*(days or DAYS)), NO_EVENTS, {"CLICKLAKE_LAKE": lake.url})
+    return build(DBT_DIR, days_of(*(days or DAYS)), WITHOUT["events"], {"CLICKLAKE_LAKE": lake.url})
 
 
 def flip_a_bit(lake: Lake, key: str) -> None:
