@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake
 from ingest.lake.layout import Mart
 
@@ -97,11 +98,18 @@ def files_of_ledger(lake: Lake, key: str) -> dict[str, FileRecord] | None:
 
 
 def files_of_mart(lake: Lake, mart: Mart) -> dict[str, list[FileRecord]]:
-    """Key → the records of a file that may stand there: one, or several after a publication that was interrupted."""
+    """Key → the records of a file that may stand there: one, or several after a publication that was interrupted.
+    Records that cannot be read count as none, so that the next publication writes them anew."""
     if not lake.exists(mart.record_file):
         return {}
     found: dict[str, list[FileRecord]] = {}
-    for row in lake.read_table(mart.record_file).to_pylist():
+    try:
+        rows = lake.read_table(mart.record_file).to_pylist()
+    except TransientLakeError:
+        raise
+    except LakeError:
+        return {}
+    for row in rows:
         found.setdefault(row["file"], []).append(FileRecord(row["rows"], row["sha256"]))
     return found
 

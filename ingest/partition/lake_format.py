@@ -14,11 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ingest.errors import LakeError, SettingsError
 from ingest.lake.files import Lake
-from ingest.lake.layout import LEDGER, partition_of
+from ingest.lake.layout import LAKE_FILE, LEDGER, partition_of
 from ingest.lake.records import files_of_ledger
 from ingest.rows.privacy import chained
 
-KEY = "lake.json"
 # 1: the lakes of early versions, without lake.json. 2: ledgers and records hold the SHA-256 of each file.
 FORMAT = 2
 LOCK = "lake"
@@ -57,15 +56,15 @@ def read(lake: Lake) -> About | None:
     Raises:
         LakeError: `lake.json` cannot be read, or is of a later version.
     """
-    if not lake.exists(KEY):
+    if not lake.exists(LAKE_FILE):
         return None
     try:
-        told = json.loads(lake.read_bytes(KEY))
+        told = json.loads(lake.read_bytes(LAKE_FILE))
         number = int(told["format"])
         about = About(number, str(told["key"]), str(told["made_by"]), told.get("is_changing"))
     except (ValueError, KeyError, TypeError) as error:
         raise LakeError(
-            f"{lake.uri(KEY)} cannot be read ({type(error).__name__}). Put the lake's own file back from a copy"
+            f"{lake.uri(LAKE_FILE)} cannot be read ({type(error).__name__}). Put the lake's own file back from a copy"
         ) from error
     if number > FORMAT:
         raise LakeError(
@@ -86,7 +85,7 @@ def check(lake: Lake, hash_keys: Sequence[str], changing: str | None = None) -> 
         SettingsError: the lake was written with another hash key.
     """
     if look(lake, hash_keys, changing) is None:
-        lake.create_text(_text(About(FORMAT, fingerprint(hash_keys), _version())), KEY)
+        lake.create_text(_text(About(FORMAT, fingerprint(hash_keys), _version())), LAKE_FILE)
         look(lake, hash_keys, changing)  # somebody else may have made the lake in the same moment, with another key
 
 
@@ -120,14 +119,14 @@ def begin_change(lake: Lake, hash_keys: Sequence[str], command: str) -> None:
     """Keeps all runs but those of this command from writing, also after it was interrupted, until it ends."""
     with lake.lock(LOCK):
         about = read(lake) or About(FORMAT, fingerprint(hash_keys), _version())
-        lake.put_text(_text(replace(about, is_changing=command)), KEY)
+        lake.put_text(_text(replace(about, is_changing=command)), LAKE_FILE)
 
 
 def end_change(lake: Lake, hash_keys: Sequence[str]) -> None:
     with lake.lock(LOCK):
         about = read(lake)
         assert about is not None
-        lake.put_text(_text(replace(about, format=FORMAT, key=fingerprint(hash_keys), is_changing=None)), KEY)
+        lake.put_text(_text(replace(about, format=FORMAT, key=fingerprint(hash_keys), is_changing=None)), LAKE_FILE)
 
 
 def early_ledgers(lake: Lake) -> Iterator[str]:

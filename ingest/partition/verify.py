@@ -12,9 +12,20 @@ from datetime import date
 from ingest.days import parse_day
 from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import DATA_FILE, LEDGER, MARTS, RAW, REJECTS, Mart, ledger_of, partition_of, table_of
-from ingest.lake.records import UNRECORDED, FileRecord, files_of_ledger, files_of_mart
-from ingest.partition.local_files import not_as_published, to_make_again
+from ingest.lake.layout import (
+    DATA_FILE,
+    LAKE_FILE,
+    LEDGER,
+    MARTS,
+    RAW,
+    REJECTS,
+    Mart,
+    ledger_of,
+    partition_of,
+    table_of,
+)
+from ingest.lake.records import UNRECORDED, FileRecord, files_of_mart
+from ingest.partition.local_files import files_recorded, not_as_published, to_make_again
 
 AT_ONCE = 4  # files that are read at once
 READ_BYTES = 8 << 20
@@ -98,6 +109,7 @@ class Verification:
         return found.hexdigest()
 
     def _of_raw(self) -> Iterator[_Group]:
+        is_early = not self._lake.exists(LAKE_FILE)
         by_ledger: dict[str, dict[str, LakeFile]] = {
             file.key: {} for file in self._lake.files(LEDGER) if self._is_wanted(file)
         }
@@ -107,7 +119,7 @@ class Verification:
         for key, files in sorted(by_ledger.items()):
             partition = partition_of(key)
             if partition is not None:
-                yield _Group(partition.lock, files, lambda key=key: _singly(files_of_ledger(self._lake, key)))  # type: ignore[misc]
+                yield _Group(partition.lock, files, lambda key=key: _singly(files_recorded(self._lake, is_early, key)))  # type: ignore[misc]
 
     def _of_marts(self) -> Iterator[_Group]:
         by_mart: dict[str, dict[str, LakeFile]] = {}
@@ -148,7 +160,7 @@ def _compared(
     """(number of files without a record, sentences about files that are not what was recorded)."""
     if recorded is None:
         return len(found), []
-    of_raw = any(key.startswith((f"{RAW}/", f"{REJECTS}/")) for key in recorded)
+    of_raw = any(key.startswith((f"{RAW}/", f"{REJECTS}/")) for key in (*recorded, *found))
     # A day of a mart without a file was taken away by its owner, such as to have it built anew.
     missing = [key for key in recorded if of_raw and key not in found]
     wrong = [f"{key} is missing. {to_make_again(key)}" for key in missing]

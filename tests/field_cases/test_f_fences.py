@@ -28,6 +28,8 @@ from ingest.days import parse_day
 from ingest.errors import DamagedError, LakeError, SettingsError, TransientError, TransientLakeError
 from ingest.lake import locks
 from ingest.lake.files import Lake
+from ingest.lake.layout import Mart
+from ingest.lake.records import UNRECORDED, FileRecord, files_of_mart, recorded
 from ingest.lake.s3 import S3Options
 from ingest.partition import lake_format, rekey
 from ingest.partition.day import IngestOptions, ingest_day
@@ -398,6 +400,33 @@ def test_f9_a_flipped_bit_in_raw_refuses_its_day_alone(built: Lake) -> None:
     assert list(refused) == [parse_day(DAY)]
     assert f"{key} is not what its ledger says (SHA-256). Make it again: clicklake run --from {DAY}" in str(refused)
     assert {day: built.read_bytes(MART.format(day)) for day in DAYS} == before
+
+
+def test_f8_a_first_publication_that_was_interrupted_is_not_built_on(built: Lake, tmp_path: Path) -> None:
+    """Its ledger is absent. In a lake that was written by hand it is of no use."""
+    key = logs_of(DAY).raw_file(parse_day(DAY))
+    built.delete(logs_of(DAY).ledger_file)
+    assert list(local_files(built, [key], tmp_path / "by-hand")) == [key]
+    lake_format.check(built, [HASH_KEY])
+    with pytest.raises(DamagedError, match=rf"{key} is not what its ledger says .*--from {DAY}"):
+        local_files(built, [key], tmp_path / "local")
+    assert key in " ".join(Verification(built).run(lambda *_: None).wrong)
+    built.put_text("no Parquet", logs_of(DAY).ledger_file)
+    assert key in " ".join(Verification(built).run(lambda *_: None).wrong)
+    with pytest.raises(DamagedError, match=rf"{key} is not what its ledger says"):
+        local_files(built, [key], tmp_path / "broken")
+
+
+def test_f9_broken_records_of_a_mart_are_written_anew(built: Lake, tmp_path: Path) -> None:
+    key = MART.format(DAY)
+    record = Mart("daily_aggregates", "report_date")
+    built.put_text("no Parquet", record.record_file)
+    assert list(local_files(built, [key], tmp_path / "local")) == [key]
+    staged = tmp_path / "staged"
+    shutil.copy(built.path(key), staged)
+    with recorded(built, record, {key: staged}):
+        assert files_of_mart(built, record) == {key: [UNRECORDED, FileRecord.of(staged)]}
+    assert files_of_mart(built, record) == {key: [FileRecord.of(staged)]}
 
 
 @pytest.mark.slow
