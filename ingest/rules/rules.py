@@ -36,8 +36,8 @@ class Rules:
 
     @cached_property
     def described(self) -> dict[str, Any]:
-        """All that marts are built with, in an order that does not depend on how files are written. Of sites only the
-        tenants are in it, since marts know nothing else of them; figures of days, such as spend, are not."""
+        """All that marts are built with, in an order that does not depend on how files are written. Sites are in it
+        with their tenants, since marts know nothing else of them; figures of days, such as spend, are not."""
         return {
             "variables": dict(sorted(self.values.items())),
             "tenants": dict(sorted(self.sites.tenants.items())),

@@ -22,7 +22,7 @@ sites:
   #   hosts: [shop.example.com, www.shop.example.com]
   #   tenant: acme
   #   time_zone: America/Chicago
-  #   keys: [CLICKLAKE_KEY_SHOP]          # names of settings, or sha256:…; never a secret
+  #   keys: [SHOP_WRITE_KEY]          # names of settings, or sha256:…; never a secret
   #   consent: required                   # or not_required
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from orchestration.cli.console import line, notes, table
 from orchestration.settings import load_lake_settings
 
 if TYPE_CHECKING:
+    from ingest.lake.files import Lake
     from ingest.rules.rules import Rules
 
 
@@ -106,8 +108,10 @@ def _origin(origin: str | None, own_rows: int, adds: bool) -> str:
     return f"{origin}, {own_rows} rows added to the defaults" if adds else origin
 
 
-def _version(lake: Any, fingerprint: str) -> dict[str, Any]:
+def _version(lake: Lake, fingerprint: str) -> dict[str, Any]:
     try:
+        if not re.fullmatch("[0-9a-f]+", fingerprint):
+            raise LakeError("no fingerprint")
         found: dict[str, Any] = json.loads(lake.read_text(rules_version(fingerprint)))
     except LakeError:
         raise click.UsageError(

@@ -361,7 +361,7 @@ SITES = """sites:
     hosts: [Shop.example.com, www.shop.example.com., müller.example]
     tenant: acme
     time_zone: America/Chicago
-    keys: [CLICKLAKE_KEY_SHOP, 'sha256:%s']
+    keys: [SHOP_WRITE_KEY, 'sha256:%s']
     consent: not_required
   news.example.com:
 """ % ("a" * 64)  # fmt: skip
