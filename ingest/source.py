@@ -339,7 +339,9 @@ class S3Source:
         found: set[date] = set()
         for beginning, behind in self._beginnings(day):
             told = self._hour_of(beginning)  # where folders name the day
-            hours = [told] if told else [self._first_hour(beginning, at) for at in ("", f"{beginning}{behind}")]
+            hours: list[str | None] = (
+                [told] if told else [self._first_hour(beginning, at) for at in ("", f"{beginning}{behind}")]
+            )
             found |= {_day_of(hour) for hour in hours if hour}
             if found and min(found) < day < max(found):
                 break
