@@ -43,6 +43,7 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     if first and last and last < first:
         raise click.UsageError(f"--to {last} lies before --from {first}.")
     sources = sources_of(settings)
+    _tell_of_lake(settings)
     lake = settings.open_lake()
     asked = days_asked(lake, sources, first, last)
     found = status(lake, sources, asked[0], asked[-1])
@@ -93,6 +94,17 @@ def _show_other_rules(settings: Settings, found: list[DayStatus]) -> None:
                 (f"{those_days}: {mart.view} was built with other rules ({fingerprint}). ", "yellow"),
                 f"Compare: clicklake rules --diff {fingerprint}. To use the present ones, run these days again",
             )
+
+
+def _tell_of_lake(settings: Settings) -> None:
+    """Prints why no run may write to the lake, such as because another hash key is set."""
+    from ingest.errors import LakeError, SettingsError
+    from ingest.partition import lake_format
+
+    try:
+        lake_format.look(settings.open_lake(), settings.hash_keys())
+    except (LakeError, SettingsError) as error:
+        line((str(error), "yellow"), to=notes)
 
 
 def _days(first: dt.date | None, last: dt.date | None) -> str:

@@ -35,7 +35,7 @@ CASES = {
         r"CLICKLAKE_HASH_KEY: is shorter than 16 bytes, .* Make one: openssl rand", settings={"hash_key": SECRET[:9]}
     ),
     "missing settings": Case(
-        r"CLICKLAKE_LAKE is not set\. .*folder\.\nCLICKLAKE_LOGS is not set\. .*folder\.\n"
+        r"CLICKLAKE_LAKE is not set\. .*folder\.\nNeither CLICKLAKE_LOGS nor CLICKLAKE_EVENTS is set\. .*folder\.\n"
         r"CLICKLAKE_HASH_KEY is not set\. .*openssl rand -base64 48\.$",
         settings={"lake": None, "logs": None, "hash_key": None},
     ),

@@ -114,8 +114,10 @@ def test_days_outside_of_the_window_are_not_looked_at(
     today = dt.datetime.now(dt.UTC).date().isoformat()
     for day in (recent(0), recent(4), today):
         put_log(environment, day, "a")
-    monkeypatch.setenv("CLICKLAKE_SENSOR_LOOKBACK_DAYS", "3")
+    monkeypatch.setenv("CLICKLAKE_SENSOR_LOOKBACK_DAYS", "2")
 
+    assert days(tick("new_objects", instance)) == [recent(1), recent(0)]  # the first of them is a quiet day
+    monkeypatch.setenv("CLICKLAKE_QUIET_AFTER_HOURS", "9999")
     assert days(tick("new_objects", instance)) == [recent(0)]
 
 
