@@ -113,8 +113,10 @@ class LakeSettings(PartitionSettings):
 
     @field_validator("lake", "rules", "logs", "events", check_fields=False)
     @classmethod
-    def _is_a_place(cls, value: str | None) -> str | None:
-        if value is None:
+    def _is_a_place(cls, value: str | None, field: ValidationInfo) -> str | None:
+        if value is None or (
+            not value and field.field_name != "lake"
+        ):  # compose gives a variable that is not set as ""
             return None
         scheme = value.partition("://")[0] if "://" in value else "file"
         if not value.strip() or scheme not in ("s3", "file"):
