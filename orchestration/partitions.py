@@ -1,7 +1,7 @@
 """The partitions of all assets: daily, UTC."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -41,17 +41,32 @@ def consecutive(days: Iterable[dt.date]) -> list[list[dt.date]]:
     return runs
 
 
+def covering(
+    days: Iterable[dt.date], longest: int, may_lie_between: Callable[[dt.date], bool] = lambda _: True
+) -> list[list[dt.date]]:
+    """Stretches of consecutive days that hold all of these days, as few as can be.
+
+    Args:
+        longest: the most days of a stretch.
+        may_lie_between: whether a stretch may hold this day, which is none of `days`.
+    """
+    stretches: list[list[dt.date]] = []
+    for day in sorted(set(days)):
+        if stretches and (day - stretches[-1][0]).days < longest:
+            between = days_between(next_day(stretches[-1][-1]), day)[:-1]
+            if all(map(may_lie_between, between)):
+                stretches[-1] += [*between, day]
+                continue
+        stretches.append([day])
+    return stretches
+
+
 def range_tags(days: Sequence[dt.date]) -> dict[str, str]:
     """Tags of a run over these consecutive days."""
     return {
         "dagster/asset_partition_range_start": day_text(days[0]),
         "dagster/asset_partition_range_end": day_text(days[-1]),
     }
-
-
-def day_tags(day: dt.date) -> dict[str, str]:
-    """Tags of a run over one day that a sensor or a schedule requested."""
-    return {"dagster/partition": day_text(day)}
 
 
 def days_of_tags(tags: Mapping[str, str]) -> list[dt.date]:

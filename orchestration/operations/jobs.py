@@ -1,9 +1,12 @@
 """Jobs: the assets that one run builds together."""
 
+from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from ingest.days import day_text
 from orchestration.marts.known import DAILY_AGGREGATES
 from orchestration.marts.translator import model_key
 from orchestration.partitions import daily
@@ -57,6 +60,14 @@ restate_and_publish = dg.define_asset_job(
 INCREMENTAL: dict[str, Any] = {
     "ops": {asset.to_user_string(): {"config": {"incremental": True}} for asset in RAW_ASSETS.values()}
 }
+
+
+def only_if_news(days: Iterable[date]) -> dict[str, Any]:
+    """The config of a run that leaves the raw rows of these days as they are, unless their objects have changed."""
+    config = {"only_if_news": [day_text(day) for day in days]}
+    return {"ops": {asset.to_user_string(): {"config": config} for asset in RAW_ASSETS.values()}}
+
+
 refresh = dg.define_asset_job(
     "refresh",
     _raw | _daily_aggregates.upstream() | (_daily_aggregates.downstream(depth=1) & _targets),

@@ -10,22 +10,33 @@ import datetime as dt
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import dagster as dg
 
 from ingest.days import day_text, parse_day
 from ingest.errors import ClicklakeError
+from ingest.lake.files import Lake
 from ingest.lake.layout import Partition
 from ingest.partition.day import is_published
+from ingest.words import counted
 from orchestration.marts.translator import model_key
 from orchestration.operations.backfills import BACKFILL_TAG
-from orchestration.operations.jobs import daily_build, publish, refresh, restate
+from orchestration.operations.jobs import (
+    daily_build,
+    only_if_news,
+    pipeline,
+    publish,
+    refresh,
+    restate,
+    restate_and_publish,
+)
 from orchestration.operations.lateness import News, days_with_news
-from orchestration.operations.runs import days_of_run, is_running
+from orchestration.operations.runs import days_at_work, days_of_run, done_after, run_over, unfinished
 from orchestration.operations.schedules import BUILD_HOUR
-from orchestration.partitions import daily, day_tags, days_between
+from orchestration.partitions import covering, daily, days_between
 from orchestration.publishing.target import Target, ready, why_not
 from orchestration.publishing.targets import TARGETS
 from orchestration.raw.assets import RAW_ASSETS
@@ -39,7 +50,10 @@ EVENTS_AT_ONCE = 500
 # A started run holds its lock, except between steps and in the pauses before a step's next try, of which the longest
 # is 45 s.
 SECONDS_OF_SILENCE = 60
-PUBLISHES = ("pipeline", "restate_and_publish", refresh.name)  # jobs that publish what they build
+LONGEST_HOLD = 15 * 60  # seconds for which a sensor waits for more days that one run can take
+HELD = " waits since "  # in a cursor, after the last event and before a time in seconds since 1970
+PUBLISHES = (publish.name, pipeline.name, restate_and_publish.name, refresh.name)  # jobs with all or some targets
+BUILDS_MARTS = (daily_build.name, pipeline.name, restate.name, restate_and_publish.name)  # jobs with all marts
 FINGERPRINT_TAG = "clicklake/objects"
 
 
@@ -51,7 +65,8 @@ def last_closed_day(now: dt.datetime) -> dt.date:
 @dg.sensor(
     job=daily_build,
     minimum_interval_seconds=300,
-    description="Compares the listing of recent days with the ledger, and builds each day whose objects differ.",
+    description="Compares the listing of recent days with the ledger, and builds the days whose objects differ: "
+    "consecutive ones in one run.",
 )
 def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
     settings = lakehouse.settings()
@@ -63,34 +78,62 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
     except ClicklakeError as error:
         yield dg.SkipReason(str(error))
         return
-    waiting = {day: why for day in news if (why := _why_not_yet(context, settings, day, news[day]))}
-    yield from (_request(context, day, news[day]) for day in news if day not in waiting)
+    busy = days_at_work(context.instance)
+    attempts = {day: _attempts(context.instance, day, news[day]) for day in news}
+    why_not_yet = partial(_why_not_yet, context, settings, busy=busy, attempts=attempts)
+    waiting = {day: why for day in news if (why := why_not_yet(day, news[day]))}
+    # A run of its own for a day on whose objects two runs have died: they may be what kills them.
+    alone = [day for day in news if day not in waiting and attempts[day] == MAX_ATTEMPTS - 1]
+    together = covering(
+        {*news} - {*waiting, *alone}, settings.backfill_window_days, partial(_is_settled, lakehouse, {*news, *busy})
+    )
+    for days in sorted([*together, *([day] for day in alone)]):
+        yield _build(days, news, attempts)
     if not news:
         yield dg.SkipReason(f"{first} … {last}: the ledger knows all objects")
     elif len(waiting) == len(news):
         yield dg.SkipReason("; ".join(f"{day}: {why}" for day, why in waiting.items()))
 
 
-def _request(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> dg.RunRequest:
-    """The request for a day's run. Its key holds objects and attempt, so other objects or a dead run cause another."""
-    tags = {FINGERPRINT_TAG: news.fingerprint}
-    return dg.RunRequest(
-        run_key=f"{day}:{news.fingerprint}:{_attempts(context, day, news)}", partition_key=day_text(day), tags=tags
-    )
+def _is_settled(lakehouse: Lakehouse, others: Collection[dt.date], day: dt.date) -> bool:
+    """Whether a run may cover this day too: it is published, has no news, and no other run is at it. Such a day costs
+    its marts, while a second run costs a start of dbt and the days around it."""
+    lake, datasets = lakehouse.lake(), lakehouse.sources()
+    return day not in others and all(is_published(lake, Partition(dataset, day)) for dataset in datasets)
 
 
-def _attempts(context: dg.SensorEvaluationContext, day: dt.date, news: News) -> int:
+def _build(days: Sequence[dt.date], news: Mapping[dt.date, News], attempts: Mapping[dt.date, int]) -> dg.RunRequest:
+    """The request for a run over consecutive days. Its key holds objects and attempts, so other objects or a dead run
+    cause another."""
+    new = [day for day in days if day in news]
+    content = "|".join(f"{day}:{news[day].fingerprint}:{attempts[day]}" for day in new)
+    config = only_if_news(day for day in days if day not in news) if len(new) < len(days) else None
+    return run_over(days, content, {_objects_tag(day): news[day].fingerprint for day in new}, run_config=config)
+
+
+def _objects_tag(day: dt.date) -> str:
+    """The tag of a run that holds the fingerprint of a day's objects for which it was asked."""
+    return f"{FINGERPRINT_TAG}_{day_text(day)}"
+
+
+def _attempts(instance: dg.DagsterInstance, day: dt.date, news: News) -> int:
     """The number of runs so far for the same objects of a day."""
-    tags = {FINGERPRINT_TAG: news.fingerprint, **day_tags(day)}
-    return context.instance.get_runs_count(dg.RunsFilter(tags=tags))
+    return instance.get_runs_count(dg.RunsFilter(tags={_objects_tag(day): news.fingerprint}))
 
 
-def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: dt.date, news: News) -> str | None:
+def _why_not_yet(
+    context: dg.SensorEvaluationContext,
+    settings: Settings,
+    day: dt.date,
+    news: News,
+    busy: Collection[dt.date],
+    attempts: Mapping[dt.date, int],
+) -> str | None:
     """Why no run is requested for a day's new objects now; None if one is requested."""
     now = dt.datetime.now(dt.UTC)
-    if is_running(context.instance, day):
+    if day in busy:
         return "a run is at it"
-    if _attempts(context, day, news) >= MAX_ATTEMPTS:
+    if attempts[day] >= MAX_ATTEMPTS:
         context.log.error(f"{day}: {MAX_ATTEMPTS} runs have died on these objects. See docs/operations.md")
         return f"{MAX_ATTEMPTS} runs have died on these objects"
     settles_at = news.settles_at(dt.timedelta(minutes=settings.settle_minutes))
@@ -103,44 +146,65 @@ def _why_not_yet(context: dg.SensorEvaluationContext, settings: Settings, day: d
 
 
 def _recent_requests(instance: dg.DagsterInstance, day: dt.date, since: dt.datetime) -> int:
-    """The number of runs over a day, created after `since`, that new objects caused."""
-    runs = instance.get_runs(dg.RunsFilter(tags=day_tags(day), created_after=since))
-    return sum(FINGERPRINT_TAG in run.tags for run in runs)
+    """The number of runs, created after `since`, that a day's new objects caused."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=daily_build.name, created_after=since))
+    return sum(_objects_tag(day) in run.tags for run in runs)
 
 
 @dg.sensor(
     job=restate,
     minimum_interval_seconds=60,
-    description="Builds the marts of days again for which a run of another source day brought late rows.",
+    description="Builds the marts of days again for which a run of another source day brought late rows: of all days "
+    "that wait in one run, once the builds that wait or work have ended.",
 )
-def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest]:
-    lake = lakehouse.lake()
-    rules_of(lakehouse.settings())
-    for dataset, record in sorted(_arrivals(context), key=lambda arrival: arrival[1].storage_id):
-        event = record.asset_materialization
-        if event is None:
-            continue
-        run = context.instance.get_run_by_id(record.run_id)
+def late_rows(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    settings = lakehouse.settings()
+    rules_of(settings)
+    arrivals = _arrivals(context)
+    if not arrivals:
+        return
+    if held := _held(context, _others(context.instance, but=publish.name)):
+        yield held
+        return
+    late = _late_days(context, lakehouse.lake(), arrivals)
+    done = done_after(context.instance, arrivals[0][1].timestamp, _builds_all_marts)
+    late = {day: last for day, last in late.items() if not done(day, last.timestamp)}
+    for days in covering(late, settings.backfill_window_days, partial(_is_settled, lakehouse, ())):
+        yield run_over(days, "|".join(f"{day}:{late[day].storage_id}" for day in days if day in late))
+    context.update_cursor(str(arrivals[-1][1].storage_id))
+
+
+def _builds_all_marts(run: dg.DagsterRun) -> bool:
+    return run.job_name in BUILDS_MARTS and not run.asset_selection
+
+
+def _late_days(
+    context: dg.SensorEvaluationContext, lake: Lake, arrivals: Sequence[tuple[str, dg.EventLogRecord]]
+) -> dict[dt.date, dg.EventLogRecord]:
+    """Day → the last materialization of another source day that brought rows for it, if the day's own source day is
+    published."""
+    found: dict[dt.date, dg.EventLogRecord] = {}
+    for dataset, record in arrivals:
+        event, run = record.asset_materialization, context.instance.get_run_by_id(record.run_id)
         # A backfill itself builds all its days and the days that it touches. Rows that a refresh brings for other days
         # wait for the next morning's whole run, which names all these days.
-        if run is not None and (BACKFILL_TAG in run.tags or run.job_name == refresh.name):
-            context.update_cursor(str(record.storage_id))
+        if event is None or (run is not None and (BACKFILL_TAG in run.tags or run.job_name == refresh.name)):
             continue
         in_run = days_of_run(run) if run else set()
         touched = event.metadata.get("touched_days")  # none where a person marked the day as materialized
         for key in cast(list[str], touched.value if touched else []):
-            if not daily.has_partition_key(key):
-                continue
-            day = Partition(dataset, parse_day(key))
-            if day.day not in in_run and is_published(lake, day):
-                yield dg.RunRequest(run_key=f"{key}:{record.storage_id}", partition_key=key)
-        context.update_cursor(str(record.storage_id))
+            if daily.has_partition_key(key) and parse_day(key) not in in_run:
+                day = Partition(dataset, parse_day(key))
+                if found.get(day.day) is not None or is_published(lake, day):
+                    found[day.day] = record
+    return found
 
 
 def _arrivals(context: dg.SensorEvaluationContext) -> list[tuple[str, dg.EventLogRecord]]:
-    """(dataset, materialization) of raw days since the last tick."""
+    """(dataset, materialization) of raw days since the last tick, the oldest first."""
     names = {key: name for name, key in RAW_ASSETS.items()}
-    return [(names[key], record) for key, record in _since_last_tick(context, list(names))]
+    found = [(names[key], record) for key, record in _since_last_tick(context, list(names))]
+    return sorted(found, key=lambda each: each[1].storage_id)
 
 
 def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
@@ -151,7 +215,8 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
         name="published_marts",
         job=publish,
         minimum_interval_seconds=60,
-        description="Publishes each newly materialized partition of a mart to the targets that show it.",
+        description="Publishes newly materialized partitions of marts to the targets that show them: all that wait in "
+        "one run, once the builds that wait or work have ended.",
     )
     def tick(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
         settings = lakehouse.settings()
@@ -161,35 +226,101 @@ def published_marts(targets: Sequence[Target[Any]]) -> dg.SensorDefinition:
         of_mart: dict[dg.AssetKey, list[dg.AssetKey]] = defaultdict(list)
         for target in targets:
             of_mart[model_key(target.mart.name)].append(dg.AssetKey(target.name))
-        found = _since_last_tick(context, list(of_mart))
-        for mart, record in sorted(found, key=lambda each: each[1].storage_id):
-            yield from _to_publish(context, of_mart[mart], record)
-            context.update_cursor(str(record.storage_id))
+        built = sorted(_since_last_tick(context, list(of_mart)), key=lambda each: each[1].storage_id)
+        if not built:
+            return
+        if held := _held(context, _others(context.instance) or _late_rows_lack(context, lakehouse, built)):
+            yield held
+            return
+        wanted = _to_publish(context, of_mart, built)
+        for days in covering({day for day, _ in wanted}, settings.backfill_window_days):
+            yield _publication(days, {key: last for key, last in wanted.items() if key[0] in days})
+        context.update_cursor(str(built[-1][1].storage_id))
 
     return tick
 
 
+def _late_rows_lack(
+    context: dg.SensorEvaluationContext, lakehouse: Lakehouse, built: Sequence[tuple[dg.AssetKey, dg.EventLogRecord]]
+) -> str | None:
+    """Days for which rows have come and whose marts have not been built since, which `late_rows` asks for."""
+    late = _late_days(context, lakehouse.lake(), _arrivals(context))
+    lacking = [
+        day for day, last in sorted(late.items()) if not any(_is_built_later(record, day, last) for _, record in built)
+    ]
+    return f"late rows of {', '.join(map(day_text, lacking))} are built first" if lacking else None
+
+
+def _is_built_later(record: dg.EventLogRecord, day: dt.date, than: dg.EventLogRecord) -> bool:
+    is_later = record.storage_id > than.storage_id and record.run_id != than.run_id
+    return is_later and record.partition_key == day_text(day)
+
+
+Wanted = Mapping[tuple[dt.date, dg.AssetKey], int]  # (day, target) → id of the last event for which it is published
+
+
 def _to_publish(
-    context: dg.SensorEvaluationContext, targets: Sequence[dg.AssetKey], record: dg.EventLogRecord
-) -> Iterator[dg.RunRequest]:
-    """The request to publish a partition to its mart's targets, except targets to which the run that built it publishes
-    itself. Other marts' targets get their own request when those marts are materialized."""
-    run = context.instance.get_run_by_id(record.run_id)
-    if run and not run.asset_selection and run.job_name in PUBLISHES:
-        return
-    chosen = [key for key in targets if not (run and key in (run.asset_selection or ()))]
-    if chosen and record.partition_key is not None:
-        yield dg.RunRequest(
-            run_key=f"{record.partition_key}:{record.storage_id}",
-            partition_key=record.partition_key,
-            asset_selection=chosen,
-        )
+    context: dg.SensorEvaluationContext,
+    of_mart: Mapping[dg.AssetKey, Sequence[dg.AssetKey]],
+    built: Sequence[tuple[dg.AssetKey, dg.EventLogRecord]],
+) -> Wanted:
+    """What is to be published: each partition that was built, to its mart's targets. Left out are targets to which the
+    run that built it publishes itself, and those that a later run has published it to, or will."""
+    wanted: dict[tuple[dt.date, dg.AssetKey], int] = {}
+    targets = {target for each in of_mart.values() for target in each}
+    done = {
+        target: done_after(context.instance, built[0][1].timestamp, partial(_publishes, target=target))
+        for target in targets
+    }
+    for mart, record in built:
+        run = context.instance.get_run_by_id(record.run_id)
+        for target in of_mart[mart]:
+            if record.partition_key is None or (run and _publishes(run, target, but=[publish.name])):
+                continue
+            day = parse_day(record.partition_key)
+            if not done[target](day, record.timestamp):
+                wanted[day, target] = record.storage_id
+    return wanted
+
+
+def _publishes(run: dg.DagsterRun, target: dg.AssetKey, but: Collection[str] = ()) -> bool:
+    """Whether a run publishes to a target."""
+    if run.asset_selection:
+        return target in run.asset_selection
+    return run.job_name in PUBLISHES and run.job_name not in but
+
+
+def _publication(days: Sequence[dt.date], wanted: Wanted) -> dg.RunRequest:
+    """The request to publish days, and those between them, which cost a comparison each. Targets of other marts get
+    their own request when those marts are built."""
+    targets = sorted({target for _, target in wanted})
+    content = "|".join(f"{day}:{target.to_user_string()}:{last}" for (day, target), last in sorted(wanted.items()))
+    config = {"ops": {target.to_user_string(): {"config": {"only_built": True}} for target in targets}}
+    return run_over(days, content, asset_selection=targets, run_config=config)
+
+
+def _others(instance: dg.DagsterInstance, but: str | None = None) -> str | None:
+    """Why a request for all days that wait would come too early; None if it would not. Unfinished runs, except those
+    of the job `but`, may add days."""
+    others = sum(run.job_name != but for run in unfinished(instance))
+    return f"{counted(others, 'run')} may add days that one run then takes too" if others else None
+
+
+def _held(context: dg.SensorEvaluationContext, why: str | None) -> dg.SkipReason | None:
+    """The end of a tick that asks for nothing yet, though days wait. A queue that never empties, or a sensor that is
+    off, delays nothing longer than `LONGEST_HOLD`: the cursor also holds since when the sensor waits."""
+    seen, _, since = (context.cursor or "0").partition(HELD)
+    start = float(since or time.time())
+    if why is None or time.time() - start > LONGEST_HOLD:
+        return None
+    context.update_cursor(f"{seen}{HELD}{start:.0f}")
+    return dg.SkipReason(f"waits, for {LONGEST_HOLD // 60} minutes at most: {why}")
 
 
 def _since_last_tick(
     context: dg.SensorEvaluationContext, keys: Sequence[dg.AssetKey]
 ) -> list[tuple[dg.AssetKey, dg.EventLogRecord]]:
-    """The materializations of some assets since the last tick, up to the last record read for all of them."""
+    """The materializations of some assets after the cursor, up to the last record read for all of them."""
     now = context.instance.event_log_storage.get_maximum_record_id()  # later ones are for the next tick
     found = {key: _after_cursor(context, key) for key in keys}
     full = [records[-1].storage_id for records in found.values() if len(records) == EVENTS_AT_ONCE]
@@ -203,9 +334,10 @@ def _since_last_tick(
 
 
 def _after_cursor(context: dg.SensorEvaluationContext, key: dg.AssetKey) -> list[dg.EventLogRecord]:
-    """Materializations since the last tick, oldest first; `@asset_sensor` would give only the last one."""
+    """Materializations after the cursor, oldest first; `@asset_sensor` would give only the last one."""
+    seen = (context.cursor or "0").partition(HELD)[0]
     found = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(key, after_storage_id=int(context.cursor) if context.cursor else None),
+        dg.AssetRecordsFilter(key, after_storage_id=int(seen)),
         limit=EVENTS_AT_ONCE,
         ascending=True,
     )

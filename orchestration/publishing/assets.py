@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 from duckdb import DuckDBPyConnection
+from pydantic import Field
 
 from ingest.days import day_text
 from ingest.errors import DamagedError, PublishError, TransientError
@@ -23,6 +24,14 @@ from orchestration.resources import Lakehouse
 from orchestration.step import Step, begun, materialized_days, partitioned_check, refusals
 
 GROUP = "publishing"
+
+
+class Days(dg.Config):
+    """Which days of a run are published."""
+
+    only_built: bool = Field(
+        default=False, description="Leave out days that the mart has no partition of, instead of failing for them"
+    )
 
 
 def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
@@ -47,14 +56,14 @@ def publishing_asset(target: Target[Any]) -> dg.AssetsDefinition:
         partitions_def=daily,
         backfill_policy=range_in_windows,
     )
-    def publish(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
+    def publish(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Days) -> Iterator[dg.Output[None]]:
         with begun(context, lakehouse) as step:
-            yield from _publish(step, target)
+            yield from _publish(step, target, config.only_built)
 
     return publish
 
 
-def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
+def _publish(step: Step, target: Target[Any], only_built: bool) -> Iterator[dg.Output[None]]:
     """Publishes the days of the run, and the days around them whose mart the run restated."""
     context, lakehouse = step.context, step.lakehouse
     bad: dict[date, str] = {}
@@ -62,8 +71,10 @@ def _publish(step: Step, target: Target[Any]) -> Iterator[dg.Output[None]]:
         lacks = target.lacks(lakehouse.settings())
         if lacks is None:
             restated = materialized_days(context.instance, context.run_id, model_key(target.mart.name))
-            bad = _publish_days(step, target, sorted({*step.days, *restated}))
-        elif lakehouse.lake().files(target.mart.folder):
+            lake, mart = lakehouse.lake(), target.mart
+            days = [day for day in step.days if not only_built or lake.exists(mart.file(day))]
+            bad = _publish_days(step, target, sorted({*days, *restated}))
+        elif lakehouse.lake().folders(target.mart.folder):
             context.log.info(lacks)  # a valid state: the run does not fail, and no day counts as published
         else:  # there is nothing to publish either
             yield from step.finish({})

@@ -1,16 +1,16 @@
 """Raw assets: they ingest the source days of a run. `ingest/` reads the logs and events."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
 from ingest.days import day_text
-from ingest.errors import ObjectChangedError
+from ingest.errors import LakeError, ObjectChangedError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, raw_folder
 from ingest.partition.audit import Verdict, checks_of
@@ -37,6 +37,8 @@ from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.rules import rules_of
 from orchestration.step import Step, begun, partitioned_check
 
+T = TypeVar("T")
+
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
 RAW_EVENTS = dg.AssetKey("raw_events")
 RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
@@ -50,6 +52,9 @@ class Reading(dg.Config):
 
     incremental: bool = Field(
         default=False, description="Read only new objects, and add their rows to the published ones"
+    )
+    only_if_news: list[str] = Field(
+        default=[], description="Days to leave as they are, unless their objects are others than those last judged"
     )
 
 
@@ -100,7 +105,7 @@ def raw_access_logs(
     context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Reading
 ) -> Iterator[dg.Output[None]]:
     with begun(context, lakehouse) as step:
-        yield from _ingest(step, ACCESS_LOGS, incremental=config.incremental)
+        yield from _ingest(step, ACCESS_LOGS, config)
 
 
 @dg.multi_asset(
@@ -115,7 +120,7 @@ def raw_access_logs(
 )
 def raw_events(context: dg.AssetExecutionContext, lakehouse: Lakehouse, config: Sites) -> Iterator[dg.Output[None]]:
     with begun(context, lakehouse) as step:
-        yield from _ingest(step, EVENTS, config.sites, config.incremental)
+        yield from _ingest(step, EVENTS, config, config.sites)
 
 
 @dataclass
@@ -128,7 +133,7 @@ class _Work:
     dataset: Dataset
     days: Sequence[date]
     sites: Sequence[str]
-    incremental: bool
+    reading: Reading
     objects: dict[date, list[SourceObject]] = field(default_factory=dict)
     delivered: set[date] = field(default_factory=set)  # days that the source has any object of
     raw_files: list[LakeFile] = field(default_factory=list)
@@ -143,16 +148,15 @@ class _Work:
     def is_behind(self, day: Partition) -> bool:
         """Whether another run has since ingested objects of this day that the listing lacks."""
         known = set(map(version_of, self.objects_of(day)))
-        return not versions_taken_of_day(self.lake, day, self.sites) <= known
+        taken = _unless_broken(lambda: versions_taken_of_day(self.lake, day, self.sites))
+        return taken is not None and not taken <= known
 
     def objects_of(self, partition: Partition) -> Sequence[SourceObject]:
         site = partition.site
         return [item for item in self.objects.get(partition.day, ()) if site is None or item.site == site]
 
 
-def _ingest(
-    step: Step, dataset: Dataset, sites: Sequence[str] = (), incremental: bool = False
-) -> Iterator[dg.Output[None]]:
+def _ingest(step: Step, dataset: Dataset, reading: Reading, sites: Sequence[str] = ()) -> Iterator[dg.Output[None]]:
     context, lakehouse, days = step.context, step.lakehouse, step.days
     bad: dict[date, str] = {}
     has_others = False
@@ -167,7 +171,7 @@ def _ingest(
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with step.at_work(lake):
-                work = _Work(options, lake, source, dataset, days, sites, incremental)
+                work = _Work(options, lake, source, dataset, days, sites, reading)
                 work.list()
                 for day in _asked_for(context, work):
                     results = _ingest_day(context, work, Partition(dataset.name, day))
@@ -194,8 +198,8 @@ def _asked_for(context: dg.AssetExecutionContext, work: _Work) -> list[date]:
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
-    """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if an incremental run finds
-    nothing new."""
+    """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if the run reads news only and
+    finds none."""
     with work.lake.lock(
         day.lock,
         f"run {context.run_id}",
@@ -215,13 +219,24 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) 
 def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
     _forget_moot(context, work, day)
     of_day = work.objects_of(day)
-    if work.incremental and is_judged(work.lake, day, of_day):
+    reads_news = work.reading.incremental or day_text(day.day) in work.reading.only_if_news
+    if reads_news and _unless_broken(lambda: is_judged(work.lake, day, of_day)):
         return []
     parts = parts_of(work.lake, day, of_day)
     chosen = sorted((part for part in parts if not work.sites or part.site in work.sites), key=str)
     if not chosen and not work.sites:  # chosen sites without objects are not judged
         chosen = [day]
     return [_ingest_partition(context, work, part, parts.get(part, ())) for part in chosen]
+
+
+def _unless_broken(read: Callable[[], T]) -> T | None:
+    """What a ledger says; None if it is broken. Its day is then read, and the ledger written anew."""
+    try:
+        return read()
+    except TransientLakeError:
+        raise
+    except LakeError:
+        return None
 
 
 def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> None:
@@ -252,7 +267,7 @@ def _ingest_partition(
             objects,
             work.raw_files,
             advance,
-            work.incremental,
+            work.reading.incremental,
             has_other_sites,
         )
 

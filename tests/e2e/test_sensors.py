@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from ingest.rules.problems import RulesError
 from tests.environment_fixtures import DAYS, Environment, bad, good
 from tests.log_lines import lines, log
 from tests.partitions import days_of, logs_of
@@ -37,7 +39,15 @@ def tick(name: str, instance: dg.DagsterInstance, cursor: str | None = None) -> 
 
 
 def days(ticked: Any) -> list[str]:
-    return [request.partition_key for request in ticked.run_requests]
+    """The days of all requests."""
+    return [day for request in ticked.run_requests for day in days_of_request(request)]
+
+
+def days_of_request(request: dg.RunRequest) -> list[str]:
+    from orchestration.partitions import days_of_tags
+
+    partition = {"dagster/partition": request.partition_key} if request.partition_key else {}
+    return [day.isoformat() for day in days_of_tags(partition | dict(request.tags))]
 
 
 def put_log(environment: Environment, day: str, name: str, count: int = 30) -> str:
@@ -57,7 +67,10 @@ def follow(environment: Environment, instance: dg.DagsterInstance, requests: Ite
     """Does what was requested, with the tags that the daemon would give the run."""
     return [
         ingest(
-            environment, instance, str(request.partition_key), **{**request.tags, "dagster/run_key": request.run_key}
+            environment,
+            instance,
+            *days_of_request(request),
+            **{**request.tags, "dagster/run_key": str(request.run_key)},
         )
         for request in requests
     ]
@@ -74,7 +87,7 @@ def test_only_a_day_with_new_or_changed_objects_is_requested(
         put_log(environment, day, "a")
     first = tick("new_objects", instance)
     assert days(first) == [older, newer]
-    assert follow(environment, instance, first.run_requests) == [True, True]
+    assert follow(environment, instance, first.run_requests) == [True]
 
     assert days(tick("new_objects", instance)) == []
     assert "the ledger knows all objects" in tick("new_objects", instance).skip_message
@@ -101,8 +114,10 @@ def test_days_outside_of_the_window_are_not_looked_at(
     today = dt.datetime.now(dt.UTC).date().isoformat()
     for day in (recent(0), recent(4), today):
         put_log(environment, day, "a")
-    monkeypatch.setenv("CLICKLAKE_SENSOR_LOOKBACK_DAYS", "3")
+    monkeypatch.setenv("CLICKLAKE_SENSOR_LOOKBACK_DAYS", "2")
 
+    assert days(tick("new_objects", instance)) == [recent(1), recent(0)]  # the first of them is a quiet day
+    monkeypatch.setenv("CLICKLAKE_QUIET_AFTER_HOURS", "9999")
     assert days(tick("new_objects", instance)) == [recent(0)]
 
 
@@ -193,6 +208,17 @@ def test_unreachable_logs_are_a_reason_not_a_failure(
 
     assert days(ticked) == []
     assert "no such bucket. Correct CLICKLAKE_LOGS" in ticked.skip_message
+
+
+@pytest.mark.parametrize("sensor", ["new_objects", "late_rows"])
+def test_a_wrong_rule_fails_the_tick_which_names_it(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, sensor: str
+) -> None:
+    (environment.folder / "rules.yml").write_text("variables:\n  session_by: cleint\n", "utf-8")
+    monkeypatch.setenv("CLICKLAKE_RULES", str(environment.folder))
+
+    with pytest.raises(RulesError, match=r"rules\.yml, line 2: session_by is 'cleint'"):
+        tick(sensor, instance)
 
 
 def test_a_trickle_of_late_objects_is_one_run_once_it_has_settled(
@@ -336,57 +362,82 @@ def test_a_day_marked_by_hand_and_days_that_are_no_partition_request_nothing(
 # published_marts
 
 
-def test_each_mart_that_was_put_in_place_is_published_once(
-    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from orchestration.operations import sensors
-
-    for day in DAYS[:3]:
-        instance.report_runless_asset_event(dg.AssetMaterialization(DAILY_AGGREGATES, partition=day))
-    instance.report_runless_asset_event(dg.AssetMaterialization(DAILY_AGGREGATES, partition=DAYS[0]))
-
-    ticked = tick("published_marts", instance)
-    assert days(ticked) == [*DAYS[:3], DAYS[0]]
-    assert len({request.run_key for request in ticked.run_requests}) == 4
-    assert days(tick("published_marts", instance, ticked.cursor)) == []
-
-    monkeypatch.setattr(sensors, "EVENTS_AT_ONCE", 3)  # more than fit into one tick
-    part = tick("published_marts", instance)
-    assert days(part) == DAYS[:3]
-    assert days(tick("published_marts", instance, part.cursor)) == [DAYS[0]]
+def published(ticked: Any) -> list[tuple[list[str], list[str]]]:
+    """(days, targets) of each request."""
+    return [
+        (days_of_request(request), [key.to_user_string() for key in request.asset_selection])
+        for request in ticked.run_requests
+    ]
 
 
-def test_each_mart_is_published_to_its_own_collection(
+def test_all_days_that_wait_are_published_by_one_run(
     environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from orchestration.operations import sensors
 
     put = [(DAILY_AGGREGATES, DAYS[0]), (CAMPAIGN_PERFORMANCE, DAYS[0]), (CAMPAIGN_PERFORMANCE, DAYS[1])]
-    put += [(CAMPAIGN_PERFORMANCE, DAYS[2]), (DAILY_AGGREGATES, DAYS[2])]
+    put += [(CAMPAIGN_PERFORMANCE, DAYS[3]), (DAILY_AGGREGATES, DAYS[3]), (DAILY_AGGREGATES, DAYS[0])]
     for mart, day in put:
         instance.report_runless_asset_event(dg.AssetMaterialization(mart, partition=day))
 
-    def wanted(ticked: Any) -> list[tuple[str, str]]:
-        return [
-            (key.to_user_string(), request.partition_key)
-            for request in ticked.run_requests
-            for key in request.asset_selection
-        ]
-
-    of_mart = {DAILY_AGGREGATES: "performance_entries", CAMPAIGN_PERFORMANCE: "campaign_entries"}
-    expected = [(of_mart[mart], day) for mart, day in put]
+    both = ["campaign_entries", "performance_entries"]
     ticked = tick("published_marts", instance)
-    assert wanted(ticked) == expected
-    assert len({request.run_key for request in ticked.run_requests}) == len(put)
-    assert wanted(tick("published_marts", instance, ticked.cursor)) == []
+    assert published(ticked) == [(DAYS[:4], both)]
+    assert ticked.run_requests[0].run_config["ops"]["campaign_entries"]["config"] == {"only_built": True}
+    assert published(tick("published_marts", instance, ticked.cursor)) == []
 
     # More of one than fit into a tick: the other is not read beyond it, or what lies between would be passed over.
     monkeypatch.setattr(sensors, "EVENTS_AT_ONCE", 2)
     found, cursor = [], None
     while (part := tick("published_marts", instance, cursor)).run_requests:
-        found += wanted(part)
+        found += published(part)
         cursor = part.cursor
-    assert found == expected
+    assert found == [(DAYS[:2], both), (DAYS[:4], both)]
+    monkeypatch.setattr(sensors, "EVENTS_AT_ONCE", 500)
+    monkeypatch.setenv("CLICKLAKE_BACKFILL_WINDOW_DAYS", "3")
+    assert published(tick("published_marts", instance)) == [(DAYS[:2], both), (DAYS[3:4], both)]
+
+
+def test_a_publication_takes_what_was_built_before_it_began(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that still waits publishes what is built meanwhile; one at work may have read the mart before."""
+    from orchestration.definitions import defs
+    from orchestration.operations import runs, sensors
+    from orchestration.partitions import range_tags
+
+    monkeypatch.setattr(runs, "CLOCKS_DIFFER", 0)
+    job = defs.resolve_job_def("publish")
+
+    def publish(*wanted: str) -> dg.DagsterRun:
+        return instance.create_run_for_job(
+            job, tags=range_tags(days_of(*wanted)), status=dg.DagsterRunStatus.NOT_STARTED
+        )
+
+    def build(*wanted: str) -> None:
+        for day in wanted:
+            instance.report_runless_asset_event(dg.AssetMaterialization(DAILY_AGGREGATES, partition=day))
+
+    run = publish(DAYS[0], DAYS[1])
+    build(*DAYS[:3])
+    waits = tick("published_marts", instance)
+    assert (days(waits), "1 run may add days" in waits.skip_message) == ([], True)
+    monkeypatch.setattr(sensors, "LONGEST_HOLD", -1)
+    assert days(tick("published_marts", instance, waits.cursor)) == [DAYS[2]]
+
+    instance.report_engine_event("", run)
+    instance.handle_new_event(event_of(run, dg.DagsterEventType.RUN_START))
+    assert days(tick("published_marts", instance, waits.cursor)) == [DAYS[2]]
+    build(DAYS[1])
+    assert days(tick("published_marts", instance, waits.cursor)) == DAYS[1:3]
+    instance.report_run_failed(run)
+    assert days(tick("published_marts", instance, waits.cursor)) == DAYS[:3]
+
+
+def event_of(run: dg.DagsterRun, kind: dg.DagsterEventType) -> dg.EventLogEntry:
+    """The event of a run that has begun or ended now."""
+    event = dg.DagsterEvent(event_type_value=kind.value, job_name=run.job_name)
+    return dg.EventLogEntry(None, 10, "", run.run_id, time.time(), job_name=run.job_name, dagster_event=event)
 
 
 @pytest.mark.slow

@@ -61,6 +61,7 @@ def shell_words(page: Path) -> Iterator[list[str]]:
         if line.lstrip().startswith(("{", "}", "]", '"')) or line in ("", "JSON"):
             continue  # the body of a request
         words = shlex.split(" ".join(line.split()), comments=True)
+        words = words[: words.index(">")] if ">" in words else words  # into a file
         while words and re.match(r"[A-Z_]+=", words[0]):
             words = words[1:]
         if words:
@@ -213,7 +214,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         shown = rows[f"CLICKLAKE_{name}".upper()].strip().strip("`")
         if field.is_required():
             assert shown == "required", name
-        elif field.default is not None:
+        elif field.default not in (None, ()):
             assert shown == str(field.default).lower(), name
         else:
             assert shown not in ("required", ""), name
