@@ -181,9 +181,10 @@ def test_h1_one_run_takes_what_came_while_others_waited(
 
 
 def test_h1_days_between_are_covered_if_they_are_settled(
-    environment: Environment, instance: dg.DagsterInstance
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run over a range does not read again what lies between, and does not cover what cannot be built."""
+    monkeypatch.setenv("CLICKLAKE_QUIET_AFTER_HOURS", "9999")
     days = [recent(number) for number in range(5, 0, -1)]
     raw = [dg.AssetKey("raw_access_logs"), dg.AssetKey("raw_events")]
     for day in (days[0], days[1], days[2], days[4]):
