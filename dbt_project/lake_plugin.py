@@ -51,7 +51,7 @@ class Plugin(BasePlugin):
         self._run = ""  # dbt's invocation_id; a process may have several
         self._plan: Plan | None = None
         self._rules: Rules | None = None
-        self._table_files: dict[str, dict[str, str]] = {}  # fingerprint → table → its file
+        self._table_files: dict[bool, Path] = {}  # the rules in force, or the defaults → folder with their tables
         self._judged: dict[str, Judged] = {}
         self._local: dict[str, Path] = {}  # key → what this run reads
         self._report_path: Path | None = None
@@ -152,8 +152,8 @@ class Plugin(BasePlugin):
                 `columns` holds [name, type] of each raw column, for nodes with `rows_of`.
             judged: test → [[table, days]] whose releases count when the test fails.
             rules: variable → value.
-            tables: reference table → file with its rows in force; None for a file of figures that cannot be used.
-            own_tables: the reference tables that a user gives.
+            tables: reference table → {file, error, is_own}: a file with its rows in force; for a file of figures that
+                cannot be used, why; and whether a user gives it.
             metadata: what each file of a mart remembers: the fingerprint of the rules.
         """
         rules = self._rules_in_force(given_vars) if nodes else default_rules(SEEDS)
@@ -168,7 +168,6 @@ class Plugin(BasePlugin):
         return {
             "rules": rules.values,
             "tables": self._files_of_tables(rules),
-            "own_tables": [name for name, table in rules.tables.items() if table.origin],
             "metadata": {METADATA_KEY: rules.fingerprint},
             "window": iso(plan.window),
             "built": {node.name: iso(plan.built_days(node)) for node in plan.inputs.lake_tables},
@@ -203,14 +202,18 @@ class Plugin(BasePlugin):
             self._rules = load_rules(Lake(folder, _s3()) if folder else None, _lake_of_environment(), SEEDS)
         return self._rules
 
-    def _files_of_tables(self, rules: Rules) -> dict[str, str | None]:
-        if rules.fingerprint not in self._table_files:
+    def _files_of_tables(self, rules: Rules) -> dict[str, dict[str, Any]]:
+        in_force = rules is self._rules
+        if in_force not in self._table_files:
             folder = Path(tempfile.mkdtemp(prefix="rules-", dir=self.scratch))
             for name, table in rules.tables.items():
                 pq.write_table(table.rows, folder / f"{name}.parquet")
-            self._table_files[rules.fingerprint] = {name: str(folder / f"{name}.parquet") for name in rules.tables}
-        files = self._table_files[rules.fingerprint]
-        return {name: None if rules.tables[name].error else file for name, file in files.items()}
+            self._table_files[in_force] = folder
+        folder = self._table_files[in_force]
+        return {
+            name: {"file": str(folder / f"{name}.parquet"), "error": table.error, "is_own": bool(table.origin)}
+            for name, table in rules.tables.items()
+        }
 
     def _prepare(self, plan: Plan, rules: Rules) -> None:
         if plan.command in BUILDS:

@@ -54,5 +54,9 @@ class TransientLakeError(LakeError, TransientError):
     """The lake's S3 throttles, cannot be reached, or broke a connection."""
 
 
+class OvertakenError(TransientLakeError):
+    """Another run has written a file since this run looked at it. Nothing was overwritten."""
+
+
 class TransientPublishError(PublishError, TransientError):
     """A target cannot be reached or accepts no writes for a moment, such as a MongoDB without a primary."""

@@ -261,6 +261,10 @@ EVENTS = (
     Column("source_line", INT, "Line in that object, from 1; in a JSON array, the number of the element"),
 )
 
+# Columns that hold keyed hashes, by dataset; ids are hashed where they are e-mail addresses or the like, or were made.
+IDS_OF_EVENTS = tuple(column.name for column in EVENTS if column.role in (Role.ID, Role.NAME))
+HASHED = {"access_logs": ("ip_hash", "subnet_hash"), "events": ("ip_hash", "subnet_hash", *IDS_OF_EVENTS)}
+
 # Names that a schema of events may use in `x-column` although they are no columns: other columns are made from them.
 EVENT_PARTS = (
     Column("page", TEXT, "`url` or `path`", role=Role.PAGE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -23,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
@@ -112,8 +113,10 @@ class LakeSettings(PartitionSettings):
 
     @field_validator("lake", "rules", "logs", "events", check_fields=False)
     @classmethod
-    def _is_a_place(cls, value: str | None) -> str | None:
-        if value is None:
+    def _is_a_place(cls, value: str | None, field: ValidationInfo) -> str | None:
+        if value is None or (
+            not value and field.field_name != "lake"
+        ):  # compose gives a variable that is not set as ""
             return None
         scheme = value.partition("://")[0] if "://" in value else "file"
         if not value.strip() or scheme not in ("s3", "file"):
@@ -196,6 +199,12 @@ class Settings(LakeSettings):
     hash_key: SecretStr = Field(
         description=f"Secret of the keyed hashes of addresses: at least {MIN_KEY_BYTES} bytes, random, never changed. "
         + MAKE_A_KEY
+    )
+
+    hash_keys_before: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="The hash keys before it, the first one first, as a JSON list of texts. All of them stay in force "
+        "together; `clicklake rekey` changes the lake from one to the next",
     )
 
     mongodb_url: SecretStr | None = Field(
@@ -312,11 +321,25 @@ class Settings(LakeSettings):
             )
         return value
 
-    @field_validator("hash_key")
+    @field_validator("hash_keys_before", mode="before")
     @classmethod
-    def _is_long(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends add no secret
-            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. {MAKE_A_KEY}")
+    def _is_a_list(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = json.loads(value) if value.strip() else []
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise ValueError('must be a JSON list of texts, such as ["the first key", "the second key"]')
+        return tuple(found)
+
+    @field_validator("hash_key", "hash_keys_before")
+    @classmethod
+    def _is_long(cls, value: Any) -> Any:
+        for key in value if isinstance(value, tuple) else (value,):
+            if len(key.get_secret_value().strip().encode()) < MIN_KEY_BYTES:  # blanks at its ends add no secret
+                raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes, and could be guessed. {MAKE_A_KEY}")
         return value
 
     @field_validator("duckdb_memory_limit")
@@ -346,13 +369,20 @@ class Settings(LakeSettings):
         """The text with every secret replaced by `[secret]`; for error texts that leave this machine."""
         for field in type(self).model_fields:
             value = getattr(self, field)
-            for part in _secrets_of(value.get_secret_value()) if isinstance(value, SecretStr) else ():
-                text = text.replace(part, "[secret]")
+            for each in value if isinstance(value, tuple) else (value,):
+                for part in _secrets_of(each.get_secret_value()) if isinstance(each, SecretStr) else ():
+                    text = text.replace(part, "[secret]")
         return text
 
+    def hash_keys(self) -> tuple[str, ...]:
+        """All hash keys, the first one first."""
+        return tuple(key.get_secret_value() for key in (*self.hash_keys_before, self.hash_key))
+
     def ingest_options(self) -> IngestOptions:
+        first, *later = self.hash_keys()
         return IngestOptions(
-            hash_key=self.hash_key.get_secret_value(),
+            hash_key=first,
+            later_keys=tuple(later),
             geoip_database=self.geoip_database,
             max_age_days=self.max_age_days,
             workers=self.workers,

@@ -15,6 +15,7 @@ import dagster as dg
 
 from ingest.days import day_text, parse_day
 from ingest.lake.files import Lake
+from ingest.partition import lake_format
 from ingest.words import counted
 from orchestration.dagster_internals.checks import NO_EVENTS, Target, last_materialization
 from orchestration.failures import failed
@@ -22,6 +23,8 @@ from orchestration.logs import FIGURES
 from orchestration.partitions import daily
 from orchestration.quality import Judgement, keep, result_row, what_to_do
 from orchestration.resources import Lakehouse
+
+CHANGE_TAG = "clicklake/changes"  # of the runs of a command that changes all of the lake: its name
 
 
 class Step:
@@ -92,7 +95,13 @@ class Step:
 
     @contextmanager
     def at_work(self, lake: Lake) -> Iterator[None]:
-        """Holds the run's lock while the step works, so that the sensor `dead_runs` notices a dead process."""
+        """Holds the run's lock while the step works, so that the sensor `dead_runs` notices a dead process.
+
+        Raises:
+            LakeError, SettingsError: this run may not write to the lake.
+        """
+        hash_keys = self.lakehouse.settings().hash_keys()
+        lake_format.check(lake, hash_keys, self.context.run.tags.get(CHANGE_TAG))
         with lake.lock(run_lock(self.context.run_id)):
             yield
 

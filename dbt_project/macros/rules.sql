@@ -15,11 +15,13 @@
 {% endmacro %}
 
 {% macro table_file(name) %}
-  {% set file = planned().tables[name] %}
-  {% if not file %}
-    {% do exceptions.raise_compiler_error(name ~ '.csv cannot be used. `clicklake rules --check` says why') %}
-  {% endif %}
-  {{ return(files_query([file])) }}
+  {% set table = planned().tables[name] %}
+  {% do exceptions.raise_compiler_error(table.error) if table.error %}
+  {{ return(files_query([table.file])) }}
+{% endmacro %}
+
+{% macro is_own(name) %}
+  {{ return('true' if execute and planned().tables[name].is_own else 'false') }}
 {% endmacro %}
 
 {% materialization seed, adapter='duckdb' %}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -75,6 +75,7 @@ class AccessLogParser:
         geo: the geo database; it may be closed.
         max_age_days: rows older than this, counted from the source day, are rejected.
         rejects_kept: the number of rejects of each object that are stored.
+        later_keys: the hash keys that came after `hash_key`, in order.
     """
 
     def __init__(
@@ -84,9 +85,10 @@ class AccessLogParser:
         geo: Geo | None = None,
         max_age_days: int = 400,
         rejects_kept: int = REJECTS_KEPT,
+        later_keys: Sequence[str] = (),
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
-        self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent)
+        self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent, later_keys=later_keys)
         self._decode = Remembered(decode_once)
         self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
         self._odd_parameters = Remembered(logged_parameters)

@@ -38,7 +38,7 @@ from ingest.rows.columns import DICTIONARY, count_of_each, is_null, single
 from ingest.rows.enrich import Geo
 from ingest.rows.ids import device_fingerprints
 from ingest.rows.strict_json import no_json
-from ingest.schema import EVENTS, Role
+from ingest.schema import EVENTS, IDS_OF_EVENTS, Role
 from ingest.source import UNKNOWN_SITE
 
 EVENT_REASONS = {
@@ -83,6 +83,7 @@ class EventParser:
         geo: the geo database; it may be closed.
         max_age_days: events older than this, counted from the day they were received, are rejected.
         rejects_kept: the number of rejects of each object that are stored.
+        later_keys: the hash keys that came after `hash_key`, in order.
         tenant_of: gives the tenant of a site.
     """
 
@@ -94,10 +95,11 @@ class EventParser:
         geo: Geo | None = None,
         max_age_days: int = 400,
         rejects_kept: int = REJECTS_KEPT,
+        later_keys: Sequence[str] = (),
         tenant_of: Callable[[str], str | None] = lambda _site: None,
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
-        self._clients = Clients(hash_key, geo or Geo(None))
+        self._clients = Clients(hash_key, geo or Geo(None), later_keys=later_keys)
         self._run = Engine().run
         self._tenant_of = tenant_of
         sites = [site] * len(hours) if site is None or isinstance(site, str) else site
@@ -338,6 +340,8 @@ class EventParser:
         objects = pa.array(batch.object_index[columns["row"].to_numpy()])
         columns |= self._addresses.parts(columns, self._hosts.take(objects).cast(pa.string()))
         columns["device_fingerprint"] = device_fingerprints(columns["device_fingerprint"], columns["traits"], TRAIT)
+        for name in IDS_OF_EVENTS:
+            columns[name] = self._clients.rekeyed(columns[name])
         sites = pc.coalesce(self._sites.take(objects).cast(pa.string()), columns["declared_site_id"], UNKNOWN_SITE)
         sites = columns["site_id"] = sites.dictionary_encode()
         tenants = pa.array(map(self._tenant_of, sites.dictionary.to_pylist()), pa.string())

@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import TransientLakeError
+from ingest.errors import OvertakenError
 
 WRITE_ID = "clicklake-write"  # metadata
 PART_BYTES = 8 << 20  # a larger file is uploaded in parts of this size or, if it would have too many, of a larger one
@@ -28,10 +28,6 @@ MAX_PARTS = 9_000
 PARTS_AT_ONCE = 4
 _NOT_AS_SEEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409", "404")
 _NO_CONDITIONS = ("NotImplemented", "501")
-
-
-class OvertakenError(TransientLakeError):
-    """Another run has written the file since this run looked at it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,9 @@ class Seen:
     etag: str | None
     at: datetime
     write_id: str | None = None
+
+
+NOTHING = Seen(None, datetime.min)
 
 
 @dataclass(frozen=True)

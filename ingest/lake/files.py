@@ -16,7 +16,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -28,9 +28,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from ingest.errors import LakeError, TransientLakeError
+from ingest.errors import LakeError, OvertakenError, TransientLakeError
 from ingest.lake import locks, s3
-from ingest.lake.conditional import Objects, Seen
+from ingest.lake.conditional import NOTHING, Objects, Seen
 from ingest.lake.layout import DATA_FILE
 from ingest.lake.s3 import S3Options
 
@@ -270,6 +270,23 @@ class Lake:
                 local.write_text(text, encoding="utf-8")
             return self.put(local, key)
 
+    def create_text(self, text: str, key: str) -> bool:
+        """Writes a small file unless there is one. Returns whether it was written."""
+        with self.staging() as folder, _explained(f"writing {self.uri(key)}"):
+            local = folder / "text"
+            local.write_text(text, encoding="utf-8")
+            if self.is_s3:
+                objects, path = self._objects(key)
+                try:
+                    objects.put(local, path, NOTHING)
+                except OvertakenError:
+                    return False
+                return True
+            with suppress(FileExistsError):
+                os.link(local, self.path(key))
+                return True
+            return False
+
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
         with _explained(f"reading {self.uri(key)}"):
             try:
@@ -290,6 +307,12 @@ class Lake:
     def _no_parquet(self, key: str, error: Exception) -> LakeError:
         reason = str(error).splitlines()[0]
         return LakeError(f"reading {self.uri(key)}: no whole Parquet file ({reason}). Run its day again")
+
+    def pieces(self, key: str, size: int) -> Iterator[bytes]:
+        """The bytes of a file, some at a time. Raises LakeError."""
+        with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_stream(self.path(key)) as stream:
+            while piece := stream.read(size):
+                yield piece
 
     def read_bytes(self, key: str) -> bytes:
         with _explained(f"reading {self.uri(key)}"), self.filesystem.open_input_file(self.path(key)) as stream:

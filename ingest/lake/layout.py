@@ -15,6 +15,7 @@ RECORDS = "records"  # SHA-256 of the files of marts
 QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
 RULES, REFERENCE = "rules", "reference"  # kept by people: rules, and tables such as spend
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
+LAKE_FILE = "lake.json"  # what the lake is written by
 DATA_FILE = "data.parquet"
 VERDICT_FILE = "verdict.json"  # of a refused partition
 NO_SITE = "-"  # the site in the paths of a day that no site has events of; no host has this name

@@ -13,16 +13,18 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake
 from ingest.lake.layout import Mart
 
-FILES = b"clicklake.files"  # of a ledger's metadata: JSON of key → [rows, SHA-256]
+# In the Parquet metadata of a ledger; files are JSON of key → [rows, SHA-256].
+FILES, KEY, COMING = b"clicklake.files", b"clicklake.key", b"clicklake.coming"
 
 
 @dataclass(frozen=True)
@@ -51,28 +53,63 @@ def is_as(path: Path, records: Collection[FileRecord] | None) -> bool:
     return sha256_of(path) in {each.sha256 for each in records}
 
 
-def with_files(ledger: pa.Table, files: Mapping[str, FileRecord]) -> pa.Table:
-    """A ledger that records the files of its partition. The same files give the same bytes."""
-    told = {key: [each.rows, each.sha256] for key, each in sorted(files.items())}
-    return ledger.replace_schema_metadata({**(ledger.schema.metadata or {}), FILES: json.dumps(told)})
+@dataclass(frozen=True)
+class LedgerRecord:
+    """What a ledger records.
+
+    files: key → record of each file of its partition. key: fingerprint of the hash keys of its rows. coming: the files
+    that are about to take their place, while the rows are changed to another hash key.
+    """
+
+    files: Mapping[str, FileRecord]
+    key: str
+    coming: Mapping[str, FileRecord] = field(default_factory=dict)
+
+    def on(self, ledger: pa.Table) -> pa.Table:
+        """The ledger with this record. The same record gives the same bytes."""
+        told = {FILES: _told(self.files), KEY: self.key} | ({COMING: _told(self.coming)} if self.coming else {})
+        return ledger.replace_schema_metadata(told)
+
+
+def _told(files: Mapping[str, FileRecord]) -> str:
+    return json.dumps({key: [each.rows, each.sha256] for key, each in sorted(files.items())})
+
+
+def _read(told: bytes | None) -> dict[str, FileRecord]:
+    return {name: FileRecord(*each) for name, each in json.loads(told or b"{}").items()}
+
+
+def ledger_record(lake: Lake, key: str) -> LedgerRecord | None:
+    """What a ledger records; None if it is of a version that recorded nothing, or is absent."""
+    footer = lake.read_metadata(key)
+    told = (footer.metadata or {}) if footer else {}
+    if FILES not in told:
+        return None
+    return LedgerRecord(_read(told[FILES]), told.get(KEY, b"").decode(), _read(told.get(COMING)))
 
 
 def files_of_ledger(lake: Lake, key: str) -> dict[str, FileRecord] | None:
     """Key → record of each file of a partition; None if its ledger is of a version that recorded none, or is absent."""
-    footer = lake.read_metadata(key)
-    told = (footer.metadata or {}).get(FILES) if footer else None
-    return {name: FileRecord(*each) for name, each in json.loads(told).items()} if told else None
+    found = ledger_record(lake, key)
+    return dict(found.files) if found else None
 
 
 # Records of marts
 
 
 def files_of_mart(lake: Lake, mart: Mart) -> dict[str, list[FileRecord]]:
-    """Key → the records of a file that may stand there: one, or several after a publication that was interrupted."""
+    """Key → the records of a file that may stand there: one, or several after a publication that was interrupted.
+    Records that cannot be read count as none, so that the next publication writes them anew."""
     if not lake.exists(mart.record_file):
         return {}
     found: dict[str, list[FileRecord]] = {}
-    for row in lake.read_table(mart.record_file).to_pylist():
+    try:
+        rows = lake.read_table(mart.record_file).to_pylist()
+    except TransientLakeError:
+        raise
+    except LakeError:
+        return {}
+    for row in rows:
         found.setdefault(row["file"], []).append(FileRecord(row["rows"], row["sha256"]))
     return found
 

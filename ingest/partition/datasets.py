@@ -91,12 +91,13 @@ def parser_of(
     geo: Geo,
     max_age_days: int,
     rejects_kept: int = REJECTS_KEPT,
+    later_keys: Sequence[str] = (),
     tenant_of: TenantOf = lambda _site: None,
 ) -> Parse:
     """A function that parses the batches of this partition's objects into rows."""
     if partition.table == EVENTS.name:
         hours = [item.hour for item in objects]
         site = None if partition.site == UNKNOWN_SITE else partition.site
-        return EventParser(hash_key, site, hours, geo, max_age_days, rejects_kept, tenant_of).parse_in_parts
-    parser = AccessLogParser(hash_key, partition.day, geo, max_age_days, rejects_kept)
+        return EventParser(hash_key, site, hours, geo, max_age_days, rejects_kept, later_keys, tenant_of).parse_in_parts
+    parser = AccessLogParser(hash_key, partition.day, geo, max_age_days, rejects_kept, later_keys)
     return lambda batch: [parser.parse(batch)]

@@ -17,12 +17,13 @@ from ingest.days import day_text
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder, source_folder
-from ingest.lake.records import FileRecord, with_files
+from ingest.lake.records import FileRecord, LedgerRecord
 from ingest.partition.absence import absence_of
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
 from ingest.partition.datasets import DATASETS, parser_of
 from ingest.partition.joined_files import NotJoinableError
+from ingest.partition.lake_format import fingerprint
 from ingest.partition.ledger import version_of, versions_taken
 from ingest.partition.releases import with_releases
 from ingest.partition.stage import Progress, Read, StagedDay, not_staged, stage_day
@@ -44,7 +45,7 @@ class IngestOptions:
     """The options of ingest.
 
     Args:
-        hash_key: the secret key of the keyed hashes.
+        hash_key: the secret key of the keyed hashes. later_keys: the keys that came after it, in order.
         geoip_database: a MaxMind City database; without one, rows have no places.
         max_age_days: rows that are older than this before their source day are rejected.
         workers: threads that decompress and parse.
@@ -52,6 +53,7 @@ class IngestOptions:
     """
 
     hash_key: str = field(repr=False)
+    later_keys: tuple[str, ...] = field(default=(), repr=False)
     geoip_database: Path | None = None
     max_age_days: int = 400
     workers: int = 2
@@ -153,8 +155,9 @@ def ingest_day(
             trace = _trace(error.__cause__)
             staged = not_staged(partition, found, error, folder)
             verdicts = not_processed(staged, str(error))
+        key = fingerprint((options.hash_key, *options.later_keys))
         published = not any(verdict.refuses for verdict in verdicts)
-        size = _publish(lake, staged, raw_files) if published else _refuse(lake, staged, verdicts)
+        size = _publish(lake, staged, raw_files, key) if published else _refuse(lake, staged, verdicts)
     ended = time.monotonic()
     return DayResult(
         partition=partition,
@@ -231,7 +234,9 @@ def _stage(
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
         places = Geo(options.geoip_database)
         kept = options.limits.rejects_kept
-        parse = parser_of(partition, objects, options.hash_key, places, options.max_age_days, kept, tenant_of)
+        parse = parser_of(
+            partition, objects, options.hash_key, places, options.max_age_days, kept, options.later_keys, tenant_of
+        )
         return stage_day(source, objects, partition, parse, below, options.workers, progress, standing)
 
     why_whole = ""
@@ -259,7 +264,7 @@ def _objects_of(source: Source, partition: Partition) -> list[SourceObject]:
     return [item for item in found if not DATASETS[partition.table].by_site or item.site == partition.site]
 
 
-def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None) -> int:
+def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None, key: str) -> int:
     """Publishes raw, rejects and ledger in this order, each by one atomic put. Returns the bytes of the raw files.
 
     The next run repairs a run that was killed on the way. The ledger comes last, because it marks the day as
@@ -279,7 +284,7 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
         if stood and stood not in staged.files and file.key == partition.raw_file(stood):
             lake.delete(file.key)
     lake.put(staged.rejects_file, partition.rejects_file)
-    lake.put_table(with_files(staged.ledger(), files), partition.ledger_file)
+    lake.put_table(LedgerRecord(files, key).on(staged.ledger()), partition.ledger_file)
     lake.delete(staged.partition.quarantine)
     return size
 

@@ -69,16 +69,7 @@ class PartitionFiles:
         if event_date not in self._writers:
             path = self.path(event_date)
             path.parent.mkdir(parents=True)
-            self._writers[event_date] = open_writer(
-                path,
-                schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=[name for name in schema.names if name not in self._plain],
-                write_statistics=[name for name in schema.names if name in FILTER_COLUMNS],
-                write_batch_size=16_384,
-                store_schema=False,
-            )
+            self._writers[event_date] = open_raw(path, schema, self._plain)
             if event_date in self._earlier:
                 begin_with(self._writers[event_date], self._earlier[event_date])
         return self._writers[event_date]
@@ -96,6 +87,20 @@ class PartitionFiles:
                 join_footers(self.path(event_date), self._earlier[event_date])
         written = {event_date: self.path(event_date) for event_date in self._writers}
         return dict(sorted((self._earlier | written).items()))
+
+
+def open_raw(path: Path, schema: pa.Schema, plain_columns: frozenset[str]) -> pq.ParquetWriter:
+    """A writer of a raw file."""
+    return open_writer(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in schema.names if name not in plain_columns],
+        write_statistics=[name for name in schema.names if name in FILTER_COLUMNS],
+        write_batch_size=16_384,
+        store_schema=False,
+    )
 
 
 def open_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:

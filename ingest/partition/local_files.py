@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
-from ingest.errors import DamagedError
+from ingest.errors import DamagedError, LakeError, TransientLakeError
 from ingest.lake.files import Lake
-from ingest.lake.layout import MARTS, RAW, Mart, ledger_of, partition_of, table_of, value_in
+from ingest.lake.layout import LAKE_FILE, MARTS, RAW, Mart, ledger_of, partition_of, table_of, value_in
 from ingest.lake.records import FileRecord, files_of_ledger, files_of_mart, is_as
 
 Ledger = Callable[[str], dict[str, FileRecord] | None]  # key of a ledger → the files that it records
@@ -27,10 +27,13 @@ def local_files(lake: Lake, keys: Sequence[str], folder: Path) -> dict[str, Path
         LakeError: a file cannot be read.
     """
     recorded = {mart: files_of_mart(lake, Mart(mart)) for mart in {table_of(key) for key in keys if not _is_raw(key)}}
-    ledger = cache(partial(files_of_ledger, lake))  # of a source day whose rows lie in several files
+    read = partial(files_recorded, lake, not lake.exists(LAKE_FILE))
+    ledger = cache(read)  # rows of one source day lie in several files
 
     def look(key: str) -> Path | str:
-        return _raw(lake, key, folder, ledger) if _is_raw(key) else _mart(lake, key, folder, recorded[table_of(key)])
+        return (
+            _raw(lake, key, folder, ledger, read) if _is_raw(key) else _mart(lake, key, folder, recorded[table_of(key)])
+        )
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="verify") as pool:
         found = dict(zip(keys, pool.map(look, keys), strict=True))
@@ -57,7 +60,23 @@ def _mart(lake: Lake, key: str, folder: Path, recorded: Mapping[str, Collection[
     return not_as_published(key)
 
 
-def _raw(lake: Lake, key: str, folder: Path, ledger: Ledger) -> Path | str:
+def files_recorded(lake: Lake, is_early: bool, key: str) -> dict[str, FileRecord] | None:
+    """What a ledger records: nothing if it cannot be read, or if the first publication of its partition was interrupted
+    before it was written. None if it is of a version that recorded nothing.
+
+    Args:
+        is_early: the lake has no `lake.json`. Then ledgers may be absent, as where raw was written by hand.
+    """
+    try:
+        found = files_of_ledger(lake, key)
+        return {} if found is None and not is_early and not lake.exists(key) else found
+    except TransientLakeError:
+        raise
+    except LakeError:
+        return {}
+
+
+def _raw(lake: Lake, key: str, folder: Path, ledger: Ledger, read: Ledger) -> Path | str:
     """The local file of a raw file, or what is wrong with it. Where another run publishes it at the same time, its
     ledger comes a moment later; once nobody does, the two must agree."""
     if local := _agreeing(lake, key, folder, ledger):
@@ -65,7 +84,7 @@ def _raw(lake: Lake, key: str, folder: Path, ledger: Ledger) -> Path | str:
     partition = partition_of(key)
     assert partition is not None  # keys of raw name their source day
     with lake.lock(partition.lock):
-        return _agreeing(lake, key, folder, partial(files_of_ledger, lake)) or not_as_published(key)
+        return _agreeing(lake, key, folder, read) or not_as_published(key)
 
 
 def _agreeing(lake: Lake, key: str, folder: Path, ledger: Ledger) -> Path | None:
@@ -84,7 +103,11 @@ def _fetched(lake: Lake, key: str, folder: Path) -> Path:
 
 
 def not_as_published(key: str) -> str:
+    what = "was published" if key.startswith(f"{MARTS}/") else "its ledger says"
+    return f"{key} is not what {what} (SHA-256). {to_make_again(key)}"
+
+
+def to_make_again(key: str) -> str:
+    """What to do about a file. A snapshot, which has no day, is made again with any day."""
     day = value_in(key, "source_date") or next((part.partition("=")[2] for part in key.split("/") if "=" in part), None)
-    again = f"clicklake run --from {day}" if day else "clicklake run --from <the last day>"
-    what = "its ledger says" if _is_raw(key) else "was published"
-    return f"{key} is not what {what} (SHA-256). Make it again: {again}"
+    return f"Make it again: clicklake run --from {day or 'YYYY-MM-DD, the last published day'}"

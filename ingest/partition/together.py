@@ -108,6 +108,7 @@ def _parser(parts: Parts, options: IngestOptions) -> Callable[[Any], Iterator[Pa
         Geo(options.geoip_database),
         options.max_age_days,
         options.limits.rejects_kept,
+        options.later_keys,
         lambda site: tenants[site](site),
     )
     return parser.parse_in_parts

@@ -5,14 +5,14 @@ Each distinct user agent and address is looked up once; a day has few agents but
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.rows.columns import codes_of, remapped
 from ingest.rows.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
-from ingest.rows.privacy import HASH_BITS, keyed_hash, normal_address, scrub
+from ingest.rows.privacy import HASH_BITS, keyed_hash, normal_address, rekeying, scrub
 
 HASH_DIGITS = HASH_BITS // 4
 
@@ -24,10 +24,14 @@ class Clients:
         hash_key: the secret key of the keyed hashes.
         geo: the geo database; it may be closed.
         decode_agent: turns the logged text of a user agent into the user agent.
+        later_keys: the keys that came after it; columns of ids are to be passed through `rekeyed`.
     """
 
-    def __init__(self, hash_key: str, geo: Geo, decode_agent: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, hash_key: str, geo: Geo, decode_agent: Callable[[str], str] = str, later_keys: Sequence[str] = ()
+    ) -> None:
         self.hash = keyed_hash(hash_key)
+        self.rekeyed = rekeying(later_keys)
         self._geo = geo
         self._decode_agent = decode_agent
         self._agents = Remembered(self._agent)
@@ -58,8 +62,8 @@ class Clients:
         hashes = pa.array(self._address_hashes(values), pa.string())
         hashes = pc.if_else(pc.equal(hashes, ""), pa.scalar(None, pa.string()), hashes)
         columns = {
-            "ip_hash": remapped(logged, pc.utf8_slice_codeunits(hashes, 0, HASH_DIGITS)),
-            "subnet_hash": remapped(logged, pc.utf8_slice_codeunits(hashes, HASH_DIGITS)),
+            "ip_hash": self.rekeyed(remapped(logged, pc.utf8_slice_codeunits(hashes, 0, HASH_DIGITS))),
+            "subnet_hash": self.rekeyed(remapped(logged, pc.utf8_slice_codeunits(hashes, HASH_DIGITS))),
         }
         if self._geo.is_open:
             places = self._places(values)

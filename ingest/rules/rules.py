@@ -36,10 +36,11 @@ class Rules:
 
     @cached_property
     def described(self) -> dict[str, Any]:
-        """All that marts are built with, in an order that does not depend on how files are written. Sites are not in
-        it, since no mart reads them, and neither are figures of days, such as spend."""
+        """All that marts are built with, in an order that does not depend on how files are written. Sites are in it
+        with their tenants, since marts know nothing else of them; figures of days, such as spend, are not."""
         return {
             "variables": dict(sorted(self.values.items())),
+            "tenants": dict(sorted(self.sites.tenants.items())),
             "tables": {
                 name: sorted(table.values(), key=lambda row: [str(value) for value in row.values()])
                 for name, table in sorted(self.tables.items())

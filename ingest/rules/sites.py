@@ -114,7 +114,7 @@ def _site(name: str, fields: Mapping[str, Given], problems: Problems) -> Site:
         if not _KEY.fullmatch(text):  # not shown: it may be the secret itself
             problems.add(
                 where,
-                f"site {name}: a key must be the name of a setting, such as CLICKLAKE_KEY_SHOP, or sha256: and 64 hex "
+                f"site {name}: a key must be the name of a setting, such as SHOP_WRITE_KEY, or sha256: and 64 hex "
                 "digits. Never write a secret here",
             )
         keys.append(text)

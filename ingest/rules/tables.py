@@ -194,7 +194,7 @@ def in_force(table: Table, body: bytes, name: str, seeds: Path, problems: Proble
     if table.is_data and own.found:
         return InForce(table, default(table, seeds).rows, name, error="; ".join(own.found))
     if found is None:
-        return InForce(table, default(table, seeds).rows, name)
+        return default(table, seeds)
     rows = as_table(found.columns, table.types)
     count = rows.num_rows
     if table.adds:
@@ -215,11 +215,12 @@ def _read(table: Table, body: bytes, name: str, problems: Problems) -> Rows | No
         problems.add(name, f"it has {len(found.lines)} rows, and {table.name} may have {table.most_rows}")
         return None
     before = len(problems.found)
-    for column, rule in table.columns.items():
-        found.columns[column] = [_formed(rule, value) for value in found.columns[column]]
-        for line, value in zip(found.lines, found.columns[column], strict=True):
-            if wrong := _wrong(rule, value):
-                problems.add(f"{name}, line {line}, column {column}", wrong)
+    with duckdb.connect() as engine:
+        for column, rule in table.columns.items():
+            found.columns[column] = [_formed(rule, value) for value in found.columns[column]]
+            for line, value in zip(found.lines, found.columns[column], strict=True):
+                if wrong := _wrong(rule, value, engine):
+                    problems.add(f"{name}, line {line}, column {column}", wrong)
     if table.key and len(problems.found) == before:
         _look_for_twins(table, found, name, problems)
     return found
@@ -233,22 +234,20 @@ def _formed(column: Column, value: Any) -> Any:
     return (column.form(value) or None) if column.form and value is not None else value
 
 
-def _wrong(column: Column, value: Any) -> str | None:
-    """What is wrong with a value; None if nothing is."""
+def _wrong(column: Column, value: Any, engine: duckdb.DuckDBPyConnection) -> str | None:
+    """What is wrong with a value; None if nothing is. engine: what will read regular expressions."""
     if value is None:
         return "it is empty" if column.is_required else None
     if column.choices and value not in column.choices:
         return f"{value!r} is not allowed. There are {', '.join(column.choices)}"
     if column.form is str.upper and not re.fullmatch("[A-Z]{3}", value):
         return f"{value!r} is no currency, such as USD"
-    return _wrong_regex(value) if column.is_regex else None
+    return _wrong_regex(value, engine) if column.is_regex else None
 
 
-def _wrong_regex(regex: str) -> str | None:
-    """What is wrong with a regular expression. It is read by the engine that will use it."""
+def _wrong_regex(regex: str, engine: duckdb.DuckDBPyConnection) -> str | None:
     try:
-        with duckdb.connect() as engine:
-            engine.execute("select regexp_matches('', ?)", [regex])
+        engine.execute("select regexp_matches('', ?)", [regex])
     except duckdb.Error as error:
         said = " ".join(str(error).splitlines()[0].split()).partition(": ")[2]
         return f"{regex!r} is no regular expression ({said})"
@@ -273,7 +272,7 @@ def _added(table: Table, defaults: pa.Table, own: pa.Table) -> pa.Table:
 
 def check_funnels(steps: InForce, most_days: int, problems: Problems) -> None:
     """Finds funnels that nobody could walk, or that last longer than `funnel_max_days` allows."""
-    if steps.origin is None and most_days >= 1:
+    if steps.origin is None:  # the default funnels are short enough for any value
         return
     for funnel, rows in _funnels(steps):
         numbers = [row["step"] for row, _ in rows]

@@ -19,7 +19,7 @@ class Group(click.Group):
 
     names = (
         "run", "refresh", "backfill", "query", "tables", "describe", "views", "status",
-        "quarantine", "release", "alerts", "metrics", "dev", "services", "demo",
+        "rules", "quarantine", "release", "verify", "upgrade", "rekey", "alerts", "metrics", "dev", "services", "demo",
     )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:

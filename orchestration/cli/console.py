@@ -199,8 +199,15 @@ def _announced(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def bar(name: str, total: int) -> Iterator[Callable[[int, int, int], None]]:
-    """A progress bar over objects on a terminal; in a log, a line for each tenth of at least 100 objects."""
+def bar(
+    name: str, total: int, units: tuple[str, str] = ("objects", "rows")
+) -> Iterator[Callable[[int, int, int], None]]:
+    """A progress bar over objects on a terminal; in a log, a line for each tenth of at least 100 objects.
+
+    Args:
+        units: what is counted, and what these hold.
+    """
+    things, contents = units
     if notes.is_terminal:
         name = shown(name)
         columns = (
@@ -211,7 +218,9 @@ def bar(name: str, total: int) -> Iterator[Callable[[int, int, int], None]]:
         )
         with Progress(*columns, console=notes, transient=True) as progress:
             task = progress.add_task(name, total=total)
-            yield lambda done, _total, rows: progress.update(task, completed=done, description=f"{name} {rows:,} rows")
+            yield lambda done, _total, rows: progress.update(
+                task, completed=done, description=f"{name} {rows:,} {contents}"
+            )
         return
     said = 0
 
@@ -220,6 +229,6 @@ def bar(name: str, total: int) -> Iterator[Callable[[int, int, int], None]]:
         tenth = 10 * done // max(in_all, 1)
         if in_all >= 100 and tenth > said:
             said = tenth
-            notes.print(f"{name}: {done} of {in_all} objects, {rows} rows")
+            notes.print(f"{name}: {done} of {in_all} {things}, {rows} {contents}")
 
     yield tell

@@ -16,6 +16,7 @@ import dagster as dg
 from ingest.days import day_text, parse_day
 from ingest.errors import ClicklakeError, SettingsError
 from ingest.lake.layout import Partition
+from ingest.partition import lake_format
 from orchestration.cli.console import bar, notes, step
 from orchestration.cli.days import span
 from orchestration.home import dagster_instance
@@ -85,8 +86,11 @@ def publishes_to(settings: Settings, no_publish: bool) -> bool:
     return publishes and not no_publish
 
 
-def check_reachable(settings: Settings, publishes: bool) -> None:
+def check_reachable(settings: Settings, publishes: bool, changing: str | None = None) -> None:
     """Reads the rules and sends one cheap request to each place, so that a mistake costs a second and not a run.
+
+    Args:
+        changing: the command that changes all of the lake, if it is this one.
 
     Raises:
         SettingsError: a place cannot be used, or a rule is wrong; in one sentence.
@@ -103,6 +107,7 @@ def check_reachable(settings: Settings, publishes: bool) -> None:
                 source.objects([NO_DAY])
             lake = settings.open_lake()
             lake.check()
+            lake_format.check(lake, settings.hash_keys(), changing)
             rules_of(settings)
             with lake.staging():
                 lake.files(Partition("access_logs", NO_DAY).ledger_folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestration.cli.console import console, line, notes, table
-from orchestration.cli.days import DAY
+from orchestration.cli.days import DAY, span
 from orchestration.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     if first and last and last < first:
         raise click.UsageError(f"--to {last} lies before --from {first}.")
     sources = sources_of(settings)
+    _tell_of_lake(settings)
     lake = settings.open_lake()
     asked = days_asked(lake, sources, first, last)
     found = status(lake, sources, asked[0], asked[-1])
@@ -66,8 +67,44 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     for day in found:
         if day.reason:
             line((f"{day.day}", "red"), f" {day.reason}")
+    _show_other_rules(settings, found)
     if first is None:
         notes.print(f"Days before {asked[0]} are not shown. --from names an earlier first day", highlight=False)
+
+
+def _show_other_rules(settings: Settings, found: list[DayStatus]) -> None:
+    """Names the partitions that were built with other rules than those in force."""
+    from ingest.errors import LakeError, SettingsError
+    from ingest.words import counted
+    from orchestration.operations.rules_of_marts import built_with_others
+    from orchestration.operations.status import MARTS, MISSING, REFUSED
+    from orchestration.rules import rules_of
+
+    try:
+        now = rules_of(settings).fingerprint
+    except (SettingsError, LakeError) as error:  # the state of the lake can be told without them
+        line((str(error), "yellow"), to=notes)
+        return
+    lake = settings.open_lake()
+    for mart in MARTS:
+        days = [day.day for day in found if day.tables.get(mart.view, MISSING) not in (MISSING, REFUSED)]
+        for fingerprint, those in built_with_others(lake, mart, days, now).items():
+            those_days = f"{span(those)} ({counted(len(those), 'day')})"
+            line(
+                (f"{those_days}: {mart.view} was built with other rules ({fingerprint}). ", "yellow"),
+                f"Compare: clicklake rules --diff {fingerprint}. To use the present ones, run these days again",
+            )
+
+
+def _tell_of_lake(settings: Settings) -> None:
+    """Prints why no run may write to the lake, such as because another hash key is set."""
+    from ingest.errors import LakeError, SettingsError
+    from ingest.partition import lake_format
+
+    try:
+        lake_format.look(settings.open_lake(), settings.hash_keys())
+    except (LakeError, SettingsError) as error:
+        line((str(error), "yellow"), to=notes)
 
 
 def _days(first: dt.date | None, last: dt.date | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.days import day_text, parse_day
-from ingest.errors import ClicklakeError, DamagedError, TransientError, TransientLakeError
+from ingest.errors import ClicklakeError, DamagedError, OvertakenError, TransientError, TransientLakeError
 from orchestration.marts.dbt_process import Finished, run_dbt
 from orchestration.partitions import next_day
 
@@ -22,7 +22,7 @@ DISK_FULL = "No space left on device"
 _OUT_OF_MEMORY = "Out of Memory Error"
 _NO_SPILL_SPACE = "max_temp_directory_size"  # DuckDB derives it from the free space of the disk
 # A transient error of the lake in dbt's process.
-_PASSING = re.compile(rf"{TransientLakeError.__name__}: ([^\n\"\\]+)")
+_PASSING = re.compile(rf"(?:{TransientLakeError.__name__}|{OvertakenError.__name__}): ([^\n\"\\]+)")
 # Files of the lake are not what was published. dbt then builds nothing of the window.
 _DAMAGED = re.compile(rf"{DamagedError.__name__}: ([^\n\"\\]+)")
 REPORT = "clicklake_publish.jsonl"

@@ -356,8 +356,8 @@ def _is_deleted_by_person(document: Mapping[str, Any]) -> bool:
 def _left_alone(
     kind: Entries, entries: Iterable[Key], stored: Iterable[Document], others: Iterable[Document]
 ) -> list[str]:
-    """The documents that are not changed although the day has an entry of their key, or whose deletedAt is null; each in
-    words, with the reason."""
+    """The documents that are not changed although the day has an entry of their key, or whose deletedAt is null; in
+    words, each with the reason."""
     wanted = set(entries)
     key_of = kind.stored_keys(wanted) if kind.stored_keys else kind.key_of
     found = []

@@ -35,7 +35,7 @@ CASES = {
         r"CLICKLAKE_HASH_KEY: is shorter than 16 bytes, .* Make one: openssl rand", settings={"hash_key": SECRET[:9]}
     ),
     "missing settings": Case(
-        r"CLICKLAKE_LAKE is not set\. .*folder\.\nCLICKLAKE_LOGS is not set\. .*folder\.\n"
+        r"CLICKLAKE_LAKE is not set\. .*folder\.\nNeither CLICKLAKE_LOGS nor CLICKLAKE_EVENTS is set\. .*folder\.\n"
         r"CLICKLAKE_HASH_KEY is not set\. .*openssl rand -base64 48\.$",
         settings={"lake": None, "logs": None, "hash_key": None},
     ),
@@ -75,6 +75,15 @@ CASES = {
         r"s3://no-such-bucket/lake: no such bucket\. Create it, or correct CLICKLAKE_LAKE",
         settings={"lake": "s3://no-such-bucket/lake"},
     ),
+    "no rules": Case(
+        r"CLICKLAKE_RULES is .*/none, and there is neither rules\.yml nor a table in it\. Correct the setting",
+        settings={"rules": "{folder}/none"},
+    ),
+    "no rules to show": Case(r"there is neither rules\.yml nor a table", ("rules",), {"rules": "{folder}/none"}),
+    "rules of another kind": Case(
+        r"CLICKLAKE_RULES: must be a folder or s3://", ("rules",), {"rules": "https://example.com/rules"}
+    ),
+    "unknown fingerprint": Case(r"holds no rules of fingerprint abc", ("rules", "--diff", "abc")),
     "future day": Case(
         r"2999-01-01 lies in the future; the last day that can be run is today", ("run", "--from", "2999-01-01")
     ),

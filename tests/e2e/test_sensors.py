@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ingest.rules.problems import RulesError
 from tests.environment_fixtures import DAYS, Environment, bad, good
 from tests.log_lines import lines, log
 from tests.partitions import days_of, logs_of
@@ -113,8 +114,10 @@ def test_days_outside_of_the_window_are_not_looked_at(
     today = dt.datetime.now(dt.UTC).date().isoformat()
     for day in (recent(0), recent(4), today):
         put_log(environment, day, "a")
-    monkeypatch.setenv("CLICKLAKE_SENSOR_LOOKBACK_DAYS", "3")
+    monkeypatch.setenv("CLICKLAKE_SENSOR_LOOKBACK_DAYS", "2")
 
+    assert days(tick("new_objects", instance)) == [recent(1), recent(0)]  # the first of them is a quiet day
+    monkeypatch.setenv("CLICKLAKE_QUIET_AFTER_HOURS", "9999")
     assert days(tick("new_objects", instance)) == [recent(0)]
 
 
@@ -205,6 +208,17 @@ def test_unreachable_logs_are_a_reason_not_a_failure(
 
     assert days(ticked) == []
     assert "no such bucket. Correct CLICKLAKE_LOGS" in ticked.skip_message
+
+
+@pytest.mark.parametrize("sensor", ["new_objects", "late_rows"])
+def test_a_wrong_rule_fails_the_tick_which_names_it(
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, sensor: str
+) -> None:
+    (environment.folder / "rules.yml").write_text("variables:\n  session_by: cleint\n", "utf-8")
+    monkeypatch.setenv("CLICKLAKE_RULES", str(environment.folder))
+
+    with pytest.raises(RulesError, match=r"rules\.yml, line 2: session_by is 'cleint'"):
+        tick(sensor, instance)
 
 
 def test_a_trickle_of_late_objects_is_one_run_once_it_has_settled(

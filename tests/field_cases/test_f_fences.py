@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,24 +25,31 @@ import pytest
 
 from demo.services import S3Service
 from ingest.days import parse_day
-from ingest.errors import DamagedError, TransientError, TransientLakeError
+from ingest.errors import DamagedError, LakeError, SettingsError, TransientError, TransientLakeError
 from ingest.lake import locks
 from ingest.lake.files import Lake
+from ingest.lake.layout import Mart
+from ingest.lake.records import UNRECORDED, FileRecord, files_of_mart, recorded
 from ingest.lake.s3 import S3Options
-from ingest.partition.day import ingest_day
+from ingest.partition import lake_format, rekey
+from ingest.partition.day import IngestOptions, ingest_day
 from ingest.partition.local_files import local_files
+from ingest.partition.verify import Verification
+from ingest.rows.privacy import keyed_hash
 from ingest.source import FolderSource
-from orchestration.marts.assets import NO_EVENTS
+from orchestration.marts.assets import WITHOUT
 from orchestration.marts.windows import WindowResult, build
 from orchestration.places import DBT_DIR
 from orchestration.publishing.entries import REPLACEMENTS_AT_ONCE, read_entries
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets.performance_entries import KIND, publish_day
+from tests.environment_fixtures import ROOT, Caller, same_rows
+from tests.event_lines import SITE, Events, pixel
 from tests.faults.fixtures import faulty_s3_client, faulty_s3_service, files_of, s3_proxy
 from tests.faults.marts import mart
 from tests.faults.proxy import Before, MongoProxy, S3Proxy, nth
-from tests.log_lines import DAY, OPTIONS, LogDay, line, lines, log
-from tests.partitions import days_of, logs_of
+from tests.log_lines import DAY, HASH_KEY, OPTIONS, LogDay, line, lines, log
+from tests.partitions import days_of, events_of, logs_of
 from tests.waiting import wait_until
 
 __all__ = ["faulty_s3_client", "faulty_s3_service", "s3_proxy"]
@@ -165,6 +180,65 @@ def test_f8_a_raw_day_is_what_its_ledger_says_whenever_an_upload_comes_late(
     assert len(local_files(lakes.direct, raw, tmp_path / "again")) == len(raw)
 
 
+WRITER = """
+import sys, time
+from ingest.lake.files import Lake
+from ingest.partition.day import ingest_day
+from ingest.source import FolderSource
+from tests.log_lines import DAY, OPTIONS
+from tests.partitions import logs_of
+
+class SlowLake(Lake):
+    def put(self, local, key):
+        size = super().put(local, key)
+        print(key, flush=True)
+        sys.stdin.readline()
+        return size
+
+lake = SlowLake(sys.argv[1])
+with lake.lock(logs_of(DAY).lock):
+    ingest_day(lake, FolderSource(sys.argv[2]), logs_of(DAY), OPTIONS)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 5))
+def test_f8_in_a_folder_others_wait_for_a_writer_that_is_suspended(
+    sources: dict[str, FolderSource], tmp_path: Path, number: int
+) -> None:
+    """It keeps its lock until it dies; then another run publishes the day as if it had been alone."""
+    lake, alone = Lake(str(tmp_path / "lake")), Lake(str(tmp_path / "only"))
+    ingest(lake, sources["first"])
+    ingest(alone, sources["other"])
+    told: list[str] = []
+
+    def other() -> None:
+        with lake.lock(logs_of(DAY).lock, on_wait=told.append):
+            assert ingest_day(lake, sources["other"], logs_of(DAY), OPTIONS).published
+
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, lake.root, str(tmp_path / "late" / "logs")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as late:
+        assert late.stdin is not None
+        assert late.stdout is not None
+        for _ in range(number - 1):
+            assert late.stdout.readline()
+            late.stdin.write("\n")
+            late.stdin.flush()
+        assert late.stdout.readline()
+        late.send_signal(signal.SIGSTOP)
+        run = threading.Thread(target=other)
+        run.start()
+        assert wait_until(lambda: told)
+        late.kill()
+        run.join()
+    assert files_of(lake, *LAYERS) == files_of(alone, *LAYERS)
+
+
 # An order has 0 … 19 as before, 20 … 79 changed; the late run would change 0 … 79 and add 80 … 99.
 STORED, OTHER = mart(0, 80, clicks=1), pa.concat_tables([mart(0, 20, clicks=1), mart(20, 80, clicks=2)])
 LATE = mart(0, 100, clicks=3)
@@ -225,6 +299,62 @@ def test_f8_mongodb_holds_what_was_published_last_whenever_a_command_comes_late(
     assert documents() == expected
 
 
+BUILDER = f"""
+from ingest.days import parse_day
+from orchestration.marts.assets import WITHOUT
+from orchestration.marts.windows import build
+from orchestration.places import DBT_DIR
+import os, sys
+lake = {{name: os.environ[name] for name in os.environ if name.startswith("CLICKLAKE_")}}
+print(build(DBT_DIR, [parse_day("{DAY}")], WITHOUT["events"], lake).refused([parse_day("{DAY}")]))
+"""
+MART_WRITES = r"^(PUT|POST|DELETE) /[^/]+/lake/(marts|records)/"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2, 3, pytest.param(5, marks=pytest.mark.long)])
+def test_f8_marts_are_those_of_the_last_build_whenever_an_upload_comes_late(
+    lakes: Lakes, sources: dict[str, FolderSource], s3_proxy: S3Proxy, tmp_path: Path, manifest: None, number: int
+) -> None:
+    """A build stops within its first record, its first mart, and the record after it. Meanwhile raw changes, and
+    another build takes the lock over and publishes. Then the late write arrives, and changes nothing."""
+    (tmp_path / "sitecustomize.py").write_text("from ingest.lake import locks\nlocks.LEASE_SECONDS = 3.0\n")
+
+    def build_on(lake: Lake) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CLICKLAKE_")}
+        options = lake.s3
+        settings = {
+            "CLICKLAKE_LAKE": lake.url,
+            "CLICKLAKE_S3_ENDPOINT_URL": str(options.endpoint_url),
+            "CLICKLAKE_S3_REGION": str(options.region),
+            "CLICKLAKE_S3_ACCESS_KEY_ID": str(options.access_key_id),
+            "CLICKLAKE_S3_SECRET_ACCESS_KEY": str(options.secret_access_key),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", BUILDER],
+            env=kept | settings | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    ingest(lakes.direct, sources["first"])
+    with suspended(s3_proxy, MART_WRITES, number) as suspension:
+        late = build_on(lakes.late)
+        assert wait_until(suspension.reached.is_set, is_in_vain=lambda: late.poll() is not None), late.communicate()
+        ingest(lakes.direct, sources["other"])
+        other = build_on(lakes.direct)
+        said = other.communicate()
+        assert said[0] == "{}\n", said
+        expected = files_of(lakes.direct, "marts", "records")
+        suspension.goes_on.set()
+        said = late.communicate()
+    assert late.returncode != 0, said
+    assert "another run" in said[1] or "another may be at work" in said[1], said
+    assert files_of(lakes.direct, "marts", "records") == expected
+    assert Verification(lakes.direct).run(lambda *_: None).wrong == []
+
+
 DAYS = [BEFORE, DAY, AFTER]
 MART = "marts/daily_aggregates/report_date={}/data.parquet"
 
@@ -248,7 +378,7 @@ def built(three_days: LogDay, tmp_path: Path) -> Lake:
 
 
 def build_marts(lake: Lake, *days: str) -> WindowResult:
-    return build(DBT_DIR, days_of(*(days or DAYS)), NO_EVENTS, {"CLICKLAKE_LAKE": lake.url})
+    return build(DBT_DIR, days_of(*(days or DAYS)), WITHOUT["events"], {"CLICKLAKE_LAKE": lake.url})
 
 
 def flip_a_bit(lake: Lake, key: str) -> None:
@@ -272,6 +402,33 @@ def test_f9_a_flipped_bit_in_raw_refuses_its_day_alone(built: Lake) -> None:
     assert {day: built.read_bytes(MART.format(day)) for day in DAYS} == before
 
 
+def test_f8_a_first_publication_that_was_interrupted_is_not_built_on(built: Lake, tmp_path: Path) -> None:
+    """Its ledger is absent. In a lake that was written by hand it is of no use."""
+    key = logs_of(DAY).raw_file(parse_day(DAY))
+    built.delete(logs_of(DAY).ledger_file)
+    assert list(local_files(built, [key], tmp_path / "by-hand")) == [key]
+    lake_format.check(built, [HASH_KEY])
+    with pytest.raises(DamagedError, match=rf"{key} is not what its ledger says .*--from {DAY}"):
+        local_files(built, [key], tmp_path / "local")
+    assert key in " ".join(Verification(built).run(lambda *_: None).wrong)
+    built.put_text("no Parquet", logs_of(DAY).ledger_file)
+    assert key in " ".join(Verification(built).run(lambda *_: None).wrong)
+    with pytest.raises(DamagedError, match=rf"{key} is not what its ledger says"):
+        local_files(built, [key], tmp_path / "broken")
+
+
+def test_f9_broken_records_of_a_mart_are_written_anew(built: Lake, tmp_path: Path) -> None:
+    key = MART.format(DAY)
+    record = Mart("daily_aggregates", "report_date")
+    built.put_text("no Parquet", record.record_file)
+    assert list(local_files(built, [key], tmp_path / "local")) == [key]
+    staged = tmp_path / "staged"
+    shutil.copy(built.path(key), staged)
+    with recorded(built, record, {key: staged}):
+        assert files_of_mart(built, record) == {key: [UNRECORDED, FileRecord.of(staged)]}
+    assert files_of_mart(built, record) == {key: [FileRecord.of(staged)]}
+
+
 @pytest.mark.slow
 def test_f9_a_flipped_bit_in_a_mart_refuses_the_days_that_read_it(built: Lake) -> None:
     key = MART.format(BEFORE)
@@ -281,3 +438,232 @@ def test_f9_a_flipped_bit_in_a_mart_refuses_the_days_that_read_it(built: Lake) -
     assert f"{key} is not what was published (SHA-256). Make it again: clicklake run --from {BEFORE}" in str(refused)
     assert build_marts(built, BEFORE).refused(days_of(BEFORE)) == {}
     assert build_marts(built, AFTER).refused(days_of(AFTER)) == {}
+
+
+@pytest.mark.slow
+def test_f9_verify_names_each_file_that_is_not_what_was_published(built: Lake, call: Caller) -> None:
+    done = call("verify", lake=built.url)
+    assert (done.returncode, done.stdout.splitlines()[-1].split(" bytes ")[1]) == (0, "read, 0 wrong")
+    raw, rejects, day = (
+        logs_of(DAY).raw_file(parse_day(DAY)),
+        logs_of(AFTER).rejects_file,
+        MART.format(AFTER),
+    )
+    for key in (raw, day):
+        flip_a_bit(built, key)
+    built.delete(rejects)
+    stray = logs_of(AFTER).raw_file(parse_day(BEFORE))
+    built.put_table(built.read_table(logs_of(BEFORE).raw_file(parse_day(BEFORE))), stray)
+    done = call("verify", lake=built.url)
+    assert done.returncode == 1
+    assert sorted(done.stdout.splitlines()[:-1]) == sorted(
+        [
+            f"wrong: {raw} is not what its ledger says (SHA-256). Make it again: clicklake run --from {DAY}",
+            f"wrong: {rejects} is missing. Make it again: clicklake run --from {AFTER}",
+            f"wrong: {stray} is not what its ledger says (SHA-256). Make it again: clicklake run --from {AFTER}",
+            f"wrong: {day} is not what was published (SHA-256). Make it again: clicklake run --from {AFTER}",
+        ]
+    )
+    assert call("verify", "daily_aggregates", "--to", DAY, lake=built.url).returncode == 0
+    assert call("verify", "raw.access_logs", "--from", DAY, "--to", DAY, lake=built.url).returncode == 1
+
+
+EARLY = Path(__file__).parent / "early_lake"  # made by an early version: a day, with its source
+EARLY_DAY = "2026-01-12"
+
+
+@pytest.fixture
+def early(tmp_path: Path) -> dict[str, str]:
+    shutil.copytree(EARLY, tmp_path / "early")
+    folder = tmp_path / "early"
+    return {"logs": f"{folder}/source", "lake": f"{folder}/lake", "hash_key": HASH_KEY}
+
+
+def rows_of(url: str) -> dict[str, pa.Table]:
+    """All rows; a ledger also tells when an object was stored, which a copy does not keep."""
+    lake = Lake(url)
+    keys = [file.key for layer in ("raw", "rejects", "ledger", "marts") for file in lake.files(layer)]
+    tables = {key: lake.read_table(key) for key in keys if not key.startswith("marts/dim_")}
+    return {key: each.drop_columns(["modified"]) if "ledger" in key else each for key, each in tables.items()}
+
+
+@pytest.mark.slow
+def test_f9_a_lake_of_an_early_version_is_upgraded_by_a_command(
+    early: dict[str, str], call: Caller, tmp_path: Path, manifest: None
+) -> None:
+    """Its rows follow other rules: a request by HEAD counted, and a monitor was a person."""
+    before = rows_of(early["lake"])
+    said = (
+        f"{early['lake']} was written by an early version of Clicklake, whose rows follow other rules. clicklake "
+        "upgrade reads its days again; with --dry-run it only says which"
+    )
+    refused = call("run", "--from", EARLY_DAY, **early)
+    assert (refused.returncode, said in " ".join(refused.stderr.split())) == (2, True)
+    assert said in " ".join(call("status", **early).stderr.split())
+    looked = call("upgrade", "--dry-run", **early)
+    assert looked.returncode == 0
+    assert looked.stdout.splitlines() == [
+        f"1 day ({EARLY_DAY}) would be read again from the source.",
+        f"The marts of 1 day ({EARLY_DAY}) would be built again.",
+    ]
+    assert not Lake(early["lake"]).exists("lake.json")
+
+    done = call("upgrade", **early)
+    assert done.returncode == 0, done.stdout + done.stderr
+    new = early | {"lake": str(tmp_path / "new")}
+    assert call("run", "--from", EARLY_DAY, **new).returncode == 0
+    found, expected = rows_of(early["lake"]), rows_of(new["lake"])
+    assert same_rows(found, expected)
+    assert not found[MART.format(EARLY_DAY)].equals(before[MART.format(EARLY_DAY)])
+    assert call("verify", **early).returncode == 0
+    assert call("upgrade", **early).stdout.strip().endswith("is of this version already.")
+
+
+@pytest.mark.slow
+def test_f9_an_early_day_whose_objects_are_gone_stays_and_is_named(early: dict[str, str], call: Caller) -> None:
+    next(Path(early["logs"]).iterdir()).unlink()
+    before = rows_of(early["lake"])
+    done = call("upgrade", **early)
+    assert done.returncode == 0
+    assert (
+        f"{EARLY_DAY} stays as the early version made it: 1 object of access_logs gone from the source" in done.stderr
+    )
+    assert same_rows(rows_of(early["lake"]), before)
+
+
+def test_f9_runs_wait_for_the_end_of_an_interrupted_upgrade(early: dict[str, str], call: Caller) -> None:
+    lake = Lake(early["lake"])
+    lake_format.begin_change(lake, [HASH_KEY], lake_format.UPGRADE)
+    with pytest.raises(LakeError, match=r"is being changed by clicklake upgrade, which must end first\. Run it again"):
+        lake_format.check(lake, [HASH_KEY])
+    lake_format.check(lake, [HASH_KEY], lake_format.UPGRADE)
+
+
+def test_f9_another_key_is_said_in_one_sentence(tmp_path: Path) -> None:
+    lake, other = Lake(str(tmp_path)), "another key for tests, long enough"
+    lake_format.check(lake, [HASH_KEY])
+    told = json.loads(lake.read_bytes("lake.json"))
+    assert told == {"format": 2, "key": lake_format.fingerprint([HASH_KEY]), "made_by": version("clicklake")}
+    lake_format.check(lake, [HASH_KEY])
+    with pytest.raises(SettingsError, match=r"was written with another hash key .* Set CLICKLAKE_HASH_KEY to the lake"):
+        lake_format.check(lake, [other])
+    lake.put_text(json.dumps(told | {"format": 3}), "lake.json")
+    with pytest.raises(LakeError, match="has format 3, and this version of Clicklake knows 2 at most"):
+        lake_format.check(lake, [HASH_KEY])
+    lake.put_text("{", "lake.json")
+    with pytest.raises(LakeError, match=r"cannot be read .*Put the lake's own file back"):
+        lake_format.check(lake, [HASH_KEY])
+
+
+def test_f9_a_new_lake_is_made_once(lakes: Lakes, tmp_path: Path) -> None:
+    """Two first runs with two keys: one makes the lake, and the other is refused."""
+    for lake in (lakes.direct, Lake(str(tmp_path))):
+        assert [lake.create_text(text, "lake.json") for text in ("one", "two")] == [True, False]
+        assert lake.read_text("lake.json") == "one"
+
+
+NEW_KEY = "the key that comes next, long enough"
+HEX_ID = "0123456789abcdef0123456789abcdef"  # an id that was sent, and looks like a keyed hash
+
+
+@pytest.fixture
+def hashed(tmp_path: Path) -> tuple[Events, LogDay]:
+    """A day of logs, and one of events with ids of all kinds, in one lake."""
+    events, logs = Events(tmp_path), LogDay(tmp_path)
+    agent = {"screen": "1920x1080", "userAgent": "Mozilla/5.0 (X11)", "timezone": "UTC", "language": "en"}
+    events.write(
+        pixel(visitorId="ann@example.org", ip="192.0.2.7", **agent),
+        pixel(visitorId=HEX_ID, userId="+44 20 7946 0958", eventId=HEX_ID, timestamp=f"{DAY}T11:00:00.000Z"),
+        pixel(visitorId="vis_2", campaignId="ann@example.org", timestamp=f"{AFTER}T00:00:01.000Z"),
+    )
+    logs.add(log([*lines(20), line(id="after", date=AFTER)]))
+    return events, logs
+
+
+def take_in(events: Events, logs: LogDay, lake: Lake, options: IngestOptions) -> None:
+    assert ingest_day(lake, FolderSource(events.folder), events_of(DAY, SITE), options).published
+    assert ingest_day(lake, FolderSource(logs.logs), logs_of(DAY), options).published
+
+
+def change_keys(lake: Lake) -> list[bool]:
+    before, after = (lake_format.fingerprint(keys) for keys in ((HASH_KEY,), (HASH_KEY, NEW_KEY)))
+    return [rekey.rekey(lake, key, [NEW_KEY], before, after) for key in rekey.ledgers(lake)]
+
+
+def hashes_in(lake: Lake) -> set[str]:
+    """Every value of the lake that is, or looks like, a keyed hash."""
+    tables = [lake.read_table(file.key) for file in lake.files("raw")]
+    values = {str(value) for table in tables for row in table.to_pylist() for value in row.values()}
+    return {value for value in values if re.fullmatch("[0-9a-f]{32}", value)}
+
+
+@pytest.mark.parametrize("stops_after", [None, *range(7)])
+def test_f9_rows_change_to_a_new_key_as_if_they_were_read_with_it(
+    hashed: tuple[Events, LogDay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_after: int | None
+) -> None:
+    """Also if the change stops after any of its puts and is begun again."""
+    events, logs = hashed
+    lake, fresh = logs.lake, Lake(str(tmp_path / "fresh"))
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    take_in(events, logs, fresh, IngestOptions(HASH_KEY, later_keys=(NEW_KEY,)))
+    old = hashes_in(lake)
+    assert len(old) >= 8
+    if stops_after is not None:
+        puts = count()
+
+        class StoppingLake(Lake):
+            def put(self, local: Path, key: str) -> int:
+                if next(puts) == stops_after:
+                    raise LakeError("stopped")
+                return super().put(local, key)
+
+        with pytest.raises(LakeError, match="stopped"):
+            change_keys(StoppingLake(lake.root))
+    change_keys(lake)
+    assert same_rows(rows_of(lake.root), rows_of(fresh.root))
+    assert not old & hashes_in(lake)
+    assert len(hashes_in(lake)) == len(old)
+    assert Verification(lake).run(lambda *_: None).wrong == []
+    assert change_keys(lake) == [False, False]
+    assert take_in(events, logs, lake, IngestOptions(HASH_KEY, later_keys=(NEW_KEY,))) is None
+    assert same_rows(rows_of(lake.root), rows_of(fresh.root))
+
+
+def test_f9_refused_rows_change_to_a_new_key(hashed: tuple[Events, LogDay], tmp_path: Path) -> None:
+    _, logs = hashed
+    logs.add(log([b"broken"] * 30), "b")
+    assert not logs.ingest().published
+    (key, _) = rekey.refused_files(logs.lake)
+    before = logs.lake.read_table(key)
+    after = lake_format.fingerprint((HASH_KEY, NEW_KEY))
+    assert rekey.rekey_refused(logs.lake, key, [NEW_KEY], after)
+    found = logs.lake.read_table(key)
+    hashed_by = keyed_hash(NEW_KEY)
+    expected = [hashed_by(value) for value in before.column("ip_hash").to_pylist()]
+    assert found.column("ip_hash").to_pylist() == expected
+    assert found.drop_columns(["ip_hash", "subnet_hash"]).equals(before.drop_columns(["ip_hash", "subnet_hash"]))
+    assert not rekey.rekey_refused(logs.lake, key, [NEW_KEY], after)
+
+
+@pytest.mark.slow
+def test_f9_a_lake_is_changed_to_a_new_key_by_a_command(
+    early: dict[str, str], call: Caller, tmp_path: Path, manifest: None
+) -> None:
+    settings = early | {"lake": str(tmp_path / "lake")}
+    assert call("run", "--from", EARLY_DAY, **settings).returncode == 0
+    both = settings | {"hash_key": NEW_KEY, "hash_keys_before": json.dumps([HASH_KEY])}
+    other = call("run", "--from", EARLY_DAY, **settings | {"hash_key": NEW_KEY})
+    assert (other.returncode, "was written with another hash key" in other.stderr) == (2, True)
+    waits = call("run", "--from", EARLY_DAY, **both)
+    assert (waits.returncode, "clicklake rekey changes its rows" in waits.stderr) == (2, True)
+    looked = call("rekey", "--dry-run", **both)
+    assert looked.stdout == "1 partition and 0 refused files would be changed, and all marts built again.\n"
+    done = call("rekey", **both)
+    assert done.returncode == 0, done.stdout + done.stderr
+    fresh = both | {"lake": str(tmp_path / "fresh")}
+    assert call("run", "--from", EARLY_DAY, **fresh).returncode == 0
+    assert same_rows(rows_of(settings["lake"]), rows_of(fresh["lake"]))
+    assert call("run", "--from", EARLY_DAY, **both).returncode == 0
+    assert call("rekey", **both).stdout.strip().endswith("is of CLICKLAKE_HASH_KEY already.")
+    assert "was written with another hash key" in call("run", "--from", EARLY_DAY, **settings).stderr
+    assert NEW_KEY not in done.stdout + done.stderr

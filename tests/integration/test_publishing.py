@@ -320,7 +320,8 @@ def test_d4_what_is_left_alone_is_named_with_the_reason(database: Mongo) -> None
     assert (report.left_alone, report.left_deleted, report.documents, written(report)) == (4, 2, 3, {"updated": 3})
     because = [text.rpartition(": ")[2] for text in report.left_alone_because]
     assert because == [
-        "its deletedAt is null, which hides it from readers as a deleted one. Remove the field to have it published again",
+        "its deletedAt is null, which hides it from readers as a deleted one. Remove the field to have it published "
+        "again",
         "a person deleted it",
         "its source is 'manual', not 'automated'",
         "its itemPath is 'tracking-email', not 'tracking-display'",

@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -122,7 +122,7 @@ class Seen:
         return [f"{kind}:{self.row[column]}" for kind, column in ids if self.row.get(column)]
 
 
-def seen_events(rows: list[dict[str, Any]]) -> list[Seen]:
+def seen_events(rows: list[dict[str, Any]], days: Sequence[str] = DAYS) -> list[Seen]:
     """The events of people in sessions that began on the days that are built."""
     visits: list[list[dict[str, Any]]] = []
     by_visitor = defaultdict(list)
@@ -142,7 +142,7 @@ def seen_events(rows: list[dict[str, Any]]) -> list[Seen]:
         first = visit[0]
         visitor = f"visitor:{first['visitor_id']}" if first["visitor_id"] else f"device:{first['device_id']}"
         person = f"user:{users[-1]}" if users else visitor
-        if str(day) in DAYS:
+        if str(day) in days:
             found += [Seen(day, person, visitor, row) for row in visit]
     return found
 
@@ -177,9 +177,9 @@ class AsOf:
         self.root[younger] = older
 
 
-def expected_retention(events: list[Seen]) -> dict[tuple[Any, ...], tuple[int, int, float]]:
+def expected_retention(events: list[Seen], days: Sequence[str] = DAYS) -> dict[tuple[Any, ...], tuple[int, int, float]]:
     """(report date, period, kind, cohort) → size, retained, rate."""
-    as_of = {date.fromisoformat(day): AsOf(events, date.fromisoformat(day)) for day in DAYS}
+    as_of = {date.fromisoformat(day): AsOf(events, date.fromisoformat(day)) for day in days}
 
     def members(report: date, first: date, last: date, kind: str) -> set[str]:
         people = as_of[report]
@@ -203,7 +203,9 @@ def expected_retention(events: list[Seen]) -> dict[tuple[Any, ...], tuple[int, i
     return rows
 
 
-def expected_funnels(events: list[Seen]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+def expected_funnels(
+    events: list[Seen], days: Sequence[str] = DAYS, sites: Sequence[str] = SITES
+) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """(report date, funnel, site, step) → entered, reached, rates, mean and median seconds.
 
     Step k can be done with any event that comes after one with which step k - 1 can be done: no choice is made.
@@ -211,7 +213,7 @@ def expected_funnels(events: list[Seen]) -> dict[tuple[Any, ...], tuple[Any, ...
     with (PROJECT / "seeds" / "funnel_steps.csv").open(encoding="utf-8") as file:
         rules = list(csv.DictReader(file))
     rows = {}
-    for day, funnel, site in product(map(date.fromisoformat, DAYS), dict.fromkeys(r["funnel"] for r in rules), SITES):
+    for day, funnel, site in product(map(date.fromisoformat, days), dict.fromkeys(r["funnel"] for r in rules), sites):
         steps = [rule for rule in rules if rule["funnel"] == funnel]
         reached: list[list[float]] = [[] for _ in steps]
         for of_person in by_person(events, day, site).values():

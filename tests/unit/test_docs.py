@@ -61,6 +61,7 @@ def shell_words(page: Path) -> Iterator[list[str]]:
         if line.lstrip().startswith(("{", "}", "]", '"')) or line in ("", "JSON"):
             continue  # the body of a request
         words = shlex.split(" ".join(line.split()), comments=True)
+        words = words[: words.index(">")] if ">" in words else words  # into a file
         while words and re.match(r"[A-Z_]+=", words[0]):
             words = words[1:]
         if words:
@@ -213,7 +214,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         shown = rows[f"CLICKLAKE_{name}".upper()].strip().strip("`")
         if field.is_required():
             assert shown == "required", name
-        elif field.default is not None:
+        elif field.default not in (None, ()):
             assert shown == str(field.default).lower(), name
         else:
             assert shown not in ("required", ""), name
@@ -305,7 +306,10 @@ def test_the_example_events_are_published(tmp_path: Path) -> None:
     rows = events.take(*examples)
     assert events.rejects() == []
     assert [row["shape"] for row in rows[:3]] == ["pixel", "pixel", "pixel"]  # one, and a batch of two
-    assert [row["shape"] for row in rows[3:]] == [shape.name for shape in shapes()][1:]
+    assert list(dict.fromkeys(row["shape"] for row in rows[3:])) == [shape.name for shape in shapes()][1:]
+    bought, refunded = (row for row in rows if row["transaction_id"])
+    assert [bought["event_type"], refunded["event_type"]] == ["purchase", "refund"]
+    assert bought["transaction_id"] == refunded["transaction_id"]
     shown = text.split("\nIt becomes a row with\n")[1].split("\nA batch")[0]
     values = dict(re.findall(r"^\| `(\w+)` \| `(.+)` \|$", shown, re.MULTILINE))
     assert len(values) > 10

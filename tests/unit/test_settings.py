@@ -101,6 +101,13 @@ def test_a_url_of_the_right_scheme_is_taken_as_it_is(name: str, value: str, monk
         ("first_day", "12.1.2026", "must be a day such as 2026-01-12."),
         ("first_day", "2026-1-1", "must be a day such as 2026-01-12."),
         ("workers", "many", "must be a whole number, such as 7."),
+        ("hash_keys_before", "a key", 'must be a JSON list of texts, such as ["the first key", "the second key"].'),
+        ("hash_keys_before", "[1]", 'must be a JSON list of texts, such as ["the first key", "the second key"].'),
+        (
+            "hash_keys_before",
+            '["short"]',
+            "is shorter than 16 bytes, and could be guessed. Make one: openssl rand -base64 48.",
+        ),
         ("workers", "0", "must be greater than or equal to 1."),
         ("max_reject_share", "5%", "must be a number, such as 0.05."),
         ("volume_blocks", "maybe", "must be true or false."),

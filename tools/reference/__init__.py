@@ -8,6 +8,7 @@ from pathlib import Path
 from tools.reference.checks import checks, reject_reasons
 from tools.reference.events import event_shapes
 from tools.reference.marts import marts
+from tools.reference.rules import rules
 from tools.reference.running import alerts, metrics
 from tools.reference.settings import settings
 from tools.reference.tables import data_quality, raw_tables
@@ -29,6 +30,7 @@ PAGES = {
     "marts.md": ("Marts", "Partition, key, columns and tests of each mart", marts),
     "data-quality.md": ("data_quality", "Columns of the table that holds every check's result", data_quality),
     "settings.md": ("Settings", "Environment variables, their defaults and limits", settings),
+    "rules.md": ("Rules", "Variables, reference tables and sites, with their defaults and limits", rules),
     "targets.md": ("Targets", "Where days of marts are published to: mart, key and checks of each target", targets),
     "metrics.md": ("Metrics", "What `clicklake metrics` exports, with labels", metrics),
     "alerts.md": ("Alerts", "Kinds of alerts, when each opens and closes, and the rules that find them", alerts),

@@ -17,6 +17,7 @@ from tools.reference.markdown import code, table
 _TYPES = {
     str: "text",
     SecretStr: "secret",
+    tuple[SecretStr, ...]: "secret",
     Path: "path",
     date: "day",
     bool: "`true` or `false`",
@@ -36,7 +37,7 @@ def settings() -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    return "none" if field.default is None else code(str(field.default).lower())
+    return "none" if field.default in (None, ()) else code(str(field.default).lower())
 
 
 def _type(field: FieldInfo) -> str:

@@ -6,9 +6,14 @@
   {% if execute and flags.WHICH in ('build', 'run') %}
     {% set found = [] %}
     {% for result in results if result.node %}
+      {# dbt counts the rows that a test returns; `meta` of a test may tell the column that names them. #}
+      {% set column = result.node.config.get('meta', {}).get('names') if result.failures %}
+      {% set query = 'select ' ~ column ~ ' from (' ~ result.node.compiled_code ~ ') as failing limit 10' %}
+      {% set names = run_query(query).columns[0].values() | join(', ') if column %}
       {% do found.append({
         'id': result.node.unique_id, 'name': result.node.name, 'status': result.status | string,
-        'message': result.message, 'failures': result.failures, 'seconds': result.execution_time
+        'message': 'nothing matched ' ~ names if names else result.message, 'failures': result.failures,
+        'seconds': result.execution_time
       }) %}
     {% endfor %}
     {% do planned() %}

@@ -11,6 +11,7 @@ from ingest.rows.privacy.fields import FIELD_MARKER, scrub_json, scrub_json_line
 from ingest.rows.privacy.hashes import HASH_BITS, MIN_KEY_BYTES, keyed_hash, normal_address
 from ingest.rows.privacy.normal_form import normal_form
 from ingest.rows.privacy.personal import ADDRESS_MARKER, EMAIL_MARKER, PHONE_MARKER, scrub, scrub_line
+from ingest.rows.privacy.rotation import chained, rekeying
 
 __all__ = [
     "ADDRESS_MARKER",
@@ -20,9 +21,11 @@ __all__ = [
     "MIN_KEY_BYTES",
     "PHONE_MARKER",
     "SUSPECT",
+    "chained",
     "keyed_hash",
     "normal_address",
     "normal_form",
+    "rekeying",
     "scrub",
     "scrub_column",
     "scrub_json",

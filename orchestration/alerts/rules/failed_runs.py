@@ -26,7 +26,7 @@ Day = date | None  # None for a run that names no day
 RUNS_AT_MOST = 500
 # Days that a check refused have the alert `refused`, except days that a target refused. Days that could not be built
 # because their input was refused or missing follow from such a day.
-_REFUSED = re.compile(r" (?:refused|skipped|absent) \((\w*)|has no published partition")
+_REFUSED = re.compile(r" (?:refused|skipped|waits) \((\w*)|has no published partition")
 _OF_TARGETS = {check.name for target in TARGETS for check in target.checks}
 LONGEST_REASON = 300
 _INTERRUPTED = "it was interrupted, by Ctrl-C or by whoever ended its process; what it had published is whole"

@@ -55,7 +55,8 @@ def _unmapped(subject: str, title: str, seen: str) -> Alert:
         kind=PUBLICATIONS_UNMAPPED,
         subject=subject,
         title=title,
-        text=f"{seen} Entries are published under the code. Add it to the seed publications, and run these days again.",
+        text=f"{seen} Entries are published under the code. Add it to publications.csv of the "
+        "rules, and run these days again.",
         severity=WARNING,
         command='clicklake query "select publication_code, sum(impressions) from marts.daily_aggregates '
         'where publication_id is null group by all"',
