@@ -271,9 +271,16 @@ def test_s3_is_away_for_a_moment(world: World, lake: Lake, s3_proxy: S3Proxy, tr
     ],
 )
 def test_an_object_changes_between_listing_and_reading(
-    world: World, lake: Lake, s3_proxy: S3Proxy, tried: Tried, key: str, name: str
+    world: World,
+    lake: Lake,
+    s3_proxy: S3Proxy,
+    tried: Tried,
+    key: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The day is listed again, and is what its objects now say."""
+    """The day is listed again, and is what its objects now say, where deletions correct a day."""
+    monkeypatch.setenv("CLICKLAKE_DELETIONS_CORRECT", "true")
     changing = threading.Lock()
     changes = iter([b"" if "replaced" in name else None])
 
