@@ -84,15 +84,17 @@ class PageAddresses:
 
     Args:
         run: runs SQL over a table named `lines`.
-        site_host: the host of pages that are sent without a host, or None.
     """
 
-    def __init__(self, run: Callable[[str, pa.Table], pa.Table], site_host: str | None) -> None:
+    def __init__(self, run: Callable[[str, pa.Table], pa.Table]) -> None:
         self._run = run
-        self._site_host = site_host
 
-    def parts(self, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        """url, host, path, the campaign, referrer and referrer_host of events. Each distinct address is read once."""
+    def parts(self, columns: dict[str, pa.Array], site_hosts: pa.Array) -> dict[str, pa.Array]:
+        """url, host, path, the campaign, referrer and referrer_host of events. Each distinct address is read once.
+
+        Args:
+            site_hosts: for each event the host of its site's pages that are sent without a host, or null.
+        """
         page, given, referrer = (self._places(columns[name]) for name in ("url", "path", "referrer"))
         in_url = self._campaigns(pc.coalesce(page["query"], given["query"]))
         sent = self._campaigns(by_value(columns["sent_query"], _bare_query))
@@ -105,7 +107,7 @@ class PageAddresses:
         }
         is_of_page = pc.or_(parts["path"].is_valid(), referrer["host"].is_valid())
         is_of_page = pc.and_not(is_of_page, pc.is_in(columns["shape"], _SHAPES_OF_SCREENS))
-        parts["host"] = pc.coalesce(page["host"], _where(is_of_page, pa.scalar(self._site_host, pa.string())))
+        parts["host"] = pc.coalesce(page["host"], _where(is_of_page, site_hosts))
         # Campaigns are never mixed: the tracker's own tags count only if neither address nor sent query names a
         # campaign or a click.
         is_in_url = _any_known(in_url[name] for name in (*TAGS, "click_id_kind"))

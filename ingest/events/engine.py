@@ -61,14 +61,9 @@ _MACROS = (
 
 
 class Engine:
-    """Runs SQL over Arrow tables; safe to use from several threads.
+    """Runs SQL over Arrow tables; safe to use from several threads."""
 
-    Args:
-        event_key: the key for hashing ids of events that have none; the SQL variable `event_key`.
-    """
-
-    def __init__(self, event_key: str) -> None:
-        self._key = event_key
+    def __init__(self) -> None:
         self._local = threading.local()
 
     def run(self, sql: str, lines: pa.Table) -> pa.Table:
@@ -86,6 +81,5 @@ class Engine:
             engine.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             for macro in _MACROS:
                 engine.execute(macro)
-            engine.execute("set variable event_key = ?", [self._key])
             self._local.engine = engine
         return self._local.engine

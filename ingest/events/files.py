@@ -260,7 +260,7 @@ def _texts(data: bytes, reasons: dict[int, str]) -> pa.Array:
             data.decode()
     except UnicodeDecodeError:
         texts = []
-        for number, line in enumerate(data.split(b"\n")[:-1]):
+        for number, line in enumerate(_with_breaks(data)):
             try:
                 texts.append(line.decode())
             except UnicodeDecodeError:
@@ -268,6 +268,11 @@ def _texts(data: bytes, reasons: dict[int, str]) -> pa.Array:
                 texts.append(line.decode("utf-8", "replace"))
         return pa.array(texts, pa.string())
     return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def _with_breaks(data: bytes) -> list[bytes]:
+    """The lines with their line breaks, which ids of events without one are hashed with."""
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
 def _is_blank(texts: pa.Array) -> np.ndarray:

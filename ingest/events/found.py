@@ -27,9 +27,13 @@ TYPE_NAMES = {  # DuckDB's json_type → type in JSON
 
 
 class Found:
-    """The events and rejects of a batch of lines, sorted by (line, index in its event batch)."""
+    """The events and rejects of a batch of lines, sorted by (line, index in its event batch).
 
-    def __init__(self, batch: EventBatch) -> None:
+    Args:
+        event_keys: for each line the key that hashes the ids of its events, where they have none.
+    """
+
+    def __init__(self, batch: EventBatch, event_keys: pa.Array) -> None:
         self.batch = batch
         self.tables: list[pa.Table] = []
         self.fields: dict[int, Counter[str]] = {}  # object → `shape.name:type` → events
@@ -42,6 +46,7 @@ class Found:
                 "batch_index": pa.nulls(length, pa.int64()),
                 "origin": pa.nulls(length, pa.string()),
                 "line": batch.texts,
+                "event_key": event_keys,
             }
         )
         for reason in dict.fromkeys(batch.reasons.values()):

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from ingest.events.addresses import HOST, PageAddresses, host_name
 from ingest.events.engine import Engine
 from ingest.events.files import MAX_DEPTH, NESTING, EventBatch
-from ingest.events.found import Found, named_others, rows_of, rows_read
+from ingest.events.found import MAX_OTHERS, Found, named_others, rows_of, rows_read
 from ingest.events.roles import CLEANED, EVENT_VALUES
 from ingest.events.shapes import (
     VERSION_KEY,
@@ -74,11 +74,11 @@ SCHEMA = pa.schema([(column.name, DICTIONARY if column.is_repeated else column.t
 
 
 class EventParser:
-    """Turns batches of lines into events of one site. Safe to use from several threads.
+    """Turns batches of lines into events. Safe to use from several threads.
 
     Args:
         hash_key: the secret key of the keyed hashes.
-        site: the site of the events; None if the objects do not name it.
+        site: the site of the events, or of those in each object; None if the objects do not name it.
         hours: `YYYY-MM-DD-HH` in which each object was received.
         geo: the geo database; it may be closed.
         max_age_days: events older than this, counted from the day they were received, are rejected.
@@ -90,7 +90,7 @@ class EventParser:
     def __init__(
         self,
         hash_key: str,
-        site: str | None,
+        site: str | Sequence[str | None] | None,
         hours: Sequence[str],
         geo: Geo | None = None,
         max_age_days: int = 400,
@@ -100,11 +100,20 @@ class EventParser:
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None), later_keys=later_keys)
-        self._run = Engine(event_key=self._clients.hash(f"event ids of {site}")).run
-        self._site = site
+        self._run = Engine().run
         self._tenant_of = tenant_of
-        host = host_name((site or "").lower())
-        self._addresses = PageAddresses(self._run, host if HOST.fullmatch(host) else None)
+        sites = [site] * len(hours) if site is None or isinstance(site, str) else site
+        numbers = {each: number for number, each in enumerate(dict.fromkeys(sites))}
+        site_of = pa.array([numbers[each] for each in sites], pa.int32())
+
+        def of_objects(value_of: Callable[[str | None], str | None]) -> pa.DictionaryArray:
+            return pa.DictionaryArray.from_arrays(site_of, pa.array(map(value_of, numbers), pa.string()))
+
+        self._is_of_one_site = len(numbers) <= 1
+        self._event_keys = of_objects(lambda each: self._clients.hash(f"event ids of {each}"))
+        self._hosts = of_objects(_page_host)
+        self._sites = of_objects(lambda each: each)
+        self._addresses = PageAddresses(self._run)
         self._received = np.array([_microseconds(hour) for hour in hours], dtype=np.int64)
         self._max_age = max_age_days * DAY
         self._structures: dict[str, Structure] = {}
@@ -115,7 +124,7 @@ class EventParser:
 
     def parse(self, batch: EventBatch) -> ParsedBatch:
         """The events and rejects of all lines. Rows keep the order of the lines."""
-        found = Found(batch)
+        found = Found(batch, self._event_keys.take(pa.array(batch.object_index)).cast(pa.string()))
         self._read(found, found.lines.filter(_without(len(batch), list(batch.reasons))))
         return self._finished(found)
 
@@ -193,6 +202,8 @@ class EventParser:
                 found.reject_each(lines, rows, [str(each.reason) for each in wrong], [each.problem for each in wrong])
             else:
                 others = named_others(kinds[code] for code in members)
+                if len(others) == MAX_OTHERS and not self._is_of_one_site:
+                    raise MixedError
                 yield replace(alike, others=others), lines if len(rows) == len(lines) else lines.take(pa.array(rows))
 
     def _kinds(self, signatures: pa.Array, codes: np.ndarray, lines: pa.Table) -> list[Structure]:
@@ -326,27 +337,34 @@ class EventParser:
                 columns[column.name] = CLEANED[column.role](columns[column.name], self._clients.hash)
         for name in ("country", "region", "city"):
             columns.setdefault(name, pa.nulls(len(table), DICTIONARY))
-        columns |= self._addresses.parts(columns)
+        objects = pa.array(batch.object_index[columns["row"].to_numpy()])
+        columns |= self._addresses.parts(columns, self._hosts.take(objects).cast(pa.string()))
         columns["device_fingerprint"] = device_fingerprints(columns["device_fingerprint"], columns["traits"], TRAIT)
         for name in IDS_OF_EVENTS:
             columns[name] = self._clients.rekeyed(columns[name])
-        sites = columns["site_id"] = self._site_ids(columns["declared_site_id"]).dictionary_encode()
+        sites = pc.coalesce(self._sites.take(objects).cast(pa.string()), columns["declared_site_id"], UNKNOWN_SITE)
+        sites = columns["site_id"] = sites.dictionary_encode()
         tenants = pa.array(map(self._tenant_of, sites.dictionary.to_pylist()), pa.string())
         columns["tenant_id"] = tenants.take(sites.indices)
         return columns
-
-    def _site_ids(self, declared: pa.Array) -> pa.Array:
-        if self._site is not None:
-            return pa.repeat(pa.scalar(self._site), len(declared))
-        return declared.fill_null(UNKNOWN_SITE)
 
     def _hashes(self, sites: pa.Array, ids: pa.Array) -> np.ndarray:
         rows = self._run("select hash(site, id) as id_hash from lines", pa.table({"site": sites, "id": ids}))
         return single(rows.column("id_hash")).to_numpy(zero_copy_only=False).astype(np.uint64)
 
 
+class MixedError(Exception):
+    """The events of several sites have so many fields of their own that not all are counted when read together."""
+
+
 class _ExpandsError(Exception):
     """The event batches of several lines expand to more than may be read at once."""
+
+
+def _page_host(site: str | None) -> str | None:
+    """The host of a site's pages that are sent without one."""
+    host = host_name((site or "").lower())
+    return host if HOST.fullmatch(host) else None
 
 
 def _without_events(found: Found, kept: KeptRejects) -> ParsedBatch:

@@ -27,7 +27,7 @@ COLUMN_TYPES: dict[str, pa.DataType] = {
 
 
 def columns_query(kind: Structure, patch: str | None) -> str:
-    """SQL that reads `lines` (row, batch_index, origin, line), all of one structure, into columns.
+    """SQL that reads `lines` (row, batch_index, origin, line, event_key), all of one structure, into columns.
 
     Args:
         patch: for the general way, the RFC 7396 patch that leaves only the properties; else None.
@@ -57,7 +57,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
     left_over = f"json_merge_patch(line, {_text(patch)})" if patch else "null"
     return f"""
 with extracted as (
-    select row, batch_index, origin, line,
+    select row, batch_index, origin, line, event_key,
         json_extract_string(line, {_list(pointer(each.path) for each in readable)}) as v,
         json_extract(line, {_list(json_paths)}) as j,
         {left_over} as j_left,
@@ -100,7 +100,7 @@ def _event_id(values: Values) -> str:
     """The id that was sent, else a hash of the event, so that the same event has the same id."""
     given, time = values.known("event_id", "known_id({})"), values.known("event_ts")
     return (
-        f"coalesce({given}, md5(getvariable('event_key') || "
+        f"coalesce({given}, md5(event_key || "
         f"coalesce(origin, md5(line)) || '|' || coalesce({time}, '') || '|' || coalesce(batch_index, -1)))"
     )
 
@@ -198,7 +198,7 @@ def children(batch: Batch) -> str:
     each, time = f"json_extract(line, '$.{batch.children}[*]')", _text(pointer((batch.time,)))
     return f"""
 with batches as (
-    select row, position as parent, line, md5(line) as origin,
+    select row, position as parent, line, event_key, md5(line) as origin,
         json_merge_patch(line, {_text(without)}) as base,
         json_extract(line, {time}) as time,
         unnest({each}) as child,
@@ -211,6 +211,6 @@ select row, parent, cast(batch_index as bigint) as batch_index, origin,
         when json_type(child, {time}) = 'NULL' and time is not null
             then json_merge_patch(json_merge_patch(base, child), '{{"{batch.time}":' || time || '}}')
         else json_merge_patch(base, child)
-    end as varchar) as line
+    end as varchar) as line, event_key
 from batches order by parent, batch_index
 """  # noqa: S608 - of our own schemas

@@ -95,7 +95,7 @@ class Partition:
 
     @property
     def _source(self) -> str:
-        return f"source_date={day_text(self.day)}{self._below}"
+        return f"{source_folder(self.day)}{self._below}"
 
     @property
     def _below(self) -> str:
@@ -137,6 +137,10 @@ class Mart:
     def quarantine(self, day: date) -> str:
         """The quarantine that a good file of this day clears: that of the day, or of all days for a snapshot."""
         return Partition(self.name, day).quarantine if self.partition_by else quarantine_folder(self.name)
+
+
+def source_folder(day: date) -> str:
+    return f"source_date={day_text(day)}"
 
 
 def event_folder(event_date: date) -> str:

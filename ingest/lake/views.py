@@ -44,6 +44,7 @@ RECORDS = {
         "objects": "varchar",
     },
 }
+_RECORD_FILES = {QUALITY: f"/{DATA_FILE}", "quarantine.verdicts": f"/{VERDICT_FILE}", "quarantine.releases": ".json"}
 NAMED = 3  # broken files of a table that a message names
 
 
@@ -61,7 +62,9 @@ class Views:
         return bool({*self.names, *self.broken} - {QUALITY, *RECORDS})
 
 
-def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection, follows: bool = False) -> Views:
+def create_views(
+    lake: Lake, connection: duckdb.DuckDBPyConnection, follows: bool = False, named_in: str | None = None
+) -> Views:
     """Makes views `raw.*`, `rejects.*`, `ledger.*`, `marts.*` and `quarantine.*` in a connection that reads the lake.
 
     `quarantine.<table>` holds refused rows with their `day`, `quarantine.verdicts` the reasons, and
@@ -70,9 +73,10 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection, follows: boo
 
     Args:
         follows: the views read patterns of files, so that they include days that are published later.
+        named_in: SQL; only tables whose name occurs in it get a view, and nothing of the others is listed or opened.
     """
     views = Views()
-    for table, files in sorted(tables_of(lake).items()):
+    for table, files in sorted(tables_of(lake, named_in).items()):
         schema, name = table.split(".")
         connection.execute(f"create schema if not exists {schema}")
         try:
@@ -84,19 +88,27 @@ def create_views(lake: Lake, connection: duckdb.DuckDBPyConnection, follows: boo
     return views
 
 
-def tables_of(lake: Lake) -> dict[str, list[LakeFile]]:
-    """Table → its files. Files outside the folders of tables are left out."""
-    quarantined = lake.files(QUARANTINE)
-    found: dict[str, list[LakeFile]] = {
-        QUALITY: [file for file in lake.files(QUALITY_FOLDER) if _is_data(file)],
-        "quarantine.verdicts": [file for file in quarantined if file.key.endswith(f"/{VERDICT_FILE}")],
-        "quarantine.releases": [file for file in lake.files(RELEASES) if file.key.endswith(".json")],
-    }
-    refused = [file for file in quarantined if "/rows/" in file.key]
-    for layer, files in [*((layer, lake.files(layer)) for layer in LAYERS), (QUARANTINE, refused)]:
-        for file in filter(_is_data, files):
-            name = table_of(file.key).replace('"', "")
-            found.setdefault(f"{layer}.{name}", []).append(file)
+def tables_of(lake: Lake, named_in: str | None = None) -> dict[str, list[LakeFile]]:
+    """Table → its files. Files outside the folders of tables are left out.
+
+    Args:
+        named_in: a text; only tables whose name occurs in it are listed.
+    """
+    text = None if named_in is None else named_in.lower()
+
+    def is_wanted(name: str) -> bool:
+        return text is None or name.lower() in text
+
+    found: dict[str, list[LakeFile]] = {}
+    records = {QUALITY: QUALITY_FOLDER, "quarantine.verdicts": QUARANTINE, "quarantine.releases": RELEASES}
+    for table, folder in records.items():
+        if is_wanted(table.partition(".")[2]):
+            found[table] = [file for file in lake.files(folder) if file.key.endswith(_RECORD_FILES[table])]
+    for layer in (*LAYERS, QUARANTINE):
+        for folder in lake.folders(layer) if text is not None else [""]:
+            for file in lake.files(f"{layer}/{folder}") if is_wanted(folder) else ():
+                if _is_data(file) and (layer != QUARANTINE or "/rows/" in file.key):
+                    found.setdefault(f"{layer}.{table_of(file.key).replace(chr(34), '')}", []).append(file)
     return found
 
 
@@ -209,10 +221,14 @@ def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Stateme
 
 
 @contextmanager
-def opened(lake: Lake) -> Iterator[tuple[duckdb.DuckDBPyConnection, Views]]:
-    """The lake's views in a DuckDB connection that can read only the lake."""
+def opened(lake: Lake, named_in: str | None = None) -> Iterator[tuple[duckdb.DuckDBPyConnection, Views]]:
+    """The lake's views in a DuckDB connection that can read only the lake.
+
+    Args:
+        named_in: SQL; see `create_views`.
+    """
     with lake.connect_for_reading() as connection:
-        yield connection, create_views(lake, connection)
+        yield connection, create_views(lake, connection, named_in=named_in)
 
 
 def require(views: Views, table: str) -> None:

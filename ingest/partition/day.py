@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ingest.days import day_text
 from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder
+from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder, source_folder
 from ingest.lake.records import FileRecord, LedgerRecord
 from ingest.partition.absence import absence_of
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
@@ -26,9 +26,10 @@ from ingest.partition.joined_files import NotJoinableError
 from ingest.partition.lake_format import fingerprint
 from ingest.partition.ledger import version_of, versions_taken
 from ingest.partition.releases import with_releases
-from ingest.partition.stage import Progress, StagedDay, not_staged, stage_day
+from ingest.partition.stage import Progress, Read, StagedDay, not_staged, stage_day
 from ingest.partition.standing import StandingPartition
 from ingest.partition.tenants import tenants_of
+from ingest.rows.batches import ParsedBatch
 from ingest.rows.enrich import Geo
 from ingest.rows.privacy import scrub_line
 from ingest.source import Source, SourceObject
@@ -115,17 +116,19 @@ def ingest_day(
     progress: Progress | None = None,
     incremental: bool = False,
     has_other_sites: bool = False,
+    already_read: Read | None = None,
 ) -> DayResult:
     """Ingests one source day of a dataset, or one site's part of it. Publishes the partition, or refuses it and keeps
     the last good version.
 
     Args:
         objects: the objects of this partition, if they are already listed.
-        raw_files: all files below `raw/<dataset>`, if they are already listed.
+        raw_files: the raw files of this partition, if they are already listed; others are ignored.
         incremental: read only the objects that are not in the ledger, and add them to the published rows. All objects
             are read if the result would differ from that of a whole reading. Nothing is done if there are no new
             objects.
         has_other_sites: whether the source has objects of other sites of the day; asked where this one has none.
+        already_read: what the objects hold, if they are already read; for a whole reading.
 
     Raises:
         SourceError, LakeError, TransientError: the partition could not be checked; the lake is unchanged.
@@ -140,7 +143,7 @@ def ingest_day(
         try:
             _ensure_site_name(partition.site)
             staged, why_whole = _stage(
-                lake, source, found, partition, options, raw_files, progress, incremental, folder
+                lake, source, found, partition, options, raw_files, progress, incremental, folder, already_read
             )
             if not staged.objects:
                 staged.absence = absence_of(lake, source, partition, has_other_sites)
@@ -219,10 +222,13 @@ def _stage(
     progress: Progress | None,
     incremental: bool,
     folder: Path,
+    already_read: Read | None,
 ) -> tuple[StagedDay, str]:
     """(the staged partition, why the new objects alone were not enough). The reason is empty if they were enough, or
     if a whole reading was asked for."""
 
+    if already_read:
+        return stage_day(source, found, partition, _is_read, folder, options.workers, progress, read=already_read), ""
     tenant_of = tenants_of(partition, found, options.tenants)
 
     def read(objects: Sequence[SourceObject], below: Path, standing: StandingPartition | None = None) -> StagedDay:
@@ -237,7 +243,7 @@ def _stage(
     if incremental:
         aside = folder / "new"
         (aside / "standing").mkdir(parents=True)
-        before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
+        before = raw_files if raw_files is not None else raw_files_of(lake, partition.table, [partition.day])
         try:
             kept = options.limits.rejects_kept
             with closing(StandingPartition(lake, partition, found, before, aside / "standing", kept)) as standing:
@@ -247,6 +253,10 @@ def _stage(
             why_whole = str(error)
             shutil.rmtree(aside)
     return read(found, folder), why_whole
+
+
+def _is_read(batch: Any) -> list[ParsedBatch]:
+    raise AssertionError(f"{batch!r} is read already")
 
 
 def _objects_of(source: Source, partition: Partition) -> list[SourceObject]:
@@ -264,7 +274,7 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     partition = _place_of(staged.partition)
     files = {partition.raw_file(event_date): FileRecord.of(path) for event_date, path in staged.files.items()}
     files[partition.rejects_file] = FileRecord.of(staged.rejects_file)
-    before = raw_files if raw_files is not None else lake.files(raw_folder(partition.table))
+    before = raw_files if raw_files is not None else raw_files_of(lake, partition.table, [partition.day])
     size = 0
     for event_date, path in staged.files.items():
         if event_date not in staged.unchanged:
@@ -277,6 +287,15 @@ def _publish(lake: Lake, staged: StagedDay, raw_files: Sequence[LakeFile] | None
     lake.put_table(LedgerRecord(files, key).on(staged.ledger()), partition.ledger_file)
     lake.delete(staged.partition.quarantine)
     return size
+
+
+def raw_files_of(lake: Lake, table: str, days: Iterable[date]) -> list[LakeFile]:
+    """The raw files of source days, of any event date. On S3 all of the table's files are listed, in as few requests as
+    can be; in a folder the days are looked for below each event date."""
+    if lake.is_s3:
+        return lake.files(raw_folder(table))
+    folder, names = raw_folder(table), [source_folder(day) for day in days]
+    return lake.files_below(f"{folder}{event_date}/{name}" for event_date in lake.folders(folder) for name in names)
 
 
 def _place_of(partition: Partition) -> Partition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -106,6 +106,14 @@ class StagedDay:
         return self._ledger
 
 
+@dataclass
+class Read:
+    """What the objects of a partition hold: the facts of each, and their rows in batches."""
+
+    facts: list[ObjectFacts]
+    batches: list[ParsedBatch]
+
+
 class Standing(Protocol):
     """The published part of a partition, as local files, to which newly read objects are added.
 
@@ -131,47 +139,32 @@ def stage_day(
     workers: int = 2,
     progress: Progress | None = None,
     standing: Standing | None = None,
+    read: Read | None = None,
 ) -> StagedDay:
     """Reads the objects of a partition and writes their rows, rejects and counts into `folder`.
 
     Args:
         objects: the objects of this partition, sorted; rows keep this order.
+        read: what the objects hold, if they are already read.
         workers: threads that decompress and parse; two are enough for two cores.
         standing: the published rows that new rows are appended to; None for a whole reading.
     """
     dataset = DATASETS[partition.table]
     counts = [ObjectCounts(item) for item in objects]
     seen = SeenRequests(folder)
-    tasks = _tasks(objects)
     with (
         PartitionFiles(folder / "rows", dataset.plain_columns, standing.files if standing else None) as files,
         _RejectsFile(folder / "rejects.parquet", dataset.name, counts, standing) as rejects,
-        ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool,
+        closing(_handed(read, counts) if read else parsed(source, dataset, counts, parse, workers)) as results,
     ):
-        fetcher = _Fetcher(source, objects, pool)
-
-        def parsed(task: range) -> Iterator[ParsedBatch]:
-            pieces = (piece for index in task for piece in _pieces_of(dataset, fetcher, index, counts[index].facts))
-            try:
-                useless = Counter[int]()
-                for batch in dataset.batches(pieces):
-                    for part in parse(batch):
-                        yield part
-                        _give_up(part, useless, counts)
-            except Exception as error:
-                if not is_unexpected(error):
-                    raise
-                raise _named(error, source, [objects[index] for index in task], dataset, parse) from error
-
         done = 0
-        with closing(ordered(parsed, tasks, workers)) as results:
-            for task, batch in results:
-                with border(lambda task=task: f"what {_names(objects[task.start : task.stop])} hold"):  # type: ignore[misc]
-                    _take(dataset, batch, counts, seen, files, standing)
-                    rejects.add(batch)
-                if progress and task.stop != done:
-                    done = task.stop
-                    progress(done, len(objects), sum(files.rows.values()))
+        for task, batch in results:
+            with border(lambda task=task: f"what {_names(objects[task.start : task.stop])} hold"):  # type: ignore[misc]
+                _take(dataset, batch, counts, seen, files, standing)
+                rejects.add(batch)
+            if progress and task.stop != done:
+                done = task.stop
+                progress(done, len(objects), sum(files.rows.values()))
         if partition.day not in files.rows:  # a published day always has its own file, even where it is empty
             files.add(partition.day, "other", dataset.schema.empty_table())
         finished = files.close()
@@ -183,6 +176,48 @@ def stage_day(
         staged.objects = sorted([*standing.counts, *counts], key=lambda each: each.item)
         staged.unchanged = frozenset(day for day, path in finished.items() if path == standing.files.get(day))
     return staged
+
+
+def parsed(
+    source: Source,
+    dataset: Dataset,
+    counts: Sequence[ObjectCounts],
+    parse: Parse,
+    workers: int,
+    names_faulty: bool = True,
+) -> Generator[tuple[range, ParsedBatch], None, None]:
+    """(objects, batch) for each batch of their rows, in the order of objects. Facts are added to `counts`.
+
+    Args:
+        names_faulty: raise a PartitionError that names the faulty objects for an unexpected error, and not the error.
+    """
+    objects = [each.item for each in counts]
+    with ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool:
+        fetcher = _Fetcher(source, objects, pool)
+
+        def read(task: range) -> Iterator[ParsedBatch]:
+            pieces = (piece for index in task for piece in _pieces_of(dataset, fetcher, index, counts[index].facts))
+            try:
+                useless = Counter[int]()
+                for batch in dataset.batches(pieces):
+                    for part in parse(batch):
+                        yield part
+                        _give_up(part, useless, counts)
+            except Exception as error:
+                if not (names_faulty and is_unexpected(error)):
+                    raise
+                raise _named(error, source, [objects[index] for index in task], dataset, parse) from error
+
+        with closing(ordered(read, _tasks(objects), workers)) as results:
+            yield from results
+
+
+def _handed(read: Read, counts: Sequence[ObjectCounts]) -> Generator[tuple[range, ParsedBatch], None, None]:
+    """As `parsed`, of objects that are already read."""
+    for each, facts in zip(counts, read.facts, strict=True):
+        each.facts = facts
+    for batch in read.batches:
+        yield range(len(counts)), batch
 
 
 def _tasks(objects: Sequence[SourceObject]) -> list[range]:
@@ -228,7 +263,7 @@ class _Fetcher:
             return stream.read()
 
 
-def _give_up(batch: ParsedBatch, useless: Counter[int], counts: list[ObjectCounts]) -> None:
+def _give_up(batch: ParsedBatch, useless: Counter[int], counts: Sequence[ObjectCounts]) -> None:
     """Stops reading an object after `GIVE_UP_ROWS` rows if not one of them is usable."""
     for index, number in batch.rows_read.items():
         rejected = batch.rejected[index].total() if index in batch.rejected else 0

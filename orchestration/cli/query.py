@@ -24,6 +24,10 @@ MAX_ROWS_SHOWN = 1000
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection"), also in full-width forms.
 _FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
 
+# SQL that may tell of all tables, whether or not it names them.
+_ASKS_FOR_TABLES = re.compile(
+    r"\b(?:show|describe|summarize|pragma\w*|information_schema|pg_\w+|duckdb_\w+|sqlite_\w+)\b", re.I
+)
 _NO_TABLE_OF_OURS = r"\n?Did you mean \"(?:pg_catalog|information_schema)\.[^\n]*"
 
 
@@ -92,19 +96,28 @@ def command(sql: str, form: str, output: Path | None, raw: bool) -> None:
 
 
 def _rows(sql: str) -> pa.Table | None:
-    """The rows of the last statement; None if it gives none."""
+    """The rows of the last statement; None if it gives none. Only tables that the SQL names are opened, unless it may
+    ask which tables there are, or names one that is not there."""
     lake = load_lake_settings().open_lake()
-    with opened(lake) as (connection, views):
-        try:
-            if not only_reads(connection, sql):
-                raise click.ClickException(
-                    "A query only reads the lake: it can neither write nor attach anything. "
-                    "--output names a file for its rows; clicklake views makes a database of one's own"
-                )
-            found = connection.sql(sql)
-            return found.to_arrow_table() if found is not None else None
-        except duckdb.Error as error:
-            raise click.ClickException(_explained(error, sql, views, lake.url)) from None
+    for named_in in (None,) if _ASKS_FOR_TABLES.search(sql) else (sql, None):
+        with opened(lake, named_in) as (connection, views):
+            try:
+                return _answer(connection, sql)
+            except duckdb.Error as error:
+                # Of a table that is not there, the explanation names all that are.
+                if named_in is None or not isinstance(error, duckdb.CatalogException):
+                    raise click.ClickException(_explained(error, sql, views, lake.url)) from None
+    raise AssertionError("the last of these explains every error")
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table | None:
+    if not only_reads(connection, sql):
+        raise click.ClickException(
+            "A query only reads the lake: it can neither write nor attach anything. "
+            "--output names a file for its rows; clicklake views makes a database of one's own"
+        )
+    found = connection.sql(sql)
+    return found.to_arrow_table() if found is not None else None
 
 
 def _explained(error: duckdb.Error, sql: str, views: Views, lake: str) -> str:

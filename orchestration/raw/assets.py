@@ -1,7 +1,8 @@
 """Raw assets: they ingest the source days of a run. `ingest/` reads the logs and events."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, TypeVar
@@ -10,12 +11,12 @@ import dagster as dg
 from pydantic import Field
 
 from ingest.days import day_text
-from ingest.errors import LakeError, ObjectChangedError, TransientLakeError
+from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
-from ingest.lake.layout import Partition, raw_folder
+from ingest.lake.layout import Partition, partition_of, site_folder, value_in
 from ingest.partition.audit import Verdict, checks_of
 from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
-from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals
+from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals, raw_files_of
 from ingest.partition.ledger import (
     is_judged,
     is_kept_as_it_is,
@@ -24,6 +25,8 @@ from ingest.partition.ledger import (
     version_of,
     versions_taken_of_day,
 )
+from ingest.partition.stage import Read
+from ingest.partition.together import Parts, groups, read_together
 from ingest.schema import ACCESS_LOGS as ACCESS_LOG_COLUMNS
 from ingest.schema import EVENTS as EVENT_COLUMNS
 from ingest.schema import Column
@@ -37,6 +40,7 @@ from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.rules import rules_of
 from orchestration.step import Step, begun, partitioned_check
 
+PARTITIONS_AT_ONCE = 4
 T = TypeVar("T")
 
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
@@ -136,20 +140,30 @@ class _Work:
     reading: Reading
     objects: dict[date, list[SourceObject]] = field(default_factory=dict)
     delivered: set[date] = field(default_factory=set)  # days that the source has any object of
-    raw_files: list[LakeFile] = field(default_factory=list)
+    # (source day, name of the site's folder) → raw files
+    raw_files: dict[tuple[date, str | None], list[LakeFile]] = field(default_factory=dict)
 
     def list(self) -> None:
         """Lists all days at once: a listing costs as much for one day as for many."""
         found = self.source.objects(self.days)
         self.delivered = {item.day for item in found}
         self.objects = objects_by_day(item for item in found if not self.sites or item.site in self.sites)
-        self.raw_files = self.lake.files(raw_folder(self.dataset.name))
+        self.raw_files = {}
+        for file in raw_files_of(self.lake, self.dataset.name, self.days):
+            if part := partition_of(file.key):
+                self.raw_files.setdefault((part.day, value_in(file.key, "site")), []).append(file)
 
     def is_behind(self, day: Partition) -> bool:
         """Whether another run has since ingested objects of this day that the listing lacks."""
         known = set(map(version_of, self.objects_of(day)))
         taken = _unless_broken(lambda: versions_taken_of_day(self.lake, day, self.sites))
         return taken is not None and not taken <= known
+
+    def raw_files_of(self, partition: Partition) -> Sequence[LakeFile]:
+        """The raw files of a partition, and perhaps others of its day."""
+        if partition.site is not None:
+            return self.raw_files.get((partition.day, site_folder(partition.site).partition("=")[2]), ())
+        return [file for (day, _), files in self.raw_files.items() if day == partition.day for file in files]
 
     def objects_of(self, partition: Partition) -> Sequence[SourceObject]:
         site = partition.site
@@ -171,19 +185,40 @@ def _ingest(step: Step, dataset: Dataset, reading: Reading, sites: Sequence[str]
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with step.at_work(lake):
-                work = _Work(options, lake, source, dataset, days, sites, reading)
-                work.list()
-                for day in _asked_for(context, work):
-                    results = _ingest_day(context, work, Partition(dataset.name, day))
-                    if not results:
-                        context.log.info(f"{dataset.name} {day}: nothing to take in")
-                        continue
-                    _report(step, RAW_ASSETS[dataset.name], day, results)
-                    refused = [_refusal(result) for result in results if not result.published]
-                    if refused:
-                        bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
+                bad = _taken_in(step, _Work(options, lake, source, dataset, days, sites, reading), has_others)
     # The marts of the other dataset do not depend on this one.
     yield from step.finish(bad, goes_on=has_others)
+
+
+def _taken_in(step: Step, work: _Work, has_others: bool) -> dict[date, str]:
+    """Ingests the days of a step. Returns day → reason for days that are not published as they are at the source.
+
+    Args:
+        has_others: whether there is another source, whose days go on where this one cannot be listed.
+    """
+    key, bad = RAW_ASSETS[work.dataset.name], {}
+    asset = key.to_user_string()
+    work.days = _asked_for(step.context, work)
+    try:
+        if work.days:
+            work.list()
+    except SourceError as error:
+        if not has_others:
+            raise
+        for day in work.days:
+            step.tell_check(dg.AssetCheckKey(key, "processed"), day, False, True, str(error))
+            bad[day] = f"{asset} refused (processed: {error})"
+        return bad
+    for day in work.days:
+        results = _ingest_day(step.context, work, Partition(work.dataset.name, day))
+        if not results:
+            step.context.log.info(f"{work.dataset.name} {day}: nothing to take in")
+            continue
+        _report(step, key, day, results)
+        refused = [_refusal(result) for result in results if not result.published]
+        if refused:
+            bad[day] = f"{asset} refused ({'; '.join(refused)})"
+    return bad
 
 
 def _asked_for(context: dg.AssetExecutionContext, work: _Work) -> list[date]:
@@ -226,7 +261,35 @@ def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partitio
     chosen = sorted((part for part in parts if not work.sites or part.site in work.sites), key=str)
     if not chosen and not work.sites:  # chosen sites without objects are not judged
         chosen = [day]
-    return [_ingest_partition(context, work, part, parts.get(part, ())) for part in chosen]
+    results = []
+    for group in groups({part: parts.get(part, ()) for part in chosen}):
+        read = {} if work.reading.incremental else read_together(work.source, group, work.options)
+        alone = [(part, objects) for part, objects in group.items() if part not in read]
+        results += [_ingest_partition(context, work, *each) for each in alone]
+        if read:
+            results += _ingest_read(context, work, group, read)
+    return sorted(results, key=lambda result: str(result.partition))
+
+
+def _ingest_read(
+    context: dg.AssetExecutionContext, work: _Work, group: Parts, read: Mapping[Partition, Read]
+) -> Iterator[DayResult]:
+    """Ingests small partitions whose objects are already read, several at once: they mostly wait for the disk."""
+    day = next(iter(read)).day
+
+    def ingested(part: Partition) -> DayResult:
+        files = work.raw_files_of(part)
+        return ingest_day(work.lake, work.source, part, work.options, group[part], files, already_read=read[part])
+
+    with (
+        progress.task(context, f"raw {day}, {counted(len(read), 'small site')}", len(read)) as advance,
+        ThreadPoolExecutor(PARTITIONS_AT_ONCE, thread_name_prefix="partition") as pool,
+    ):
+        rows = 0
+        for number, result in enumerate(pool.map(ingested, read), start=1):
+            rows += result.rows_kept
+            advance(number, len(read), rows)
+            yield result
 
 
 def _unless_broken(read: Callable[[], T]) -> T | None:
@@ -254,7 +317,10 @@ def _forget_moot(context: dg.AssetExecutionContext, work: _Work, day: Partition)
 
 
 def _ingest_partition(
-    context: dg.AssetExecutionContext, work: _Work, partition: Partition, objects: Sequence[SourceObject]
+    context: dg.AssetExecutionContext,
+    work: _Work,
+    partition: Partition,
+    objects: Sequence[SourceObject],
 ) -> DayResult:
     has_other_sites = partition.site is not None and not objects and partition.day in work.delivered
     name = f"raw {partition.day}" + (f" {partition.site}" if partition.site else "")
@@ -265,7 +331,7 @@ def _ingest_partition(
             partition,
             work.options,
             objects,
-            work.raw_files,
+            work.raw_files_of(partition),
             advance,
             work.reading.incremental,
             has_other_sites,

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.many_days import copy_days
+from ingest.days import parse_day
+from ingest.lake.files import Lake, LakeFile
+from ingest.lake.views import opened
+from ingest.source import FolderSource
+from orchestration.marts.known import DAILY_AGGREGATES
+from orchestration.operations.status import status
+from orchestration.partitions import days_between
 from tests.environment_fixtures import DAYS, Environment, mart_key, put_small_day
-from tests.log_lines import lines, log
+from tests.log_lines import DAY, HASH_KEY, LogDay, lines, log
 
+LAST = parse_day(DAY)
 SENSORS = {"new_objects": "daily_build", "late_rows": "restate", "published_marts": "publish"}
 
 
@@ -44,11 +56,11 @@ class Daemon:
             instance=self.instance,
             cursor=self.cursors.get(name),
             definitions=defs,
-            resources={"lakehouse": defs.resources["lakehouse"]},
+            resources={"lakehouse": (defs.resources or {})["lakehouse"]},
         ) as context:
             ticked = defs.resolve_sensor_def(name).evaluate_tick(context)
         self.cursors[name], self.said[name] = ticked.cursor, ticked.skip_message
-        new = [request for request in ticked.run_requests if request.run_key not in self.keys]
+        new = [request for request in ticked.run_requests or () if request.run_key not in self.keys]
         self.keys |= {str(request.run_key) for request in new}
         return new
 
@@ -138,7 +150,8 @@ def test_h1_a_refused_day_and_a_short_window_lose_no_day(
     assert built(environment) == [day for day in gap if day != gap[1]]
 
     environment.remove(f"E1TEST.{gap[1]}-11.broken.gz")
-    assert daemon.until_quiet(*SENSORS) == {"daily_build": 1, "publish": 1}
+    # The campaigns of all five days are stated again, which two windows hold.
+    assert daemon.until_quiet(*SENSORS) == {"daily_build": 1, "publish": 2}
     assert built(environment) == gap
 
 
@@ -180,9 +193,10 @@ def test_h1_one_run_takes_what_came_while_others_waited(
 
 
 def test_h1_days_between_are_covered_if_they_are_settled(
-    environment: Environment, instance: dg.DagsterInstance
+    environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run over a range does not read again what lies between, and does not cover what cannot be built."""
+    monkeypatch.setenv("CLICKLAKE_QUIET_AFTER_HOURS", "9999")
     days = [recent(number) for number in range(5, 0, -1)]
     raw = [dg.AssetKey("raw_access_logs"), dg.AssetKey("raw_events")]
     for day in (days[0], days[1], days[2], days[4]):
@@ -243,3 +257,81 @@ def test_h1_a_day_whose_ledger_is_broken_is_built_again(environment: Environment
     assert request.partition_key == day
     assert environment.job("daily_build", instance, [day], selection=raw).success
     assert Daemon(instance).tick("new_objects") == []
+
+
+# H9. Times are measured by `python -m benchmarks.many_days`; here what is listed and read is counted.
+
+
+@pytest.fixture
+def years(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogDay:
+    """A lake of 40 days, and the settings of commands for it."""
+    day = LogDay(tmp_path)
+    day.add(log(lines(20)))
+    assert day.ingest().published
+    day.lake.put_table(pa.table({"clicks": [1]}), DAILY_AGGREGATES.file(LAST))
+    copy_days(day.logs, Path(day.lake.root), LAST, 40)
+    for name, value in {"LAKE": day.lake.url, "LOGS": str(day.logs), "HASH_KEY": HASH_KEY}.items():
+        monkeypatch.setenv(f"CLICKLAKE_{name}", value)
+    return day
+
+
+def test_h9_status_reads_and_lists_only_the_days_that_are_asked_for(
+    years: LogDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    listed: list[str] = []
+    read_table, files = Lake.read_table, Lake.files
+
+    def counts_reads(lake: Lake, key: str, columns: list[str] | None = None) -> pa.Table:
+        read.append(key)
+        return read_table(lake, key, columns)
+
+    def counts_files(lake: Lake, prefix: str) -> list[LakeFile]:
+        found = files(lake, prefix)
+        listed.extend(file.key for file in found)
+        return found
+
+    monkeypatch.setattr(Lake, "read_table", counts_reads)
+    monkeypatch.setattr(Lake, "files", counts_files)
+    asked = days_between(LAST - dt.timedelta(days=5), LAST)
+    found = status(years.lake, {"access_logs": FolderSource(years.logs)}, asked[0], asked[-1])
+    assert [(day.day, day.objects, *day.tables.values()) for day in found] == [
+        (day, 1, "published", "published") for day in asked
+    ]
+    assert len(read) == len(asked)  # a ledger each
+    days = {parse_day(text) for key in [*read, *listed] for text in re.findall(r"=(\d{4}-\d\d-\d\d)", key)}
+    assert days == set(asked)
+
+
+def test_h9_a_query_lists_and_opens_only_the_tables_that_it_names(years: LogDay) -> None:
+    with opened(years.lake, "select count(*) from marts.daily_aggregates") as (connection, views):
+        names = views.names
+        assert connection.sql("select count(*) from marts.daily_aggregates").fetchall() == [(40,)]
+    assert names == ["marts.daily_aggregates"]
+    with opened(years.lake) as (_, views):
+        assert {"raw.access_logs", "ledger.access_logs", *names} <= set(views.names)
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select count(*) n from MARTS.Daily_Aggregates where report_date = '2026-01-05'", "1"),
+        ("select count(*) n from (show all tables) where schema = 'raw'", "1"),
+        ("select count(*) n from duckdb_views() where schema_name = 'ledger'", "1"),
+        ("select sum(rows_kept) n from ledger.access_logs join raw.access_logs using (source_object)", "16000"),
+    ],
+)
+def test_h9_a_query_finds_each_table_that_it_needs(years: LogDay, sql: str, said: str) -> None:
+    from orchestration.cli import cli
+
+    done = CliRunner().invoke(cli, ["query", sql, "--format", "csv"])
+    assert done.output.split() == ["n", said]
+
+
+def test_h9_a_query_of_an_unknown_table_names_the_known_ones(years: LogDay) -> None:
+    from orchestration.cli import cli
+
+    done = CliRunner().invoke(cli, ["query", "from marts.nothing"])
+    assert done.exit_code == 1
+    assert "marts.daily_aggregates" in done.output
+    assert "raw.access_logs" in done.output
