@@ -338,7 +338,10 @@ class S3Source:
         """Asks for one key on each side of the day below each beginning of keys, and lists no whole day."""
         found: set[date] = set()
         for beginning, behind in self._beginnings(day):
-            hours = (self._first_hour(beginning, after) for after in ("", f"{beginning}{behind}"))
+            told = self._hour_of(beginning)  # where folders name the day
+            hours: list[str | None] = (
+                [told] if told else [self._first_hour(beginning, at) for at in ("", f"{beginning}{behind}")]
+            )
             found |= {_day_of(hour) for hour in hours if hour}
             if found and min(found) < day < max(found):
                 break

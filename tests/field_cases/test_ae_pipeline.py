@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import dagster as dg
 import pytest
 
@@ -69,6 +71,10 @@ def test_e7_events_alone_are_a_whole_use(environment: Environment, call: Caller)
     shown = call("status", logs=None).stdout
     assert ("raw.events" in shown, "access_logs" in shown) == (True, False)
     assert call("alerts", logs=None).returncode == 0
+    now = dt.datetime.now(dt.UTC).date().isoformat()
+    put_visits(environment, now)
+    done = call("refresh", logs=None)
+    assert (done.returncode, rows_of(environment, now, "example.com")) == (0, 10), done.stdout + done.stderr
 
 
 def test_e7_one_of_the_sources_must_be_set(environment: Environment, call: Caller) -> None:

@@ -180,9 +180,7 @@ def test_a_refused_partition_says_why_and_whether_an_earlier_version_stands(
     assert "earlier good version" in found["refused:raw_events/shop.example.com:2026-02-11"].text
 
 
-def test_a_day_whose_objects_went_with_age_is_no_alert(
-    place: Place, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_day_whose_objects_went_with_age_is_no_alert(place: Place, instance: dg.DagsterInstance) -> None:
     """Another reason, and a day that is not published, are alerts as ever."""
     place.taken("access_logs", day_before(1))
     for day, check in ((day_before(1), "objects_kept"), (day_before(2), "objects_kept"), (day_before(3), "volume")):
