@@ -27,7 +27,7 @@ counted as (
         count(touch_id) as rows_with_touch,
         max(touches) as touches,
         sum(credit) as credit,
-        sum(share) as share,
+        sum(revenue_share) as revenue_share,
         min(credit) as least_credit,
         sum(revenue) as revenue
     from {{ ref('attribution') }}
@@ -53,8 +53,8 @@ where
     given.conversion_id is null
     or counted.conversion_id is null
     or given.revenue is distinct from counted.revenue
-    or counted.share <> case when counted.touches = 0 then 0 else 1 end
-    or counted.credit <> case when given.status = 'refund' then 0 else counted.share end
+    or counted.revenue_share <> case when counted.touches = 0 then 0 else 1 end
+    or counted.credit <> case when given.status = 'refund' then 0 else counted.revenue_share end
     or counted.all_rows <> case when counted.touches = 0 then 1 else counted.touches end
     or counted.rows_with_touch <> counted.touches
     or counted.least_credit < 0

@@ -169,7 +169,7 @@ def _objects_kept(staged: StagedDay, lake: Lake, terms: Terms) -> Verdict:
         if count and terms.is_past(day):
             message = (
                 f"the source keeps objects for {counted(terms.kept_days or 0, 'day')}, so some of this day may be gone "
-                f"already. Of {day} there are {counted(count, 'object')}"
+                f"already: {counted(count, 'object')} of {day} are there"
             )
             return Verdict("objects_kept", False, message)
         return Verdict("objects_kept", True, "it was not published before")
@@ -200,18 +200,20 @@ def _vanished(staged: StagedDay, lake: Lake) -> tuple[list[str], int, int]:
     ledger = lake.read_table(staged.partition.ledger_file, columns).to_pylist()
     listed = Counter(_plain_name(counts.item.name, counts.item.etag) for counts in staged.objects)
     now = {version_of(counts.item): counts.kept for counts in staged.objects}
-    vanished, lost = [], 0
+    vanished, lost, regained, is_replaced = [], 0, 0, False
     for row in ledger:
         name = _plain_name(row["source_object"], row["etag"])
         version = row["source_object"], row["etag"], row["size"]
         if version in now:
-            lost -= now[version] - row["rows_kept"]  # its rows that were those of a copy
-        elif not listed[name] and row["rows_kept"]:
+            regained += max(0, now[version] - row["rows_kept"])  # rows that it had as copies
+        elif listed[name]:
+            is_replaced = True  # what others regain may have been of this object
+        elif row["rows_kept"]:
             vanished.append(row["source_object"])
             lost += row["rows_kept"]
         if listed[name]:
             listed[name] -= 1
-    return vanished, lost, sum(row["rows_kept"] for row in ledger)
+    return vanished, lost if is_replaced else lost - regained, sum(row["rows_kept"] for row in ledger)
 
 
 def _plain_name(name: str, etag: str) -> str:

@@ -91,7 +91,7 @@ notes = _notes()
 
 STATE_STYLES = {
     "published": "green", "refused": "red", "missing": "dim", "out of date": "yellow", "failed": "red",
-    "unreadable": "red", "partly refused": "red", "partly missing": "yellow",
+    "unreadable": "red", "partly refused": "red", "partly missing": "yellow", "objects gone": "yellow",
 }  # fmt: skip
 
 

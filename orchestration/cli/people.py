@@ -21,7 +21,7 @@ PATH = """
 with chosen as (
     select session_date, conversion_id
     from marts.attribution
-    where model = 'linear' and status = 'attributed' and touches <= 6
+    where model = 'linear' and status = 'attributed' and touches <= 6 and not is_refund
     group by session_date, conversion_id
     order by
         count(distinct cast(touch_ts as date)) desc, count(distinct channel) desc, min(conversion_ts), conversion_id

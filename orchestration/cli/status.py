@@ -30,6 +30,7 @@ def command(first: dt.date | None, last: dt.date | None) -> None:
     partly refused  a check stopped some sites of the day; the others are published
     missing         there are objects, or raw rows, and nothing was built from them yet
     out of date     objects, or raw rows, are newer than what was built
+    objects gone    objects of a published day have vanished from the source; nothing else has changed
     not published   a setting of the target, such as CLICKLAKE_MONGODB_URL, is not set; the marts are the result
     unreadable      a file of the day is broken; the lines below name it, and what to do
     unknown         MongoDB or the mart cannot be read

@@ -229,26 +229,27 @@ def _freshness(lake: Lake) -> Families:
     for dataset in DATASETS:
         ledgers = lake.files(ledger_folder(dataset))
         taken = {file.key: each.day for file in ledgers if (each := partition_of(file.key))}
-        day = _newest(published, f"raw_{dataset}", taken.values(), now)
-        stored = [
-            moment
-            for file in ledgers
-            if day and taken.get(file.key) == day
-            for moment in lake.read_table(file.key, ["modified"]).column("modified").to_pylist()
-        ]
-        if stored:
-            newest.add_metric([dataset], (now - max(_utc(moment) for moment in stored)).total_seconds())
+        _newest(published, f"raw_{dataset}", taken.values(), now)
+        for day in sorted(set(taken.values()), reverse=True):  # the last one, unless it is a quiet day
+            stored = [
+                moment
+                for key, of_day in taken.items()
+                if of_day == day
+                for moment in lake.read_table(key, ["modified"]).column("modified").to_pylist()
+            ]
+            if stored:
+                newest.add_metric([dataset], (now - max(_utc(moment) for moment in stored)).total_seconds())
+                break
         for mart in (mart for mart, made_of in MARTS.items() if made_of.name == dataset):
             _newest(published, mart.name, map(mart.day_of, (file.key for file in lake.files(mart.folder))), now)
     return [newest, published]
 
 
-def _newest(gauge: GaugeMetricFamily, table: str, days: Iterable[dt.date | None], now: dt.datetime) -> dt.date | None:
+def _newest(gauge: GaugeMetricFamily, table: str, days: Iterable[dt.date | None], now: dt.datetime) -> None:
     day = max(filter(None, days), default=None)
     if day is not None:
         begun = dt.datetime.combine(day, dt.time(), dt.UTC)
         gauge.add_metric([table], (now - begun).total_seconds())
-    return day
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -17,10 +17,11 @@ from typing import Any, cast
 import dagster as dg
 
 from ingest.days import day_text, parse_day
-from ingest.errors import ClicklakeError
+from ingest.errors import ClicklakeError, SourceError
 from ingest.lake.files import Lake
 from ingest.lake.layout import Partition
 from ingest.partition.day import is_published
+from ingest.source import Source
 from ingest.words import counted
 from orchestration.marts.translator import model_key
 from orchestration.operations.backfills import BACKFILL_TAG
@@ -74,7 +75,7 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
     last = last_closed_day(dt.datetime.now(dt.UTC))
     first = max(last - dt.timedelta(days=settings.sensor_lookback_days - 1), settings.first_day)
     try:
-        news = days_with_news(lakehouse.lake(), lakehouse.sources(), days_between(first, last))
+        news = _news(context, lakehouse, days_between(first, last))
     except ClicklakeError as error:
         yield dg.SkipReason(str(error))
         return
@@ -93,6 +94,27 @@ def new_objects(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> It
         yield dg.SkipReason(f"{first} … {last}: the ledger knows all objects")
     elif len(waiting) == len(news):
         yield dg.SkipReason("; ".join(f"{day}: {why}" for day, why in waiting.items()))
+
+
+def _news(context: dg.SensorEvaluationContext, lakehouse: Lakehouse, days: Sequence[dt.date]) -> Mapping[dt.date, News]:
+    """Days with news of all sources that can be listed. Raises SourceError if none can."""
+    lake, sources = lakehouse.lake(), lakehouse.sources()
+    try:
+        return days_with_news(lake, sources, days)
+    except SourceError as error:
+        readable = {name: source for name, source in sources.items() if _can_be_listed(source)}
+        if not readable:
+            raise
+        context.log.error(str(error))
+        return days_with_news(lake, readable, days)
+
+
+def _can_be_listed(source: Source) -> bool:
+    try:
+        source.objects([])
+    except SourceError:
+        return False
+    return True
 
 
 def _is_settled(lakehouse: Lakehouse, others: Collection[dt.date], day: dt.date) -> bool:

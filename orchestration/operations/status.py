@@ -11,7 +11,7 @@ from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Mart, Partition, day_of_folder, partition_of, quarantine_folder, raw_folder
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS
-from ingest.partition.ledger import is_judged, is_kept_as_it_is, objects_by_day
+from ingest.partition.ledger import is_kept_as_it_is, objects_by_day, unjudged, version_of, versions_taken
 from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 from orchestration.marts.known import DAILY_AGGREGATES, SESSIONS
@@ -21,6 +21,7 @@ from orchestration.publishing.target import Target
 PUBLISHED, REFUSED, MISSING, OUT_OF_DATE = "published", "refused", "missing", "out of date"
 REFUSED_BUT_KEPT = "refused, last good kept"
 PARTLY_REFUSED = "partly refused"
+OBJECTS_GONE = "objects gone"
 UNREADABLE = "unreadable"
 DAYS_SHOWN = 30  # if no first day is asked for
 FOLDERS_LISTED = 100  # folders of days; beyond, the folder that they are in is listed as a whole
@@ -148,8 +149,11 @@ def _raw_state(
 ) -> str:
     if is_kept_as_it_is(lake, source, day):
         return PUBLISHED
-    if not is_judged(lake, day, listed):
-        return OUT_OF_DATE if is_published else MISSING
+    if new := unjudged(lake, day, listed):
+        if not is_published:
+            return MISSING
+        is_gone = all(set(map(version_of, each)) < (versions_taken(lake, part) or set()) for part, each in new.items())
+        return OBJECTS_GONE if is_gone else OUT_OF_DATE
     if is_refused and DATASETS[day.table].by_site and is_published:
         return PARTLY_REFUSED
     if is_refused:

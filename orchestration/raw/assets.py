@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from ingest.days import day_text
-from ingest.errors import LakeError, ObjectChangedError, TransientLakeError
+from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, partition_of, site_folder, value_in
 from ingest.partition.audit import Verdict, checks_of
@@ -185,19 +185,40 @@ def _ingest(step: Step, dataset: Dataset, reading: Reading, sites: Sequence[str]
             context.log.info(f"{SETTINGS[dataset.name]} is not set: there are no {dataset.name}")
         else:
             with step.at_work(lake):
-                work = _Work(options, lake, source, dataset, days, sites, reading)
-                work.list()
-                for day in _asked_for(context, work):
-                    results = _ingest_day(context, work, Partition(dataset.name, day))
-                    if not results:
-                        context.log.info(f"{dataset.name} {day}: nothing to take in")
-                        continue
-                    _report(step, RAW_ASSETS[dataset.name], day, results)
-                    refused = [_refusal(result) for result in results if not result.published]
-                    if refused:
-                        bad[day] = f"{RAW_ASSETS[dataset.name].to_user_string()} refused ({'; '.join(refused)})"
+                bad = _taken_in(step, _Work(options, lake, source, dataset, days, sites, reading), has_others)
     # The marts of the other dataset do not depend on this one.
     yield from step.finish(bad, goes_on=has_others)
+
+
+def _taken_in(step: Step, work: _Work, has_others: bool) -> dict[date, str]:
+    """Ingests the days of a step. Returns day → reason for days that are not published as they are at the source.
+
+    Args:
+        has_others: whether there is another source, whose days go on where this one cannot be listed.
+    """
+    key, bad = RAW_ASSETS[work.dataset.name], {}
+    asset = key.to_user_string()
+    work.days = _asked_for(step.context, work)
+    try:
+        if work.days:
+            work.list()
+    except SourceError as error:
+        if not has_others:
+            raise
+        for day in work.days:
+            step.tell_check(dg.AssetCheckKey(key, "processed"), day, False, True, str(error))
+            bad[day] = f"{asset} refused (processed: {error})"
+        return bad
+    for day in work.days:
+        results = _ingest_day(step.context, work, Partition(work.dataset.name, day))
+        if not results:
+            step.context.log.info(f"{work.dataset.name} {day}: nothing to take in")
+            continue
+        _report(step, key, day, results)
+        refused = [_refusal(result) for result in results if not result.published]
+        if refused:
+            bad[day] = f"{asset} refused ({'; '.join(refused)})"
+    return bad
 
 
 def _asked_for(context: dg.AssetExecutionContext, work: _Work) -> list[date]:

@@ -15,7 +15,7 @@ from ingest.partition.ledger import fingerprint, is_judged, version_of
 from ingest.partition.releases import Release, write_release
 from ingest.source import FolderSource, Terms
 from orchestration.operations.lateness import days_with_news
-from orchestration.operations.status import OUT_OF_DATE, PUBLISHED, REFUSED_BUT_KEPT, status
+from orchestration.operations.status import OBJECTS_GONE, OUT_OF_DATE, PUBLISHED, REFUSED_BUT_KEPT, status
 from tests.event_lines import Events, event_key, line, pixel
 from tests.log_lines import DAY, LogDay, lines, log
 from tests.partitions import days_of, events_of, logs_of
@@ -64,7 +64,7 @@ def test_a3_a_day_of_which_objects_vanished_is_held_back(eight: tuple[LogDay, li
     for key in keys[4:]:
         (day.logs / key).unlink()
     assert news_of(day) == set(days_of(DAY))
-    assert state_of(day)[0] == OUT_OF_DATE
+    assert state_of(day)[0] == OBJECTS_GONE
 
     result = ingest_day(day.lake, day.source, logs_of(DAY), day.options, incremental=incremental)
     assert refusing(result) == ["objects_kept"]
@@ -77,10 +77,13 @@ def test_a3_a_day_of_which_objects_vanished_is_held_back(eight: tuple[LogDay, li
     assert "4 objects with 40 of 80 published rows vanished" in str(reason)
 
     day.add(log(lines(10, start=40)), "4")  # one is back; three are still gone
+    assert state_of(day)[0] == OBJECTS_GONE
+    day.add(log(lines(10, start=900)), "late")
+    assert state_of(day)[0] == OUT_OF_DATE
     assert refusing(day.ingest()) == ["objects_kept"]
     for number in (5, 6, 7):
         day.add(log(lines(10, start=10 * number)), f"{number}")
-    assert day.ingest().published
+    assert (day.ingest().published, len(day.rows())) == (True, 90)
     assert day.lake.files("quarantine") == []
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from ingest.days import parse_day
 from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE, Partition
+from ingest.lake.records import FileRecord, ledger_record
 from ingest.schema import ACCESS_LOGS, EVENTS, arrow_schema
 from orchestration.marts.dbt_process import PARSED, run_loaded
 
@@ -47,9 +49,15 @@ def request(kind: str, at: str, line: int, **columns: Any) -> dict[str, Any]:
 
 
 def write_raw(lake: Lake, event_date: str, source_date: str, rows: list[dict[str, Any]]) -> None:
-    """One raw file as ingest writes it; no rows give the empty file of a day without requests."""
+    """One raw file as ingest writes it; no rows give the empty file of a day without requests. If the source day has a
+    ledger, it records the file."""
     table = pa.Table.from_pylist(rows, schema=arrow_schema(ACCESS_LOGS))
-    lake.put_table(table, Partition(DATASET, parse_day(source_date)).raw_file(parse_day(event_date)))
+    partition = Partition(DATASET, parse_day(source_date))
+    key, ledger = partition.raw_file(parse_day(event_date)), partition.ledger_file
+    lake.put_table(table, key)
+    if record := ledger_record(lake, ledger):
+        files = {**record.files, key: FileRecord.of(Path(lake.path(key)))}
+        lake.put_table(replace(record, files=files).on(lake.read_table(ledger)), ledger)
 
 
 def spoil(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

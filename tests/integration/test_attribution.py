@@ -265,8 +265,15 @@ class Reference:
         path, is_reattribution = self.path_of(shared)
         if not path:
             status = "organic" if shared["conversion_type"] == "install" else "unattributed"
-            nothing = {"touch_id": None, "position": None, "touches": 0, "credit": 0, "share": 0, "status": status}
-            nothing |= {"conversion_id": conversion["conversion_id"], "is_reattribution": False}
+            nothing = {
+                "touch_id": None,
+                "position": None,
+                "touches": 0,
+                "credit": 0,
+                "revenue_share": 0,
+                "status": status,
+            }
+            nothing |= {"conversion_id": conversion["conversion_id"], "status": status, "is_reattribution": False}
             return [nothing | {"model": model, "revenue": conversion["revenue"]} for model in MODELS]
         return [
             {
@@ -276,7 +283,7 @@ class Reference:
                 "position": place + 1,
                 "touches": len(path),
                 "credit": credit,
-                "share": credit,
+                "revenue_share": credit,
                 "revenue": revenue,
                 "status": "attributed",
                 "is_reattribution": is_reattribution,
@@ -459,7 +466,7 @@ def divided(parts: list[Fraction | float], revenue: Decimal | None) -> tuple[lis
 
 
 def compared(rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    names = ("touches", "position", "status", "is_reattribution", "credit", "share", "revenue")
+    names = ("touches", "position", "status", "is_reattribution", "credit", "revenue_share", "revenue")
     found = {(row["conversion_id"], row["model"], row["touch_id"]): {name: row[name] for name in names} for row in rows}
     assert len(found) == len(rows)
     return found
@@ -472,7 +479,7 @@ def assert_same(rows: list[Row], expected: list[Row]) -> None:
         reference = theirs[key]
         if key[1] == "time_decay" and row["touches"]:
             # The reference adds up binary fractions in another order.
-            for name in ("credit", "share"):
+            for name in ("credit", "revenue_share"):
                 assert abs(row.pop(name) - reference.pop(name)) <= Decimal(row["touches"] + 1) / 10**9, key
             theirs_worth, worth = reference.pop("revenue"), row.pop("revenue")
             assert (worth is None) == (theirs_worth is None)
@@ -512,7 +519,7 @@ def test_credits_and_revenue_add_up(sql: dict[str, str], seed: str) -> None:
         sums[row["conversion_id"], row["model"]].append(row)
     assert set(sums) == {(conversion_id, model) for conversion_id in worth for model in MODELS}
     for (conversion_id, _), rows in sums.items():
-        assert sum(row["share"] for row in rows) == (1 if rows[0]["touches"] else 0)
+        assert sum(row["revenue_share"] for row in rows) == (1 if rows[0]["touches"] else 0)
         assert sum(row["credit"] for row in rows) == (1 if rows[0]["touches"] and conversion_id not in refunds else 0)
         assert min(row["credit"] for row in rows) >= 0
         if worth[conversion_id] is None:

@@ -273,7 +273,7 @@ def _assert_shares(lake: Lake, expected: Judged) -> None:
     shares: dict[str, dict[tuple[str, str | None], Decimal]] = defaultdict(dict)
     of_refund: dict[str, tuple[str, Decimal]] = {}
     sql = """
-        select fact_conversions.event_id, attribution.model, touch_id, share, credit, reason
+        select fact_conversions.event_id, attribution.model, touch_id, revenue_share, credit, reason
         from marts.attribution inner join marts.fact_conversions using (session_date, conversion_id)
     """
     for event_id, model, touch, share, credit, reason in query(lake, sql):

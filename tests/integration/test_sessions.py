@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from decimal import Decimal
 from pathlib import Path
@@ -123,6 +124,44 @@ def test_days_in_any_order_give_what_a_range_gives(
     build_each(lake, target, [(day, after[day]) for day in order], *SELECTED)
     one_by_one, in_a_range = published(lake), published(range_lake)
     assert [key for key in in_a_range if one_by_one[key] != in_a_range[key]] == []
+
+
+def client_events(rng: random.Random) -> dict[str, list[dict[str, Any]]]:
+    """Days of a few session ids: without any visitor, with a login or a consent in the middle, shared by two visitors,
+    and back after a day or two."""
+    visitors = ({"visitor_id": None}, {"visitor_id": None, "user_id": "u"}, {"visitor_id": "a"}, {"visitor_id": "b"})
+    return {
+        day: [
+            event(
+                rng.choice(("page_view", "purchase")),
+                f"{day}T{rng.choice((0, 1, 9, 10, 22, 23)):02}:{rng.randrange(60):02}:00",
+                number,
+                client_session_id=rng.choice(("S1", "S2", "S3", "S4", None)),
+                **rng.choice(visitors),
+            )
+            for number in range(15)
+        ]
+        for day in (BEFORE, *DAYS, AFTER)
+    }
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 12))])
+def test_client_sessions_in_any_order_of_days_are_what_a_range_gives(target: Path, tmp_path: Path, seed: int) -> None:
+    events = client_events(random.Random(seed))
+    lakes = [Lake(str(tmp_path / name)) for name in ("range", "one by one")]
+    for lake in lakes:
+        lake.put_text("variables:\n  session_by: client\n", "rules/rules.yml")
+        for day, rows in events.items():
+            write_events(lake, day, day, rows)
+    assert build(lakes[0], target, DAYS[0], AFTER, *SELECTED).returncode == 0
+    after = {DAYS[0]: DAYS[1], DAYS[1]: DAYS[2], DAYS[2]: AFTER}
+    build_each(lakes[1], target, [(day, after[day]) for day in reversed(DAYS)], *SELECTED)
+    in_a_range, one_by_one = map(published, lakes)
+    assert [key for key in in_a_range if one_by_one[key] != in_a_range[key]] == []
+    # Visitors who share an id have sessions of their own.
+    rows = [row for day in DAYS for row in sessions(lakes[0], day)]
+    assert len({row["session_id"] for row in rows}) == len(rows)
+    assert {row["visitor_key"] for row in rows} >= {"visitor:a", "visitor:b"}
 
 
 def test_a_late_event_restates_the_days_that_it_changes(range_lake: Lake, target: Path, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_credits_of_what_ann_bought(lake: Lake, model: str, revenue: str, sign: 
 
 
 OF_ANN = """
-select touch_ts, channel, campaign_id, credit, share, revenue from (
+select touch_ts, channel, campaign_id, credit, revenue_share, revenue from (
     select *, sum(revenue) over (partition by conversion_id, model) as revenue_of_all
     from marts.attribution where person_key = 'user:ann'
 ) where true

@@ -180,6 +180,24 @@ def test_a_refused_partition_says_why_and_whether_an_earlier_version_stands(
     assert "earlier good version" in found["refused:raw_events/shop.example.com:2026-02-11"].text
 
 
+def test_a_day_whose_objects_went_with_age_is_no_alert(
+    place: Place, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another reason, and a day that is not published, are alerts as ever."""
+    place.taken("access_logs", day_before(1))
+    for day, check in ((day_before(1), "objects_kept"), (day_before(2), "objects_kept"), (day_before(3), "volume")):
+        prefix = place.refuse("access_logs", day)
+        verdict = {"table": "access_logs", "day": day, "reasons": [{"check": check, "message": "said"}]}
+        place.lake.put_text(json.dumps(verdict), f"{prefix}/verdict.json")
+
+    def refused() -> list[str]:
+        return sorted(str(alert.day) for alert in open_alerts(place.settings, instance, NOW) if alert.kind == "refused")
+
+    assert refused() == [day_before(3), day_before(2), day_before(1)]
+    place.set("logs_kept_days", "1")
+    assert refused() == [day_before(3), day_before(2)]
+
+
 def test_a_closed_day_without_objects_is_missing_until_they_come(place: Place, instance: dg.DagsterInstance) -> None:
     for days in (1, 2, 3):
         place.taken("access_logs", day_before(days))

@@ -188,6 +188,23 @@ def test_a_mart_says_that_it_lies_in_the_lake(specs: list[dg.AssetSpec]) -> None
     assert kinds["stg_events"] == kinds["publications"] == {"dbt", "duckdb"}
 
 
+def test_without_logs_the_marts_of_logs_alone_are_left_out(manifest: None) -> None:
+    from orchestration.marts.assets import WITHOUT
+    from orchestration.marts.project import manifest as found
+
+    parents = found()["parent_map"]
+
+    def above(node: str) -> set[str]:
+        return {node}.union(*map(above, parents.get(node, ())))
+
+    models = {
+        node["name"]: {each.rpartition(".")[2] for each in above(id_) if each.startswith("source.")}
+        for id_, node in found()["nodes"].items()
+        if node["resource_type"] == "model" and node["config"]["materialized"] == "lake_table"
+    }
+    assert set(WITHOUT["access_logs"][1:]) == {name for name, made_of in models.items() if made_of == {"access_logs"}}
+
+
 def test_what_can_run(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}

@@ -1,5 +1,5 @@
--- One row per conversion or refund of the built days, with its identity as known at the day's end. A path holds the touches that
--- may lead to the conversions of one person on one site on that day.
+-- One row per conversion or refund of the built days, with its identity as known at the day's end. A path holds the
+-- touches that may lead to the conversions of one person on one site on that day.
 with conversions as (
 
     select

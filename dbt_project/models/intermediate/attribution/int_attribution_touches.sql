@@ -26,8 +26,10 @@ with touches as (
     -- Impressions are many, and their look-back window is short.
     where
         {{ in_built_days('attribution_shares', 'touch_date', before=reach_days, after=1) }}
-        and (touch_type <> 'impression'
-        or {{ in_built_days('attribution_shares', 'touch_date', before=impression_days, after=1) }})
+        and (
+            touch_type <> 'impression'
+            or {{ in_built_days('attribution_shares', 'touch_date', before=impression_days, after=1) }}
+        )
 
 ),
 

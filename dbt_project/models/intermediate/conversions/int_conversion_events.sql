@@ -13,7 +13,10 @@ select
         else 'conversion'
     end as kind,
     -- A form at the checkout names the order too: what earns nothing must not make a copy of the purchase.
-    case when conversion_events.revenue = 'none' then conversion_events.conversion_type else '(revenue)' end as compared_as,
+    case
+        when conversion_events.revenue = 'none' then conversion_events.conversion_type
+        else '(revenue)'
+    end as compared_as,
     -- A crawler on the page of thanks repeats nobody's purchase.
     case when not {{ is_robot('stg_events') }} then stg_events.transaction_id end as transaction_id,
     case

@@ -72,6 +72,16 @@ of_no_day as (
 
 ),
 
+wanted as (
+
+    select distinct
+        site_id,
+        transaction_id,
+        of_no_day
+    from of_no_day
+
+),
+
 named as (
 
     select *
@@ -81,10 +91,19 @@ named as (
     from of_no_day
     union all
     select
-        of_days.* exclude (of_no_day),
+        of_days.conversion_id,
+        of_days.event_date,
+        of_days.site_id,
+        of_days.transaction_id,
+        of_days.event_ts,
+        of_days.event_id,
+        of_days.compared_as,
+        of_days.kind,
+        of_days.amount,
+        of_days.currency,
         wanted.of_no_day
     from of_days
-    inner join (select distinct site_id, transaction_id, of_no_day from of_no_day) as wanted
+    inner join wanted
         on
             of_days.site_id is not distinct from wanted.site_id
             and of_days.transaction_id = wanted.transaction_id

@@ -2,7 +2,7 @@
 -- depends_on: {{ ref('conversion_events') }}
 {%- set sessions = 'cut_at_campaign' if rule('session_split_on_campaign') else 'cut_at_midnight' %}
 {%- set longest_return = [rule('session_return_seconds') | int, rule('session_timeout_seconds') | int] | max %}
-{%- set by_client = rule('session_by') == 'client' %}
+{%- set by_client = rule('session_by') != 'timeout' %}
 {%- set owner = "coalesce('session:' || stg_events.client_session_id, stg_events.visitor_key)" if by_client
     else 'stg_events.visitor_key' %}
 
@@ -191,14 +191,14 @@ cut_at_midnight as (
 
         select
             * exclude (session_start, session_place),
-            min(event_ts) over of_visitor as session_start,
-            min(place) over of_visitor as session_place
+            min(event_ts) over of_one_visitor as session_start,
+            min(place) over of_one_visitor as session_place
         from (
             select
                 *,
                 coalesce(
                     last_value(kept_id ignore nulls) over so_far,
-                    first_value(kept_id ignore nulls) over whole
+                    first_value(kept_id ignore nulls) over whole_session
                 ) as owner_id
             from {{ 'capped' if rule('session_cap_hours') else sessions }}
             window
@@ -206,16 +206,16 @@ cut_at_midnight as (
                     partition by owner_number, session_place
                     order by place rows between unbounded preceding and current row
                 ),
-                whole as (
+                whole_session as (
                     partition by owner_number, session_place
                     order by place rows between unbounded preceding and unbounded following
                 )
-        ) as owned
-        window of_visitor as (partition by owner_number, session_place, owner_id)
+        ) as with_owners
+        window of_one_visitor as (partition by owner_number, session_place, owner_id)
 
     ),
 
--- The session's visitor is known by the best id that any of its events carries.
+    -- The session's visitor is known by the best id that any of its events carries.
     with_visitor as (
 
         select

@@ -1,5 +1,5 @@
 -- One row per conversion or refund, model and touch that shares it; one per model where no touch does. A refund has no
--- credit. Its revenue is negative, and shared as the conversion that it takes back; where there is none, by its own path.
+-- credit. Its revenue is negative, and shared as the conversion that it takes back; without one, by its own path.
 {{ config(
     partition_by='session_date',
     sort_by=['site_id', 'conversion_ts', 'conversion_id', 'model', 'position'],
@@ -19,12 +19,16 @@ with built as (
 taken_back as (
 
     select distinct
-        shares.session_date,
-        shares.conversion_id
-    from {{ ref('attribution_shares') }} as shares
+        of_paths.session_date,
+        of_paths.conversion_id
+    from {{ ref('attribution_shares') }} as of_paths
     where
-        not shares.is_refund
-        and shares.conversion_id in (select names_conversion_id from built where status = 'refund')
+        not of_paths.is_refund
+        and exists (
+            select 1
+            from built
+            where built.status = 'refund' and built.names_conversion_id = of_paths.conversion_id
+        )
 
 ),
 
@@ -69,20 +73,34 @@ valued as (
         own.identity_id,
         conversions.revenue,
         conversions.currency,
-        shares.* exclude (
-            session_date, conversion_id, conversion_ts, conversion_type, is_refund, site_id, tenant_id, person_key,
-            identity_id
-        ),
+        of_paths.model,
+        of_paths.touch_id,
+        of_paths.touch_type,
+        of_paths.touch_ts,
+        of_paths.position,
+        of_paths.touches,
+        of_paths.revenue_share,
+        of_paths.status,
+        of_paths.reason,
+        of_paths.is_reattribution,
+        of_paths.source,
+        of_paths.medium,
+        of_paths.channel,
+        of_paths.order_id,
+        of_paths.campaign_id,
+        of_paths.publication_code,
+        of_paths.creative_id,
+        of_paths.campaign_key,
         cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint) as worth,
         {{ whole_quotient(
             'cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint)'
-            ~ ' * cast(cast(shares.share as decimal(38, 9)) * 1000000000 as hugeint)', '1000000000'
+            ~ ' * cast(cast(of_paths.revenue_share as decimal(38, 9)) * 1000000000 as hugeint)', '1000000000'
         ) }} as worth_units
     from conversions
     inner join own
         on conversions.session_date = own.session_date and conversions.conversion_id = own.conversion_id
-    inner join {{ ref('attribution_shares') }} as shares
-        on conversions.shares_date = shares.session_date and conversions.shares_id = shares.conversion_id
+    inner join {{ ref('attribution_shares') }} as of_paths
+        on conversions.shares_date = of_paths.session_date and conversions.shares_id = of_paths.conversion_id
 
 ),
 
@@ -117,8 +135,8 @@ select
     touch_ts,
     position,
     touches,
-    cast(case when is_refund then 0 else share end as decimal(18, 9)) as credit,
-    share,
+    cast(case when is_refund then 0 else revenue_share end as decimal(18, 9)) as credit,
+    revenue_share,
     cast(
         cast(case when revenue < 0 then -revenue_units else revenue_units end as decimal(22, 0))
         * 0.0001 as decimal(18, 4)

@@ -141,7 +141,7 @@ select
     shared.touch_ts,
     cast(shared.position as bigint) as position,
     cast(shared.touches as bigint) as touches,
-    cast(cast(shared.share_units as decimal(18, 0)) * 0.000000001 as decimal(18, 9)) as share,
+    cast(cast(shared.share_units as decimal(18, 0)) * 0.000000001 as decimal(18, 9)) as revenue_share,
     case
         when shared.touches > 0 then 'attributed'
         when conversions.conversion_type = 'install' then 'organic'

@@ -22,7 +22,7 @@ with credits as (
         conversion_type,
         case when is_refund then 0 when touch_id is null then 1 else credit end as credit,
         -- A touch without a share in a model has no revenue and no currency.
-        case when touch_id is null or share <> 0 then revenue end as revenue,
+        case when touch_id is null or revenue_share <> 0 then revenue end as revenue,
         currency
     from {{ ref('attribution') }}
     where {{ in_built_days('campaign_performance', 'session_date') }}
