@@ -36,7 +36,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
     problem of a text that is too long or too short; `event_ts`, microseconds since 1970; `is_unreadable`, whether a
     value should be a number and is not; `traits`, the known traits of the device.
     """
-    readable = [each for each in kind.fields if each.column]
+    readable = [each for each in kind.fields if each.column or each.min_length or each.max_length]
     left = list(kind.left_paths or ())
     as_json = [each for each in readable if each.column in _JSON]
     values = Values(readable, {each.path: number for number, each in enumerate(as_json, start=len(left) + 1)})

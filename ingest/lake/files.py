@@ -128,7 +128,9 @@ class Lake:
         return sorted(path.rstrip("/").rpartition("/")[2] for path in paths if path is not None)
 
     def _infos(self, prefix: str, recursive: bool) -> list[fs.FileInfo]:
-        selector = fs.FileSelector(self.path(prefix.rstrip("/")), recursive=recursive, allow_not_found=True)
+        # With the slash, a file in the place of a folder counts as no folder.
+        base = self.path(prefix if recursive else prefix.rstrip("/"))
+        selector = fs.FileSelector(base, recursive=recursive, allow_not_found=True)
         with _explained(f"listing {self.uri(prefix)}"):
             return cast(list[fs.FileInfo], self.filesystem.get_file_info(selector))
 

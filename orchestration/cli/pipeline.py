@@ -107,8 +107,8 @@ def check_reachable(settings: Settings, publishes: bool, changing: str | None = 
                 source.objects([NO_DAY])
             lake = settings.open_lake()
             lake.check()
-            lake_format.check(lake, settings.hash_keys(), changing)
             rules_of(settings)
+            lake_format.check(lake, settings.hash_keys(), changing)
             with lake.staging():
                 lake.files(Partition("access_logs", NO_DAY).ledger_folder)
             for target in ready(TARGETS, settings) if publishes else ():

@@ -104,7 +104,7 @@ def _rows(sql: str) -> pa.Table | None:
             try:
                 return _answer(connection, sql)
             except duckdb.Error as error:
-                # Of a table that is not there, the explanation names all that are.
+                # For a missing table, the explanation names those that are there.
                 if named_in is None or not isinstance(error, duckdb.CatalogException):
                     raise click.ClickException(_explained(error, sql, views, lake.url)) from None
     raise AssertionError("the last of these explains every error")

@@ -56,8 +56,9 @@ def build_dbt_models() -> dg.AssetsDefinition:
         context, lakehouse, days = step.context, step.lakehouse, step.days
         _check_order(context, specs)
         with explained():
-            settings, lake = lakehouse.settings(), lakehouse.lake()
+            settings = lakehouse.settings()
             rules_of(settings)
+            lake = lakehouse.lake()
             datasets = list(lakehouse.sources())
             ready = [day for day in days if any(is_published(lake, Partition(name, day)) for name in datasets)]
             bad = {

@@ -175,8 +175,9 @@ def _ingest(step: Step, dataset: Dataset, reading: Reading, sites: Sequence[str]
     bad: dict[date, str] = {}
     has_others = False
     with explained():
-        settings, lake = lakehouse.settings(), lakehouse.lake()
+        settings = lakehouse.settings()
         rules = rules_of(settings)  # a run that could not build its marts does not begin
+        lake = lakehouse.lake()
         options = replace(settings.ingest_options(), tenants=rules.sites.tenants)
         sources = lakehouse.sources()
         has_others = len(sources) > 1

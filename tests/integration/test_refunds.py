@@ -12,14 +12,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import duckdb
 import pyarrow as pa
 import pytest
+import yaml
 
 from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE
 from ingest.lake.views import create_views
 from ingest.schema import EVENTS, arrow_schema
-from tests.integration.dbt_fixtures import build, build_each, event, write_raw
+from tests.integration.dbt_fixtures import PROJECT, build, build_each, event, run_dbt, write_raw
 
 pytestmark = pytest.mark.slow
 
@@ -320,3 +322,32 @@ def test_any_order_of_days_gives_the_same_true_lake(tmp_path: Path, target: Path
     assert done.returncode == 0, done.stdout
     one_by_one, in_a_range = published(lake, days), published(at_once, days)
     assert [key for key in in_a_range if one_by_one[key] != in_a_range[key]] == []
+
+
+def test_one_transaction_id_for_everybody_finishes(target: Path, tmp_path: Path) -> None:
+    """A shop whose page names the same order in each of 50,000 purchases and refunds: no pairs of them are made."""
+    done = run_dbt(Lake(str(tmp_path)), target, "compile", "--select", "int_conversions")
+    assert done.returncode == 0, done.stdout
+    statement = next((target / "compiled" / "clicklake" / "models").rglob("int_conversions.sql")).read_text("utf-8")
+    given = {
+        "int_conversion_events": "intermediate/conversions/_conversions.yml",
+        "transactions": "marts/conversions/_transactions.yml",
+    }
+    with duckdb.connect() as engine:
+        for name, path in given.items():
+            models = yaml.safe_load((PROJECT / "models" / path).read_text("utf-8"))["models"]
+            columns = next(model["columns"] for model in models if model["name"] == name)
+            typed = ", ".join(f"{column['name']} {column['data_type']}" for column in columns)
+            engine.execute(f"create table {name} ({typed})")
+        engine.execute("""
+            insert into int_conversion_events by name
+            select
+                'conversion ' || n as conversion_id, 'event ' || n as event_id, 'shop' as site_id,
+                'order' as transaction_id,
+                timestamp '2026-01-01' + to_seconds(n * 20) as event_ts, cast(event_ts as date) as event_date,
+                case when n % 2 = 0 then 'conversion' else 'refund' end as kind, '(revenue)' as compared_as,
+                case when n % 2 = 0 then 5 when n % 4 = 1 then -1 end as amount, 'EUR' as currency
+            from range(100000) as r (n)
+        """)
+        found = dict(engine.execute(f"select status, count(*) from ({statement}) group by status").fetchall())
+    assert found == {"conversion": 1, "copy": 49_999, "refund": 50_000}

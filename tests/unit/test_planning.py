@@ -360,3 +360,9 @@ def test_nodes_are_read_as_dbt_describes_them() -> None:
     assert node_of(model) == Node("m", "m", "model", ("a",), "lake_table", "d", Around(1, 30), "all")
     test = {"id": "t", "name": "t", "kind": "test", "parents": [], "config": {"severity": "ERROR"}}
     assert node_of(test).severity == "error"
+
+
+def test_a_variable_may_lengthen_what_a_model_restates() -> None:
+    restates = {"before": 2, "before_too": "funnel_max_days", "after": 30}
+    model = {"id": "m", "name": "m", "kind": "model", "parents": [], "config": {"restates": restates}}
+    assert node_of(model, {"funnel_max_days": 7}).restates == Around(9, 30)
