@@ -108,7 +108,7 @@ def check_reachable(settings: Settings, publishes: bool, changing: str | None = 
             lake = settings.open_lake()
             lake.check()
             rules_of(settings)
-            lake_format.check(lake, settings.hash_keys(), changing)
+            lake_format.look(lake, settings.hash_keys(), changing)
             with lake.staging():
                 lake.files(Partition("access_logs", NO_DAY).ledger_folder)
             for target in ready(TARGETS, settings) if publishes else ():
