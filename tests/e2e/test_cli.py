@@ -23,6 +23,7 @@ import pytest
 
 from ingest.days import day_text, parse_day
 from ingest.lake.layout import DATA_FILE
+from ingest.rules.rules import keep
 from orchestration.operations.status import (
     MISSING,
     OUT_OF_DATE,
@@ -35,6 +36,8 @@ from orchestration.operations.status import (
 )
 from orchestration.publishing.mongodb import connect
 from orchestration.publishing.targets.performance_entries import COLLECTION, TARGET
+from orchestration.rules import rules_of
+from orchestration.settings import load_settings
 from tests.environment_fixtures import CLICKLAKE, DAYS, SECRET, Caller, Environment, bad, dbt_processes_of, good
 from tests.log_lines import lines, log
 from tests.partitions import days_of
@@ -307,6 +310,7 @@ def test_a_full_disk_is_named_and_the_lake_stays_as_it_was(
 ) -> None:
     environment.put(good(ONE))
     _ingest(environment, ONE)
+    keep(rules_of(load_settings()), environment.lake)  # so that it is a mart that dbt cannot write
     before = environment.contents("raw", "rejects", "ledger", "marts")
     assert before
     free = os.statvfs(small_disk)

@@ -214,6 +214,7 @@ def _assert_attribution(environment: Environment, visits: list[Visit], ads: list
             {
                 "session_date": visit.at.date(), "conversion_id": f"visitor:v{visit.visitor} {visit.ends}",
                 "conversion_ts": visit.ends, "conversion_type": "purchase", "site_id": SITE,
+                "status": "conversion", "names_conversion_id": None,
                 "session_id": f"{visit.at}", "person_key": f"visitor:v{visit.visitor}",
                 "ip_hash": str(visit.visitor), "user_agent": AGENT, "revenue": visit.revenue, "currency": "EUR",
             },

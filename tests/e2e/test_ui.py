@@ -32,6 +32,7 @@ DAYS_OF_LOGS, DAYS_BUILT = 5, 3
 DAGSTER = Path(sys.executable).with_name("dagster")
 CHECKS_OF_RAW = {
     "objects_present": "SUCCEEDED",
+    "objects_kept": "SUCCEEDED",
     "processed": "SUCCEEDED",
     "objects_readable": "SUCCEEDED",
     "objects_whole": "FAILED",  # a warning: each made-up day has an object that is cut off

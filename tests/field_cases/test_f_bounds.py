@@ -19,7 +19,7 @@ from ingest.partition import stage
 from ingest.partition.day import ingest_day
 from ingest.partition.quarantine import refused_partitions
 from ingest.rows import blocks
-from ingest.source import FolderSource
+from ingest.source import AS_USUAL, FolderSource
 from tests.event_lines import DAY, OPTIONS, Events, lenient, pixel, reasons
 from tests.event_lines import line as line_of_event
 from tests.log_lines import LogDay, line, lines, log
@@ -222,11 +222,15 @@ class _Held:
     """A source of one object, as S3 would have it under names that no file system takes."""
 
     url = "s3://held"
+    terms = AS_USUAL
 
     def __init__(self, event: dict[str, Any]) -> None:
         self._body = json.dumps(event).encode()
 
     def objects(self, days: object = None) -> list[Any]:
+        raise NotImplementedError
+
+    def has_around(self, day: object) -> tuple[bool, bool]:
         raise NotImplementedError
 
     def undated(self) -> str | None:
