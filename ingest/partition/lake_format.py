@@ -29,13 +29,15 @@ class About:
     """What `lake.json` says.
 
     key: fingerprint of the hash key. made_by: the version that made the lake. is_changing: the command that is
-    changing all of the lake, and whose end the other runs wait for; None if there is none.
+    changing all of the lake, and whose end the other runs wait for; None if there is none. becomes: fingerprint of the
+    hash key that `clicklake rekey` is changing it to.
     """
 
     format: int
     key: str
     made_by: str
     is_changing: str | None = None
+    becomes: str | None = None
 
 
 def fingerprint(hash_keys: Sequence[str]) -> str:
@@ -61,7 +63,7 @@ def read(lake: Lake) -> About | None:
     try:
         told = json.loads(lake.read_bytes(LAKE_FILE))
         number = int(told["format"])
-        about = About(number, str(told["key"]), str(told["made_by"]), told.get("is_changing"))
+        about = About(number, str(told["key"]), str(told["made_by"]), told.get("is_changing"), told.get("becomes"))
     except (ValueError, KeyError, TypeError) as error:
         raise LakeError(
             f"{lake.uri(LAKE_FILE)} cannot be read ({type(error).__name__}). Put the lake's own file back from a copy"
@@ -99,8 +101,15 @@ def look(lake: Lake, hash_keys: Sequence[str], changing: str | None = None) -> A
                 f"{UPGRADE} reads its days again; with --dry-run it only says which"
             )
         return None
+    _compare(lake, about, hash_keys, changing)
+    return about
+
+
+def _compare(lake: Lake, about: About, hash_keys: Sequence[str], changing: str | None) -> None:
     if about.is_changing and about.is_changing != changing:
         raise LakeError(f"{lake.url} is being changed by {about.is_changing}, which must end first. Run it again")
+    if about.is_changing == REKEY:
+        _ensure_same_change(lake, about, hash_keys)
     if keys_to_come(about, hash_keys) and changing != REKEY:
         raise LakeError(
             f"{lake.url} was written with a hash key of CLICKLAKE_HASH_KEYS_BEFORE. {REKEY} changes its rows"
@@ -112,21 +121,38 @@ def look(lake: Lake, hash_keys: Sequence[str], changing: str | None = None) -> A
             "twice. Set CLICKLAKE_HASH_KEY to the lake's own key; to change it, also set CLICKLAKE_HASH_KEYS_BEFORE "
             f"to a list of the lake's own keys, and call {REKEY}"
         )
-    return about
+
+
+def _ensure_same_change(lake: Lake, about: About, hash_keys: Sequence[str]) -> None:
+    """Some rows are of the key to come already, so nothing but the change to that key may go on."""
+    is_same = about.becomes == fingerprint(hash_keys) if about.becomes else bool(keys_to_come(about, hash_keys))
+    if not is_same:
+        which = f"the key with fingerprint {about.becomes}" if about.becomes else "another key"
+        raise SettingsError(
+            f"{REKEY} of {lake.url} to {which} was interrupted. Set CLICKLAKE_HASH_KEY and "
+            "CLICKLAKE_HASH_KEYS_BEFORE as they were when it began, and call it again"
+        )
 
 
 def begin_change(lake: Lake, hash_keys: Sequence[str], command: str) -> None:
-    """Keeps all runs but those of this command from writing, also after it was interrupted, until it ends."""
+    """Keeps all runs but those of this command from writing, also after it was interrupted, until it ends.
+
+    Raises:
+        LakeError, SettingsError: another command, or the same one to another key, began in the meantime.
+    """
     with lake.lock(LOCK):
         about = read(lake) or About(FORMAT, fingerprint(hash_keys), _version())
-        lake.put_text(_text(replace(about, is_changing=command)), LAKE_FILE)
+        _compare(lake, about, hash_keys, command)
+        becomes = fingerprint(hash_keys) if command == REKEY else None
+        lake.put_text(_text(replace(about, is_changing=command, becomes=becomes)), LAKE_FILE)
 
 
 def end_change(lake: Lake, hash_keys: Sequence[str]) -> None:
     with lake.lock(LOCK):
         about = read(lake)
         assert about is not None
-        lake.put_text(_text(replace(about, format=FORMAT, key=fingerprint(hash_keys), is_changing=None)), LAKE_FILE)
+        ended = replace(about, format=FORMAT, key=fingerprint(hash_keys), is_changing=None, becomes=None)
+        lake.put_text(_text(ended), LAKE_FILE)
 
 
 def early_ledgers(lake: Lake) -> Iterator[str]:

@@ -629,6 +629,56 @@ def test_f9_rows_change_to_a_new_key_as_if_they_were_read_with_it(
     assert same_rows(rows_of(lake.root), rows_of(fresh.root))
 
 
+def test_f9_an_interrupted_change_of_keys_goes_on_to_no_other_key(
+    hashed: tuple[Events, LogDay], call: Caller, tmp_path: Path
+) -> None:
+    """Neither to a third one, nor back: some rows are of the key to come already."""
+    events, logs = hashed
+    lake, third = logs.lake, "a third key for tests, long enough"
+    lake_format.check(lake, [HASH_KEY])
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    lake_format.begin_change(lake, [HASH_KEY, NEW_KEY], lake_format.REKEY)
+    before, after = (lake_format.fingerprint(keys) for keys in ((HASH_KEY,), (HASH_KEY, NEW_KEY)))
+    rekey.rekey(lake, rekey.ledgers(lake)[0], [NEW_KEY], before, after)
+    told, rows = lake.read_text("lake.json"), rows_of(lake.root)
+    said = f"clicklake rekey of {lake.url} to the key with fingerprint {after} was interrupted. Set CLICKLAKE_HASH_KEY"
+    for keys in ([HASH_KEY, third], [HASH_KEY, NEW_KEY, third], [HASH_KEY]):
+        settings = {"logs": str(logs.logs), "hash_key": keys[-1], "hash_keys_before": json.dumps(keys[:-1])}
+        done = call("rekey", lake=lake.url, **settings)
+        assert (done.returncode, said in " ".join(done.stderr.split())) == (2, True), done.stderr
+        with pytest.raises(SettingsError, match="was interrupted"):
+            lake_format.begin_change(lake, keys, lake_format.REKEY)
+    assert (lake.read_text("lake.json"), same_rows(rows_of(lake.root), rows)) == (told, True)
+    lake.put_text(json.dumps({**json.loads(told), "becomes": None}), "lake.json")
+    with pytest.raises(SettingsError, match="to another key was interrupted"):
+        lake_format.look(lake, [HASH_KEY], lake_format.REKEY)
+    lake_format.look(lake, [HASH_KEY, NEW_KEY], lake_format.REKEY)
+    lake_format.end_change(lake, [HASH_KEY, NEW_KEY])
+    assert json.loads(lake.read_text("lake.json")).keys() == {"format", "key", "made_by"}
+
+
+def test_f9_a_ledger_of_a_third_key_is_named_before_any_is_changed(hashed: tuple[Events, LogDay]) -> None:
+    """And what is said to do about it works."""
+    events, logs = hashed
+    lake = logs.lake
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    key, third = logs_of(DAY).ledger_file, "a third key for tests, long enough"
+    lake.delete(key)
+    assert ingest_day(lake, FolderSource(logs.logs), logs_of(DAY), IngestOptions(third)).published
+    before, after = (lake_format.fingerprint(keys) for keys in ((HASH_KEY,), (HASH_KEY, NEW_KEY)))
+    said = (
+        rf"{key} is of a hash key with fingerprint {lake_format.fingerprint([third])}: .* Delete it, and make it again"
+    )
+    with pytest.raises(DamagedError, match=said):
+        rekey.ensure_keys(lake, rekey.ledgers(lake), before, after)
+    with pytest.raises(DamagedError, match=said):
+        rekey.rekey(lake, key, [NEW_KEY], before, after)
+    lake.delete(key)
+    assert ingest_day(lake, FolderSource(logs.logs), logs_of(DAY), IngestOptions(HASH_KEY)).published
+    rekey.ensure_keys(lake, rekey.ledgers(lake), before, after)
+    assert change_keys(lake) == [True, True]
+
+
 def test_f9_refused_rows_change_to_a_new_key(hashed: tuple[Events, LogDay], tmp_path: Path) -> None:
     _, logs = hashed
     logs.add(log([b"broken"] * 30), "b")
