@@ -19,7 +19,8 @@ from orchestration.settings import load_lake_settings
 @click.option("--to", "last", type=DAY, metavar="D2", help="Last day. Default: no limit.")
 def command(tables: tuple[str, ...], first: dt.date | None, last: dt.date | None) -> int:
     """Reads every file of raw, rejects and marts, and compares it with the SHA-256 that was recorded when it
-    was published. Names each file that differs, is missing, or is in no ledger, and what to do.
+    was published. Names each file that differs, is missing, or is in no ledger, each record of marts that cannot
+    be read, and what to do.
 
     D1 and D2 are source days of raw, and days of marts. Files of an early version have no record; they are
     counted.

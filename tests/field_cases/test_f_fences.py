@@ -430,6 +430,52 @@ def test_f9_broken_records_of_a_mart_are_written_anew(built: Lake, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_f9_a_broken_record_hides_no_broken_mart(built: Lake, call: Caller) -> None:
+    flip_a_bit(built, MART.format(DAY))
+    built.put_text("garbage", "records/daily_aggregates/data.parquet")
+    done = call("verify", lake=built.url)
+    assert (done.returncode, done.stdout.splitlines()[:-1]) == (
+        1,
+        [
+            "wrong: records/daily_aggregates/data.parquet cannot be read, and nothing else tells whether the 3 files "
+            f"of daily_aggregates are what was published. Make them again: clicklake run --from {BEFORE} --to {AFTER}"
+        ],
+    )
+    assert build_marts(built).refused(days_of(*DAYS)) == {}
+    assert call("verify", lake=built.url).returncode == 0
+
+
+@pytest.mark.slow
+def test_f9_verify_names_a_file_of_a_mart_that_is_gone(built: Lake, call: Caller) -> None:
+    key = MART.format(DAY)
+    built.delete(key)
+    done = call("verify", lake=built.url)
+    missing = f"wrong: {key} is missing. Make it again: clicklake run --from {DAY}"
+    assert (done.returncode, done.stdout.splitlines()[:-1]) == (1, [missing])
+    assert call("verify", "daily_aggregates", "--from", AFTER, lake=built.url).returncode == 0
+    built.delete("marts/daily_aggregates")  # all of them
+    gone = call("verify", "daily_aggregates", lake=built.url).stdout.splitlines()[:-1]
+    assert gone == [missing.replace(DAY, day) for day in DAYS]
+    assert build_marts(built).refused(days_of(*DAYS)) == {}
+    assert call("verify", lake=built.url).returncode == 0
+
+
+def test_f9_a_file_of_a_mart_may_be_absent_before_its_first_publication_and_with_its_ledgers(
+    built: Lake, tmp_path: Path
+) -> None:
+    record, new = Mart("daily_aggregates", "report_date"), MART.format("2026-01-14")
+    staged = tmp_path / "staged"
+    shutil.copy(built.path(MART.format(DAY)), staged)
+    built.put_table(built.read_table(logs_of(DAY).ledger_file), logs_of("2026-01-14").ledger_file)
+    with pytest.raises(KeyboardInterrupt), recorded(built, record, {new: staged}):
+        raise KeyboardInterrupt
+    assert Verification(built, ["daily_aggregates"]).run(lambda *_: None).wrong == []
+    built.delete(MART.format(DAY))
+    built.delete(logs_of(DAY).ledger_folder)
+    assert Verification(built, ["daily_aggregates"]).run(lambda *_: None).wrong == []
+
+
+@pytest.mark.slow
 def test_f9_a_flipped_bit_in_a_mart_refuses_the_days_that_read_it(built: Lake) -> None:
     key = MART.format(BEFORE)
     flip_a_bit(built, key)
