@@ -123,9 +123,7 @@ class Verification:
         for key, files in sorted(by_ledger.items()):
             partition = partition_of(key)
             if partition is not None:
-                yield _Group(
-                    partition.lock, key, files, lambda key=key: _singly(files_recorded(self._lake, is_early, key))
-                )  # type: ignore[misc]
+                yield _Group(partition.lock, key, files, partial(self._of_ledger, key, is_early))
 
     def _of_ledger(self, key: str, is_early: bool) -> Mapping[str, Collection[FileRecord]] | None:
         return _singly(files_recorded(self._lake, is_early, key))

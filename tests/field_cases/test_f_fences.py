@@ -597,8 +597,34 @@ def test_f9_another_key_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="has format 3, and this version of Clicklake knows 2 at most"):
         lake_format.check(lake, [HASH_KEY])
     lake.put_text("{", "lake.json")
-    with pytest.raises(LakeError, match=r"cannot be read .*Put the lake's own file back"):
+    with pytest.raises(LakeError, match=r"cannot be read .*Put the lake's own file back .*Without a copy, delete it"):
         lake_format.check(lake, [HASH_KEY])
+
+
+def test_f9_without_lake_json_the_key_of_the_ledgers_counts(hashed: tuple[Events, LogDay]) -> None:
+    """Such as where the file was cut off, and was deleted as its message says."""
+    events, logs = hashed
+    lake, other = logs.lake, "another key for tests, long enough"
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    key = lake_format.fingerprint([HASH_KEY])
+    said = f"another hash key .fingerprint {key}, as its ledgers record; its lake.json is missing"
+    with pytest.raises(SettingsError, match=said):
+        lake_format.check(lake, [other])
+    with pytest.raises(SettingsError, match="another hash key"):
+        lake_format.begin_change(lake, [other], lake_format.UPGRADE)
+    assert not lake.exists("lake.json")
+    with pytest.raises(LakeError, match="clicklake rekey changes its rows"):
+        lake_format.check(lake, [HASH_KEY, other])
+    lake_format.begin_change(lake, [HASH_KEY, other], lake_format.REKEY)
+    assert json.loads(lake.read_text("lake.json"))["key"] == key
+    lake.delete("lake.json")
+    lake_format.check(lake, [HASH_KEY])
+    assert json.loads(lake.read_text("lake.json"))["key"] == key
+    lake.delete("lake.json")
+    rekey.rekey(lake, logs_of(DAY).ledger_file, [NEW_KEY], key, lake_format.fingerprint([HASH_KEY, NEW_KEY]))
+    for keys in ([HASH_KEY], [HASH_KEY, NEW_KEY]):
+        with pytest.raises(LakeError, match=rf"ledgers are of several hash keys .*{key} in .*Put the lake's own file"):
+            lake_format.check(lake, keys)
 
 
 def test_f9_a_new_lake_is_made_once(lakes: Lakes, tmp_path: Path) -> None:
