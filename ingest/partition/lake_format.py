@@ -152,9 +152,9 @@ def _compare(
     if keys_to_come(about, hash_keys) is None:
         raise SettingsError(
             f"{lake.url} was written with another hash key (fingerprint {about.key}{recorded_where}) than that of "
-            f"CLICKLAKE_HASH_KEY ({fingerprint(hash_keys)}): the same addresses would get other hashes, and their owners would count "
-            "twice. Set CLICKLAKE_HASH_KEY to the lake's own key; to change it, also set CLICKLAKE_HASH_KEYS_BEFORE "
-            f"to a list of the lake's own keys, and call {REKEY}"
+            f"CLICKLAKE_HASH_KEY ({fingerprint(hash_keys)}): the same addresses would get other hashes, and their "
+            "owners would count twice. Set CLICKLAKE_HASH_KEY to the lake's own key; to change it, also set "
+            f"CLICKLAKE_HASH_KEYS_BEFORE to a list of the lake's own keys, and call {REKEY}"
         )
 
 

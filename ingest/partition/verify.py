@@ -4,7 +4,7 @@ records."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -212,8 +212,3 @@ def _broken_record(group: _Group) -> str:
         f"{group.record} cannot be read, and nothing else tells whether the {counted(len(group.files), 'file')} of "
         f"{table_of(group.record)} are what was published. {again}"
     )
-
-
-def named(tables: Iterable[str]) -> list[str]:
-    """Tables without their schema: `raw.events` and `events` are the same."""
-    return [table.rpartition(".")[2] for table in tables]

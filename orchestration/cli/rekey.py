@@ -6,7 +6,7 @@ import click
 
 from ingest.words import counted
 from orchestration.cli import DONE
-from orchestration.cli.changes import build_all
+from orchestration.cli.changes import build_all, ensure_lake
 from orchestration.cli.console import bar, console, notes
 from orchestration.settings import load_settings
 
@@ -31,6 +31,7 @@ def command(dry_run: bool, no_publish: bool) -> int:
     from orchestration.cli.pipeline import check_reachable, publishes_to
 
     lake, keys = settings.open_lake(), settings.hash_keys()
+    ensure_lake(lake)
     about = lake_format.look(lake, keys, lake_format.REKEY)
     to_come = lake_format.keys_to_come(about, keys) if about else ()
     if not about or not to_come:

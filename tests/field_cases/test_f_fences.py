@@ -429,6 +429,22 @@ def test_f9_broken_records_of_a_mart_are_written_anew(built: Lake, tmp_path: Pat
     assert files_of_mart(built, record) == {key: [FileRecord.of(staged)]}
 
 
+@pytest.mark.parametrize("arguments", [("verify",), ("upgrade", "--dry-run"), ("rekey", "--dry-run")])
+def test_f9_a_place_without_a_lake_is_named(call: Caller, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    place = tmp_path / "no-lake"
+    done = call(*arguments, lake=str(place), logs=str(tmp_path), hash_key=HASH_KEY)
+    assert (done.returncode, f"There is no lake at {place}." in " ".join(done.stderr.split())) == (2, True), done
+    assert not place.exists()
+
+
+def test_f9_verify_names_the_tables_that_there_are(built: Lake, call: Caller) -> None:
+    for unknown in ("nonsense", "raw.daily_aggregates"):
+        done = call("verify", unknown, lake=built.url)
+        assert done.returncode == 2
+        assert f"There is no table {unknown}. One of: marts." in " ".join(done.stderr.split())
+    assert call("verify", "MARTS.daily_aggregates", "sessions", lake=built.url).returncode == 0
+
+
 @pytest.mark.slow
 def test_f9_a_broken_record_hides_no_broken_mart(built: Lake, call: Caller) -> None:
     flip_a_bit(built, MART.format(DAY))
