@@ -299,6 +299,30 @@ def test_without_a_setting_the_lake_has_the_rules(tmp_path: Path) -> None:
     assert own.tables["passages"].own_rows == 1
 
 
+@pytest.mark.parametrize("is_setting", [True, False])
+@pytest.mark.parametrize("name", ["rules.yml", "conversion_events.csv"])
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_name_that_leads_to_no_file_is_no_default(tmp_path: Path, is_setting: bool, name: str, is_link: bool) -> None:
+    lake = Lake(str(tmp_path))
+    lake.put_text(PUBLICATIONS, "rules/publications.csv")
+    place = tmp_path / "rules" / name
+    place.symlink_to("/none/such") if is_link else place.mkdir()
+    with pytest.raises(RulesError, match=rf"rules/{name}: this leads to no file"):
+        load_rules(Lake(str(tmp_path / "rules")) if is_setting else None, lake, SEEDS)
+
+
+@pytest.mark.parametrize("name", ["rules", "reference"])
+def test_a_link_in_place_of_the_folder_of_rules_is_followed_or_named(tmp_path: Path, name: str) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    lake.put_text("", "raw/any")
+    link = tmp_path / "lake" / name
+    link.symlink_to(tmp_path / "mounted")
+    with pytest.raises(RulesError, match=rf"lake/{name}: this leads to no folder"):
+        load_rules(None, lake, SEEDS)
+    written_to(tmp_path / "mounted", {"publications.csv": PUBLICATIONS + "a,1,A\n"})
+    assert load_rules(None, lake, SEEDS).tables["publications"].own_rows == 1
+
+
 def test_a_table_in_two_places_is_a_mistake(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path))
     for key in ("rules/passages.csv", "reference/passages.csv"):
