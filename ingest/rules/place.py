@@ -68,6 +68,6 @@ def files(folder: Lake | None, lake: Lake | None, problems: Problems) -> Files:
         if store is folder and not found and not problems.found:
             raise RulesError(
                 f"CLICKLAKE_RULES is {store.url}, and there is neither {RULES_FILE} nor a table in it. Correct the "
-                f"setting, or start with: clicklake rules --template > {RULES_FILE}"
+                f"setting, or start with: clicklake rules --template > {RULES_FILE}, and put that file there"
             )
     return Files(found)
