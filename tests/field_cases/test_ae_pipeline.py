@@ -184,6 +184,18 @@ def test_a3_a_published_day_that_is_older_than_objects_are_kept_is_run_from_what
     assert (environment.rows("raw", "marts"), environment.entries()) == (before, entries)
     assert call("backfill", "--from", ONE, "--to", ONE, **kept).returncode == 0
     assert "out of date" not in call("status", **kept).stdout
+    assert "warning" not in done.stderr
+    late = put_logs(environment, ONE, "late")
+    done = call("run", "--from", ONE, **kept)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = (
+        "1 object came after the day was published, and will not be read, because the source keeps objects for 30 days"
+    )
+    assert f"warning access_logs {ONE}: {told}: {late}" in " ".join(done.stderr.split())
+    shown = call("status", **kept).stdout
+    assert ("out of date" in shown, told in " ".join(shown.split())) == (True, True)
+    assert (environment.rows("raw", "marts"), environment.entries()) == (before, entries)
+    environment.remove(late)
     assert "No alert is open" in call("alerts", **kept).stdout
     assert call("run", "--from", ONE).returncode == 1  # without the setting the day is held back
     assert environment.entries() == entries
