@@ -366,7 +366,55 @@ def _report_verdicts(step: Step, key: dg.AssetKey, day: date, results: Sequence[
         verdicts = [verdict for _, verdict in named]
         passed = all(verdict.passed for verdict in verdicts)
         message, figures = verdicts[0].said, dict(verdicts[0].figures)
-        if DATASETS[results[0].partition.table].by_site:  # a quiet day has no site
+        if results[0].partition.site:
+            failing = [f"{result.partition.site}: {verdict.said}" for result, verdict in named if not verdict.passed]
+            message = "; ".join(failing) or f"{counted(len(named), 'site')}: all passed"
+            figures = {str(result.partition.site): dg.MetadataValue.json(verdict.figures) for result, verdict in named}
+        blocks = verdicts[0].blocks and (passed or any(verdict.refuses for verdict in verdicts))
+        judgements = [_judgement(*each) for each in named]
+        step.tell_check(check, day, passed, blocks, message, figures, judgements)
+
+
+def _judgement(result: DayResult, verdict: Verdict) -> Judgement:
+    return Judgement(
+        verdict.passed,
+        verdict.blocks,
+        verdict.message,
+        verdict.figures,
+        site=result.partition.site,
+        released=verdict.released,
+    )
+
+
+def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
+    """Figures of the published rows and, for a dataset with sites, the rows of each site.
+
+    Reject reasons and event dates leave out sites that stayed as they are because they had nothing new.
+    """
+    good = [result for result in results if result.published]
+    reasons, by_date = Counter[str](), Counter[str]()
+    for result in good:
+        reasons.update(result.rejects_by_reason)
+        by_date.update({day_text(day): rows for day, rows in result.rows_by_event_date.items()})
+    touched = {day for result in good for day in result.touched_days}
+    kept = sum(result.rows_kept for result in good)
+    metadata: dict[str, object] = {
+        "dagster/partition_row_count": kept,
+        "rows_read": sum(result.rows_read for result in good),
+        "rows_kept": kept,
+        "rows_rejected": sum(result.rows_rejected for result in good),
+        "rows_duplicate": sum(result.rows_duplicate for result in good),
+        "rejects_by_reason": dg.MetadataValue.json(dict(reasons)),
+        "objects": sum(result.objects for result in good),
+        "objects_read": sum(result.objects_read for result in results),
+        "bytes": sum(result.bytes_written for result in good),
+        "seconds": round(sum(sum(result.seconds.values()) for result in results), 3),
+        "rows_by_event_date": dg.MetadataValue.json(dict(by_date)),
+        "touched_days": dg.MetadataValue.json(list(map(day_text, sorted(touched)))),
+    }
+    if why_whole := "; ".join(sorted({result.why_whole for result in results if result.why_whole})):
+        metadata["read_whole_since"] = why_whole
+    if DATASETS[results[0].partition.table].by_site:  # a quiet day has no site
         metadata["rows_by_site"] = dg.MetadataValue.json(
             {each.partition.site: each.rows_kept for each in good if each.partition.site}
         )
