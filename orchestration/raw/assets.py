@@ -16,7 +16,7 @@ from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientL
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, partition_of, site_folder, value_in
 from ingest.partition.audit import Verdict, checks_of
-from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
 from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals, raw_files_of
 from ingest.partition.ledger import (
     is_judged,
@@ -439,9 +439,11 @@ def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
     }
     if why_whole := "; ".join(sorted({result.why_whole for result in results if result.why_whole})):
         metadata["read_whole_since"] = why_whole
-    if results[0].partition.site:
-        metadata["rows_by_site"] = dg.MetadataValue.json({str(each.partition.site): each.rows_kept for each in good})
+    if DATASETS[results[0].partition.table].by_site:  # a quiet day has no site
+        metadata["rows_by_site"] = dg.MetadataValue.json(
+            {each.partition.site: each.rows_kept for each in good if each.partition.site}
+        )
         metadata["refused_sites"] = dg.MetadataValue.json(
-            [each.partition.site for each in results if not each.published]
+            [each.partition.site for each in results if each.partition.site and not each.published]
         )
     return metadata

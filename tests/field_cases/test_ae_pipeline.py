@@ -77,6 +77,15 @@ def test_e7_events_alone_are_a_whole_use(environment: Environment, call: Caller)
     assert (done.returncode, rows_of(environment, now, "example.com")) == (0, 10), done.stdout + done.stderr
 
 
+def test_a4_commands_show_a_quiet_day_of_events(environment: Environment, call: Caller) -> None:
+    for day in (ONE, THREE):
+        put_visits(environment, day)
+    for command in ("run", "backfill"):
+        done = call(command, "--from", ONE, "--to", THREE, logs=None)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stdout + done.stderr
+    assert marts_of(environment, TWO) >= OF_EVENTS | OF_BOTH
+
+
 def test_e7_one_of_the_sources_must_be_set(environment: Environment, call: Caller) -> None:
     done = call("run", "--from", ONE, logs=None, events=None)
     assert (done.returncode, environment.contents()) == (2, {})
