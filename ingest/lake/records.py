@@ -98,17 +98,25 @@ def files_of_ledger(lake: Lake, key: str) -> dict[str, FileRecord] | None:
 
 
 def files_of_mart(lake: Lake, mart: Mart) -> dict[str, list[FileRecord]]:
-    """Key → the records of a file that may stand there: one, or several after a publication that was interrupted.
-    Records that cannot be read count as none, so that the next publication writes them anew."""
-    if not lake.exists(mart.record_file):
-        return {}
-    found: dict[str, list[FileRecord]] = {}
+    """As `read_records`. Records that cannot be read count as none, so that the next publication writes them anew."""
     try:
-        rows = lake.read_table(mart.record_file).to_pylist()
+        return read_records(lake, mart)
     except TransientLakeError:
         raise
     except LakeError:
         return {}
+
+
+def read_records(lake: Lake, mart: Mart) -> dict[str, list[FileRecord]]:
+    """Key → the records of a file that may stand there: one, or several after a publication that was interrupted.
+
+    Raises:
+        LakeError: the records cannot be read.
+    """
+    if not lake.exists(mart.record_file):
+        return {}
+    rows = lake.read_table(mart.record_file, ["file", "rows", "sha256"]).to_pylist()
+    found: dict[str, list[FileRecord]] = {}
     for row in rows:
         found.setdefault(row["file"], []).append(FileRecord(row["rows"], row["sha256"]))
     return found

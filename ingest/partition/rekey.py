@@ -6,7 +6,7 @@ interrupted change goes on with the files that are left, and changes none twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ingest.lake.layout import LEDGER, QUARANTINE, RAW, Partition, partition_of
 from ingest.lake.records import FileRecord, LedgerRecord, ledger_record
 from ingest.partition.datasets import DATASETS
 from ingest.partition.files import let_go, open_raw
-from ingest.partition.local_files import not_as_published
+from ingest.partition.local_files import not_as_published, to_make_again
 from ingest.rows.columns import single
 from ingest.rows.privacy import rekeying
 from ingest.schema import HASHED
@@ -33,6 +33,18 @@ def ledgers(lake: Lake) -> list[str]:
     return [file.key for file in lake.files(LEDGER) if partition_of(file.key)]
 
 
+def ensure_keys(lake: Lake, ledgers: Iterable[str], before: str, after: str) -> None:
+    """Makes sure that all partitions are of the keys before or after, before any is changed.
+
+    Raises:
+        DamagedError: the first one that is of others; says what to do.
+    """
+    for ledger in ledgers:
+        record = ledger_record(lake, ledger)
+        if record and record.key not in (before, after):
+            raise DamagedError(_of_a_third_key(ledger, record.key, before, after))
+
+
 def rekey(lake: Lake, ledger: str, keys: Sequence[str], before: str, after: str) -> bool:
     """Changes a partition that is of the keys `before`. Returns whether it had to be changed.
 
@@ -42,7 +54,8 @@ def rekey(lake: Lake, ledger: str, keys: Sequence[str], before: str, after: str)
         before, after: fingerprints of the keys that its rows are of, and of those that they become.
 
     Raises:
-        DamagedError: a file is not what its ledger says. It must be made again first, with the key before.
+        DamagedError: a file is not what its ledger says, or is of a third key. It must be made again first, with the
+            key before.
     """
     partition = partition_of(ledger)
     assert partition is not None  # see `ledgers`
@@ -50,8 +63,10 @@ def rekey(lake: Lake, ledger: str, keys: Sequence[str], before: str, after: str)
         record = ledger_record(lake, ledger)
         if record is None:
             raise DamagedError(f"{ledger} records no files. Make its day again before the key is changed")
-        if record.key != before:
+        if record.key == after:
             return False
+        if record.key != before:
+            raise DamagedError(_of_a_third_key(ledger, record.key, before, after))
         local, found = _fetched(lake, record, folder)
         coming = dict(record.coming)
         staged = {}
@@ -66,6 +81,13 @@ def rekey(lake: Lake, ledger: str, keys: Sequence[str], before: str, after: str)
                 lake.put(path, key)
         lake.put_table(LedgerRecord(coming, after).on(rows), ledger)
     return True
+
+
+def _of_a_third_key(ledger: str, key: str, before: str, after: str) -> str:
+    return (
+        f"{ledger} is of a hash key with fingerprint {key}: neither of the lake's own key ({before}) nor of the key to "
+        f"come ({after}). Delete it, and {to_make_again(ledger).replace('Make', 'make')} with the lake's own key"
+    )
 
 
 def _fetched(lake: Lake, record: LedgerRecord, folder: Path) -> tuple[dict[str, Path], Mapping[str, FileRecord]]:

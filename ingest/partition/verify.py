@@ -4,10 +4,11 @@ records."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 
 from ingest.days import parse_day
 from ingest.errors import LakeError, TransientLakeError
@@ -18,14 +19,16 @@ from ingest.lake.layout import (
     LEDGER,
     MARTS,
     RAW,
+    RECORDS,
     REJECTS,
     Mart,
     ledger_of,
     partition_of,
     table_of,
 )
-from ingest.lake.records import UNRECORDED, FileRecord, files_of_mart
+from ingest.lake.records import UNRECORDED, FileRecord, read_records
 from ingest.partition.local_files import files_recorded, not_as_published, to_make_again
+from ingest.words import counted
 
 AT_ONCE = 4  # files that are read at once
 READ_BYTES = 8 << 20
@@ -46,9 +49,10 @@ class Verified:
 
 @dataclass(frozen=True)
 class _Group:
-    """Files with one record: those of a ledger, or of a mart. lock: held by whoever publishes them."""
+    """Files with one record: those of a ledger, or of a mart. lock: held by whoever publishes them. record: its key."""
 
     lock: str
+    record: str
     files: Mapping[str, LakeFile]
     recorded: Callable[[], Mapping[str, Collection[FileRecord]] | None]
 
@@ -87,11 +91,11 @@ class Verification:
                 done.files += len(found)
                 done.bytes += sum(file.size for file in group.files.values())
                 advance(done.files, self.files, done.bytes)
-                unrecorded, wrong = _compared(found, group.recorded())
+                unrecorded, wrong = _compared(found, group)
                 if wrong:  # another run may have published in this moment
                     with self._lake.lock(group.lock):
                         again = {key: self._hash(key) for key in found}
-                        unrecorded, wrong = _compared(again, group.recorded())
+                        unrecorded, wrong = _compared(again, group)
                 done.unrecorded += unrecorded
                 done.wrong += wrong
         return done
@@ -111,29 +115,53 @@ class Verification:
     def _of_raw(self) -> Iterator[_Group]:
         is_early = not self._lake.exists(LAKE_FILE)
         by_ledger: dict[str, dict[str, LakeFile]] = {
-            file.key: {} for file in self._lake.files(LEDGER) if self._is_wanted(file)
+            file.key: {} for file in self._lake.files(LEDGER) if self._is_wanted(file.key)
         }
         for file in (*self._lake.files(RAW), *self._lake.files(REJECTS)):
-            if self._is_wanted(file):
+            if self._is_wanted(file.key):
                 by_ledger.setdefault(ledger_of(file.key), {})[file.key] = file
         for key, files in sorted(by_ledger.items()):
             partition = partition_of(key)
             if partition is not None:
-                yield _Group(partition.lock, files, lambda key=key: _singly(files_recorded(self._lake, is_early, key)))  # type: ignore[misc]
+                yield _Group(partition.lock, key, files, partial(self._of_ledger, key, is_early))
+
+    def _of_ledger(self, key: str, is_early: bool) -> Mapping[str, Collection[FileRecord]] | None:
+        return _singly(files_recorded(self._lake, is_early, key))
 
     def _of_marts(self) -> Iterator[_Group]:
-        by_mart: dict[str, dict[str, LakeFile]] = {}
+        by_mart: dict[str, dict[str, LakeFile]] = {
+            table_of(file.key): {} for file in self._lake.files(RECORDS) if self._is_table(file.key)
+        }
         for file in self._lake.files(MARTS):
-            if self._is_wanted(file):
+            if self._is_wanted(file.key):
                 by_mart.setdefault(table_of(file.key), {})[file.key] = file
+        source_days = {each.day for file in self._lake.files(LEDGER) if (each := partition_of(file.key))}
         for name, files in sorted(by_mart.items()):
-            yield _Group(MARTS, files, lambda name=name: files_of_mart(self._lake, Mart(name)))  # type: ignore[misc]
+            mart = Mart(name)
+            yield _Group(MARTS, mart.record_file, files, partial(self._records_of, mart, files, source_days))
 
-    def _is_wanted(self, file: LakeFile) -> bool:
-        if not file.key.endswith(f"/{DATA_FILE}") or (self._tables and table_of(file.key) not in self._tables):
-            return False
-        day = _day_of(file.key)
-        return self._first <= day <= self._last if day else not self._has_limit
+    def _records_of(
+        self, mart: Mart, files: Collection[str], source_days: Collection[date]
+    ) -> Mapping[str, Collection[FileRecord]]:
+        """The records of the wanted files of a mart. Those of files that are rightly absent are left out: files whose
+        first publication was interrupted, and those of days that were taken away with their ledgers."""
+        return {
+            key: records
+            for key, records in read_records(self._lake, mart).items()
+            if key in files
+            or (
+                self._is_wanted(key)
+                and UNRECORDED not in records
+                and (_day_of(key) is None or _day_of(key) in source_days)
+            )
+        }
+
+    def _is_wanted(self, key: str) -> bool:
+        day = _day_of(key)
+        return self._is_table(key) and (self._first <= day <= self._last if day else not self._has_limit)
+
+    def _is_table(self, key: str) -> bool:
+        return key.endswith(f"/{DATA_FILE}") and (not self._tables or table_of(key) in self._tables)
 
 
 def _day_of(key: str) -> date | None:
@@ -154,16 +182,18 @@ def _singly(files: Mapping[str, FileRecord] | None) -> Mapping[str, Collection[F
     return None if files is None else {key: [each] for key, each in files.items()}
 
 
-def _compared(
-    found: Mapping[str, str | None], recorded: Mapping[str, Collection[FileRecord]] | None
-) -> tuple[int, list[str]]:
+def _compared(found: Mapping[str, str | None], group: _Group) -> tuple[int, list[str]]:
     """(number of files without a record, sentences about files that are not what was recorded)."""
+    try:
+        recorded = group.recorded()
+    except TransientLakeError:
+        raise
+    except LakeError:
+        return len(found), [_broken_record(group)]
     if recorded is None:
         return len(found), []
-    of_raw = any(key.startswith((f"{RAW}/", f"{REJECTS}/")) for key in (*recorded, *found))
-    # A day of a mart without a file was taken away by its owner, such as to have it built anew.
-    missing = [key for key in recorded if of_raw and key not in found]
-    wrong = [f"{key} is missing. {to_make_again(key)}" for key in missing]
+    of_raw = group.record.startswith(f"{LEDGER}/")
+    wrong = [f"{key} is missing. {to_make_again(key)}" for key in recorded if key not in found]
     unrecorded = 0
     for key, sha256 in found.items():
         records = recorded.get(key, [] if of_raw else [UNRECORDED])
@@ -174,6 +204,11 @@ def _compared(
     return unrecorded, wrong
 
 
-def named(tables: Iterable[str]) -> list[str]:
-    """Tables without their schema: `raw.events` and `events` are the same."""
-    return [table.rpartition(".")[2] for table in tables]
+def _broken_record(group: _Group) -> str:
+    """The record of a mart cannot be read. A run of some days would write it without the files of the others."""
+    days = sorted(day for key in group.files if (day := _day_of(key)))
+    again = f"Make them again: clicklake run --from {days[0]} --to {days[-1]}" if days else to_make_again(group.record)
+    return (
+        f"{group.record} cannot be read, and nothing else tells whether the {counted(len(group.files), 'file')} of "
+        f"{table_of(group.record)} are what was published. {again}"
+    )

@@ -6,14 +6,26 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from ingest.errors import SettingsError
 from ingest.lake.files import Lake
-from ingest.lake.layout import LEDGER, partition_of
+from ingest.lake.layout import LAKE_FILE, LEDGER, MARTS, RAW, partition_of
 from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
     from orchestration.cli.pipeline import PipelineResult
+
+
+def ensure_lake(lake: Lake) -> None:
+    """
+    Raises:
+        SettingsError: there is no lake at this place.
+    """
+    if not lake.exists(LAKE_FILE) and not any(lake.folders(layer) for layer in (LEDGER, RAW, MARTS)):
+        raise SettingsError(
+            f"There is no lake at {lake.url}. The first run makes one; to use another, set CLICKLAKE_LAKE"
+        )
 
 
 def published_days(lake: Lake) -> set[dt.date]:

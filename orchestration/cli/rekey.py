@@ -6,7 +6,7 @@ import click
 
 from ingest.words import counted
 from orchestration.cli import DONE
-from orchestration.cli.changes import build_all
+from orchestration.cli.changes import build_all, ensure_lake
 from orchestration.cli.console import bar, console, notes
 from orchestration.settings import load_settings
 
@@ -31,12 +31,15 @@ def command(dry_run: bool, no_publish: bool) -> int:
     from orchestration.cli.pipeline import check_reachable, publishes_to
 
     lake, keys = settings.open_lake(), settings.hash_keys()
+    ensure_lake(lake)
     about = lake_format.look(lake, keys, lake_format.REKEY)
     to_come = lake_format.keys_to_come(about, keys) if about else ()
     if not about or not to_come:
         console.print(f"{lake.url} is of CLICKLAKE_HASH_KEY already.")
         return DONE
+    before, after = about.key, lake_format.fingerprint(keys)
     ledgers, refused = rekey.ledgers(lake), list(rekey.refused_files(lake))
+    rekey.ensure_keys(lake, ledgers, before, after)
     console.print(
         f"{counted(len(ledgers), 'partition')} and {counted(len(refused), 'refused file')} "
         f"{'would be' if dry_run else 'are'} changed, and all marts built again."
@@ -46,7 +49,6 @@ def command(dry_run: bool, no_publish: bool) -> int:
     publishes = publishes_to(settings, no_publish)
     lake_format.begin_change(lake, keys, lake_format.REKEY)
     check_reachable(settings, publishes, lake_format.REKEY)
-    before, after = about.key, lake_format.fingerprint(keys)
     with bar("Changing hashes", len(ledgers), ("partitions", "changed")) as advance:
         changed = 0
         for number, key in enumerate(ledgers, 1):

@@ -12,7 +12,7 @@ from ingest.lake.files import Lake
 from ingest.source import Source
 from ingest.words import counted
 from orchestration.cli import DONE
-from orchestration.cli.changes import build_all, published_days
+from orchestration.cli.changes import build_all, ensure_lake, published_days
 from orchestration.cli.console import console, notes
 from orchestration.cli.days import span
 from orchestration.settings import load_settings
@@ -40,6 +40,7 @@ def command(dry_run: bool, no_publish: bool) -> int:
     from orchestration.resources import sources_of
 
     lake, hash_keys = settings.open_lake(), settings.hash_keys()
+    ensure_lake(lake)
     about = lake_format.read(lake)
     is_going_on = about is not None and about.is_changing == lake_format.UPGRADE
     early = {} if about and not is_going_on else lake_format.early_days(lake)

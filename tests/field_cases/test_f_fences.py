@@ -429,6 +429,68 @@ def test_f9_broken_records_of_a_mart_are_written_anew(built: Lake, tmp_path: Pat
     assert files_of_mart(built, record) == {key: [FileRecord.of(staged)]}
 
 
+@pytest.mark.parametrize("arguments", [("verify",), ("upgrade", "--dry-run"), ("rekey", "--dry-run")])
+def test_f9_a_place_without_a_lake_is_named(call: Caller, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    place = tmp_path / "no-lake"
+    done = call(*arguments, lake=str(place), logs=str(tmp_path), hash_key=HASH_KEY)
+    assert (done.returncode, f"There is no lake at {place}." in " ".join(done.stderr.split())) == (2, True), done
+    assert not place.exists()
+
+
+def test_f9_verify_names_the_tables_that_there_are(built: Lake, call: Caller) -> None:
+    for unknown in ("nonsense", "raw.daily_aggregates"):
+        done = call("verify", unknown, lake=built.url)
+        assert done.returncode == 2
+        assert f"There is no table {unknown}. One of: marts." in " ".join(done.stderr.split())
+    assert call("verify", "MARTS.daily_aggregates", "sessions", lake=built.url).returncode == 0
+
+
+@pytest.mark.slow
+def test_f9_a_broken_record_hides_no_broken_mart(built: Lake, call: Caller) -> None:
+    flip_a_bit(built, MART.format(DAY))
+    built.put_text("garbage", "records/daily_aggregates/data.parquet")
+    done = call("verify", lake=built.url)
+    assert (done.returncode, done.stdout.splitlines()[:-1]) == (
+        1,
+        [
+            "wrong: records/daily_aggregates/data.parquet cannot be read, and nothing else tells whether the 3 files "
+            f"of daily_aggregates are what was published. Make them again: clicklake run --from {BEFORE} --to {AFTER}"
+        ],
+    )
+    assert build_marts(built).refused(days_of(*DAYS)) == {}
+    assert call("verify", lake=built.url).returncode == 0
+
+
+@pytest.mark.slow
+def test_f9_verify_names_a_file_of_a_mart_that_is_gone(built: Lake, call: Caller) -> None:
+    key = MART.format(DAY)
+    built.delete(key)
+    done = call("verify", lake=built.url)
+    missing = f"wrong: {key} is missing. Make it again: clicklake run --from {DAY}"
+    assert (done.returncode, done.stdout.splitlines()[:-1]) == (1, [missing])
+    assert call("verify", "daily_aggregates", "--from", AFTER, lake=built.url).returncode == 0
+    built.delete("marts/daily_aggregates")  # all of them
+    gone = call("verify", "daily_aggregates", lake=built.url).stdout.splitlines()[:-1]
+    assert gone == [missing.replace(DAY, day) for day in DAYS]
+    assert build_marts(built).refused(days_of(*DAYS)) == {}
+    assert call("verify", lake=built.url).returncode == 0
+
+
+def test_f9_a_file_of_a_mart_may_be_absent_before_its_first_publication_and_with_its_ledgers(
+    built: Lake, tmp_path: Path
+) -> None:
+    record, new = Mart("daily_aggregates", "report_date"), MART.format("2026-01-14")
+    staged = tmp_path / "staged"
+    shutil.copy(built.path(MART.format(DAY)), staged)
+    built.put_table(built.read_table(logs_of(DAY).ledger_file), logs_of("2026-01-14").ledger_file)
+    with pytest.raises(KeyboardInterrupt), recorded(built, record, {new: staged}):
+        raise KeyboardInterrupt
+    assert Verification(built, ["daily_aggregates"]).run(lambda *_: None).wrong == []
+    built.delete(MART.format(DAY))
+    built.delete(logs_of(DAY).ledger_folder)
+    assert Verification(built, ["daily_aggregates"]).run(lambda *_: None).wrong == []
+
+
 @pytest.mark.slow
 def test_f9_a_flipped_bit_in_a_mart_refuses_the_days_that_read_it(built: Lake) -> None:
     key = MART.format(BEFORE)
@@ -551,8 +613,34 @@ def test_f9_another_key_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="has format 3, and this version of Clicklake knows 2 at most"):
         lake_format.check(lake, [HASH_KEY])
     lake.put_text("{", "lake.json")
-    with pytest.raises(LakeError, match=r"cannot be read .*Put the lake's own file back"):
+    with pytest.raises(LakeError, match=r"cannot be read .*Put the lake's own file back .*Without a copy, delete it"):
         lake_format.check(lake, [HASH_KEY])
+
+
+def test_f9_without_lake_json_the_key_of_the_ledgers_counts(hashed: tuple[Events, LogDay]) -> None:
+    """Such as where the file was cut off, and was deleted as its message says."""
+    events, logs = hashed
+    lake, other = logs.lake, "another key for tests, long enough"
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    key = lake_format.fingerprint([HASH_KEY])
+    said = f"another hash key .fingerprint {key}, as its ledgers record; its lake.json is missing"
+    with pytest.raises(SettingsError, match=said):
+        lake_format.check(lake, [other])
+    with pytest.raises(SettingsError, match="another hash key"):
+        lake_format.begin_change(lake, [other], lake_format.UPGRADE)
+    assert not lake.exists("lake.json")
+    with pytest.raises(LakeError, match="clicklake rekey changes its rows"):
+        lake_format.check(lake, [HASH_KEY, other])
+    lake_format.begin_change(lake, [HASH_KEY, other], lake_format.REKEY)
+    assert json.loads(lake.read_text("lake.json"))["key"] == key
+    lake.delete("lake.json")
+    lake_format.check(lake, [HASH_KEY])
+    assert json.loads(lake.read_text("lake.json"))["key"] == key
+    lake.delete("lake.json")
+    rekey.rekey(lake, logs_of(DAY).ledger_file, [NEW_KEY], key, lake_format.fingerprint([HASH_KEY, NEW_KEY]))
+    for keys in ([HASH_KEY], [HASH_KEY, NEW_KEY]):
+        with pytest.raises(LakeError, match=rf"ledgers are of several hash keys .*{key} in .*Put the lake's own file"):
+            lake_format.check(lake, keys)
 
 
 def test_f9_a_new_lake_is_made_once(lakes: Lakes, tmp_path: Path) -> None:
@@ -627,6 +715,56 @@ def test_f9_rows_change_to_a_new_key_as_if_they_were_read_with_it(
     assert change_keys(lake) == [False, False]
     assert take_in(events, logs, lake, IngestOptions(HASH_KEY, later_keys=(NEW_KEY,))) is None
     assert same_rows(rows_of(lake.root), rows_of(fresh.root))
+
+
+def test_f9_an_interrupted_change_of_keys_goes_on_to_no_other_key(
+    hashed: tuple[Events, LogDay], call: Caller, tmp_path: Path
+) -> None:
+    """Neither to a third one, nor back: some rows are of the key to come already."""
+    events, logs = hashed
+    lake, third = logs.lake, "a third key for tests, long enough"
+    lake_format.check(lake, [HASH_KEY])
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    lake_format.begin_change(lake, [HASH_KEY, NEW_KEY], lake_format.REKEY)
+    before, after = (lake_format.fingerprint(keys) for keys in ((HASH_KEY,), (HASH_KEY, NEW_KEY)))
+    rekey.rekey(lake, rekey.ledgers(lake)[0], [NEW_KEY], before, after)
+    told, rows = lake.read_text("lake.json"), rows_of(lake.root)
+    said = f"clicklake rekey of {lake.url} to the key with fingerprint {after} was interrupted. Set CLICKLAKE_HASH_KEY"
+    for keys in ([HASH_KEY, third], [HASH_KEY, NEW_KEY, third], [HASH_KEY]):
+        settings = {"logs": str(logs.logs), "hash_key": keys[-1], "hash_keys_before": json.dumps(keys[:-1])}
+        done = call("rekey", lake=lake.url, **settings)
+        assert (done.returncode, said in " ".join(done.stderr.split())) == (2, True), done.stderr
+        with pytest.raises(SettingsError, match="was interrupted"):
+            lake_format.begin_change(lake, keys, lake_format.REKEY)
+    assert (lake.read_text("lake.json"), same_rows(rows_of(lake.root), rows)) == (told, True)
+    lake.put_text(json.dumps({**json.loads(told), "becomes": None}), "lake.json")
+    with pytest.raises(SettingsError, match="to another key was interrupted"):
+        lake_format.look(lake, [HASH_KEY], lake_format.REKEY)
+    lake_format.look(lake, [HASH_KEY, NEW_KEY], lake_format.REKEY)
+    lake_format.end_change(lake, [HASH_KEY, NEW_KEY])
+    assert json.loads(lake.read_text("lake.json")).keys() == {"format", "key", "made_by"}
+
+
+def test_f9_a_ledger_of_a_third_key_is_named_before_any_is_changed(hashed: tuple[Events, LogDay]) -> None:
+    """And what is said to do about it works."""
+    events, logs = hashed
+    lake = logs.lake
+    take_in(events, logs, lake, IngestOptions(HASH_KEY))
+    key, third = logs_of(DAY).ledger_file, "a third key for tests, long enough"
+    lake.delete(key)
+    assert ingest_day(lake, FolderSource(logs.logs), logs_of(DAY), IngestOptions(third)).published
+    before, after = (lake_format.fingerprint(keys) for keys in ((HASH_KEY,), (HASH_KEY, NEW_KEY)))
+    said = (
+        rf"{key} is of a hash key with fingerprint {lake_format.fingerprint([third])}: .* Delete it, and make it again"
+    )
+    with pytest.raises(DamagedError, match=said):
+        rekey.ensure_keys(lake, rekey.ledgers(lake), before, after)
+    with pytest.raises(DamagedError, match=said):
+        rekey.rekey(lake, key, [NEW_KEY], before, after)
+    lake.delete(key)
+    assert ingest_day(lake, FolderSource(logs.logs), logs_of(DAY), IngestOptions(HASH_KEY)).published
+    rekey.ensure_keys(lake, rekey.ledgers(lake), before, after)
+    assert change_keys(lake) == [True, True]
 
 
 def test_f9_refused_rows_change_to_a_new_key(hashed: tuple[Events, LogDay], tmp_path: Path) -> None:
