@@ -101,6 +101,7 @@ def load_rules(folder: Lake | None, lake: Lake | None, seeds: Path) -> Rules:
     most_days = values["funnel_max_days"]
     assert isinstance(most_days, int)
     tables.check_funnels(found["funnel_steps"], most_days, problems)
+    tables.check_conversions(found["conversion_events"], problems)
     given_sites = sites.read(named["sites"], problems)
     problems.raise_any()
     return Rules(values, found, origins, given_sites, tuple(map(files.shown, files.found)))

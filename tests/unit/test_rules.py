@@ -185,6 +185,8 @@ def test_models_use_every_variable_and_no_other() -> None:
          "line 4: publication_code a is there already, in line 2"),
         ("publications.csv", PUBLICATIONS.encode("utf-16"), "it is not UTF-8"),
         ("conversion_events.csv", CONVERSIONS + "a,b,earned,1,dollars\n", "'DOLLARS' is no currency, such as USD"),
+        ("conversion_events.csv", CONVERSIONS + "a,b,earned,0,EUR\nLead Form,b,earned,-25.50,EUR\n",
+         "line 3, column default_value: -25.5 is negative, and lead_form earns. Give 0 or more, or nothing"),
         ("conversion_events.csv", CONVERSIONS + "sign up,a,none,,\nsignUp,b,none,,\n",
          "event_type sign_up is there already, in line 2"),
         ("funnel_steps.csv", FUNNELS + "a,1,b,c,(,60\n", "line 2, column path_regex: '(' is no regular expression"),
@@ -359,6 +361,12 @@ def test_a_table_in_two_places_is_a_mistake(tmp_path: Path) -> None:
         lake.put_text("site,kind\n", key)
     with pytest.raises(RulesError, match=r"reference/passages\.csv: the same table is in .*/rules/passages\.csv too"):
         load_rules(None, lake, SEEDS)
+
+
+def test_a_default_value_may_be_zero_without_a_currency_or_negative_where_money_is_paid_back(tmp_path: Path) -> None:
+    text = CONVERSIONS + "free,a,earned,0,\nlead,b,earned,5,\nback,c,refunded,-5,EUR\nform,d,none,-1,\n"
+    rules = loaded(tmp_path, {"conversion_events.csv": text})
+    assert [row["default_value"] for row in rules.tables["conversion_events"].values()] == [0, 5, -5, -1]
 
 
 # ---- fingerprints ----
