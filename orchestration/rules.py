@@ -18,4 +18,5 @@ def rules_of(settings: LakeSettings) -> Rules:
         LakeError: the place of the rules cannot be read.
     """
     folder = Lake(settings.rules, settings.s3) if settings.rules else None
-    return load_rules(folder, settings.open_lake(), SEEDS)
+    lake = settings.open_lake() if settings.lake else None  # a draft can be checked without a lake
+    return load_rules(folder, lake, SEEDS)

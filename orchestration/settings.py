@@ -114,9 +114,8 @@ class LakeSettings(PartitionSettings):
     @field_validator("lake", "rules", "logs", "events", check_fields=False)
     @classmethod
     def _is_a_place(cls, value: str | None, field: ValidationInfo) -> str | None:
-        if value is None or (
-            not value and field.field_name != "lake"
-        ):  # compose gives a variable that is not set as ""
+        is_optional = not cls.model_fields[str(field.field_name)].is_required()
+        if value is None or (not value and is_optional):  # compose gives a variable that is not set as ""
             return None
         scheme = value.partition("://")[0] if "://" in value else "file"
         if not value.strip() or scheme not in ("s3", "file"):
@@ -153,6 +152,12 @@ class LakeSettings(PartitionSettings):
 
     def open_lake(self) -> Lake:
         return Lake(self.lake, self.s3)
+
+
+class DraftSettings(LakeSettings):
+    """The settings that are needed to check rules that no lake has yet."""
+
+    lake: str | None = None  # type: ignore[assignment]
 
 
 class PlaceSettings(LakeSettings):
@@ -430,6 +435,13 @@ def load_settings() -> Settings:
 def load_lake_settings() -> LakeSettings:
     """Reads only the settings of the lake. Raises as `load_settings` does."""
     return _load(LakeSettings)
+
+
+def load_rules_settings() -> LakeSettings:
+    """Reads the settings of the lake, which may be missing where CLICKLAKE_RULES is set. Raises as `load_settings`
+    does."""
+    draft = _load(DraftSettings)
+    return draft if draft.rules else load_lake_settings()
 
 
 def folder_around(path: Path) -> str | None:

@@ -28,3 +28,8 @@
   {# With the server's address and place, all visitors that it reports would look like one. #}
   case when not {{ is_sent_by_server('stg_events') }} then stg_events.{{ column }} end as {{ column }}
 {%- endmacro %}
+
+{% macro one_tenant(tenant_id) -%}
+  {# Rows of two tenants belong to neither: one late event must not hand a site's day to another tenant. #}
+  case when count(distinct coalesce({{ tenant_id }}, '')) = 1 then max({{ tenant_id }}) end
+{%- endmacro %}

@@ -18,17 +18,26 @@
   ((epoch_us({{ later }}) - epoch_us({{ earlier }})) / 1000000.0)
 {%- endmacro %}
 
-{% macro sum_of_one_currency(amount, currency) -%}
+{% macro has_several_currencies(amount, currency, mixed=none) -%}
   {# Amounts of different currencies cannot be added up; an unknown currency counts as a different one. #}
+  (
+    count(distinct case when {{ amount }} is not null then coalesce({{ currency }}, '') end) > 1
+    {%- if mixed %}
+    or coalesce(bool_or({{ mixed }}), false)
+    {%- endif %}
+  )
+{%- endmacro %}
+
+{% macro sum_of_one_currency(amount, currency, mixed=none) -%}
   case
-    when count(distinct case when {{ amount }} is not null then coalesce({{ currency }}, '') end) <= 1
+    when not {{ has_several_currencies(amount, currency, mixed) }}
       then cast(sum({{ amount }}) as decimal(18, 4))
   end
 {%- endmacro %}
 
-{% macro one_currency(amount, currency) -%}
+{% macro one_currency(amount, currency, mixed=none) -%}
   case
-    when count(distinct case when {{ amount }} is not null then coalesce({{ currency }}, '') end) <= 1
+    when not {{ has_several_currencies(amount, currency, mixed) }}
       then max(case when {{ amount }} is not null then {{ currency }} end)
   end
 {%- endmacro %}

@@ -32,6 +32,6 @@
   {{ percentage('count(case when is_engaged then 1 end)', 'count(*)') }} as engagement_rate,
   round(cast(sum(cast(duration_seconds as decimal(18, 6))) as double) / count(*), 3) as average_duration_seconds,
   cast(sum(conversions) as bigint) as conversions,
-  {{ sum_of_one_currency('revenue', 'currency') }} as revenue,
-  {{ one_currency('revenue', 'currency') }} as currency
+  {{ sum_of_one_currency('revenue', 'currency', mixed='has_several_currencies') }} as revenue,
+  {{ one_currency('revenue', 'currency', mixed='has_several_currencies') }} as currency
 {%- endmacro %}

@@ -127,6 +127,19 @@ class Lake:
         paths = (_path_of(info) for info in self._infos(prefix, recursive=False) if info.type == fs.FileType.Directory)
         return sorted(path.rstrip("/").rpartition("/")[2] for path in paths if path is not None)
 
+    def no_files(self, prefix: str) -> list[str]:
+        """The keys directly below a folder that lead to no file, sorted: folders, and links to nothing. The folder's
+        own key if it leads to no folder. A listing of files leaves all of them out."""
+        base = prefix.rstrip("/")
+        below = f"{base}/" if base else ""
+        if self.is_s3:
+            return [f"{below}{name}" for name in self.folders(prefix)]
+        folder = Path(self.path(base))
+        with _explained(f"listing {self.uri(prefix)}"):
+            if not folder.is_dir():
+                return [base] if os.path.lexists(folder) else []
+            return sorted(f"{below}{each.name}" for each in os.scandir(folder) if not each.is_file())
+
     def _infos(self, prefix: str, recursive: bool) -> list[fs.FileInfo]:
         # With the slash, a file in the place of a folder counts as no folder.
         base = self.path(prefix if recursive else prefix.rstrip("/"))

@@ -22,10 +22,9 @@ from ingest.partition.ledger import version_of
 from ingest.partition.stage import Absence, ObjectCounts, StagedDay
 from ingest.rows.batches import REJECTS_KEPT
 from ingest.source import AS_USUAL, Terms
-from ingest.words import counted
+from ingest.words import counted, some
 
 SAME_WEEKDAYS = 4  # weeks that the volume is compared with
-SHOWN = 5  # objects that a message names
 # A share of rejects is unusual if it exceeds the usual share by this factor, by this share of all rows (three times a
 # tiny share is still tiny), and by this many rows (shares of small days vary widely).
 REJECT_FACTOR = 3.0
@@ -189,8 +188,8 @@ def _objects_kept(staged: StagedDay, lake: Lake, terms: Terms) -> Verdict:
         f"{counted(len(vanished), 'object')} with {rows} of {counted(before, 'published row')} vanished from the source"
     )
     if terms.deletions_correct:
-        return Verdict("objects_kept", True, f"{told}, which corrects the day: {_some(vanished)}", figures=figures)
-    return Verdict("objects_kept", False, f"{told}: {_some(vanished)}", figures=figures)
+        return Verdict("objects_kept", True, f"{told}, which corrects the day: {some(vanished)}", figures=figures)
+    return Verdict("objects_kept", False, f"{told}: {some(vanished)}", figures=figures)
 
 
 def _vanished(staged: StagedDay, lake: Lake) -> tuple[list[str], int, int]:
@@ -249,13 +248,13 @@ def _reasons(reasons: Mapping[str, int]) -> str:
 def _objects_readable(staged: StagedDay, limits: Limits) -> Verdict:
     found = {counts.item.name: _unreadable(counts, limits) for counts in staged.objects}
     errors = [f"{key}: {reason}" for key, reason in found.items() if reason]
-    message = f"{len(errors)} unreadable: {_some(errors)}" if errors else "all objects were read"
+    message = f"{len(errors)} unreadable: {some(errors)}" if errors else "all objects were read"
     return Verdict("objects_readable", not errors, message, figures={"unreadable": len(errors)})
 
 
 def _objects_whole(staged: StagedDay) -> Verdict:
     errors = [f"{counts.item.name}: {counts.facts.error}" for counts in staged.objects if _is_cut_off(counts)]
-    message = f"{len(errors)} cut off: {_some(errors)}" if errors else "no object is cut off"
+    message = f"{len(errors)} cut off: {some(errors)}" if errors else "no object is cut off"
     return Verdict("objects_whole", not errors, message, blocks=False, figures={"cut_off": len(errors)})
 
 
@@ -265,7 +264,7 @@ def _required_fields(staged: StagedDay) -> Verdict:
         for counts in staged.objects
         if counts.facts.missing_fields
     ]
-    message = _some(lacking) if lacking else "every header names the required fields"
+    message = some(lacking) if lacking else "every header names the required fields"
     return Verdict("required_fields", not lacking, message, figures={"objects_lacking": len(lacking)})
 
 
@@ -283,7 +282,7 @@ def _reject_share(staged: StagedDay, limits: Limits) -> Verdict:
     return Verdict(
         "reject_share",
         share <= limits.max_reject_share,
-        (f"{message}: {by_reason}" if by_reason else message) + (f"; every row of {_some(useless)}" if useless else ""),
+        (f"{message}: {by_reason}" if by_reason else message) + (f"; every row of {some(useless)}" if useless else ""),
         figures=figures,
     )
 
@@ -304,7 +303,7 @@ def _rows_accounted(staged: StagedDay, limits: Limits) -> Verdict:
         "rows_in_files": in_files,
         "rejects_in_file": in_rejects,
     }
-    message = "every row is accounted for" if passed else f"rows are missing: {figures}, objects {_some(wrong)}"
+    message = "every row is accounted for" if passed else f"rows are missing: {figures}, objects {some(wrong)}"
     return Verdict("rows_accounted", passed, message, figures=figures)
 
 
@@ -350,7 +349,7 @@ def _schema_drift(staged: StagedDay, lake: Lake) -> Verdict:
     day, earlier = before
     found = drift(earlier, now)
     parts = {"new": found.new, "missing": found.missing, "changed": found.changed}
-    said = "; ".join(f"{name}: {_some(fields)}" for name, fields in parts.items() if fields)
+    said = "; ".join(f"{name}: {some(fields)}" for name, fields in parts.items() if fields)
     message = f"{said} (against {day})" if found else f"the fields are those of {day}"
     return Verdict("schema_drift", not found, message, False, {"against": day_text(day), **parts})
 
@@ -390,8 +389,3 @@ def _same_weekdays(lake: Lake, partition: Partition) -> list[_PastDay]:
             if len(ledger):  # a quiet day says nothing about the usual ones
                 found.append(_PastDay(*(pc.sum(ledger.column(name)).as_py() or 0 for name in columns)))
     return found
-
-
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return "; ".join(items[:SHOWN]) + more

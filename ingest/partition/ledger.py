@@ -12,6 +12,7 @@ from ingest.lake.files import Lake
 from ingest.lake.layout import NO_SITE, Partition, partition_of
 from ingest.partition.datasets import DATASETS
 from ingest.source import Source, SourceObject
+from ingest.words import counted, some
 
 Version = tuple[str, str, int]  # object, etag, size
 
@@ -74,6 +75,22 @@ def is_kept_as_it_is(lake: Lake, source: Source, day: Partition) -> bool:
     """Whether a day is published, and so old that the source may have deleted its objects. Such a day is not compared
     with the source again."""
     return source.terms.is_past(day.day) and bool(lake.files(day.ledger_folder))
+
+
+def not_read(lake: Lake, source: Source, day: Partition, listed: Iterable[SourceObject]) -> str | None:
+    """The objects of a day that is kept as it is that came after it was published, as a sentence that names a few; None
+    if there are none. Objects that their site was refused with are none of them: the refusal tells of those."""
+    came = []
+    taken = versions_taken_of_day(lake, day)
+    for part, objects in parts_of(lake, day, (item for item in listed if version_of(item) not in taken)).items():
+        refused = (versions_refused(lake, part) or set()) if objects else set()
+        came += [item.name for item in objects if version_of(item) not in refused]
+    if not came:
+        return None
+    return (
+        f"{counted(len(came), 'object')} came after the day was published, and will not be read, because the source "
+        f"keeps objects for {counted(source.terms.kept_days or 0, 'day')}: {some(sorted(came))}"
+    )
 
 
 def unjudged(lake: Lake, day: Partition, listed: Iterable[SourceObject]) -> dict[Partition, list[SourceObject]]:

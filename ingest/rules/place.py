@@ -57,9 +57,17 @@ def files(folder: Lake | None, lake: Lake | None, problems: Problems) -> Files:
                 problems.add(store.uri(file.key), f"the same table is in {other} too. Keep one of the two")
             else:
                 found[name] = (store, file.key, file.size)
+        for key in store.no_files(below):
+            name = key.rpartition("/")[2]
+            if key == below.rstrip("/") or (name in KNOWN and not (below == REFERENCE and name == RULES_FILE)):
+                what, instead = ("folder", "a file") if key == below.rstrip("/") else ("file", "a folder")
+                problems.add(
+                    store.uri(key),
+                    f"this leads to no {what}: it is {instead}, or a link to nothing. Put the {what} there",
+                )
         if store is folder and not found and not problems.found:
             raise RulesError(
                 f"CLICKLAKE_RULES is {store.url}, and there is neither {RULES_FILE} nor a table in it. Correct the "
-                f"setting, or start with: clicklake rules --template > {RULES_FILE}"
+                f"setting, or start with: clicklake rules --template > {RULES_FILE}, and put that file there"
             )
     return Files(found)

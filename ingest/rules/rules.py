@@ -27,12 +27,14 @@ METADATA_KEY = "clicklake_rules"
 
 @dataclass(frozen=True)
 class Rules:
-    """values: variable → value. origins: variable → `rules.yml, line 3`, for the given ones. tables: name → table."""
+    """values: variable → value. origins: variable → `rules.yml, line 3`, for the given ones. tables: name → table.
+    files: the files that they were read from."""
 
     values: Mapping[str, Value]
     tables: Mapping[str, InForce]
     origins: Mapping[str, str] = field(default_factory=dict)
     sites: Sites = field(default_factory=Sites)
+    files: tuple[str, ...] = ()
 
     @cached_property
     def described(self) -> dict[str, Any]:
@@ -99,9 +101,10 @@ def load_rules(folder: Lake | None, lake: Lake | None, seeds: Path) -> Rules:
     most_days = values["funnel_max_days"]
     assert isinstance(most_days, int)
     tables.check_funnels(found["funnel_steps"], most_days, problems)
+    tables.check_conversions(found["conversion_events"], problems)
     given_sites = sites.read(named["sites"], problems)
     problems.raise_any()
-    return Rules(values, found, origins, given_sites)
+    return Rules(values, found, origins, given_sites, tuple(map(files.shown, files.found)))
 
 
 def _section(sections: Mapping[str, yaml_file.Given], name: str, problems: Problems) -> Mapping[str, yaml_file.Given]:

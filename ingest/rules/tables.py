@@ -294,6 +294,19 @@ def check_funnels(steps: InForce, most_days: int, problems: Problems) -> None:
             )
 
 
+def check_conversions(events: InForce, problems: Problems) -> None:
+    """Finds conversions that would lose by default."""
+    if events.origin is None:
+        return
+    for row, line in zip(events.values(), events.lines, strict=True):
+        if row["revenue"] == "earned" and row["default_value"] is not None and row["default_value"] < 0:
+            problems.add(
+                f"{events.origin}, line {line}, column default_value",
+                f"{row['default_value'].normalize():f} is negative, and {row['event_type']} earns. Give 0 or more, or "
+                "nothing; what is paid back has revenue refunded",
+            )
+
+
 def _funnels(steps: InForce) -> Iterator[tuple[str, list[tuple[dict[str, Any], int]]]]:
     found: dict[str, list[tuple[dict[str, Any], int]]] = {}
     for row, line in zip(steps.values(), steps.lines, strict=True):

@@ -96,12 +96,15 @@ class Variable:
         return text
 
     def _listed(self, given: Given) -> list[str]:
-        entries = given.value if isinstance(given.value, list) else None
-        if entries is None or not all(isinstance(each.value, str) and each.value for each in entries):
+        if not isinstance(given.value, list):
             raise ValueError("must be a list of texts, such as [a, b]; [] is an empty one")
-        texts = [str(each.value) for each in entries]
+        texts = [each.value if isinstance(each.value, str) else "" for each in given.value]
+        for place, text in enumerate(texts, start=1):
+            if not (event_type(text) if self.is_event_types else text):
+                what = f"is {text!r}, of which no event type is left" if text else "is empty, or no text"
+                raise ValueError(f"must be a list of texts, such as [a, b], and entry {place} {what}")
         found = list(dict.fromkeys(map(event_type, texts) if self.is_event_types else texts))
-        if not self.least_listed <= len(found) <= MOST_LISTED or "" in found:
+        if not self.least_listed <= len(found) <= MOST_LISTED:
             raise ValueError(f"has {len(texts)} entries, and must be {self.allowed}")
         return found
 
@@ -463,7 +466,10 @@ def read(given: Mapping[str, Given], problems: Problems) -> tuple[dict[str, Valu
         if variable is None:
             problems.add(each.where, f"{name} {GONE.get(name) or 'is no variable. ' + hint(name, BY_NAME)}")
         elif variable.name in origins:
-            problems.add(each.where, f"{name} is {variable.name}, which is there already, {origins[variable.name]}")
+            other = next(each for each in (variable.name, variable.unitless) if each and each != name)
+            problems.add(
+                each.where, f"{name} and {other} ({origins[variable.name]}) are one variable. Keep one of them"
+            )
         else:
             origins[variable.name] = each.where
             try:

@@ -19,7 +19,7 @@ from orchestration.cli import DONE, FAILED
 from orchestration.cli.console import notes
 from orchestration.cli.days import DAY, span
 from orchestration.cli.run import checked_days
-from orchestration.marts.known import DAILY_AGGREGATES
+from orchestration.marts.known import DAILY_AGGREGATES, SESSIONS
 from orchestration.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _windows(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_COUNTED = {"raw": "raw_", "marts": DAILY_AGGREGATES.name}  # prefixes of the assets whose rows are counted
+# Prefixes of the assets whose rows are counted: the first marts of logs and of events stand for all.
+_COUNTED = {"raw": ("raw_",), "marts": (DAILY_AGGREGATES.name, SESSIONS.name)}
 
 
 class _Progress:

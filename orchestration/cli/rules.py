@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingest.errors import LakeError
-from ingest.lake.layout import rules_version
+from ingest.lake.layout import RULES, rules_version
 from orchestration.cli.console import line, notes, table
-from orchestration.settings import load_lake_settings
+from orchestration.settings import load_lake_settings, load_rules_settings
 
 if TYPE_CHECKING:
     from ingest.lake.files import Lake
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.option("--diff", "other", metavar="FINGERPRINT", help="Show what differs from rules that marts were built with.")
 def command(check: bool, template: bool, other: str | None) -> None:
     """Shows every variable with its value, unit and origin, the tables, and the sites. They are read from the folder
-    in CLICKLAKE_RULES, or from rules/ in the lake; docs/rules.md explains them.
+    in CLICKLAKE_RULES, or from rules/ in the lake, and the output names them; docs/rules.md explains the rules. With
+    CLICKLAKE_RULES set, no lake is needed.
 
     \b
     Examples:
@@ -40,14 +41,21 @@ def command(check: bool, template: bool, other: str | None) -> None:
         return
     from orchestration.rules import rules_of
 
-    settings = load_lake_settings()
+    settings = load_rules_settings()
     rules = rules_of(settings)
     if other is not None:
-        _show_difference(rules, _version(settings.open_lake(), other), other)
+        _show_difference(rules, _version(load_lake_settings().open_lake(), other), other)
         return
     for each in rules.tables.values():
         if each.error:
             raise click.ClickException(each.error)
+    if rules.files:
+        line(f"Read: {', '.join(rules.files)}")
+    else:
+        line(
+            f"There are no rules of your own in {settings.open_lake().uri(RULES)}, so that the defaults hold. "
+            "CLICKLAKE_RULES names another folder"
+        )
     if check:
         line(f"The rules are right. Their fingerprint is {rules.fingerprint}")
         return

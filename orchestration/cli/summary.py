@@ -27,9 +27,11 @@ MARTS = (DAILY_AGGREGATES, SESSIONS)  # the first marts of logs and of events: a
 def print_summary(result: PipelineResult) -> None:
     """Prints days, rejects by reason, seconds by step, warnings, and the reasons of refused or failed days."""
     days = sorted({*result.days, *result.restated})
+    has_logs = any(figure is not None for day in days for figure in _figures(result, day))
+    columns = _DAY_COLUMNS if has_logs else _BUILT_COLUMNS
     if len(days) <= MAX_DAYS_SHOWN:
-        table("Days", _DAY_COLUMNS, [_day_row(result, day) for day in days])
-    table("In all", _DAY_COLUMNS[1:-1], [_total_row(result, days)])
+        table("Days", columns, [_day_row(result, day, has_logs) for day in days])
+    table("In all", columns[1:-1], [_total_row(result, days, has_logs)])
     events = [_event_row(result, day) for day in days if ("raw_events", day) in result.materialized]
     if events and len(events) <= MAX_DAYS_SHOWN:
         table("Events, of the sites that were not refused", _EVENT_COLUMNS, events)
@@ -108,6 +110,8 @@ _DAY_COLUMNS = (
     "day", "objects", "rows read", "kept", "rejected", "duplicates", "mart rows", "entries", "written", "state",
 )  # fmt: skip
 
+_BUILT_COLUMNS = ("day", "marts built", "mart rows", "state")  # without logs
+
 
 _EVENT_COLUMNS = (
     "day", "objects", "events read", "kept", "rejected", "duplicates", "sites", "refused sites", "sessions",
@@ -126,8 +130,21 @@ def _event_row(result: PipelineResult, day: date) -> tuple[Any, ...]:
     )
 
 
-def _day_row(result: PipelineResult, day: date) -> tuple[Any, ...]:
-    return (day, *_figures(result, day), _state(result, day))
+def _day_row(result: PipelineResult, day: date, has_logs: bool) -> tuple[Any, ...]:
+    return (day, *(_figures if has_logs else _built)(result, day), _state(result, day))
+
+
+def _built(result: PipelineResult, day: date) -> tuple[int, int]:
+    """(marts of a day that were put in place, their rows)."""
+    targets = {target.name for target in TARGETS}
+    rows = [
+        figures["dagster/partition_row_count"]
+        for (name, its_day), figures in result.materialized.items()
+        if its_day == day
+        and not (name.startswith("raw_") or name in targets)
+        and "dagster/partition_row_count" in figures
+    ]
+    return len(rows), sum(rows)
 
 
 def _state(result: PipelineResult, day: date) -> str:
@@ -168,6 +185,6 @@ def _published(result: PipelineResult, day: date) -> list[tuple[int, int]]:
     ]
 
 
-def _total_row(result: PipelineResult, days: list[date]) -> list[int]:
-    rows = [_figures(result, day) for day in days]
-    return [sum(row[position] or 0 for row in rows) for position in range(len(_DAY_COLUMNS) - 2)]
+def _total_row(result: PipelineResult, days: list[date], has_logs: bool) -> list[int]:
+    rows = [(_figures if has_logs else _built)(result, day) for day in days]
+    return [sum(figure or 0 for figure in column) for column in zip(*rows, strict=True)]

@@ -11,7 +11,7 @@ from ingest.errors import LakeError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Mart, Partition, day_of_folder, partition_of, quarantine_folder, raw_folder
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS
-from ingest.partition.ledger import is_kept_as_it_is, objects_by_day, unjudged, version_of, versions_taken
+from ingest.partition.ledger import is_kept_as_it_is, not_read, objects_by_day, unjudged, version_of, versions_taken
 from ingest.partition.quarantine import read_verdict, verdict_files
 from ingest.source import Source, SourceObject
 from orchestration.marts.known import DAILY_AGGREGATES, SESSIONS
@@ -89,9 +89,13 @@ def status(lake: Lake, sources: Mapping[str, Source], first: dt.date | None, las
         states = tables[f"raw.{name}"] = {}
         for day in known:
             try:
-                states[day] = _raw_state(
-                    lake, source, Partition(name, day), listed.get(day, []), day in own, day in refused
-                )
+                partition, objects = Partition(name, day), listed.get(day, [])
+                if is_kept_as_it_is(lake, source, partition):
+                    came = not_read(lake, source, partition, objects)
+                    states[day] = OUT_OF_DATE if came else PUBLISHED
+                    problems.setdefault(day, []).extend([f"{name}: {came}"] if came else [])
+                else:
+                    states[day] = _raw_state(lake, partition, objects, day in own, day in refused)
             except TransientLakeError:
                 raise
             except LakeError as error:
@@ -144,11 +148,7 @@ def _quarantined(lake: Lake, days: Collection[dt.date]) -> dict[dt.date, list[La
     return found
 
 
-def _raw_state(
-    lake: Lake, source: Source, day: Partition, listed: list[SourceObject], is_published: bool, is_refused: bool
-) -> str:
-    if is_kept_as_it_is(lake, source, day):
-        return PUBLISHED
+def _raw_state(lake: Lake, day: Partition, listed: list[SourceObject], is_published: bool, is_refused: bool) -> str:
     if new := unjudged(lake, day, listed):
         if not is_published:
             return MISSING

@@ -26,7 +26,7 @@ NOT_PUBLISHED = "Nothing is written to MongoDB: CLICKLAKE_MONGODB_URL is not set
 RECONCILED = "reconciled"
 PUBLICATIONS_MAPPED = Check(
     "publications_mapped",
-    "Every publication code is in the publications seed (a warning: others are published under their code)",
+    "Every publication code is in publications.csv (a warning: others are published under their code)",
     blocks=False,
 )
 NOTHING_LEFT_ALONE = Check(
@@ -103,7 +103,7 @@ def _database(settings: Settings) -> Iterator[Mongo]:
 def _reported(done: DayReport) -> Report:
     figures = asdict(done) | {"day": day_text(done.day)}
     unmapped = sorted(done.unmapped_codes)
-    message = f"not in the publications seed: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
+    message = f"not in publications.csv: {', '.join(unmapped)}" if unmapped else "all codes are mapped"
     return Report(
         figures,
         {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -15,11 +16,12 @@ from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientL
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, partition_of, site_folder, value_in
 from ingest.partition.audit import Verdict, checks_of
-from ingest.partition.datasets import ACCESS_LOGS, EVENTS, Dataset
+from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
 from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals, raw_files_of
 from ingest.partition.ledger import (
     is_judged,
     is_kept_as_it_is,
+    not_read,
     objects_by_day,
     parts_of,
     version_of,
@@ -48,6 +50,7 @@ RAW_EVENTS = dg.AssetKey("raw_events")
 RAW_ASSETS = {ACCESS_LOGS.name: RAW_ACCESS_LOGS, EVENTS.name: RAW_EVENTS}
 OWNERS = ["team:data-platform"]
 NEVER_BLOCKS = {"objects_whole", "volume", "reject_rate", "schema_drift"}
+DAYS_NAMED = 10  # in warnings of one step
 LISTINGS = 3  # of a day whose objects change while they are read, before the step is retried later
 
 
@@ -230,7 +233,29 @@ def _asked_for(context: dg.AssetExecutionContext, work: _Work) -> list[date]:
         span = " … ".join(dict.fromkeys(map(day_text, (stretch[0], stretch[-1]))))
         days = counted(work.source.terms.kept_days or 0, "day")
         progress.tell(context, f"{name} {span}: published, and not read again, for its source keeps objects for {days}")
+    _tell_of_unread(context, work, kept)
     return [day for day in work.days if day not in set(kept)]
+
+
+def _tell_of_unread(context: dg.AssetExecutionContext, work: _Work, kept: Sequence[date]) -> None:
+    """Warns of objects that came after their day was published, where a step does not read the day again."""
+    try:
+        listed = objects_by_day(work.source.objects(kept)) if kept else {}
+    except SourceError as error:  # these days are built from what stands, which needs no source
+        context.log.warning(f"{work.dataset.name}: nobody knows whether objects came to days not read again: {error}")
+        return
+    said = []
+    for day in kept:
+        part = Partition(work.dataset.name, day)
+        objects = [item for item in listed.get(day, ()) if not work.sites or item.site in work.sites]
+        if text := _unless_broken(partial(not_read, work.lake, work.source, part, objects)):
+            said.append(f"warning {part.table} {day_text(day)}: {text}")
+    for text in said[:DAYS_NAMED]:
+        progress.tell(context, text)
+    if more := said[DAYS_NAMED:]:
+        progress.tell(
+            context, f"… and {counted(len(more), 'more day')} with such objects; `clicklake status` names them"
+        )
 
 
 def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
@@ -414,9 +439,11 @@ def _metadata(results: Sequence[DayResult]) -> dict[str, object]:
     }
     if why_whole := "; ".join(sorted({result.why_whole for result in results if result.why_whole})):
         metadata["read_whole_since"] = why_whole
-    if results[0].partition.site:
-        metadata["rows_by_site"] = dg.MetadataValue.json({str(each.partition.site): each.rows_kept for each in good})
+    if DATASETS[results[0].partition.table].by_site:  # a quiet day has no site
+        metadata["rows_by_site"] = dg.MetadataValue.json(
+            {each.partition.site: each.rows_kept for each in good if each.partition.site}
+        )
         metadata["refused_sites"] = dg.MetadataValue.json(
-            [each.partition.site for each in results if not each.published]
+            [each.partition.site for each in results if each.partition.site and not each.published]
         )
     return metadata

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from ingest.days import parse_day
 from ingest.partition.day import DayResult, ingest_day
-from ingest.partition.ledger import fingerprint, is_judged, version_of
+from ingest.partition.ledger import fingerprint, is_judged, not_read, version_of
 from ingest.partition.releases import Release, write_release
 from ingest.source import FolderSource, Terms
 from orchestration.operations.lateness import days_with_news
@@ -171,6 +172,35 @@ def test_a3_a_published_day_that_is_older_than_objects_are_kept_is_no_news(eight
         (day.logs / key).unlink()
     assert news_of(day) == set()
     assert state_of(day) == (PUBLISHED, None)
+
+
+def test_a3_an_object_that_comes_to_a_day_kept_as_it_is_is_told(eight: tuple[LogDay, list[str]]) -> None:
+    day, keys = eight
+    (day.logs / keys[0]).unlink()
+    for number in range(7):
+        day.add(log(lines(10, start=900 + number)), f"late{number}")
+    day.terms = AGES_AGO
+    assert news_of(day) == set()  # it is not read by itself
+    state, reason = state_of(day)
+    assert state == OUT_OF_DATE
+    assert str(reason).startswith(
+        "access_logs: 7 objects came after the day was published, and will not be read, because the source keeps "
+        "objects for 1 day: "
+    )
+    assert (str(reason).count("late"), str(reason).endswith(" and 2 more")) == (5, True)
+
+
+def test_a3_the_first_object_of_a_site_that_comes_to_a_day_kept_as_it_is_is_told(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    events.write(pixel())
+    assert events.ingest().published
+    source = FolderSource(events.folder, terms=AGES_AGO)
+    day = replace(events_of(DAY), site=None)
+    assert not_read(events.lake, source, day, source.objects(days_of(DAY))) is None
+    events.write(pixel(), site="new.example")
+    said = not_read(events.lake, source, day, source.objects(days_of(DAY)))
+    assert str(said).startswith("1 object came after")
+    assert "domain=new.example/" in str(said)
 
 
 def test_a3_a_day_of_which_some_may_be_gone_is_not_published_as_whole(day: LogDay) -> None:

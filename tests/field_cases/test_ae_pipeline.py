@@ -77,6 +77,15 @@ def test_e7_events_alone_are_a_whole_use(environment: Environment, call: Caller)
     assert (done.returncode, rows_of(environment, now, "example.com")) == (0, 10), done.stdout + done.stderr
 
 
+def test_a4_commands_show_a_quiet_day_of_events(environment: Environment, call: Caller) -> None:
+    for day in (ONE, THREE):
+        put_visits(environment, day)
+    for command in ("run", "backfill"):
+        done = call(command, "--from", ONE, "--to", THREE, logs=None)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stdout + done.stderr
+    assert marts_of(environment, TWO) >= OF_EVENTS | OF_BOTH
+
+
 def test_e7_one_of_the_sources_must_be_set(environment: Environment, call: Caller) -> None:
     done = call("run", "--from", ONE, logs=None, events=None)
     assert (done.returncode, environment.contents()) == (2, {})
@@ -184,6 +193,18 @@ def test_a3_a_published_day_that_is_older_than_objects_are_kept_is_run_from_what
     assert (environment.rows("raw", "marts"), environment.entries()) == (before, entries)
     assert call("backfill", "--from", ONE, "--to", ONE, **kept).returncode == 0
     assert "out of date" not in call("status", **kept).stdout
+    assert "warning" not in done.stderr
+    late = put_logs(environment, ONE, "late")
+    done = call("run", "--from", ONE, **kept)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = (
+        "1 object came after the day was published, and will not be read, because the source keeps objects for 30 days"
+    )
+    assert f"warning access_logs {ONE}: {told}: {late}" in " ".join(done.stderr.split())
+    shown = call("status", **kept).stdout
+    assert ("out of date" in shown, told in " ".join(shown.split())) == (True, True)
+    assert (environment.rows("raw", "marts"), environment.entries()) == (before, entries)
+    environment.remove(late)
     assert "No alert is open" in call("alerts", **kept).stdout
     assert call("run", "--from", ONE).returncode == 1  # without the setting the day is held back
     assert environment.entries() == entries

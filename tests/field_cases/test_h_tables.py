@@ -15,14 +15,17 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
+from ingest.partition.day import ingest_day
+from ingest.source import FolderSource
 from orchestration.alerts.rule import Look
 from orchestration.alerts.rules.late_sources import late_sources
 from orchestration.catalog import MODELS, documented
 from orchestration.cli.grid import grid
 from orchestration.settings import Settings
 from tests.environment_fixtures import HASH_KEY
-from tests.log_lines import LogDay, line, lines, log
-from tests.partitions import days_of
+from tests.event_lines import Events, pixel
+from tests.log_lines import OPTIONS, LogDay, line, lines, log
+from tests.partitions import days_of, events_of
 
 Run = Callable[..., Result]
 REVENUE = pa.table({"session_id": ["a"], "revenue": pa.array([Decimal("1.5000")], pa.decimal128(18, 4))})
@@ -184,16 +187,16 @@ def test_h8_a_release_is_advised_only_where_it_can_be_done(tmp_path: Path, monke
         monkeypatch.setenv(f"CLICKLAKE_{name}", value)
     buffer = io.StringIO()
     monkeypatch.setattr(console.console, "_file", buffer)
-    key = day.add(log(lines(3)))
-    assert day.ingest().published
-    (day.logs / key).unlink()
-    assert not day.ingest().published  # no object: nothing to release
+    events = Events(tmp_path / "events")
+    events.write(pixel(), site="a\nb")
+    source, site = FolderSource(events.folder), events_of("2026-01-12", "a\nb")
+    assert not ingest_day(day.lake, source, site, OPTIONS).published  # it was not taken in: nothing to release
     assert "clicklake release" not in what_to_do(day.lake, days_of("2026-01-12"))
     day.add(log([b"broken"] * 200), day="2026-01-13")
     assert not day.ingest(day="2026-01-13").published
     assert "clicklake release 2026-01-13 --table access_logs" in what_to_do(day.lake, days_of("2026-01-13"))
     days = days_of("2026-01-12", "2026-01-13")
-    refused = {each: {("access_logs", "reject_share")} for each in days}
+    refused = {days[0]: {("events", "processed")}, days[1]: {("access_logs", "reject_share")}}
     summary.print_summary(PipelineResult(days, bad=dict.fromkeys(days, "why"), refused=refused))
     said = [each.strip() for each in buffer.getvalue().splitlines() if each.strip().startswith(("look", "accept"))]
     assert [each.split()[0] for each in said] == ["look", "look", "accept"]

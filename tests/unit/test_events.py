@@ -686,6 +686,38 @@ def test_a_transaction_id_is_read_wherever_senders_put_it(events: Events) -> Non
     assert json.loads(rows[6]["properties"]) == {"properties": google}
 
 
+@pytest.mark.parametrize("shape", ["pixel", "site", "app", "clickstream"])
+def test_ecommerce_of_a_data_layer_is_read_beside_the_data_too(shape: str, events: Events) -> None:
+    at = f"{DAY}T10:00:00Z"
+    site = {"event_type": "purchase", "timestamp": at, "page_url": "https://example.com/"}
+    event, data, beside = {
+        "pixel": (pixel(eventType="purchase"), "eventData", "transactionId"),
+        "site": (site, "event_data", "transaction_id"),
+        "app": ({"event_type": "purchase", "timestamp": at, "device_id": "d"}, "event_data", "transaction_id"),
+        "clickstream": ({"event": "purchase", "created_at": at, "user_id": "u"}, "properties", "transaction_id"),
+    }[shape]
+    google = {"transaction_id": "EC2", "value": 8, "currency": "eur", "items": [{"item_id": "i"}]}
+    own = {"transaction_id": "T1", "value": 5, "currency": "USD"}
+    sent: list[tuple[dict[str, Any], tuple[Any, ...]]] = [
+        ({"ecommerce": google}, ("EC2", 8, "EUR")),
+        ({"ecommerce": google, data: {"ecommerce": own}}, ("T1", 5, "USD")),
+        ({"ecommerce": google, data: own}, ("T1", 5, "USD")),
+        ({"ecommerce": google, beside: "T1"}, ("T1", 8, "EUR")),
+        ({"ecommerce": {"value": "9.50", "transaction_id": 17}}, ("17", Decimal("9.5"), None)),
+        # Whatever stands there, it rejects no event.
+        ({"ecommerce": {"value": {"of": 1}, "transaction_id": ["a"], "currency": 3}}, (..., None, ...)),
+        *(({"ecommerce": other}, (None, None, None)) for other in (None, "none", 7, [google], {}, {"value": "much"})),
+    ]
+    rows = events.take(*(event | each for each, _ in sent))
+    found = [(row["transaction_id"], row["revenue"], row["currency"]) for row in rows]
+    expected = [wanted for _, wanted in sent]
+    assert [
+        tuple(... if one is ... else value for one, value in zip(wanted, values, strict=True))
+        for wanted, values in zip(expected, found, strict=True)
+    ] == expected
+    assert json.loads(rows[0]["properties"])["ecommerce"] == google
+
+
 def test_a_transaction_id_that_looks_like_a_telephone_number_stays_one_of_its_own(events: Events) -> None:
     """A marker for all of them would make one order of all orders."""
     ids = ["+1 312 555 0199", "+1 312 555 0198", "ann@example.org", "+1 312 555 0199"]

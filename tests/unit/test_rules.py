@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.errors import SettingsError
 from ingest.lake.files import Lake
 from ingest.lake.layout import rules_version
 from ingest.rules.problems import RulesError
@@ -20,6 +22,7 @@ from ingest.rules.tables import TABLES
 from ingest.rules.template import template, written
 from ingest.rules.values import SECONDS, UNITS
 from ingest.rules.variables import BY_NAME, DEFAULTS, VARIABLES, Variable
+from orchestration.cli.rules import command
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 SEEDS = PROJECT / "seeds"
@@ -106,12 +109,15 @@ def test_a_variable_has_the_value_of_the_file(tmp_path: Path, given_text: str, n
         ("identity_merge_users: yes", "is 'yes', and must be true or false"),
         ("page_view_event_types: page_view", "must be a list of texts, such as [a, b]"),
         ("page_view_event_types: []", "has 0 entries, and must be a list of 1 to 100 texts"),
-        ("page_view_event_types: ['--']", "has 1 entries"),
+        ("page_view_event_types: ['--']", "entry 1 is '--', of which no event type is left"),
+        ("page_view_event_types: [page_view, '', 3]", "such as [a, b], and entry 2 is empty, or no text"),
+        ("attribution_channel_priority: [a, b, [c]]", "and entry 3 is empty, or no text"),
         ("sesion_by: client", "sesion_by is no variable. Did you mean session_by?"),
         ("x: 1", "x is no variable. There are ad_click_session_seconds"),
         ("identity_known_at: run", "identity_known_at is no variable any more"),
         ("session_by: client\n  session_by: timeout", "line 3: session_by is there already, in line 2"),
-        ("session_timeout: 30m\n  session_timeout_seconds: 60", "is session_timeout_seconds, which is there already"),
+        ("session_timeout: 30m\n  session_timeout_seconds: 60", "3: session_timeout_seconds and session_timeout ("),
+        ("session_timeout_seconds: 60\n  session_timeout: 30m", "line 2) are one variable. Keep one of them"),
         ("session_cap: 1h\n  session_timeout: 2h", "session_cap_hours is 1, and session_timeout_seconds is 7200"),
         ("session_by: client\n  session_client_timeout: 1m", "a client session would end sooner"),
     ],
@@ -179,6 +185,8 @@ def test_models_use_every_variable_and_no_other() -> None:
          "line 4: publication_code a is there already, in line 2"),
         ("publications.csv", PUBLICATIONS.encode("utf-16"), "it is not UTF-8"),
         ("conversion_events.csv", CONVERSIONS + "a,b,earned,1,dollars\n", "'DOLLARS' is no currency, such as USD"),
+        ("conversion_events.csv", CONVERSIONS + "a,b,earned,0,EUR\nLead Form,b,earned,-25.50,EUR\n",
+         "line 3, column default_value: -25.5 is negative, and lead_form earns. Give 0 or more, or nothing"),
         ("conversion_events.csv", CONVERSIONS + "sign up,a,none,,\nsignUp,b,none,,\n",
          "event_type sign_up is there already, in line 2"),
         ("funnel_steps.csv", FUNNELS + "a,1,b,c,(,60\n", "line 2, column path_regex: '(' is no regular expression"),
@@ -299,12 +307,66 @@ def test_without_a_setting_the_lake_has_the_rules(tmp_path: Path) -> None:
     assert own.tables["passages"].own_rows == 1
 
 
+@pytest.mark.parametrize("is_setting", [True, False])
+@pytest.mark.parametrize("name", ["rules.yml", "conversion_events.csv"])
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_name_that_leads_to_no_file_is_no_default(tmp_path: Path, is_setting: bool, name: str, is_link: bool) -> None:
+    lake = Lake(str(tmp_path))
+    lake.put_text(PUBLICATIONS, "rules/publications.csv")
+    place = tmp_path / "rules" / name
+    place.symlink_to("/none/such") if is_link else place.mkdir()
+    with pytest.raises(RulesError, match=rf"rules/{name}: this leads to no file"):
+        load_rules(Lake(str(tmp_path / "rules")) if is_setting else None, lake, SEEDS)
+
+
+@pytest.mark.parametrize("name", ["rules", "reference"])
+def test_a_link_in_place_of_the_folder_of_rules_is_followed_or_named(tmp_path: Path, name: str) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    lake.put_text("", "raw/any")
+    link = tmp_path / "lake" / name
+    link.symlink_to(tmp_path / "mounted")
+    with pytest.raises(RulesError, match=rf"lake/{name}: this leads to no folder"):
+        load_rules(None, lake, SEEDS)
+    written_to(tmp_path / "mounted", {"publications.csv": PUBLICATIONS + "a,1,A\n"})
+    assert load_rules(None, lake, SEEDS).tables["publications"].own_rows == 1
+
+
+def test_a_draft_is_checked_without_a_lake_and_its_place_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("CLICKLAKE_LAKE", "CLICKLAKE_RULES"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match="CLICKLAKE_LAKE is not set"):
+        CliRunner().invoke(command, ["--check"], catch_exceptions=False)
+    draft = written_to(tmp_path / "draft", {"rules.yml": "variables:\n  session_by: client\n"}) / "rules.yml"
+    monkeypatch.setenv("CLICKLAKE_RULES", str(draft.parent))
+    for lake in (None, ""):  # compose gives a variable that is not set as ""
+        if lake is not None:
+            monkeypatch.setenv("CLICKLAKE_LAKE", lake)
+        checked = CliRunner().invoke(command, ["--check"], catch_exceptions=False)
+        assert (checked.exit_code, checked.output.startswith(f"Read: {draft}\nThe rules are right.")) == (0, True)
+
+    monkeypatch.delenv("CLICKLAKE_RULES")
+    monkeypatch.setenv("CLICKLAKE_LAKE", str(tmp_path / "lake"))
+    written_to(tmp_path, {"rules.yml": "nonsense"})  # the working directory is no place of rules
+    for options in (["--check"], []):
+        told = CliRunner().invoke(command, options, catch_exceptions=False)
+        assert f"There are no rules of your own in {tmp_path}/lake/rules, so that the defaults hold" in told.output
+
+
 def test_a_table_in_two_places_is_a_mistake(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path))
     for key in ("rules/passages.csv", "reference/passages.csv"):
         lake.put_text("site,kind\n", key)
     with pytest.raises(RulesError, match=r"reference/passages\.csv: the same table is in .*/rules/passages\.csv too"):
         load_rules(None, lake, SEEDS)
+
+
+def test_a_default_value_may_be_zero_without_a_currency_or_negative_where_money_is_paid_back(tmp_path: Path) -> None:
+    text = CONVERSIONS + "free,a,earned,0,\nlead,b,earned,5,\nback,c,refunded,-5,EUR\nform,d,none,-1,\n"
+    rules = loaded(tmp_path, {"conversion_events.csv": text})
+    assert [row["default_value"] for row in rules.tables["conversion_events"].values()] == [0, 5, -5, -1]
 
 
 # ---- fingerprints ----

@@ -18,7 +18,7 @@ from orchestration.cli import cli
 from orchestration.cli.console import console, notes
 from orchestration.cli.demo import _show_next
 from orchestration.cli.pipeline import PipelineResult
-from orchestration.cli.summary import _in_quarantine, _print_warnings, _state, days_by_state
+from orchestration.cli.summary import _in_quarantine, _print_warnings, _state, days_by_state, print_summary
 
 DAY = parse_day("2026-01-12")
 RAW, MART, ENTRIES = ("raw_access_logs", DAY), ("daily_aggregates", DAY), ("performance_entries", DAY)
@@ -55,6 +55,23 @@ def test_the_last_line_says_how_many_days_are_in_which_state() -> None:
     result.refused = {DAY: {("events", "reject_share")}}
     assert days_by_state(result) == "3 days: 1 failed, 1 missing, 1 partly refused (the rest is published)"
     assert days_by_state(PipelineResult([DAY], {MART: {}})) == "1 day: 1 published"
+
+
+def test_without_logs_a_run_counts_what_it_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = StringIO()
+    monkeypatch.setattr(console, "_file", buffer)
+    rows = "dagster/partition_row_count"
+    built = {SESSIONS: {rows: 3}, ("visitors", DAY): {rows: 4}, ("int_pages", DAY): {"seconds": 1.0}}
+    print_summary(PipelineResult([DAY], built))
+    assert _cells(buffer) == [[str(DAY), "2", "7", "published"], ["2", "7"]]
+    buffer.truncate(0)
+    print_summary(PipelineResult([DAY], {**built, MART: {rows: 5}}))
+    assert _cells(buffer)[0] == [str(DAY), *"-----", "5", "-", "-", "published"]
+
+
+def _cells(buffer: StringIO) -> list[list[str]]:
+    lines = [each.strip("\0│ ") for each in buffer.getvalue().splitlines() if each.lstrip("\0").startswith("│")]
+    return [[cell.strip() for cell in each.split("│")] for each in lines]
 
 
 def test_a_warning_of_several_days_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 
 from ingest.rules.sites import CONSENT
-from ingest.rules.tables import TABLES, Table
+from ingest.rules.tables import TABLES, Table, default
 from ingest.rules.template import written
 from ingest.rules.variables import VARIABLES, Variable
+from orchestration.places import DBT_DIR
 from tools.reference.markdown import code, table
 
 
@@ -19,7 +20,11 @@ def rules() -> str:
             f"### {subject.capitalize()}",
             table(["variable", "default", "allowed", "meaning"], map(_row, variables)),
         ]
-    parts += ["## Tables"]
+    parts += [
+        "## Tables",
+        "The header of a file names all columns of its table, in any order; a value may be left empty where it "
+        "says so.",
+    ]
     for each in TABLES:
         parts += [f"### {each.name}", _about(each), _columns(each)]
     parts += [
@@ -47,7 +52,9 @@ def _about(each: Table) -> str:
     rows = (
         "Your rows are added to the defaults, and take the place of a default row with the same key."
         if each.adds
-        else ("Your file replaces the defaults.")
+        else "Your file replaces the defaults."
+        if default(each, DBT_DIR / "seeds").rows.num_rows
+        else "Your file is the table; there are no defaults."
     )
     key = f" Key: {', '.join(map(code, each.key))}." if each.key else " Rows alike are added up."
     return rows + key
@@ -55,12 +62,12 @@ def _about(each: Table) -> str:
 
 def _columns(each: Table) -> str:
     return table(
-        ["column", "type", "must be given", "allowed"],
+        ["column", "type", "may be empty", "allowed"],
         [
             [
                 code(name),
                 column.type,
-                "yes" if column.is_required else "no",
+                "no" if column.is_required else "yes",
                 ", ".join(map(code, column.choices)) if column.choices else _form(column.is_regex, column.form),
             ]
             for name, column in each.columns.items()

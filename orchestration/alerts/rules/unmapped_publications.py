@@ -1,4 +1,4 @@
-"""`publications_unmapped`: publication codes of published days that the seed `publications` lacks.
+"""`publications_unmapped`: publication codes of published days that the table `publications` lacks.
 
 Each code is an alert of its own. Callers of the pixel choose the code, so more than 25 unknown codes at once are one
 alert.
@@ -22,7 +22,7 @@ CODES_AT_MOST = 25  # callers of the pixel choose the code
 
 
 def unmapped_publications(look: Look) -> list[Alert]:
-    """Alerts for codes that the last verdict on a day did not find in the seed; only verdicts of the last 7 days."""
+    """Alerts for codes that the last verdict on a day did not find in the table; only verdicts of the last 7 days."""
     codes: dict[str, set[str]] = {}
     for target in (each for each in TARGETS if PUBLICATIONS_MAPPED in each.checks):
         check = dg.AssetCheckKey(dg.AssetKey(target.name), PUBLICATIONS_MAPPED.name)
@@ -69,7 +69,7 @@ RULE = Rule(
         Kind(
             PUBLICATIONS_UNMAPPED,
             WARNING,
-            "a day was published with a code that is not in the seed `publications`",
+            "a day was published with a code that is not in publications.csv",
             "the last verdict on each such day no longer names it, or after 7 days",
         ),
     ),

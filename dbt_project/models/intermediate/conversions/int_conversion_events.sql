@@ -1,4 +1,4 @@
--- One row per event whose type is in the seed conversion_events, of the event dates that this run reads.
+-- One row per event whose type is in the table conversion_events, of the event dates that this run reads.
 select
     {{ event_key('stg_events') }} as conversion_id,
     cast(stg_events.event_ts as date) as event_date,

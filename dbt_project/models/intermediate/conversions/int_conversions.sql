@@ -1,4 +1,4 @@
--- One row per event whose type is in the seed conversion_events, of the days of the sessions to be built: what it
+-- One row per event whose type is in the table conversion_events, of the days of the sessions to be built: what it
 -- counts as, and its revenue. A conversion repeats an earlier one that names the same transaction up to
 -- `transaction_days` before it; a refund takes back a conversion that lies up to `refund_days` before it.
 {%- set is_of_built_days = in_built_days('sessions', 'event_date') %}

@@ -50,7 +50,7 @@ select
     events.fingerprint,
     events.person_key,
     events.opted_out,
-    max(events.tenant_id) as tenant_id,
+    {{ one_tenant("events.tenant_id") }} as tenant_id,
     min(events.event_ts) as first_seen,
     max(events.event_ts) as last_seen,
     min_by(events.event_id, (events.event_ts, events.event_id)) as first_event_id,

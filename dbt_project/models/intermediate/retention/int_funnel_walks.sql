@@ -11,7 +11,7 @@ with entries as (
         events.funnel,
         events.site_id,
         events.identity_id,
-        max(events.tenant_id) as tenant_id,
+        {{ one_tenant("events.tenant_id") }} as tenant_id,
         min(steps.within_seconds) as within_seconds,
         min(events.event_ts) as entered_at,
         min_by(events.event_id, (events.event_ts, events.event_id)) as event_id,

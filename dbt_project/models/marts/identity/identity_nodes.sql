@@ -35,7 +35,7 @@ select
     node_key,
     min(node_type) as node_type,
     site_id,
-    max(tenant_id) as tenant_id,
+    {{ one_tenant("tenant_id") }} as tenant_id,
     subnet_hash,
     min(first_seen) as first_seen,
     max(last_seen) as last_seen,

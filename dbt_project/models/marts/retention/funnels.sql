@@ -13,7 +13,7 @@ with counted as (
         funnel,
         site_id,
         step,
-        max(tenant_id) as tenant_id,
+        {{ one_tenant("tenant_id") }} as tenant_id,
         count(*) as reached,
         -- A mean of exact numbers is the same in any order of rows.
         round(cast(sum(cast(seconds as decimal(18, 6))) as double) / count(*), 3) as average_seconds,

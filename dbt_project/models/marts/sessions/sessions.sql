@@ -37,7 +37,8 @@ converted as (
         session_events.session_place,
         sum(conversions.conversions) as conversions,
         {{ sum_of_one_currency('conversions.revenue', 'conversions.currency') }} as revenue,
-        {{ one_currency('conversions.revenue', 'conversions.currency') }} as currency
+        {{ one_currency('conversions.revenue', 'conversions.currency') }} as currency,
+        {{ has_several_currencies('conversions.revenue', 'conversions.currency') }} as has_several_currencies
     from {{ ref('int_session_events') }} as session_events
     inner join {{ ref('int_conversions') }} as conversions
         on {{ same_event('session_events', 'conversions') }}
@@ -65,6 +66,7 @@ measured as (
         cast(coalesce(converted.conversions, 0) as bigint) as conversions,
         converted.revenue,
         converted.currency,
+        coalesce(converted.has_several_currencies, false) as has_several_currencies,
         counted.entry_page,
         counted.exit_page,
         counted.entry_host,
@@ -195,6 +197,7 @@ select
     measured.conversions,
     measured.revenue,
     measured.currency,
+    measured.has_several_currencies,
     measured.entry_page,
     measured.exit_page,
     measured.entry_host,

@@ -19,7 +19,7 @@ measured as (
         session_date as report_date,
         site_id,
         is_bot,
-        max(tenant_id) as tenant_id,
+        {{ one_tenant("tenant_id") }} as tenant_id,
         {{ session_measures() }}
     from of_built_days
     group by session_date, site_id, is_bot

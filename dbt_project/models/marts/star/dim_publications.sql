@@ -1,4 +1,4 @@
--- One row per publication code: those of the seed `publications`, and those that links use and the seed does not know,
+-- One row per publication code: those of publications.csv, and those that links use and it does not know,
 -- under their code. The whole history, one file.
 {{ config(sort_by=['publication_code']) }}
 

@@ -1,4 +1,4 @@
--- One row per event of a person whose type is in the seed conversion_events: a conversion, a copy of one, or a refund.
+-- One row per event of a person whose type is in the table conversion_events: a conversion, a copy of one, or a refund.
 -- Sum `conversions` and `revenue`: copies and refunds are no conversions, and copies have no revenue.
 {{ config(
     partition_by='session_date',

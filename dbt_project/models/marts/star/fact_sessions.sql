@@ -33,6 +33,7 @@ select
     sessions.conversions,
     sessions.revenue,
     sessions.currency,
+    sessions.has_several_currencies,
     sessions.source,
     sessions.medium,
     sessions.channel,
