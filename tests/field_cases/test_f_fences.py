@@ -202,7 +202,7 @@ with lake.lock(logs_of(DAY).lock):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(1, 5))
+@pytest.mark.parametrize("number", [1, 4, *(pytest.param(number, marks=pytest.mark.long) for number in (2, 3))])
 def test_f8_in_a_folder_others_wait_for_a_writer_that_is_suspended(
     sources: dict[str, FolderSource], tmp_path: Path, number: int
 ) -> None:
@@ -245,7 +245,7 @@ LATE = mart(0, 100, clicks=3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(1, 6))
+@pytest.mark.parametrize("number", [1, 3, *(pytest.param(number, marks=pytest.mark.long) for number in (2, 4, 5))])
 def test_f8_mongodb_holds_what_was_published_last_whenever_a_command_comes_late(
     lakes: Lakes,
     s3_proxy: S3Proxy,
@@ -312,7 +312,7 @@ MART_WRITES = r"^(PUT|POST|DELETE) /[^/]+/lake/(marts|records)/"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [1, 2, 3, pytest.param(5, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [2, *(pytest.param(number, marks=pytest.mark.long) for number in (1, 3, 5))])
 def test_f8_marts_are_those_of_the_last_build_whenever_an_upload_comes_late(
     lakes: Lakes, sources: dict[str, FolderSource], s3_proxy: S3Proxy, tmp_path: Path, manifest: None, number: int
 ) -> None:

@@ -110,7 +110,13 @@ def built(environment: Environment) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", [tuple(SENSORS), tuple(reversed(SENSORS))], ids=["as listed", "the other way round"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(tuple(SENSORS), id="as listed"),
+        pytest.param(tuple(reversed(SENSORS)), id="the other way round", marks=pytest.mark.long),
+    ],
+)
 def test_h1_a_weeks_gap_is_one_build_one_restate_and_one_publish(
     environment: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
 ) -> None:
