@@ -25,10 +25,10 @@ NUMBERS = tuple(column for column in EVENT_VALUES if column.role is Role.NUMBER)
 
 
 class Values:
-    """The fields of a structure in SQL: `v`, the texts of fields with a column, and `j`, the JSON of some fields.
+    """The fields of a structure in SQL: `v`, the texts of fields, and `j`, the JSON of some fields.
 
     Args:
-        readable: the fields with a column, in the order of `v`.
+        readable: the fields whose texts are read, in the order of `v`.
         json_places: for each field that is read as JSON, its index in `j`, from 1.
     """
 

@@ -110,7 +110,8 @@ class Objects:
         try:
             part = max(PART_BYTES, -(-size // MAX_PARTS))
             with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="upload") as pool:
-                sent = [pool.submit(self._part, local, upload, *each) for each in enumerate(range(0, size, part), 1)]
+                starts = enumerate(range(0, size, part), 1)
+                sent = [pool.submit(self._part, local, upload, part, *each) for each in starts]
                 try:
                     parts = [each.result() for each in sent]
                 except BaseException:
@@ -122,8 +123,7 @@ class Objects:
                 self.client.abort_multipart_upload(**upload)
             raise
 
-    def _part(self, local: Path, upload: dict[str, Any], number: int, start: int) -> dict[str, Any]:
-        size = max(PART_BYTES, -(-local.stat().st_size // MAX_PARTS))
+    def _part(self, local: Path, upload: dict[str, Any], size: int, number: int, start: int) -> dict[str, Any]:
         with local.open("rb") as file:
             file.seek(start)
             sent = self.client.upload_part(**upload, PartNumber=number, Body=file.read(size))

@@ -17,8 +17,8 @@ def is_quiet(source: Source, day: Partition) -> bool:
     days, and none of this day is expected any more. Without an earlier one, nobody knows whether the source was there,
     or has deleted what is old."""
     terms = source.terms
-    is_decided = terms.is_complete(day.day) and not terms.is_past(day.day)
-    return is_decided and all(source.has_around(day.day)) and source.undated() is None
+    is_decided = terms.is_complete(day.day) and not terms.is_past(day.day)  # costs no request
+    return is_decided and _why_not(source, day) is None
 
 
 def absence_of(lake: Lake, source: Source, partition: Partition, has_other_sites: bool = False) -> Absence:
@@ -31,9 +31,10 @@ def absence_of(lake: Lake, source: Source, partition: Partition, has_other_sites
         return Absence(True, f"the source has no object of {partition.site} any more, and has those of other sites")
     if partition.site is None and _is_published(lake, partition):
         return Absence(True, f"{NO_OBJECT}, and had none when it was published")
-    if is_quiet(source, partition):
+    why_not = _why_not(source, partition)
+    if why_not is None:
         return Absence(True, f"quiet: {NO_OBJECT}, and has objects of earlier and of later days")
-    return Absence(False, f"{NO_OBJECT}. {_why_not(source, partition)}", _advice(partition))
+    return Absence(False, f"{NO_OBJECT}. {why_not}", _advice(partition))
 
 
 def _is_published(lake: Lake, day: Partition) -> bool:
@@ -42,7 +43,8 @@ def _is_published(lake: Lake, day: Partition) -> bool:
     return bool(files) and not any(len(lake.read_table(file.key, ["source_object"])) for file in files)
 
 
-def _why_not(source: Source, partition: Partition) -> str:
+def _why_not(source: Source, partition: Partition) -> str | None:
+    """Why a day without objects is not quiet; None if it is."""
     terms, day = source.terms, partition.day
     if undated := source.undated():
         return not_looked_at(undated)
@@ -55,7 +57,7 @@ def _why_not(source: Source, partition: Partition) -> str:
         return f"{check}; they may arrive up to {hours:g} hours after the day"
     earlier, later = source.has_around(day)
     lacking = [name for name, has in (("earlier", earlier), ("later", later)) if not has]
-    return f"{check}; it has no object of any {' or '.join(lacking)} day either"
+    return f"{check}; it has no object of any {' or '.join(lacking)} day either" if lacking else None
 
 
 def _advice(partition: Partition) -> str:
