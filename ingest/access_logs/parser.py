@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.access_logs.files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
+from ingest.access_logs.files import PLAIN_FIELDS, TIMESTAMP_MS, RawBatch, read_numbers
 from ingest.rows.batches import (
     MAX_REJECT_BYTES,
     REJECTS_KEPT,
@@ -62,8 +62,6 @@ _WITH_RULES = ("cs-uri-stem", "sc-status", "cs(Referer)", "cs(User-Agent)")
 _DAY = 86_400_000_000  # microseconds
 _BAD = np.iinfo(np.int64).min
 _EPOCH = date(1970, 1, 1)
-_INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
-_REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 class AccessLogParser:
@@ -105,7 +103,7 @@ class AccessLogParser:
         reasons = self._reasons(batch, time_us, path, status)
         rejected = np.array(sorted(reasons), dtype=np.int64)
 
-        columns, unreadable = self._columns(logged, time_us, path, status)
+        columns, unreadable = self._columns(batch, logged, time_us, path, status)
         columns["source_line"] = pa.array(batch.line)
         nothing = pa.nulls(length, DICTIONARY)
         names = [name for name in SCHEMA.names if name != "source_object"]
@@ -144,9 +142,10 @@ class AccessLogParser:
         return reasons | batch.reasons
 
     def _columns(
-        self, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
+        self, batch: RawBatch, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
     ) -> tuple[dict[str, pa.Array], np.ndarray]:
         unreadable = np.zeros(logged.length, dtype=np.int64)  # number of unreadable values in each row
+        unreadable += 0 if batch.unreadable is None else batch.unreadable
         columns: dict[str, pa.Array] = {}
         for column in ACCESS_LOGS:
             if column.field is None or column.field in _WITH_RULES:
@@ -244,29 +243,14 @@ class _Logged:
         return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
 
     def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
-        """(numbers, mask of values that could not be read and are null). It accepts the same texts as the typed reader
-        in `files.py`: blanks around a number and hexadecimal numbers are read, numbers that are not finite are not."""
+        """(numbers, mask of values that could not be read now and are null)."""
         nothing = np.zeros(self.length, dtype=bool)
         if field not in self.columns:
             return pa.nulls(self.length, kind), nothing
         values = self.columns[field]
         if values.type == kind:
             return values, nothing
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(pa.string())
-        is_real = kind == pa.float64()
-        trimmed = pc.utf8_trim(values, " \t")
-        is_readable = pc.match_substring_regex(trimmed, _REAL if is_real else _INTEGER)
-        numbers = pc.if_else(is_readable, trimmed, pa.scalar(None, pa.string())).cast(kind if is_real else pa.int64())
-        if is_real:
-            numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, kind))
-        elif kind == pa.int32():
-            in_range = pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, MAX_STATUS))
-            numbers = pc.if_else(in_range, numbers, pa.scalar(None, pa.int64())).cast(kind)
-        else:
-            in_range = pc.and_(pc.greater_equal(numbers, -MAX_INTEGER), pc.less_equal(numbers, MAX_INTEGER))
-            numbers = pc.if_else(in_range, numbers, pa.scalar(None, kind))
-        return numbers, is_null(numbers) & ~is_null(values)
+        return read_numbers(values.cast(pa.string()), kind)
 
 
 def _scrubbed(values: pa.Array, field: str) -> pa.Array:

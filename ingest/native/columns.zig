@@ -271,6 +271,7 @@ pub const Column = union(enum) {
     coded: CodedColumn,
     text: TextColumn,
     integer: NumberColumn(i64),
+    small: NumberColumn(i32),
     real: NumberColumn(f64),
 
     pub fn reserve(self: *Column, more: usize) Error!void {

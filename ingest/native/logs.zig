@@ -9,13 +9,16 @@ const Error = boundary.Error;
 
 const block_bytes = 1 << 16;
 
+/// A line that Python reads: its number, from 0, and its place in the data, without the newline.
+const Odd = extern struct { line: i64, begin: i64, end: i64 };
+
 const Reader = struct {
     columns: []Column, // one for each field of the header
     fields: [][]const u8, // of the current line
     read: []Read, // its numbers
-    odd: std.ArrayList(i64) = .empty, // lines that Python reads, from 0
+    odd: std.ArrayList(Odd) = .empty,
 
-    const Read = union { integer: ?i64, real: ?f64 };
+    const Read = union { integer: ?i64, small: ?i32, real: ?f64 };
 
     fn create(kinds: []const u8, rows: usize) Error!*Reader {
         const self = try gpa.create(Reader);
@@ -30,6 +33,7 @@ const Reader = struct {
             'c' => .{ .coded = .{} },
             't' => .{ .text = .{} },
             'i' => .{ .integer = .{} },
+            's' => .{ .small = .{} },
             'r' => .{ .real = .{} },
             else => .skipped,
         };
@@ -69,7 +73,11 @@ const Reader = struct {
                 if (!is_end) continue;
                 const is_usual = field == self.fields.len and end > begin and
                     (!may_be_odd or isUsual(data[begin..withoutReturns(data, begin, end)])) and self.readNumbers();
-                if (is_usual) try self.append() else try self.odd.append(gpa, line);
+                if (is_usual) {
+                    try self.append();
+                } else {
+                    try self.odd.append(gpa, .{ .line = line, .begin = @intCast(begin), .end = @intCast(end) });
+                }
                 line += 1;
                 field = 0;
                 begin = start;
@@ -81,6 +89,7 @@ const Reader = struct {
     fn readNumbers(self: *Reader) bool {
         for (self.columns, self.fields, self.read) |*column, text, *read| switch (column.*) {
             .integer => read.* = .{ .integer = if (isNone(text)) null else numbers.integer(text) orelse return false },
+            .small => read.* = .{ .small = if (isNone(text)) null else numbers.small(text) orelse return false },
             .real => read.* = .{ .real = if (isNone(text)) null else numbers.real(text) orelse return false },
             else => {},
         };
@@ -93,6 +102,7 @@ const Reader = struct {
             .coded => |*coded| try coded.append(known(text)),
             .text => |*texts| try texts.append(known(text)),
             .integer => |*integers| try integers.append(read.integer),
+            .small => |*smalls| try smalls.append(read.small),
             .real => |*reals| try reals.append(read.real),
         };
     }
@@ -163,7 +173,8 @@ fn handOver(reader: *Reader, field: usize, out: *arrow.Array) Error!void {
     try reader.columns[field].handOver(out);
 }
 
-/// Reads whole lines. kinds: for each field of the header `c` coded, `t` text, `i` integer, `r` real, else skipped.
+/// Reads whole lines. kinds: for each field of the header `c` coded, `t` text, `i` integer, `s` integer from 0 to 999,
+/// `r` real, else skipped.
 export fn logs_read(out: *?*Reader, kinds: [*]const u8, width: u64, data: [*]const u8, size: u64, rows: u64) c_int {
     return boundary.guarded(readInto, .{ out, kinds[0..width], data[0..size], rows });
 }
@@ -173,7 +184,7 @@ export fn logs_column(reader: *Reader, field: u64, out: *arrow.Array) c_int {
 }
 
 /// The lines that Python reads, in ascending order.
-export fn logs_odd(reader: *Reader, out: *[*]const i64) u64 {
+export fn logs_odd(reader: *Reader, out: *[*]const Odd) u64 {
     out.* = reader.odd.items.ptr;
     return reader.odd.items.len;
 }

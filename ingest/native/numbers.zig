@@ -26,6 +26,14 @@ pub fn integer(text: []const u8) ?i64 {
     return if (is_negative) -value else value;
 }
 
+/// 1 to 3 digits, as of a status.
+pub fn small(text: []const u8) ?i32 {
+    if (text.len == 0 or text.len > 3) return null;
+    var value: i32 = 0;
+    for (text) |digit| value = value * 10 + (digitOf(digit) orelse return null);
+    return value;
+}
+
 /// Digits, and perhaps a dot and digits; 15 digits at most. One division of two exact numbers gives the nearest double.
 pub fn real(text: []const u8) ?f64 {
     if (text.len == 0 or text.len > most_real_digits + 1) return null;
