@@ -21,6 +21,7 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from ingest.access_logs.native import line_reader
+from ingest.access_logs.values import MAX_INTEGER, MAX_STATUS, TIMESTAMP_MS, read_numbers, read_times
 from ingest.native.library import Core, NativeError, core
 from ingest.rows.batches import ObjectFacts
 from ingest.rows.blocks import (
@@ -33,7 +34,6 @@ from ingest.rows.blocks import (
     most_bytes,
     whole_lines,
 )
-from ingest.rows.columns import is_null
 from ingest.rows.privacy import FIELD_MARKER, scrub_line
 from ingest.rows.strict_json import no_constant
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
@@ -44,12 +44,10 @@ BATCH_BYTES = 24 << 20
 CSV_BLOCK_BYTES = 4 << 20
 BEGINNING = 4096  # bytes that tell text from JSON
 JSON_LINES = ("json",)  # takes the place of a header in JSON lines
-TIMESTAMP_MS = "timestamp(ms)"
 DIRECTIVES = (b"#Version:", b"#Fields:", b"#Software:", b"#Start-Date:", b"#End-Date:", b"#Date:", b"#Remark:")
 
-MAX_STATUS = 999
-MAX_INTEGER = 10**18 - 1
 MAX_JSON_FIELDS = 200
+TIME_FIELDS = ("date", "time", TIMESTAMP_MS)
 COOKIE = "cs(Cookie)"
 STATUS = "sc-status"
 MAX_ODD_SHARE = 0.25  # of a batch's lines; with more of them, the Python way alone is quicker than both
@@ -74,8 +72,6 @@ _KEPT_FIELDS = (
 )
 
 _TYPES = {name: pa.string() if name in PLAIN_FIELDS else _DICTIONARY for name in _KEPT_FIELDS} | _NUMBERS
-_INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
-_REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 _SHOWN_FIELDS = _KEPT_FIELDS | set(ACCESS_LOG_FIELDS) - set(PRIVATE_FIELDS)  # shown of rejected Parquet rows
 
@@ -143,6 +139,7 @@ class Piece:
 class RawBatch:
     """Rows as logged. Each field is a column of text, or already of numbers, with null for `-`.
 
+    time_us: the time of each row, if it is already read; else `columns` has its parts.
     unreadable: the number of values of each row that are no numbers and are already null; None for none.
     """
 
@@ -151,10 +148,15 @@ class RawBatch:
     line: np.ndarray
     text_of: Callable[[np.ndarray], list[str]]  # the lines of these rows, for rejects
     reasons: dict[int, str] = field(default_factory=dict)  # rows that are rejected without being parsed
+    time_us: np.ndarray | None = None
     unreadable: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.line)
+
+    def times(self) -> np.ndarray:
+        """Microseconds since 1970 of each row; `NO_TIME` if date or time is missing or invalid."""
+        return read_times(self.columns, len(self)) if self.time_us is None else self.time_us
 
 
 def note_header(facts: ObjectFacts, fields: Iterable[str]) -> None:
@@ -327,6 +329,7 @@ def _joined(parts: list[RawBatch], order: np.ndarray) -> RawBatch:
             for part, start in zip(parts, starts, strict=True)
             for row, reason in part.reasons.items()
         },
+        time_us=np.concatenate([part.times() for part in parts])[order],
         unreadable=np.concatenate([_unreadable(part) for part in parts])[order],
     )
 
@@ -336,12 +339,9 @@ def _unreadable(batch: RawBatch) -> np.ndarray:
 
 
 def _joined_columns(parts: list[RawBatch], order: pa.Array) -> dict[str, pa.Array]:
-    """The columns of all parts; null if a header lacks the field. A part that lacks date or time loses both."""
-    for part in parts:
-        if not {"date", "time"} <= part.columns.keys():
-            part.columns = {name: values for name, values in part.columns.items() if name not in ("date", "time")}
+    """The columns of all parts, without those of times; null if a header lacks the field."""
     columns = {}
-    for name in dict.fromkeys(name for part in parts for name in part.columns):
+    for name in dict.fromkeys(name for part in parts for name in part.columns if name not in TIME_FIELDS):
         found = [part.columns.get(name) for part in parts]
         kinds = {values.type for values in found if values is not None}
         kind = kinds.pop() if len(kinds) == 1 else pa.string()  # numbers in one part, texts in another
@@ -444,21 +444,26 @@ def _read_natively(native: Core, data: bytes | memoryview, fields: tuple[str, ..
     way reads all: many lines are odd, or the core fails."""
     types = {name: _TYPES[name] for name in fields if name in _TYPES}
     try:
-        columns, odd = line_reader(native).read(data, fields, types, len(batch))
+        columns, times, odd = line_reader(native).read(data, fields, types, len(batch))
     except NativeError as error:
         log.warning("the native core failed, so lines are read the Python way: %s", error)
         return False
     if len(odd) > len(batch) * MAX_ODD_SHARE:
         return False
     if len(odd):
-        _add_odd_lines(data, fields, odd, columns, batch)
+        _add_odd_lines(data, fields, odd, columns, times, batch)
     else:
-        batch.columns = columns
+        batch.columns, batch.time_us = columns, times
     return True
 
 
 def _add_odd_lines(
-    data: bytes | memoryview, fields: tuple[str, ...], odd: np.ndarray, usual: dict[str, pa.Array], batch: RawBatch
+    data: bytes | memoryview,
+    fields: tuple[str, ...],
+    odd: np.ndarray,
+    usual: dict[str, pa.Array],
+    times: np.ndarray | None,
+    batch: RawBatch,
 ) -> None:
     """Reads the odd lines the Python way, and fills the batch with all lines in their order."""
     rows = odd[:, 0]
@@ -471,6 +476,8 @@ def _add_odd_lines(
     is_odd[rows] = True
     order = np.empty(len(batch), dtype=np.int64)
     order[~is_odd], order[is_odd] = np.arange(len(batch) - len(rows)), np.arange(len(batch) - len(rows), len(batch))
+    if times is not None:
+        batch.time_us = np.concatenate([times, read_times(texts, len(rows))])[order]
     batch.unreadable = np.zeros(len(batch), dtype=np.int64)
     for name, values in usual.items():
         found = texts.get(name)
@@ -480,24 +487,6 @@ def _add_odd_lines(
             found, is_bad = read_numbers(found, values.type)
             batch.unreadable[rows] += is_bad & (name != STATUS)
         batch.columns[name] = pa.concat_arrays([values, found]).take(pa.array(order))
-
-
-def read_numbers(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
-    """(numbers, mask of texts that could not be read and are null). It accepts the same texts as the typed reader:
-    blanks around a number and hexadecimal numbers are read, numbers that are not finite are not."""
-    is_real = kind == pa.float64()
-    trimmed = pc.utf8_trim(values, " \t")
-    is_readable = pc.match_substring_regex(trimmed, _REAL if is_real else _INTEGER)
-    numbers = pc.if_else(is_readable, trimmed, pa.scalar(None, pa.string())).cast(kind if is_real else pa.int64())
-    if is_real:
-        numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, kind))
-    elif kind == pa.int32():
-        in_range = pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, MAX_STATUS))
-        numbers = pc.if_else(in_range, numbers, pa.scalar(None, pa.int64())).cast(kind)
-    else:
-        in_range = pc.and_(pc.greater_equal(numbers, -MAX_INTEGER), pc.less_equal(numbers, MAX_INTEGER))
-        numbers = pc.if_else(in_range, numbers, pa.scalar(None, kind))
-    return numbers, is_null(numbers) & ~is_null(values)
 
 
 def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:

@@ -36,8 +36,11 @@ class LineReader:
 
     def read(
         self, data: bytes | memoryview, fields: tuple[str, ...], types: Mapping[str, pa.DataType], rows: int
-    ) -> tuple[dict[str, pa.Array], np.ndarray]:
-        """(columns of the usual lines, an array of the others: line from 0, where it begins and ends in `data`).
+    ) -> tuple[dict[str, pa.Array], np.ndarray | None, np.ndarray]:
+        """(columns of the usual lines, their times, the other lines).
+
+        The times are microseconds since 1970 and take the place of date and time; None if the fields have not both.
+        Each of the other lines is three numbers: the line from 0, where it begins and where it ends in `data`.
 
         Args:
             data: whole lines, each with its newline.
@@ -48,7 +51,8 @@ class LineReader:
             NativeError: it has too little memory, or the core has an error.
         """
         content = np.frombuffer(data, dtype=np.uint8)
-        kinds = b"".join(_KINDS[types[name]] if name in types else b"-" for name in fields)
+        clocks = {"date": b"d", "time": b"h"} if {"date", "time"} <= set(fields) else {}
+        kinds = b"".join(clocks.get(name) or (_KINDS[types[name]] if name in types else b"-") for name in fields)
         reader = _POINTER()
         status = self._read(ctypes.byref(reader), kinds, len(kinds), content.ctypes.data, len(content), rows)
         self._core.check(status)  # a reader that has failed is left as it is: its memory may be damaged
@@ -56,9 +60,12 @@ class LineReader:
             columns = {
                 name: self._core.array(self._column, reader, at, type=types[name])
                 for at, name in enumerate(fields)
-                if name in types
+                if name in types and name not in clocks
             }
-            return columns, self._odd_lines(reader)
+            times = None
+            if clocks:
+                times = self._core.array(self._column, reader, fields.index("date"), type=pa.int64()).to_numpy()
+            return columns, times, self._odd_lines(reader)
         finally:
             self._free(reader)
 

@@ -122,9 +122,13 @@ pub const Dictionary = struct {
     last: i32 = -1, // the code of the last text: logs often repeat it
 
     pub fn code(self: *Dictionary, text: []const u8) Error!i32 {
+        return self.find(text, hashOf(text));
+    }
+
+    /// The code of a text with this hash. `prepare` may be called for several texts first.
+    fn find(self: *Dictionary, text: []const u8, hash: u64) Error!i32 {
         if (self.last >= 0 and equal(self.texts.at(@intCast(self.last)), text)) return self.last;
         if (self.slots.len < 2 * (self.texts.count() + 1)) try self.grow();
-        const hash = std.hash.Wyhash.hash(seed, text);
         const tag: u32 = @truncate(hash >> 32);
         const mask = self.slots.len - 1;
         var at = hash & mask;
@@ -141,12 +145,17 @@ pub const Dictionary = struct {
         return self.last;
     }
 
+    /// Fetches the place of a hash into the cache.
+    fn prepare(self: *const Dictionary, hash: u64) void {
+        if (self.slots.len > 0) @prefetch(&self.slots[hash & (self.slots.len - 1)], .{});
+    }
+
     fn grow(self: *Dictionary) Error!void {
         const larger = try gpa.alloc(Slot, @max(64, 4 * self.slots.len));
         @memset(larger, .{});
         const mask = larger.len - 1;
         for (0..self.texts.count()) |number| {
-            const hash = std.hash.Wyhash.hash(seed, self.texts.at(number));
+            const hash = hashOf(self.texts.at(number));
             var at = hash & mask;
             while (larger[at].number != 0) at = (at + 1) & mask;
             larger[at] = .{ .tag = @truncate(hash >> 32), .number = @intCast(number + 1) };
@@ -168,8 +177,25 @@ pub const Dictionary = struct {
     }
 };
 
+fn hashOf(text: []const u8) u64 {
+    return std.hash.Wyhash.hash(seed, text);
+}
+
+/// Most texts are short, and some eight bytes at a time are compared soonest.
 pub fn equal(a: []const u8, b: []const u8) bool {
-    return std.mem.eql(u8, a, b);
+    const n = a.len;
+    if (n != b.len) return false;
+    if (n >= 8) {
+        var at: usize = 0;
+        while (at + 8 < n) : (at += 8) if (eight(a, at) != eight(b, at)) return false;
+        return eight(a, n - 8) == eight(b, n - 8);
+    }
+    for (a, b) |x, y| if (x != y) return false;
+    return true;
+}
+
+fn eight(text: []const u8, at: usize) u64 {
+    return std.mem.readInt(u64, text[at..][0..8], .little);
 }
 
 /// Texts by their codes in a dictionary.
@@ -186,6 +212,18 @@ pub const CodedColumn = struct {
 
     pub fn append(self: *CodedColumn, value: ?[]const u8) Error!void {
         try self.appendCode(if (value) |text| try self.distinct.code(text) else null);
+    }
+
+    /// Adds some rows: the memory that one waits for is fetched while others are looked up.
+    pub fn appendAll(self: *CodedColumn, values: []const ?[]const u8) Error!void {
+        var hashes: [64]u64 = undefined;
+        for (values, hashes[0..values.len]) |value, *hash| if (value) |text| {
+            hash.* = hashOf(text);
+            self.distinct.prepare(hash.*);
+        };
+        for (values, hashes[0..values.len]) |value, hash| {
+            try self.appendCode(if (value) |text| try self.distinct.find(text, hash) else null);
+        }
     }
 
     /// Adds a row whose text already has this code.

@@ -52,6 +52,44 @@ pub fn real(text: []const u8) ?f64 {
     return @as(f64, @floatFromInt(value)) / powers_of_ten[fraction];
 }
 
+/// Days since 1970 of `2026-01-12`.
+pub fn day(text: []const u8) ?i64 {
+    if (text.len != 10 or text[4] != '-' or text[7] != '-') return null;
+    const year = small4(text[0..4]) orelse return null;
+    const month = small(text[5..7]) orelse return null;
+    const day_of_month = small(text[8..10]) orelse return null;
+    if (year < 1 or month < 1 or month > 12 or day_of_month < 1 or day_of_month > daysIn(year, month)) return null;
+    // years that begin in March, so that a leap day is a year's last day
+    const y: i64 = if (month > 2) year else year - 1;
+    const m: i64 = if (month > 2) month - 3 else month + 9;
+    const days_before_month = @divFloor(153 * m + 2, 5);
+    const leap_days = @divFloor(y, 4) - @divFloor(y, 100) + @divFloor(y, 400);
+    return y * 365 + leap_days + days_before_month + day_of_month - 1 - 719_468;
+}
+
+fn daysIn(year: i32, month: i32) i32 {
+    const is_leap = @mod(year, 4) == 0 and (@mod(year, 100) != 0 or @mod(year, 400) == 0);
+    return switch (month) {
+        2 => if (is_leap) 29 else 28,
+        4, 6, 9, 11 => 30,
+        else => 31,
+    };
+}
+
+fn small4(text: []const u8) ?i32 {
+    const high = small(text[0..2]) orelse return null;
+    return high * 100 + (small(text[2..4]) orelse return null);
+}
+
+/// Seconds since midnight of `23:59:59`.
+pub fn clock(text: []const u8) ?i64 {
+    if (text.len != 8 or text[2] != ':' or text[5] != ':') return null;
+    const hour = small(text[0..2]) orelse return null;
+    const minute = small(text[3..5]) orelse return null;
+    const second = small(text[6..8]) orelse return null;
+    return if (hour > 23 or minute > 59 or second > 59) null else (hour * 60 + minute) * 60 + second;
+}
+
 fn digitOf(byte: u8) ?u8 {
     return if (byte >= '0' and byte <= '9') byte - '0' else null;
 }
