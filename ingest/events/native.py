@@ -187,6 +187,10 @@ def _range(of: range) -> _Range:
     return _Range(of.start, len(of))
 
 
+def _array(items: Sequence[Any]) -> Any:
+    return (type(items[0]) * len(items))(*items)
+
+
 def _table() -> tuple[_Table, list[Any]]:
     """(the core's table, the arrays that it points to)."""
     maker = _TableMaker()
@@ -198,7 +202,7 @@ def _table() -> tuple[_Table, list[Any]]:
     ]
     parts = [
         (ctypes.c_char * len(maker.names)).from_buffer_copy(maker.names),
-        *((type(each[0]) * len(each))(*each) for each in (maker.fields, of_shapes, marks, traits)),
+        *(_array(each) for each in (maker.fields, of_shapes, marks, traits)),
     ]
     pointers = [value for part in parts for value in (ctypes.cast(part, ctypes.c_void_p), len(part))]
     last = max(of.stop for of in slots().values())
@@ -238,7 +242,9 @@ class NativeReader:
         self._reader = ctypes.c_void_p()
         table, self._parts = _table()
         self._slots = range(table.slots)
-        core.check(core.function("events_new", ctypes.c_int, pointer, pointer)(ctypes.byref(self._reader), ctypes.byref(table)))
+        core.check(
+            core.function("events_new", ctypes.c_int, pointer, pointer)(ctypes.byref(self._reader), ctypes.byref(table))
+        )
 
     def __del__(self) -> None:
         if getattr(self, "_reader", None):
@@ -259,7 +265,10 @@ class NativeReader:
             *(keys.data, keys.size, keys.ends.ctypes.data, len(keys.ends) - 1),
             np.ascontiguousarray(key_of, dtype=np.int32).ctypes.data,
         )
-        self._core.check(self._read(self._reader, ctypes.byref(lines)))
+        status = self._read(self._reader, ctypes.byref(lines))
+        if status:
+            self._reader = ctypes.c_void_p()  # it is left as it is: its memory may be damaged
+        self._core.check(status)
         own = {
             name: self._core.array(self._own, self._reader, number, type=kind)
             for number, (name, kind) in enumerate(_OWN.items())

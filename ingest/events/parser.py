@@ -128,16 +128,16 @@ class EventParser:
         """The events and rejects of all lines. Rows keep the order of the lines."""
         key_of = self._event_keys.take(pa.array(batch.object_index))
         ordinary = self._native.read(batch, key_of.dictionary, key_of.indices.to_numpy(zero_copy_only=False))
-        found = self._found(batch, key_of, ordinary)
-        return self._finished(found or self._found(batch, key_of, None))
-
-    def _found(self, batch: EventBatch, key_of: pa.DictionaryArray, ordinary: Ordinary | None) -> Found | None:
-        """The events of all lines, of which some may be read already. None if the lines have to be read together,
-        because they have more fields of their own than are counted."""
-        found = Found(batch, key_of.cast(pa.string()))
-        if ordinary is None:
+        found = self._with_ordinary(batch, key_of, ordinary) if ordinary else None
+        if found is None:
+            found = Found(batch, key_of.cast(pa.string()))
             self._read(found, found.lines.filter(_without(len(batch), list(batch.reasons))))
-            return found
+        return self._finished(found)
+
+    def _with_ordinary(self, batch: EventBatch, key_of: pa.DictionaryArray, ordinary: Ordinary) -> Found | None:
+        """The events of all lines, of which the core has read the ordinary ones. None if the lines have more fields of
+        their own than are counted: which ones are, depends on what is read together."""
+        found = Found(batch, key_of.cast(pa.string()))
         found.add_ordinary(ordinary, self._run)
         try:
             self._read(found, found.lines.take(pa.array(ordinary.odd)))

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ingest.events.roles import EVENT_VALUES, NOTHING, NUMBERS, READ, Values, number_type, type_read
-from ingest.events.shapes import Batch, Field, Structure, object_paths, pointer
+from ingest.events.shapes import Batch, Field, Shape, Structure, object_paths, pointer
 from ingest.rows.columns import DICTIONARY
 from ingest.schema import DEVICE_TRAITS, Column, Role
 
@@ -56,7 +56,7 @@ def columns_query(kind: Structure, patch: str | None) -> str:
         "shape": f"'{kind.shape.name if kind.shape else ''}'",
         "is_unreadable": _unreadable(values),
         "too_long": _length_problem(readable, values),
-        "properties": _properties(kind.left or {}, left) if patch is None else _without_empty(kind, "j_left::varchar"),
+        "properties": _properties(kind.left or {}, left) if patch is None else _without_empty(kind.shape, "j_left"),
         "traits": _traits(values),
         "event_id": _event_id(values),
     }
@@ -194,13 +194,17 @@ def _properties(left: Mapping[str, Any], paths: list[tuple[str, ...]]) -> str:
     return text(left)
 
 
-def _without_empty(kind: Structure, text: str) -> str:
+def _without_empty(shape: Shape | None, left: str) -> str:
     """JSON text without the empty objects that a patch leaves if an event has none of the objects it reaches into."""
-    names = "|".join(each.path[-1] for each in kind.fields if each.fields and not (each.is_free or each.is_kept))
-    if not names:
-        return f"nullif({text}, '{{}}')"
-    behind = f"regexp_replace({text}, ',\"(?:{names})\":[{{][}}]', '', 'g')"
-    return f"nullif(regexp_replace({behind}, '^[{{]\"(?:{names})\":[{{][}}],?', '{{'), '{{}}')"
+    fields = shape.root.fields if shape else ()
+    named = [each.path[-1] for each in fields if each.fields and not (each.is_free or each.is_kept)]
+    empty = ", ".join(
+        f"case when json_extract({left}, {_text(pointer((name,)))})::varchar = '{{}}' "
+        f"then {_text(json.dumps(name) + ':null')} end"
+        for name in named
+    )
+    patched = f"json_merge_patch({left}, '{{' || concat_ws(',', {empty}) || '}}')" if named else left
+    return f"nullif({patched}::varchar, '{{}}')"
 
 
 def _list(texts: Any) -> str:

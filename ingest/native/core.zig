@@ -3,5 +3,6 @@ pub const panic = @import("boundary.zig").panic;
 
 comptime {
     _ = @import("columns.zig");
+    _ = @import("events.zig");
     _ = @import("logs.zig");
 }

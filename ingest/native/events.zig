@@ -233,11 +233,17 @@ const Reader = struct {
         return null;
     }
 
+    /// The id that the event was sent with. An empty one is none.
+    fn givenId(self: *const Reader) ?[]const u8 {
+        for (self.slots[self.ids.first..][0..self.ids.count]) |text| if (text) |id| if (id.len > 0) return id;
+        return null;
+    }
+
     /// Adds the event that was read. Nothing of a line is added before all of it was found usual.
     fn event(self: *Reader, number: usize, text: []const u8, event_key: []const u8, shape: usize, walk: *const Walk) Failure!void {
         const said = self.slots[self.time] orelse return error.Unusual;
         const time = microseconds(said) orelse return error.Unusual;
-        const given = self.known(self.ids);
+        const given = self.givenId();
         if (given) |id| if (!isPlainId(id)) return error.Unusual;
         var made: [32]u8 = undefined;
         if (given == null) madeId(text, event_key, said, &made);
@@ -267,7 +273,7 @@ const Reader = struct {
         try out.append(&.{@intCast('A' + shape)});
         var at: u32 = 1;
         while (at < document.tokens[0].next) : (at = document.tokens[at + 1].next) {
-            try out.append(&.{@as(u8, 'a') + @intFromEnum(document.tokens[at + 1].kind)});
+            try out.append(&.{@as(u8, 'a') + @backingInt(document.tokens[at + 1].kind)});
             try out.append(document.inner(at));
             try out.append("\n");
         }
@@ -311,7 +317,7 @@ const Walk = struct {
         var expected: usize = 0;
         var at = token + 1;
         while (at < tokens[token].next) : (at = tokens[at + 1].next) {
-            if (tokens[at].has_escapes) return error.Unusual;
+            if (tokens[at].has_escapes) return error.Unusual; // it may be the key of a field
             const key = self.document.inner(at);
             const number = self.find(fields, key, expected) orelse {
                 if (use == .read) continue;
@@ -580,7 +586,7 @@ export fn events_own(reader: *Reader, which: u32, out: *arrow.Array) c_int {
 }
 
 fn handOverOwn(reader: *Reader, which: u32, out: *arrow.Array) boundary.Error!void {
-    switch (@as(Own, @enumFromInt(which))) {
+    switch (@as(Own, @fromBackingInt(@intCast(which)))) {
         .line => try arrow.handOver(Numbers, &reader.rows, out),
         .time => try arrow.handOver(Numbers, &reader.times, out),
         .shape => try arrow.handOver(Numbers, &reader.shape, out),

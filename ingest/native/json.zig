@@ -24,7 +24,7 @@ pub const Kind = enum(u8) {
 
     /// The bit of this kind in a set of kinds.
     pub fn bit(self: Kind) u32 {
-        return @as(u32, 1) << @intCast(@intFromEnum(self));
+        return @as(u32, 1) << @intCast(@backingInt(self));
     }
 };
 
