@@ -6,6 +6,7 @@ each distinct value of a batch, through dictionaries.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -17,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.access_logs.files import PLAIN_FIELDS, RawBatch
+from ingest.access_logs.native import parameter_reader
 from ingest.access_logs.values import DAY_US, NO_TIME, microseconds, read_numbers
+from ingest.native.library import NativeError, core
 from ingest.rows.batches import (
     MAX_REJECT_BYTES,
     REJECTS_KEPT,
@@ -34,6 +37,8 @@ from ingest.rows.enrich import Geo, Remembered
 from ingest.rows.privacy import scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
 from ingest.rows.query_strings import known_value, logged_parameters
 from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
+
+log = logging.getLogger(__name__)
 
 REASONS = {
     "empty_line": "The line holds nothing.",
@@ -179,40 +184,22 @@ class AccessLogParser:
     def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
         """The parameters of these rows' query strings; null in all other rows.
 
-        The parts between `&` are selected by their first bytes, then each distinct part is decoded once, so a
-        cache-buster that makes every query differ costs little. The few query strings that need more are read one by
-        one by the rules of `query_strings.py`.
+        Each distinct value is decoded once, so a cache-buster that makes every query differ costs little. The few query
+        strings that need more are read one by one by the rules of `query_strings.py`.
         """
+        logged, odd = _logged_parameters(query, rows)
+        read = self._odd_parameters(query.take(pa.array(odd)).to_pylist()) if len(odd) else []
         columns: dict[str, pa.Array] = {}
-        texts = pc.take(query, pa.array(rows)).cast(pa.string())
-        lists = pc.split_pattern(texts, "&")
-        parts, parents = lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-        names = _first_bytes(parts)
-        is_odd = _are_odd(texts, names, parents)
-        odd = np.flatnonzero(is_odd)
-        odd_parameters = self._odd_parameters(texts.take(pa.array(odd)).to_pylist())
-        names |= 0x20202020  # lower case; it also turns 0x1D into `=`, but 0x1D is odd in a name
-        if len(odd):
-            names[is_odd[parents]] = 0
         for parameter, column in PARAMETERS.items():
-            width = len(parameter) + 1
-            mark = int.from_bytes(f"{parameter}=".encode(), "little")
-            found = np.flatnonzero(names & ((1 << 8 * width) - 1) == mark)
-            encoded = parts.take(pa.array(found)).dictionary_encode()
-            values = self._parameters[parameter](part[width:] for part in encoded.dictionary.to_pylist())
-            indices = encoded.indices.to_numpy(zero_copy_only=False)
-            if not all(values):
-                is_known = np.array([bool(value) for value in values], dtype=bool)[indices]
-                found, indices = found[is_known], indices[is_known]
-            found, indices = found[::-1], indices[::-1]  # so that the first known value of a name wins
-            codes = np.full(len(query), -1, dtype=np.int32)
-            codes[rows[parents[found]]] = indices
-            read = [(row, each[parameter]) for row, each in zip(odd, odd_parameters, strict=True) if parameter in each]
-            codes[rows[np.array([row for row, _ in read], dtype=np.int64)]] = len(values) + np.arange(len(read))
-            distinct = pa.DictionaryArray.from_arrays(
-                pa.array(codes, mask=codes < 0), pa.array([*values, *(value for _, value in read)], pa.string())
-            )
-            columns[column] = remapped(distinct, scrub_column(distinct.dictionary))
+            distinct = logged[parameter].dictionary.to_pylist()
+            values = [value or None for value in self._parameters[parameter](distinct)]
+            codes = codes_of(logged[parameter])
+            found = [(row, each[parameter]) for row, each in zip(odd, read, strict=True) if parameter in each]
+            if found:
+                codes = codes.copy()
+                codes[[row for row, _ in found]] = len(values) + 1 + np.arange(len(found))
+            texts = pa.array([*values, None, *(value for _, value in found)], pa.string())
+            columns[column] = remapped(pa.DictionaryArray.from_arrays(codes, texts), scrub_column(texts))
         return columns
 
     def _hashes(self, ids: pa.ChunkedArray) -> np.ndarray:
@@ -258,16 +245,56 @@ def _parameter(name: str, logged: str) -> str:
     return known_value(decode_parameter(logged), name)
 
 
+def _logged_parameters(query: pa.Array, rows: np.ndarray) -> tuple[dict[str, pa.DictionaryArray], np.ndarray]:
+    """(parameter → its values as logged, null but in these rows; the rows whose queries need more).
+
+    Those are query strings with a parameter twice, with a part that begins with `amp;` or has an encoded name, and
+    those in which an escape tells how many layers the other escapes have.
+    """
+    rows = rows[~is_null(query)[rows]]
+    native = core()
+    if native is not None:
+        try:
+            return parameter_reader(native, tuple(PARAMETERS)).read(query, rows)
+        except NativeError as error:
+            log.warning("the native core failed, so queries are read the Python way: %s", error)
+    return _split_parameters(query, rows)
+
+
+def _split_parameters(query: pa.Array, rows: np.ndarray) -> tuple[dict[str, pa.DictionaryArray], np.ndarray]:
+    """`_logged_parameters` in Python: the parts between `&` are selected by their first bytes."""
+    texts = pc.take(query, pa.array(rows)).cast(pa.string())
+    lists = pc.split_pattern(texts, "&")
+    parts, parents = lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    names = _first_bytes(parts)
+    is_odd = _are_odd(texts, names, parents)
+    names |= 0x20202020  # lower case; it also turns 0x1D into `=`, but 0x1D is odd in a name
+    found = {name: np.flatnonzero(names & ((1 << 8 * len(name) + 8) - 1) == _mark(name)) for name in PARAMETERS}
+    for places in found.values():
+        is_odd[parents[places[1:]][parents[places[1:]] == parents[places[:-1]]]] = True
+    logged = {}
+    for name, places in found.items():
+        places = places[~is_odd[parents[places]]]
+        encoded = pc.utf8_slice_codeunits(parts.take(pa.array(places)), len(name) + 1).dictionary_encode()
+        codes = np.full(len(query), -1, dtype=np.int32)
+        codes[rows[parents[places]]] = encoded.indices
+        logged[name] = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), encoded.dictionary)
+    return logged, rows[is_odd]
+
+
+def _mark(name: str) -> int:
+    """The name and its `=` as a little-endian number."""
+    return int.from_bytes(f"{name}=".encode(), "little")
+
+
 _STRANGE = np.array([byte <= 32 or byte >= 127 or byte in b"%+;" for byte in range(256)])  # in no parameter's name
 _STRANGE[0] = False  # pads shorter names
 _ODD_PART = r"(?i)&amp;|(?:^|&)[^=&]{0,3}(?:[%+\x01-\x20\x7f]|[^\x00-\x7f])"  # the longest name has three letters
 
 
 def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """Which of these query strings must be read as a whole.
-
-    These are query strings with a part that begins with `amp;` or has an encoded name, and those in which an escape
-    tells how many layers the other escapes have. A search for bytes leaves few query strings to match patterns on.
+    """Which of these query strings have a part that begins with `amp;` or has an encoded name, or an escape that tells
+    how many layers the other escapes have. A search for bytes leaves few query strings to match patterns on.
 
     Args:
         names: the first four bytes of all parts.

@@ -4,4 +4,5 @@ pub const panic = @import("boundary.zig").panic;
 comptime {
     _ = @import("columns.zig");
     _ = @import("logs.zig");
+    _ = @import("parameters.zig");
 }
