@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 SECONDS = 0.05  # between two looks
@@ -91,7 +92,7 @@ def chart(seconds: float, processes: list[Process]) -> str:
     lines = []
     for process in processes:
         used = [process.used_by(edge) for edge in edges]
-        cores = [(after - before) / width for before, after in zip(used, used[1:], strict=False)]
+        cores = [(after - before) / width for before, after in pairwise(used)]
         total = [one + other for one, other in zip(total, cores, strict=True)]
         if process.cpu_seconds >= 0.1:
             name = process.name if len(process.name) <= NAME else process.name[: NAME - 1] + "…"
