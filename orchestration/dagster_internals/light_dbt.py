@@ -1,4 +1,4 @@
-"""Imports what Clicklake uses of dagster-dbt, without the rest of it and without dbt-core. Import dagster-dbt from here.
+"""Imports what Clicklake uses of dagster-dbt, without the rest of it and without dbt-core. Import it from here.
 
 dagster-dbt's package loads dbt, dbt Cloud's clients, gRPC and an SQL parser for a few types. That would be a third of
 the time that loading the definitions takes: in every run, in the code server, in every command that builds. dbt itself
