@@ -166,7 +166,7 @@ def absorptions(graph: Graph, found: Identities) -> tuple[Ints, Ints]:
     edge_of = np.full(graph.size, -1, dtype=np.int64)
     for first, last in _pieces(found.root[by_identity]):
         oldest, newest = found.root[by_identity[[first, last - 1]]].tolist()
-        edges = tree[np.searchsorted(identities, oldest) : np.searchsorted(identities, newest, side="right")]
+        edges = tree[int(np.searchsorted(identities, oldest)) : int(np.searchsorted(identities, newest, "right"))]
         old, place = _taken(last - first, number[graph.older[edges]] - first, number[graph.younger[edges]] - first)
         nodes, is_taken = by_identity[first:last], old >= 0
         taken_by[nodes[is_taken]] = nodes[old[is_taken]]
@@ -180,7 +180,8 @@ def _pieces(identities: Ints) -> Iterator[tuple[int, int]]:
     starts = np.append(np.flatnonzero(np.diff(identities, prepend=-1)), len(identities))
     first = 0
     while first < len(identities):
-        last = int(starts[min(np.searchsorted(starts, first + PIECE), len(starts) - 1)])
+        after = int(np.searchsorted(starts, first + PIECE))
+        last = int(starts[min(after, len(starts) - 1)])
         yield first, last
         first = last
 
