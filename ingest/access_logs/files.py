@@ -6,6 +6,7 @@ Each row keeps its object and line. `parser.py` interprets the columns.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,10 +15,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
+from ingest.access_logs.native import line_reader
+from ingest.access_logs.values import MAX_INTEGER, MAX_STATUS, TIMESTAMP_MS, read_numbers, read_times
+from ingest.native.library import Core, NativeError, core
 from ingest.rows.batches import ObjectFacts
 from ingest.rows.blocks import (
     BYTE_ORDER_MARK,
@@ -39,19 +44,21 @@ BATCH_BYTES = 24 << 20
 CSV_BLOCK_BYTES = 4 << 20
 BEGINNING = 4096  # bytes that tell text from JSON
 JSON_LINES = ("json",)  # takes the place of a header in JSON lines
-TIMESTAMP_MS = "timestamp(ms)"
 DIRECTIVES = (b"#Version:", b"#Fields:", b"#Software:", b"#Start-Date:", b"#End-Date:", b"#Date:", b"#Remark:")
 
-MAX_STATUS = 999
-MAX_INTEGER = 10**18 - 1
 MAX_JSON_FIELDS = 200
+TIME_FIELDS = ("date", "time", TIMESTAMP_MS)
 COOKIE = "cs(Cookie)"
+STATUS = "sc-status"
+MAX_ODD_SHARE = 0.25  # of a batch's lines; with more of them, the Python way alone is quicker than both
 MAX_HEADER_FIELDS = 500  # AWS documents about 60
 MAX_HEADERS = 1_000  # changes of the header in one object; each part is read by itself
 MAX_NAME_LENGTH = 200
 MAX_PARQUET_BYTES = 256 << 20  # a file is read whole; CloudFront's are some MiB
 PARQUET_ROWS = 32_768  # rows that are read at a time
 MAX_ROWS_PER_BYTE = 100  # of a Parquet file, where empty rows take no space
+
+log = logging.getLogger(__name__)
 
 _NULLS = ["-", ""]
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
@@ -63,6 +70,8 @@ _KEPT_FIELDS = (
     | {"date", "time", "c-ip", TIMESTAMP_MS, COUNTRY_FIELD}
     | set(_NUMBERS)
 )
+
+_TYPES = {name: pa.string() if name in PLAIN_FIELDS else _DICTIONARY for name in _KEPT_FIELDS} | _NUMBERS
 
 _SHOWN_FIELDS = _KEPT_FIELDS | set(ACCESS_LOG_FIELDS) - set(PRIVATE_FIELDS)  # shown of rejected Parquet rows
 
@@ -128,16 +137,26 @@ class Piece:
 
 @dataclass
 class RawBatch:
-    """Rows as logged. Each field is a column of text, or already of numbers, with null for `-`."""
+    """Rows as logged. Each field is a column of text, or already of numbers, with null for `-`.
+
+    time_us: the time of each row, if it is already read; else `columns` has its parts.
+    unreadable: the number of values of each row that are no numbers and are already null; None for none.
+    """
 
     columns: dict[str, pa.Array]
     object_index: np.ndarray
     line: np.ndarray
     text_of: Callable[[np.ndarray], list[str]]  # the lines of these rows, for rejects
     reasons: dict[int, str] = field(default_factory=dict)  # rows that are rejected without being parsed
+    time_us: np.ndarray | None = None
+    unreadable: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.line)
+
+    def times(self) -> np.ndarray:
+        """Microseconds since 1970 of each row; `NO_TIME` if date or time is missing or invalid."""
+        return read_times(self.columns, len(self)) if self.time_us is None else self.time_us
 
 
 def note_header(facts: ObjectFacts, fields: Iterable[str]) -> None:
@@ -310,16 +329,19 @@ def _joined(parts: list[RawBatch], order: np.ndarray) -> RawBatch:
             for part, start in zip(parts, starts, strict=True)
             for row, reason in part.reasons.items()
         },
+        time_us=np.concatenate([part.times() for part in parts])[order],
+        unreadable=np.concatenate([_unreadable(part) for part in parts])[order],
     )
 
 
+def _unreadable(batch: RawBatch) -> np.ndarray:
+    return np.zeros(len(batch), dtype=np.int64) if batch.unreadable is None else batch.unreadable
+
+
 def _joined_columns(parts: list[RawBatch], order: pa.Array) -> dict[str, pa.Array]:
-    """The columns of all parts; null if a header lacks the field. A part that lacks date or time loses both."""
-    for part in parts:
-        if not {"date", "time"} <= part.columns.keys():
-            part.columns = {name: values for name, values in part.columns.items() if name not in ("date", "time")}
+    """The columns of all parts, without those of times; null if a header lacks the field."""
     columns = {}
-    for name in dict.fromkeys(name for part in parts for name in part.columns):
+    for name in dict.fromkeys(name for part in parts for name in part.columns if name not in TIME_FIELDS):
         found = [part.columns.get(name) for part in parts]
         kinds = {values.type for values in found if values is not None}
         kind = kinds.pop() if len(kinds) == 1 else pa.string()  # numbers in one part, texts in another
@@ -354,7 +376,9 @@ def _parse_alike(pieces: list[Piece]) -> RawBatch:
         batch.columns = _json_columns(bytes(data), batch)
     else:
         is_plain = all(piece.is_plain and piece.reason is None for piece in pieces)
-        batch.columns = _text_columns(data, fields, batch, is_plain)
+        native = core()
+        if native is None or not _read_natively(native, data, fields, batch):
+            batch.columns = _text_columns(data, fields, batch, is_plain)
     return batch
 
 
@@ -415,6 +439,56 @@ def _text_columns(
     return {} if len(batch.reasons) == len(batch) else _read_csv(evened, fields, typed=False)
 
 
+def _read_natively(native: Core, data: bytes | memoryview, fields: tuple[str, ...], batch: RawBatch) -> bool:
+    """Fills the batch with the columns that the native core reads, and those of its odd lines. False where the Python
+    way reads all: many lines are odd, or the core fails."""
+    types = {name: _TYPES[name] for name in fields if name in _TYPES}
+    try:
+        columns, times, odd = line_reader(native).read(data, fields, types, len(batch))
+    except NativeError as error:
+        log.warning("the native core failed, so lines are read the Python way: %s", error)
+        return False
+    if len(odd) > len(batch) * MAX_ODD_SHARE:
+        return False
+    if len(odd):
+        _add_odd_lines(data, fields, odd, columns, times, batch)
+    else:
+        batch.columns, batch.time_us = columns, times
+    return True
+
+
+def _add_odd_lines(
+    data: bytes | memoryview,
+    fields: tuple[str, ...],
+    odd: np.ndarray,
+    usual: dict[str, pa.Array],
+    times: np.ndarray | None,
+    batch: RawBatch,
+) -> None:
+    """Reads the odd lines the Python way, and fills the batch with all lines in their order."""
+    rows = odd[:, 0]
+    lines = b"".join(bytes(data[begin:end]) + b"\n" for begin, end in odd[:, 1:].tolist())
+    reasons = {at: batch.reasons[row] for at, row in enumerate(rows.tolist()) if row in batch.reasons}
+    part = RawBatch({}, batch.object_index[rows], batch.line[rows], batch.text_of, reasons)
+    texts = _text_columns(lines, fields, part, is_plain=False)
+    batch.reasons |= {int(rows[at]): reason for at, reason in part.reasons.items()}
+    is_odd = np.zeros(len(batch), dtype=bool)
+    is_odd[rows] = True
+    order = np.empty(len(batch), dtype=np.int64)
+    order[~is_odd], order[is_odd] = np.arange(len(batch) - len(rows)), np.arange(len(batch) - len(rows), len(batch))
+    if times is not None:
+        batch.time_us = np.concatenate([times, read_times(texts, len(rows))])[order]
+    batch.unreadable = np.zeros(len(batch), dtype=np.int64)
+    for name, values in usual.items():
+        found = texts.get(name)
+        if found is None:
+            found = pa.nulls(len(rows), values.type)
+        elif name in _NUMBERS:
+            found, is_bad = read_numbers(found, values.type)
+            batch.unreadable[rows] += is_bad & (name != STATUS)
+        batch.columns[name] = pa.concat_arrays([values, found]).take(pa.array(order))
+
+
 def _read_csv(data: bytes | memoryview, fields: tuple[str, ...], typed: bool) -> dict[str, pa.Array]:
     kept = [name for name in fields if name in _KEPT_FIELDS]
     types = {name: pa.string() if name in PLAIN_FIELDS else _DICTIONARY for name in kept}
@@ -435,9 +509,9 @@ def _has_usual_numbers(values: pa.Array) -> bool:
     if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
         return True
     if pa.types.is_floating(values.type):
-        return bool(pa.compute.all(pa.compute.is_finite(values), min_count=0).as_py())
+        return bool(pc.all(pc.is_finite(values), min_count=0).as_py())
     low, high = (0, MAX_STATUS) if values.type == pa.int32() else (-MAX_INTEGER, MAX_INTEGER)
-    found = pa.compute.min_max(values).as_py()
+    found = pc.min_max(values).as_py()
     return found["min"] is None or low <= found["min"] <= found["max"] <= high
 
 
@@ -597,7 +671,7 @@ def _row_bytes(part: pa.RecordBatch) -> np.ndarray:
     size = np.zeros(len(part), dtype=np.int64)
     for values in part.columns:
         if pa.types.is_dictionary(values.type):
-            lengths = pa.compute.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
+            lengths = pc.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
             size += np.append(lengths, 0)[values.indices.fill_null(len(lengths)).to_numpy(zero_copy_only=False)]
     return size
 
@@ -611,7 +685,7 @@ def _parquet_batch(part: pa.RecordBatch, object_index: int, row: int) -> RawBatc
         nothing = pa.scalar(None, pa.int32())
         columns = [
             pa.DictionaryArray.from_arrays(
-                pa.compute.if_else(pa.array(is_long), nothing, values.indices.cast(pa.int32())), values.dictionary
+                pc.if_else(pa.array(is_long), nothing, values.indices.cast(pa.int32())), values.dictionary
             )
             if pa.types.is_dictionary(values.type)
             else values
@@ -671,8 +745,8 @@ def _as_logged(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
         canonical = canonical_field(name)
         if canonical not in _KEPT_FIELDS or canonical in found:
             continue
-        is_null = pa.compute.is_in(values, pa.array(_NULLS))
-        values = pa.compute.if_else(is_null, pa.scalar(None, pa.string()), values)
+        is_null = pc.is_in(values, pa.array(_NULLS))
+        values = pc.if_else(is_null, pa.scalar(None, pa.string()), values)
         is_plain = canonical in PLAIN_FIELDS or canonical in _NUMBERS
         found[canonical] = values if is_plain else values.dictionary_encode()
     return found

@@ -6,9 +6,8 @@ each distinct value of a batch, through dictionaries.
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -17,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.access_logs.files import MAX_INTEGER, MAX_STATUS, PLAIN_FIELDS, TIMESTAMP_MS, RawBatch
+from ingest.access_logs.files import PLAIN_FIELDS, RawBatch
+from ingest.access_logs.values import DAY_US, NO_TIME, microseconds, read_numbers
 from ingest.rows.batches import (
     MAX_REJECT_BYTES,
     REJECTS_KEPT,
@@ -59,11 +59,6 @@ SCHEMA = arrow_schema(ACCESS_LOGS)
 
 # Fields with a rule of their own below. All other fields become their column unchanged, but scrubbed.
 _WITH_RULES = ("cs-uri-stem", "sc-status", "cs(Referer)", "cs(User-Agent)")
-_DAY = 86_400_000_000  # microseconds
-_BAD = np.iinfo(np.int64).min
-_EPOCH = date(1970, 1, 1)
-_INTEGER = r"^(-?0*[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16})$"
-_REAL = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 class AccessLogParser:
@@ -92,20 +87,20 @@ class AccessLogParser:
         self._decode = Remembered(decode_once)
         self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
         self._odd_parameters = Remembered(logged_parameters)
-        self._first_us = _microseconds(source_day - timedelta(days=max_age_days))
-        self._end_us = _microseconds(source_day + timedelta(days=2))
+        self._first_us = microseconds(source_day - timedelta(days=max_age_days))
+        self._end_us = microseconds(source_day + timedelta(days=2))
         self._local = threading.local()
 
     def parse(self, batch: RawBatch) -> ParsedBatch:
         length = len(batch)
         logged = _Logged(batch.columns, length)
-        time_us = _times(logged)
+        time_us = batch.times()
         path = self._decoded(logged.dictionary("cs-uri-stem"))
         status, _ = logged.number("sc-status", pa.int32())
         reasons = self._reasons(batch, time_us, path, status)
         rejected = np.array(sorted(reasons), dtype=np.int64)
 
-        columns, unreadable = self._columns(logged, time_us, path, status)
+        columns, unreadable = self._columns(batch, logged, time_us, path, status)
         columns["source_line"] = pa.array(batch.line)
         nothing = pa.nulls(length, DICTIONARY)
         names = [name for name in SCHEMA.names if name != "source_object"]
@@ -121,7 +116,7 @@ class AccessLogParser:
         return ParsedBatch(
             table=table,
             object_index=object_index,
-            day=time_us // _DAY,
+            day=time_us // DAY_US,
             id_hash=self._hashes(ids),
             has_id=ids.is_valid().to_numpy(zero_copy_only=False) if ids.null_count else np.ones(len(ids), dtype=bool),
             rejects=_rejects(batch, rejected[self._kept_rejects.choose(of_rejected)], reasons),
@@ -133,7 +128,7 @@ class AccessLogParser:
     def _reasons(self, batch: RawBatch, time_us: np.ndarray, path: pa.Array, status: pa.Array) -> dict[int, str]:
         """Row → the first reason to reject it; rows without a reason are left out."""
         reasons: dict[int, str] = {}
-        is_bad_time = time_us == _BAD
+        is_bad_time = time_us == NO_TIME
         for mask, reason in (
             (is_null(status), "bad_status"),
             (is_null(path), "missing_path"),
@@ -144,9 +139,10 @@ class AccessLogParser:
         return reasons | batch.reasons
 
     def _columns(
-        self, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
+        self, batch: RawBatch, logged: _Logged, time_us: np.ndarray, path: pa.Array, status: pa.Array
     ) -> tuple[dict[str, pa.Array], np.ndarray]:
         unreadable = np.zeros(logged.length, dtype=np.int64)  # number of unreadable values in each row
+        unreadable += 0 if batch.unreadable is None else batch.unreadable
         columns: dict[str, pa.Array] = {}
         for column in ACCESS_LOGS:
             if column.field is None or column.field in _WITH_RULES:
@@ -244,29 +240,14 @@ class _Logged:
         return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
 
     def number(self, field: str, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
-        """(numbers, mask of values that could not be read and are null). It accepts the same texts as the typed reader
-        in `files.py`: blanks around a number and hexadecimal numbers are read, numbers that are not finite are not."""
+        """(numbers, mask of values that could not be read now and are null)."""
         nothing = np.zeros(self.length, dtype=bool)
         if field not in self.columns:
             return pa.nulls(self.length, kind), nothing
         values = self.columns[field]
         if values.type == kind:
             return values, nothing
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(pa.string())
-        is_real = kind == pa.float64()
-        trimmed = pc.utf8_trim(values, " \t")
-        is_readable = pc.match_substring_regex(trimmed, _REAL if is_real else _INTEGER)
-        numbers = pc.if_else(is_readable, trimmed, pa.scalar(None, pa.string())).cast(kind if is_real else pa.int64())
-        if is_real:
-            numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, kind))
-        elif kind == pa.int32():
-            in_range = pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, MAX_STATUS))
-            numbers = pc.if_else(in_range, numbers, pa.scalar(None, pa.int64())).cast(kind)
-        else:
-            in_range = pc.and_(pc.greater_equal(numbers, -MAX_INTEGER), pc.less_equal(numbers, MAX_INTEGER))
-            numbers = pc.if_else(in_range, numbers, pa.scalar(None, kind))
-        return numbers, is_null(numbers) & ~is_null(values)
+        return read_numbers(values.cast(pa.string()), kind)
 
 
 def _scrubbed(values: pa.Array, field: str) -> pa.Array:
@@ -307,47 +288,6 @@ def _with_layers(queries: pa.Array) -> np.ndarray:
     begins = np.flatnonzero(data[:-2] == ord("%"))
     begins = begins[(data[begins + 1] == ord("2")) & (data[begins + 2] == ord("5"))]
     return np.searchsorted(offsets, begins, side="right") - 1
-
-
-def _microseconds(day: date) -> int:
-    return (day - _EPOCH).days * _DAY
-
-
-def _times(logged: _Logged) -> np.ndarray:
-    """Microseconds since 1970 of each row; `_BAD` if date or time is missing or invalid."""
-    times = np.full(logged.length, _BAD)
-    is_open = np.ones(logged.length, dtype=bool)  # neither date nor time is given
-    if "date" in logged.columns and "time" in logged.columns:
-        dates, clocks = logged.dictionary("date"), logged.dictionary("time")
-        days, clock = _looked_up(dates, _day_us), _looked_up(clocks, _clock_us)
-        times = np.where((days == _BAD) | (clock == _BAD), _BAD, days + clock)
-        is_open = is_null(dates) & is_null(clocks)
-    if TIMESTAMP_MS not in logged.columns or not is_open.any():
-        return times
-    milliseconds, _ = logged.number(TIMESTAMP_MS, pa.int64())
-    found = milliseconds.fill_null(-1).to_numpy(zero_copy_only=False)
-    is_good = (found >= 0) & (found < 1 << 50)
-    return np.where(is_open & is_good, found * is_good // 1000 * 1_000_000, times)
-
-
-def _looked_up(values: pa.DictionaryArray, function: Callable[[str], int]) -> np.ndarray:
-    distinct = [function(value) for value in values.dictionary.to_pylist()]
-    return np.array([*distinct, _BAD], dtype=np.int64)[codes_of(values)]
-
-
-def _day_us(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        return _BAD
-    try:
-        return _microseconds(date.fromisoformat(text))
-    except ValueError:
-        return _BAD
-
-
-def _clock_us(text: str) -> int:
-    """Microseconds since midnight. A leap second counts as the second before it, the last one of a day here."""
-    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)", text)
-    return _BAD if match is None else ((int(match[1]) * 60 + int(match[2])) * 60 + min(int(match[3]), 59)) * 1_000_000
 
 
 def _first_bytes(values: pa.Array) -> np.ndarray:

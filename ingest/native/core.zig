@@ -1,0 +1,7 @@
+//! The native reader: all functions that Python calls are the `export fn` of these files.
+pub const panic = @import("boundary.zig").panic;
+
+comptime {
+    _ = @import("columns.zig");
+    _ = @import("logs.zig");
+}

@@ -1,0 +1,106 @@
+"""Loads the native core, and calls its functions.
+
+`CLICKLAKE_READER` says which way objects are read: `native`, `python`, or `auto`, which is native where the core is
+compiled. Both ways give the same rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+
+from ingest.errors import SettingsError
+from ingest.native.build import compiled_file
+
+AUTO, NATIVE, PYTHON = "auto", "native", "python"
+SETTING = "CLICKLAKE_READER"
+ERRORS = {1: "it is out of memory", 2: "a column has more than 2 GiB of text"}
+
+
+class NativeError(Exception):
+    """The core could not do what it was asked. What it had begun is not used; the same is read the Python way."""
+
+
+class _Array(ctypes.Structure):
+    """`ArrowArray` of Arrow's C data interface."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("length", "null_count", "offset", "n_buffers", "n_children")),
+        *((name, ctypes.c_void_p) for name in ("buffers", "children", "dictionary", "release", "private_data")),
+    )
+
+
+@dataclass(frozen=True)
+class Way:
+    """How objects are read here. core: None for the Python way. why: one line for people."""
+
+    core: Core | None
+    why: str
+
+
+class Core:
+    """The loaded library. Its functions release Python's lock while they run."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._library.panic_message.restype = ctypes.c_char_p
+        self._library.set_seed(ctypes.c_uint64(int.from_bytes(os.urandom(8), "little")))
+
+    def function(self, name: str, result: Any, *arguments: Any) -> Any:
+        """A function of the library. arguments, result: types of ctypes."""
+        found = self._library[name]
+        found.restype, found.argtypes = result, arguments
+        return found
+
+    def check(self, status: int) -> None:
+        """Raises a NativeError for any status but 0."""
+        if status:
+            panic = (self._library.panic_message() or b"").decode("utf-8", "replace")
+            raise NativeError(ERRORS.get(status, f"a check failed: {panic}"))
+
+    def array(self, hand_over: Any, *arguments: Any, type: pa.DataType) -> pa.Array:
+        """The column that a function of the library moves to Arrow. Arrow frees its memory.
+
+        hand_over: takes the arguments and the address of an `ArrowArray`, returns a status.
+        """
+        array = _Array()
+        self.check(hand_over(*arguments, ctypes.byref(array)))
+        return pa.Array._import_from_c(ctypes.addressof(array), type)
+
+
+def core() -> Core | None:
+    """The native core, None for the Python way."""
+    return way().core
+
+
+def way() -> Way:
+    """Which way objects are read, by the setting.
+
+    Raises:
+        SettingsError: the setting is unknown, or asks for a core that is not there.
+    """
+    wanted = os.environ.get(SETTING, "").strip().lower() or AUTO
+    if wanted not in (AUTO, NATIVE, PYTHON):
+        raise SettingsError(f"{SETTING} is {wanted!r}: it must be {AUTO}, {NATIVE} or {PYTHON}")
+    if wanted == PYTHON:
+        return Way(None, f"the Python way, as {SETTING} says")
+    found = _loaded()
+    if wanted == NATIVE and found.core is None:
+        raise SettingsError(f"{SETTING} is {NATIVE}, but {found.why.removeprefix('the Python way: ')}")
+    return found
+
+
+@cache
+def _loaded() -> Way:
+    file = compiled_file()
+    if not file.exists():
+        return Way(None, "the Python way: no native core is compiled for this system (`make setup` does)")
+    try:
+        return Way(Core(ctypes.CDLL(str(file))), "the native way")
+    except (OSError, AttributeError) as error:
+        return Way(None, f"the Python way: the native core cannot be loaded ({error})")
