@@ -243,6 +243,26 @@ def as_of_days(
         )
 
 
+def clusters(graph: Graph, nodes: Flags, edges: Flags) -> tuple[Ints, Flags]:
+    """What edges connect, whether they may join it or not; edges of shared nodes are left out. More nodes and edges
+    change the identities only in clusters that they touch, and shared nodes stay shared.
+
+    Args:
+        nodes, edges: the part of the graph that counts, as in `part`.
+
+    Returns:
+        A number for each node's cluster, -1 for a node that does not count; and whether it is shared.
+    """
+    part = graph.part(nodes, edges)
+    shared = shared_nodes(part)
+    usable = ~(shared[part.older] | shared[part.younger])
+    cluster = np.full(graph.size, -1, dtype=np.int64)
+    cluster[nodes] = _roots(part.size, part.older[usable], part.younger[usable])
+    is_shared = np.zeros(graph.size, dtype=bool)
+    is_shared[nodes] = shared
+    return cluster, is_shared
+
+
 NODE_COLUMNS = "node_type, max_neighbours, is_one_person"
 EDGE_COLUMNS = "older, younger, confidence"
 
