@@ -34,6 +34,7 @@ from ingest.rows.clients import Clients
 from ingest.rows.columns import DICTIONARY, codes_of, count_of_each, is_null, map_distinct, remapped, text_bytes
 from ingest.rows.encoding import NEVER_ADDED, decode_once, decode_parameter, decode_user_agent
 from ingest.rows.enrich import Geo, Remembered
+from ingest.rows.once import OncePerText
 from ingest.rows.privacy import scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
 from ingest.rows.query_strings import known_value, logged_parameters
 from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
@@ -89,8 +90,8 @@ class AccessLogParser:
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent, later_keys=later_keys)
-        self._decode = Remembered(decode_once)
-        self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
+        self._decode = OncePerText(decode_once, _scrubbed_texts)
+        self._parameters = {name: OncePerText(partial(_parameter, name), _scrubbed_texts) for name in PARAMETERS}
         self._odd_parameters = Remembered(logged_parameters)
         self._first_us = microseconds(source_day - timedelta(days=max_age_days))
         self._end_us = microseconds(source_day + timedelta(days=2))
@@ -100,7 +101,7 @@ class AccessLogParser:
         length = len(batch)
         logged = _Logged(batch.columns, length)
         time_us = batch.times()
-        path = self._decoded(logged.dictionary("cs-uri-stem"))
+        path = self._decode(logged.dictionary("cs-uri-stem"))[0]
         status, _ = logged.number("sc-status", pa.int32())
         reasons = self._reasons(batch, time_us, path, status)
         rejected = np.array(sorted(reasons), dtype=np.int64)
@@ -160,7 +161,7 @@ class AccessLogParser:
         columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
         columns["path"], columns["status"] = path, status
         columns["request_type"] = map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
-        columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
+        columns["referrer"] = self._decode(logged.dictionary("cs(Referer)"))[0]
         columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
         countries = logged.dictionary(COUNTRY_FIELD) if COUNTRY_FIELD in logged.columns else None
         columns |= self._clients.address_columns(logged.dictionary("c-ip"), countries)
@@ -169,17 +170,6 @@ class AccessLogParser:
         is_ad_row = np.append(is_ad.to_numpy(zero_copy_only=False), False)[codes]
         columns |= self._parameter_columns(columns["query"], np.flatnonzero(is_ad_row))
         return columns, unreadable
-
-    def _decoded(self, values: pa.DictionaryArray) -> pa.DictionaryArray:
-        """Values with one layer of percent-encoding removed, scrubbed. Most values have no escape and are not
-        decoded."""
-        distinct = values.dictionary
-        has_escape = pc.match_substring(distinct, "%")
-        if pc.any(has_escape).as_py():
-            decoded = self._decode(distinct.filter(has_escape).to_pylist())
-            distinct = pc.replace_with_mask(distinct, has_escape, pa.array(decoded, pa.string()))
-        distinct = scrub_column(distinct)
-        return values if distinct is values.dictionary else remapped(values, distinct)
 
     def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
         """The parameters of these rows' query strings; null in all other rows.
@@ -191,15 +181,9 @@ class AccessLogParser:
         read = self._odd_parameters(query.take(pa.array(odd)).to_pylist()) if len(odd) else []
         columns: dict[str, pa.Array] = {}
         for parameter, column in PARAMETERS.items():
-            distinct = logged[parameter].dictionary.to_pylist()
-            values = [value or None for value in self._parameters[parameter](distinct)]
-            codes = codes_of(logged[parameter])
+            (values,) = self._parameters[parameter](logged[parameter])
             found = [(row, each[parameter]) for row, each in zip(odd, read, strict=True) if parameter in each]
-            if found:
-                codes = codes.copy()
-                codes[[row for row, _ in found]] = len(values) + 1 + np.arange(len(found))
-            texts = pa.array([*values, None, *(value for _, value in found)], pa.string())
-            columns[column] = remapped(pa.DictionaryArray.from_arrays(codes, texts), scrub_column(texts))
+            columns[column] = _with_values(values, found) if found else values
         return columns
 
     def _hashes(self, ids: pa.ChunkedArray) -> np.ndarray:
@@ -239,6 +223,21 @@ class _Logged:
 
 def _scrubbed(values: pa.Array, field: str) -> pa.Array:
     return scrub_machine_ids(values) if field == "x-edge-request-id" else scrub_column(values)
+
+
+def _scrubbed_texts(texts: list[str]) -> list[pa.Array]:
+    """The texts, scrubbed; null for an empty one."""
+    return [scrub_column(pa.array([text or None for text in texts], pa.string()))]
+
+
+def _with_values(values: pa.DictionaryArray, found: list[tuple[int, str]]) -> pa.DictionaryArray:
+    """The values with those found in some rows, scrubbed."""
+    rows = np.array([row for row, _ in found])
+    new = scrub_column(pa.array([value for _, value in found], pa.string()))
+    codes = codes_of(values).copy()
+    codes[rows] = len(values.dictionary) + 1 + np.arange(len(rows))
+    texts = pa.concat_arrays([values.dictionary, pa.nulls(1, pa.string()), new])
+    return remapped(pa.DictionaryArray.from_arrays(codes, texts), texts)
 
 
 def _parameter(name: str, logged: str) -> str:
