@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from orchestration.garbage import collect_seldom
 from orchestration.home import warn_of_a_passing_home
 from orchestration.logs import loggers
 from orchestration.marts.assets import build_dbt_models
@@ -36,5 +37,6 @@ def build_defs(targets: Sequence[Target[Any]] = TARGETS, **resources: Any) -> dg
     )
 
 
+collect_seldom()
 warn_of_a_passing_home()
 defs = build_defs()

@@ -1,4 +1,21 @@
-with named as (
+-- Campaigns are told apart by their parts first: hundreds of thousands of touches name a few thousand.
+with campaigns as (
+
+    select distinct
+        'touchpoints' as fact,
+        {{ campaign_parts() }}
+    from {{ ref('touchpoints') }}
+    where {{ in_built_days('touchpoints', 'touch_date') }}
+    union all
+    select distinct
+        'attribution' as fact,
+        {{ campaign_parts() }}
+    from {{ ref('attribution') }}
+    where {{ in_built_days('attribution', 'session_date') }} and touch_id is not null
+
+),
+
+named as (
 
     select
         'fact_sessions' as fact,
@@ -8,18 +25,10 @@ with named as (
     where {{ in_built_days('fact_sessions', 'session_date') }}
     union
     select
-        'touchpoints' as fact,
-        {{ campaign_key('touchpoints') }} as campaign_key,
-        touchpoints.publication_code
-    from {{ ref('touchpoints') }} as touchpoints
-    where {{ in_built_days('touchpoints', 'touchpoints.touch_date') }}
-    union
-    select
-        'attribution' as fact,
-        {{ campaign_key('attribution') }} as campaign_key,
-        attribution.publication_code
-    from {{ ref('attribution') }} as attribution
-    where {{ in_built_days('attribution', 'attribution.session_date') }} and attribution.touch_id is not null
+        fact,
+        {{ campaign_key('campaigns') }} as campaign_key,
+        publication_code
+    from campaigns
     union
     select
         'campaign_performance' as fact,

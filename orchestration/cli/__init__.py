@@ -10,6 +10,7 @@ from threading import Timer
 import click
 
 from ingest.errors import ClicklakeError, SettingsError, SourceError
+from orchestration.garbage import collect_seldom
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -54,6 +55,7 @@ def cli() -> None:
 def main() -> None:
     """Runs a command. Expected errors end in one sentence and an exit status."""
     sys.unraisablehook = _hear_again
+    collect_seldom()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -197,9 +197,9 @@ def _definitions(result: PipelineResult) -> dg.Definitions:
             from orchestration.marts.project import prepare
 
             prepare()
-            from orchestration.definitions import build_defs
+            from orchestration.definitions import defs
 
-            _loaded = build_defs()
+            _loaded = defs
         result.seconds["load"] = time.monotonic() - started
     return _loaded
 

@@ -15,7 +15,6 @@ itself. This process learns the command's exit status from the loader.
 from __future__ import annotations
 
 import atexit
-import gc
 import importlib
 import json
 import os
@@ -37,6 +36,7 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestration.garbage import collect_seldom
 from orchestration.places import PROJECT_DIR, dbt_target
 
 PARSED = "partial_parse.msgpack"  # dbt's state of the last parsing
@@ -270,12 +270,12 @@ def _end(status: int) -> NoReturn:
 
 
 def main() -> NoReturn:
+    collect_seldom()
     importlib.import_module("dbt.adapters.duckdb")
     from dbt.cli.main import cli
 
     from orchestration.marts.dbt_ahead import Ahead, write_templates
 
-    gc.set_threshold(100_000, 20, 100)  # dbt makes many objects and drops few, so collecting garbage seldom pays
     ahead = Ahead(Path(sys.argv[2]))
     ahead.begin()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends when the starter's socket closes

@@ -32,7 +32,7 @@ from tests.faults.proxy import (
     S3Proxy,
     When,
     always,
-    now_and_then,
+    every,
     nth,
 )
 from tests.faults.table import BY_ITSELF, BY_SECOND_RUN, Tried
@@ -128,10 +128,10 @@ class Case:
 PUT = r"^(PUT|POST) /[^/]+/test[^/]*/(raw|rejects|ledger)/"
 PUT_OR_LOCK = r"^(PUT|POST) /[^/]+/test"
 CASES = {
-    "S3 lake: 503 SlowDown now and then": Case(Refused("SlowDown"), now_and_then(0.1, 7), "/test", least=3),
+    "S3 lake: 503 SlowDown now and then": Case(Refused("SlowDown"), every(9), "/test", least=3),
     "S3 lake: refuses every upload": Case(Refused("SlowDown"), always, PUT, BY_SECOND_RUN, 4),
     "S3 lake: an upload is cut": Case(CutRequest(100), nth(1, 4), PUT, least=2),
-    "S3 lake: an upload is done and its answer lost": Case(AnswerLost(), now_and_then(0.25, 7), PUT_OR_LOCK, least=3),
+    "S3 lake: an upload is done and its answer lost": Case(AnswerLost(), every(3), PUT_OR_LOCK, least=3),
     "S3 lake: a lock is put and its answer lost": Case(AnswerLost(), nth(1), r"^PUT .*/\.locks/raw"),
     "S3 lake: a read is cut": Case(Cut(300), nth(1, 2), r"^GET /[^/]+/test.*ledger", least=2),
     "S3 lake: a listing is cut": Case(Cut(100), nth(1), r"^GET .*prefix=test"),

@@ -1,5 +1,6 @@
 """Dagster's events in the storage that writes them with less waiting: the same events, in the same files."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.dagster_internals import event_log
+from orchestration.dagster_internals import event_log, migrations
 from orchestration.dagster_internals.event_log import EventLogStorage, at_once
-from orchestration.home import dagster_home
+from orchestration.home import dagster_home, dagster_instance
 
 pytestmark = pytest.mark.slow
 
@@ -101,3 +102,25 @@ def test_threads_wait_for_one_another(instance: dg.DagsterInstance) -> None:
     for thread in threads:
         thread.join()
     assert len(_days(instance, "other")) == 20
+
+
+def test_the_scripts_of_migrations_are_read_once_for_new_homes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic.script import ScriptDirectory
+
+    read: list[str] = []
+    load = ScriptDirectory._load_revisions
+
+    def counted(self: ScriptDirectory) -> object:
+        read.append(self.dir)
+        return load(self)
+
+    monkeypatch.setattr(ScriptDirectory, "_load_revisions", counted)
+    monkeypatch.setattr(migrations, "_scripts", {})
+    with dagster_instance() as instance:
+        ran = _run(instance)
+        assert instance.all_logs(ran.run_id)
+    assert len(read) == 1
+    for path in (home / "history" / "runs.db", home / "history" / "runs" / f"{ran.run_id}.db"):
+        with sqlite3.connect(path) as database:
+            (revision,) = database.execute("select version_num from alembic_version").fetchone()
+        assert [script.get_current_head() for script in migrations._scripts.values()] == [revision]

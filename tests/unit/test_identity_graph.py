@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -124,12 +125,13 @@ def test_identities_are_those_of_a_plain_union_find(case: Case) -> None:
     assert found.confidence.tolist() == pytest.approx(expected.confidences())
 
 
-@given(cases())
+@given(cases(), st.integers(1, 5))
 @settings(max_examples=200, deadline=None)
-def test_every_identity_but_the_oldest_is_taken_in_once(case: Case) -> None:
+def test_every_identity_but_the_oldest_is_taken_in_once(case: Case, piece: int) -> None:
     graph = case.graph()
     found = resolve(graph)
-    taken_by, edge_of = absorptions(graph, found)
+    with patch("dbt_project.identity_graph.PIECE", piece):
+        taken_by, edge_of = absorptions(graph, found)
     taken = {n: (int(taken_by[n]), int(edge_of[n])) for n in np.flatnonzero(taken_by >= 0).tolist()}
     assert taken == Reference(case).absorptions()
     assert set(taken) == {node for node in range(graph.size) if found.root[node] != node}

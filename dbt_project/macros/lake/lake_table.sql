@@ -8,7 +8,8 @@
      partition_by     date column, one file for each of its days; without it the model is a snapshot: one file of the
                       whole history, replaced by every run
      sort_by          columns to sort a file by, so that the same rows give the same file
-     neighbour_days   published days before and after the window that the view shows as well, or 'all';
+     neighbour_days   published days before and after the window that the view shows as well, 'all', or
+                      'unsettled', which are all after those that are summed up (planning/settled.py);
                       0 unless models below need them, because each costs an open file in every query
      restates         {before: 1, after: 30}: the published days around the window that are built again with it,
                       because their rows depend on the window's (planning/plan.py) #}

@@ -7,6 +7,13 @@
     restates={'before': 1, 'after': 60}
 ) }}
 
+{%- set worth -%}
+    cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint)
+{%- endset %}
+{%- set worth_units = whole_quotient(
+    worth ~ ' * cast(cast(of_paths.revenue_share as decimal(38, 9)) * 1000000000 as hugeint)', '1000000000'
+) %}
+
 with built as (
 
     select *
@@ -15,7 +22,8 @@ with built as (
 
 ),
 
--- Not there for a copy, a robot's conversion, and days that are not published.
+-- Not there for a copy, a robot's conversion, and days that are not published. All models have the same conversions, so
+-- one model's rows tell them.
 taken_back as (
 
     select distinct
@@ -24,6 +32,7 @@ taken_back as (
     from {{ ref('attribution_shares') }} as of_paths
     where
         not of_paths.is_refund
+        and of_paths.model = 'linear'
         and exists (
             select 1
             from built
@@ -38,7 +47,8 @@ conversions as (
         built.*,
         coalesce(taken_back.session_date, built.session_date) as shares_date,
         coalesce(taken_back.conversion_id, built.conversion_id) as shares_id,
-        taken_back.conversion_id is not null as takes_back
+        taken_back.conversion_id is not null as takes_back,
+        dense_rank() over (order by built.session_date, built.conversion_id) as conversion_number
     from built
     left join taken_back
         on built.status = 'refund' and built.names_conversion_id = taken_back.conversion_id
@@ -52,12 +62,26 @@ own as (
         conversion_id,
         identity_id
     from {{ ref('attribution_shares') }}
-    where {{ in_built_days('attribution', 'session_date') }}
+    where {{ in_built_days('attribution', 'session_date') }} and model = 'linear'
+
+),
+
+-- Numbers alone, because adding up whole rows costs five times as much.
+given as (
+
+    select
+        conversions.conversion_number,
+        of_paths.model,
+        sum({{ worth_units }}) as given_units
+    from conversions
+    inner join {{ ref('attribution_shares') }} as of_paths
+        on conversions.shares_date = of_paths.session_date and conversions.shares_id = of_paths.conversion_id
+    group by conversions.conversion_number, of_paths.model
 
 ),
 
 -- Revenue is shared in hundredths of a cent, rounded down; the last touch gets the remainder.
-valued as (
+shared as (
 
     select
         conversions.session_date,
@@ -91,30 +115,19 @@ valued as (
         of_paths.publication_code,
         of_paths.creative_id,
         of_paths.campaign_key,
-        cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint) as worth,
-        {{ whole_quotient(
-            'cast(cast(abs(conversions.revenue) as decimal(38, 4)) * 10000 as hugeint)'
-            ~ ' * cast(cast(of_paths.revenue_share as decimal(38, 9)) * 1000000000 as hugeint)', '1000000000'
-        ) }} as worth_units
+        case
+            when of_paths.touches = 0 then {{ worth }}
+            when of_paths.position = of_paths.touches
+                then {{ worth }} - given.given_units + {{ worth_units }}
+            else {{ worth_units }}
+        end as revenue_units
     from conversions
     inner join own
         on conversions.session_date = own.session_date and conversions.conversion_id = own.conversion_id
     inner join {{ ref('attribution_shares') }} as of_paths
         on conversions.shares_date = of_paths.session_date and conversions.shares_id = of_paths.conversion_id
-
-),
-
-shared as (
-
-    select
-        *,
-        case
-            when touches = 0 then worth
-            when position = touches
-                then worth - sum(worth_units) over (partition by session_date, conversion_id, model) + worth_units
-            else worth_units
-        end as revenue_units
-    from valued
+    inner join given
+        on conversions.conversion_number = given.conversion_number and of_paths.model = given.model
 
 )
 

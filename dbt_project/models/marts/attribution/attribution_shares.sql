@@ -81,108 +81,128 @@ decayed as (
 
 ),
 
-modelled as (
+in_parts as (
 
     select
-        decayed.*,
-        models.model,
+        *,
+    {%- for model, (part, whole) in shares.items() %}
         case
-            when decayed.touches = 0 then 0
-            else cast(floor(1000000000 * cast(
-                case models.model
-                    {%- for model, (part, _) in shares.items() %}
-                        when '{{ model }}' then {{ part }}
-                    {%- endfor %}
-                end as double
-            ) / case models.model
-                {%- for model, (_, whole) in shares.items() %}
-                    when '{{ model }}' then {{ whole }}
-                {%- endfor %}
-            end) as bigint)
-        end as parts
+            when touches = 0 then 0
+            else cast(floor(1000000000 * cast({{ part }} as double) / ({{ whole }})) as bigint)
+        end as {{ model }}_parts{{ ',' if not loop.last }}
+    {%- endfor %}
     from decayed
-    cross join (
-        values
-        {%- for model in shares %}
-            ('{{ model }}'){{ ',' if not loop.last }}
-        {%- endfor %}
-    ) as models (model)
 
 ),
 
 -- Shares are whole billionths, rounded down; the last touch gets the remainder.
-shared as (
+in_units as (
 
     select
         *,
+    {%- for model in shares %}
         case
             when touches = 0 then 0
-            when position = touches
-                then 1000000000 - sum(parts) over (partition by conversion_number, model) + parts
-            else parts
-        end as share_units
-    from modelled
+            when position = touches then 1000000000 - sum({{ model }}_parts) over of_conversion + {{ model }}_parts
+            else {{ model }}_parts
+        end as {{ model }}_units{{ ',' if not loop.last }}
+    {%- endfor %}
+    from in_parts
+    window of_conversion as (partition by conversion_number)
+
+),
+
+-- What all models have in common is worked out before there is a row for each of them.
+described as (
+
+    select
+        shared.*,
+        conversions.session_date,
+        conversions.conversion_id,
+        conversions.conversion_type,
+        conversions.site_id,
+        conversions.tenant_id,
+        conversions.person_key,
+        conversions.identity_id,
+        conversions.status = 'refund' as is_refund,
+        case
+            when shared.touches > 0 then 'attributed'
+            when conversions.conversion_type = 'install' then 'organic'
+            else 'unattributed'
+        end as status,
+        -- Why a touch has a part in the conversion, or why none has, in words.
+        case
+            when conversions.conversion_type = 'install' then coalesce(shared.kind, 'install without a matching click')
+            when shared.touches = 0
+                then case when shared.kind = 'direct' then 'only direct visits' else 'no eligible touch' end
+            else
+                case
+                    when shared.touches = 1 then 'only'
+                    when shared.position = 1 then 'first of ' || shared.touches
+                    when shared.position = shared.touches then 'last of ' || shared.touches
+                    else shared.position || ' of ' || shared.touches
+                end
+                || case when shared.kind like '%impression' then ' impression' else ' touch' end
+                || case when shared.touches = 1 then '' when shared.kind like '%impression' then 's' else 'es' end
+                || case shared.kind
+                    when 'touch' then ' within {{ within.click }}'
+                    when 'retargeting' then ' of retargeting within {{ within.retargeting }}'
+                    when 'impression' then ' within {{ within.impression }}, no click'
+                    else ' of retargeting within {{ within.impression }}, no click'
+                end
+                || case
+                    when shared.found > shared.touches then ', the first and the latest of ' || shared.found
+                    else ''
+                end
+        end as reason,
+        shared.touches > 0 and conversions.is_returning
+        and {{ matches_any('retargeting_campaigns', 'campaign_regex', 'shared.campaign_id') }}
+        and (conversions.conversion_type = 'install' or shared.kind like 'retargeting%') as is_reattribution,
+        case when shared.touches > 0 then {{ campaign_key('shared') }} end as campaign_key
+    from in_units as shared
+    inner join {{ ref('int_attribution_conversions') }} as conversions
+        on shared.conversion_number = conversions.conversion_number
 
 )
 
 select
-    conversions.session_date,
-    conversions.conversion_id,
-    conversions.conversion_ts,
-    conversions.conversion_type,
-    conversions.site_id,
-    conversions.tenant_id,
-    conversions.person_key,
-    conversions.identity_id,
-    conversions.status = 'refund' as is_refund,
-    shared.model,
-    shared.touch_id,
-    shared.touch_type,
-    shared.touch_ts,
-    cast(shared.position as bigint) as position,
-    cast(shared.touches as bigint) as touches,
-    cast(cast(shared.share_units as decimal(18, 0)) * 0.000000001 as decimal(18, 9)) as revenue_share,
-    case
-        when shared.touches > 0 then 'attributed'
-        when conversions.conversion_type = 'install' then 'organic'
-        else 'unattributed'
-    end as status,
-    -- Why a touch has a part in the conversion, or why none has, in words.
-    case
-        when conversions.conversion_type = 'install' then coalesce(shared.kind, 'install without a matching click')
-        when shared.touches = 0
-            then case when shared.kind = 'direct' then 'only direct visits' else 'no eligible touch' end
-        else
-            case
-                when shared.touches = 1 then 'only'
-                when shared.position = 1 then 'first of ' || shared.touches
-                when shared.position = shared.touches then 'last of ' || shared.touches
-                else shared.position || ' of ' || shared.touches
-            end
-            || case when shared.kind like '%impression' then ' impression' else ' touch' end
-            || case when shared.touches = 1 then '' when shared.kind like '%impression' then 's' else 'es' end
-            || case shared.kind
-                when 'touch' then ' within {{ within.click }}'
-                when 'retargeting' then ' of retargeting within {{ within.retargeting }}'
-                when 'impression' then ' within {{ within.impression }}, no click'
-                else ' of retargeting within {{ within.impression }}, no click'
-            end
-            || case
-                when shared.found > shared.touches then ', the first and the latest of ' || shared.found
-                else ''
-            end
-    end as reason,
-    shared.touches > 0 and conversions.is_returning
-    and {{ matches_any('retargeting_campaigns', 'campaign_regex', 'shared.campaign_id') }}
-    and (conversions.conversion_type = 'install' or shared.kind like 'retargeting%') as is_reattribution,
-    shared.source,
-    shared.medium,
-    shared.channel,
-    shared.order_id,
-    shared.campaign_id,
-    shared.publication_code,
-    shared.creative_id,
-    case when shared.touches > 0 then {{ campaign_key('shared') }} end as campaign_key
-from shared
-inner join {{ ref('int_attribution_conversions') }} as conversions
-    on shared.conversion_number = conversions.conversion_number
+    described.session_date,
+    described.conversion_id,
+    described.conversion_ts,
+    described.conversion_type,
+    described.site_id,
+    described.tenant_id,
+    described.person_key,
+    described.identity_id,
+    described.is_refund,
+    models.model,
+    described.touch_id,
+    described.touch_type,
+    described.touch_ts,
+    cast(described.position as bigint) as position,
+    cast(described.touches as bigint) as touches,
+    cast(cast(
+        case models.model
+            {%- for model in shares %}
+                when '{{ model }}' then described.{{ model }}_units
+            {%- endfor %}
+        end as decimal(18, 0)
+    ) * 0.000000001 as decimal(18, 9)) as revenue_share,
+    described.status,
+    described.reason,
+    described.is_reattribution,
+    described.source,
+    described.medium,
+    described.channel,
+    described.order_id,
+    described.campaign_id,
+    described.publication_code,
+    described.creative_id,
+    described.campaign_key
+from described
+cross join (
+    values
+    {%- for model in shares %}
+        ('{{ model }}'){{ ',' if not loop.last }}
+    {%- endfor %}
+) as models (model)
