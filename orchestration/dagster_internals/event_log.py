@@ -47,6 +47,8 @@ class EventLogStorage(SqliteEventLogStorage):
         self._until_end = ExitStack()
         self._begun = 0.0
         self._has_columns = False
+        # (asset, type of its event) → the last event in this transaction, and its id
+        self._of_assets: dict[tuple[dg.AssetKey | None, Any], tuple[dg.EventLogEntry, int]] = {}
         super().__init__(*args, **kwargs)
         self._db_lock: Any = threading.RLock()  # reentrant: storing an event takes it within a transaction
 
@@ -95,6 +97,7 @@ class EventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             super().store_event(event)
             if self._open and time.monotonic() - self._begun > LONGEST_TRANSACTION:
+                self._update_assets()
                 self._open = {}
                 self._until_end.close()
                 time.sleep(SECONDS_OF_A_TURN)
@@ -111,15 +114,13 @@ class EventLogStorage(SqliteEventLogStorage):
                         self.store_event(each)
 
     def _store_planned(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
-        """Stores planned materializations of a run, thousands for a range of days. Dagster updates the asset for each
-        of its days, and the last one stays."""
+        """Stores planned materializations of a run, thousands for a range of days."""
         rows = [self._event_to_row(each) for each in events]
-        last_of_asset = {row["asset_key"]: each for row, each in zip(rows, events, strict=True)}
         with self.run_connection(run_id) as connection:
             connection.execute(SqlEventLogStorageTable.insert(), rows)
         with self.index_connection() as connection:
             connection.execute(SqlEventLogStorageTable.insert(), rows)
-            for each in last_of_asset.values():
+            for each in events:
                 self._store_asset_event(connection, each, event_id=0)  # a plan does not record the id
 
     def _store_asset_check_evaluation_planned(self, event: dg.EventLogEntry, event_id: int | None) -> None:
@@ -139,6 +140,22 @@ class EventLogStorage(SqliteEventLogStorage):
         with self.index_connection() as connection:
             connection.execute(AssetCheckExecutionsTable.insert(), [row | {"partition": day} for day in days])
 
+    def _store_asset_event(self, conn: Connection, event: dg.EventLogEntry, event_id: int) -> None:
+        """Updates the asset of an event. In a transaction the last event of each type does so at the end."""
+        if self._open is None:
+            super()._store_asset_event(conn, event, event_id)
+            return
+        key = event.get_dagster_event().asset_key, event.dagster_event_type
+        self._of_assets.pop(key, None)  # the order is that of the last events
+        self._of_assets[key] = event, event_id
+
+    def _update_assets(self) -> None:
+        if self._of_assets:
+            with self.index_connection() as connection:
+                for event, event_id in self._of_assets.values():
+                    super()._store_asset_event(connection, event, event_id)
+            self._of_assets.clear()
+
     def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
         """Queried until it is so, and not for each event."""
         self._has_columns = self._has_columns or super()._has_asset_key_index_cols_on_connection(conn)
@@ -155,8 +172,11 @@ class EventLogStorage(SqliteEventLogStorage):
             try:
                 yield
             finally:
-                self._open = None
-                self._until_end.close()  # commits, also after an error
+                try:
+                    self._update_assets()
+                finally:
+                    self._open = None
+                    self._until_end.close()  # commits, also after an error
 
 
 @contextmanager

@@ -75,18 +75,22 @@ def test_events_are_those_of_dagster_s_own_storage(instance: dg.DagsterInstance,
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def judged(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
-    for day in context.partition_keys:
-        context.log_event(dg.AssetMaterialization("judged", partition=day, tags={"n": day}))
-        check = {"asset_key": dg.AssetKey("judged"), "check_name": "of_each_day", "partition": day}
-        context.log_event(dg.AssetCheckEvaluation(passed=day < "2026-01-05", metadata={}, **check))  # type: ignore
+    with at_once(context.instance):
+        for day in context.partition_keys:
+            context.log_event(dg.AssetMaterialization("judged", partition=day, tags={"n": day}))
+            context.log_event(dg.AssetObservation("judged", partition=day))
+            check = {"asset_key": dg.AssetKey("judged"), "check_name": "of_each_day", "partition": day}
+            context.log_event(dg.AssetCheckEvaluation(passed=day < "2026-01-05", metadata={}, **check))  # type: ignore
     yield dg.Output(None)
 
 
 RECORDS = {
     "event_logs": "run_id, dagster_event_type, step_key, asset_key, partition",
-    "asset_keys": "asset_key, last_run_id, last_materialization is null, last_materialization_timestamp is null",
+    "asset_keys": "asset_key, last_run_id, json_extract(last_materialization, '$.storage_id'), "
+    "last_materialization_timestamp is null",
     "asset_check_executions": "asset_key, check_name, partition, run_id, execution_status, "
-    "evaluation_event_storage_id, materialization_event_storage_id, json_extract(evaluation_event, '$.dagster_event.event_type_value')",
+    "evaluation_event_storage_id, materialization_event_storage_id, "
+    "json_extract(evaluation_event, '$.dagster_event.event_type_value')",
     "asset_event_tags": "event_id, asset_key, key, value",
 }
 
