@@ -31,7 +31,7 @@ from ingest.days import day_text, parse_day
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
 from ingest.lake.layout import DATA_FILE, MARTS, Mart
-from ingest.lake.records import files_of_mart, recorded
+from ingest.lake.records import UNRECORDED, files_of_mart, recorded
 from ingest.lake.s3 import S3Options
 from ingest.partition.local_files import local_files
 from ingest.rules.problems import RulesError
@@ -243,12 +243,13 @@ class Plugin(BasePlugin):
         if limit is None:
             return
         records = {key: each for name in SUMMED_UP for key, each in files_of_mart(self.lake, Mart(name)).items()}
+        sums = {key: each[0].sha256 for key, each in records.items() if len(each) == 1 and each != [UNRECORDED]}
         present = summary.present(self.lake)
-        if present and made_of(plan, records, rules.fingerprint, present.through) != present.made_of:
+        if present and made_of(plan, sums, rules.fingerprint, present.through) != present.made_of:
             summary.drop(self.lake)
             present = None
         through = day_to_settle(plan, present)
-        if through and (new := made_of(plan, records, rules.fingerprint, through)):
+        if through and (new := made_of(plan, sums, rules.fingerprint, through)):
             self._settles = through, new
         elif present and present.through <= limit:
             found = summary.fetched(
