@@ -25,7 +25,7 @@ from ingest.events.shapes import VERSION_KEY, Field, Shape, shapes
 from ingest.events.sql import JSON_COLUMNS, PAGES, distinct_query, is_no_number, is_number
 from ingest.native.library import Core, NativeError, core
 from ingest.rows.columns import DICTIONARY, single
-from ingest.schema import DEVICE_TRAITS, Role
+from ingest.schema import DEVICE_TRAITS, Column, Role
 
 log = logging.getLogger(__name__)
 
@@ -350,7 +350,7 @@ def table_of(found: Ordinary, run: Callable[[str, pa.Table], pa.Table]) -> pa.Ta
         elif column.role is Role.FLAG:
             are_said = [found.texts[slot].is_valid() for slot in used]
             columns[column.name] = _first(are_said, [values.of(column.name, slot) for slot in used])
-        elif column.role in (Role.ID, Role.NAME) and len(used) > 1:
+        elif column.role in (Role.ID, Role.NAME) and values.are_several(used):
             columns[column.name] = pc.coalesce(*(values.of(column.name, slot) for slot in used)).dictionary_encode()
         elif column.role is Role.JSON:
             columns[column.name] = found.texts[used[0]].cast(pa.string())
@@ -360,22 +360,35 @@ def table_of(found: Ordinary, run: Callable[[str, pa.Table], pa.Table]) -> pa.Ta
 
 
 class _Values:
-    """What the texts of numbers, flags and ids mean. One query reads each distinct text of a batch."""
+    """What the texts of numbers, flags and ids mean. Each distinct text of a batch is read once."""
 
     def __init__(self, found: Ordinary, run: Callable[[str, pa.Table], pa.Table]) -> None:
         self._found = found
-        used = {column: self.used(column.name) for column in EVENT_VALUES}
-        slots = [
-            slot
-            for column, of in used.items()
-            if column.role in (Role.NUMBER, Role.FLAG) or (column.role in (Role.ID, Role.NAME) and len(of) > 1)
-            for slot in of
-        ]
-        distinct = [found.texts[slot].dictionary for slot in slots]
-        self._start = dict(zip(slots, accumulate(map(len, distinct), initial=0), strict=False))
-        if slots:
-            read = run(distinct_query(), pa.table({"text": pa.chunked_array(distinct)}))
-            self._read = {name: single(read.column(name)) for name in read.column_names}
+        self._read: dict[tuple[str, int], pa.Array] = {}
+        self._query([column for column in EVENT_VALUES if column.role in (Role.NUMBER, Role.FLAG)], run)
+        for column in EVENT_VALUES:
+            if column.role in (Role.ID, Role.NAME) and self.are_several(self.used(column.name)):
+                self._query([column], run)
+
+    def _query(self, columns: Sequence[Column], run: Callable[[str, pa.Table], pa.Table]) -> None:
+        """Reads the texts of these columns by one query."""
+        used = tuple(column for column in columns if self.used(column.name))
+        slots = [slot for column in used for slot in self.used(column.name)]
+        if not slots:
+            return
+        distinct = [self._found.texts[slot].dictionary for slot in slots]
+        read = run(distinct_query(used), pa.table({"text": pa.chunked_array(distinct)}))
+        starts = accumulate(map(len, distinct), initial=0)
+        for slot, texts, start in zip(slots, distinct, starts, strict=False):
+            for name in read.column_names:
+                self._read[name, slot] = single(read.column(name).slice(start, len(texts)))
+
+    def are_several(self, slots: Sequence[int]) -> bool:
+        """Whether an event has texts of several of these slots."""
+        if len(slots) < 2:
+            return False
+        known = [self._found.texts[slot].is_valid().to_numpy(zero_copy_only=False) for slot in slots]
+        return bool((np.sum(known, axis=0) > 1).any())
 
     def used(self, column: str) -> list[int]:
         """The slots of a column that have texts, by priority."""
@@ -384,7 +397,7 @@ class _Values:
     def of(self, name: str, slot: int) -> pa.Array:
         """What the texts of a slot mean; `name` is a column of `distinct_query`."""
         texts = self._found.texts[slot]
-        return self._read[name].slice(self._start[slot], len(texts.dictionary)).take(texts.indices)
+        return self._read[name, slot].take(texts.indices)
 
 
 def _first(is_known: Sequence[pa.Array], values: Sequence[pa.Array]) -> pa.Array:

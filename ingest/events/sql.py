@@ -108,15 +108,15 @@ def is_no_number(column: Column) -> str:
 
 
 @cache
-def distinct_query() -> str:
-    """SQL that reads each `text` of `lines` as the value of each column whose values are numbers, flags, ids or
+def distinct_query(columns: tuple[Column, ...]) -> str:
+    """SQL that reads each `text` of `lines` as the value of each of these columns, which are numbers, flags, ids or
     names."""
     found = []
-    for column in EVENT_VALUES:
+    for column in columns:
         values = Values([Field((column.name,), frozenset(), "", column=column.name)], {}, frozenset())
         if column.role in (Role.ID, Role.NAME):
             found.append(f"known_{column.role.name.lower()}(v[1]) as {column.name}")
-        elif column.role in (Role.NUMBER, Role.FLAG):
+        else:
             found.append(f"{READ[column.role](values, column)} as {column.name}")
         if column.role is Role.NUMBER:
             found.append(f"try_cast(number_in(v[1]) as {number_type(column)}) is not null as {is_number(column)}")
