@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -17,7 +17,6 @@ from dbt_project.planning.plan import Plan
 from dbt_project.planning.verdicts import Judged
 from dbt_project.planning.window import shifted
 from ingest.days import day_text, parse_day
-from ingest.lake.records import FileRecord
 
 VERSION = 1  # of the parts and of the way they are made
 SUMMED_UP = ("identity_nodes", "identity_edges")
@@ -28,7 +27,6 @@ LOOK_BACK = 7  # days; a Sunday's identities were seen in a week
 LATE = 3  # days by which runs may be late, and still find the summary before their days
 LEAST = 30  # days; a shorter history is not summed up
 RENEWED = 21  # days after which a longer summary is made
-FileRecords = Mapping[str, Sequence[FileRecord]]  # key of a mart's file → its records
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Settled:
     def of_text(cls, text: str) -> Settled | None:
         """None for the text of another version."""
         told = json.loads(text)
-        if set(told.get("parts", ())) != set(PARTS):
+        if not isinstance(told, dict) or set(told.get("parts", ())) != set(PARTS):
             return None
         parts = {name: (key, sha256) for name, (key, sha256) in told["parts"].items()}
         return cls(parse_day(told["through"]), told["made_of"], parts)
@@ -64,19 +62,19 @@ def before_all_days(plan: Plan) -> date | None:
     return shifted(first, -LOOK_BACK - 1)
 
 
-def made_of(plan: Plan, records: FileRecords, rules: str, through: date) -> str | None:
+def made_of(plan: Plan, sums: Mapping[str, str], rules: str, through: date) -> str | None:
     """The fingerprint of what a summary until a day is made of; None if the lake does not say what a file is.
 
     Args:
+        sums: key → SHA-256 of each file that has exactly one record.
         rules: the fingerprint of the rules.
     """
     files = []
     for name in SUMMED_UP:
         for key in sorted(plan.published_keys(plan.known_model(name), last=through)):
-            recorded = records.get(key, ())
-            if len(recorded) != 1 or not recorded[0].sha256:
+            if key not in sums:
                 return None
-            files.append([key, recorded[0].sha256])
+            files.append([key, sums[key]])
     told = json.dumps([VERSION, rules, day_text(through), files])
     return hashlib.sha256(told.encode()).hexdigest()
 

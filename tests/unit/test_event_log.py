@@ -11,6 +11,8 @@ import pytest
 from orchestration.dagster_internals import event_log, migrations
 from orchestration.dagster_internals.event_log import EventLogStorage, at_once
 from orchestration.home import dagster_home, dagster_instance
+from orchestration.partitions import daily
+from orchestration.step import partitioned_check
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +63,58 @@ def test_events_are_those_of_dagster_s_own_storage(instance: dg.DagsterInstance,
         assert not isinstance(plain.event_log_storage, EventLogStorage)
         assert len(plain.all_logs(ran.run_id)) == len(kinds)
         assert _days(plain, "other") == set(DAYS.get_partition_keys())
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec("judged")],
+    check_specs=[
+        partitioned_check("of_each_day", dg.AssetKey("judged"), None, blocking=True),
+        dg.AssetCheckSpec("of_the_run", asset="judged"),
+    ],
+    partitions_def=daily,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def judged(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+    with at_once(context.instance):
+        for day in context.partition_keys:
+            context.log_event(dg.AssetMaterialization("judged", partition=day, tags={"n": day}))
+            context.log_event(dg.AssetObservation("judged", partition=day))
+            check = {"asset_key": dg.AssetKey("judged"), "check_name": "of_each_day", "partition": day}
+            context.log_event(dg.AssetCheckEvaluation(passed=day < "2026-01-05", metadata={}, **check))  # type: ignore
+    yield dg.Output(None)
+
+
+RECORDS = {
+    "event_logs": "run_id, dagster_event_type, step_key, asset_key, partition",
+    "asset_keys": "asset_key, last_run_id, json_extract(last_materialization, '$.storage_id'), "
+    "last_materialization_timestamp is null",
+    "asset_check_executions": "asset_key, check_name, partition, run_id, execution_status, "
+    "evaluation_event_storage_id, materialization_event_storage_id, "
+    "json_extract(evaluation_event, '$.dagster_event.event_type_value')",
+    "asset_event_tags": "event_id, asset_key, key, value",
+}
+
+
+def test_the_records_are_those_of_dagster_s_own_storage(home: Path, tmp_path: Path) -> None:
+    tags = {"dagster/asset_partition_range_start": "2026-01-02", "dagster/asset_partition_range_end": "2026-01-07"}
+    run_id = "7e0f66a8-0d41-4a11-9f3a-000000000001"
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    found = []
+    for each in (home, own):
+        with dg.DagsterInstance.from_config(str(each)) as instance:
+            assert isinstance(instance.event_log_storage, EventLogStorage) == (each is home)
+            job = dg.Definitions([judged]).resolve_implicit_global_asset_job_def()
+            job.execute_in_process(instance=instance, tags=tags, run_id=run_id, raise_on_error=False)
+        rows = {}
+        for shard in ("index", run_id):
+            with sqlite3.connect(each / "history" / "runs" / f"{shard}.db") as database:
+                for table, columns in RECORDS.items():
+                    rows[shard, table] = database.execute(f"select {columns} from {table} order by id").fetchall()
+        found.append(rows)
+    assert found[0] == found[1]
+    assert len(found[0]["index", "asset_check_executions"]) == 12
 
 
 def test_what_an_error_ends_is_stored_as_far_as_it_came(instance: dg.DagsterInstance) -> None:

@@ -25,7 +25,6 @@
       {% set published = lake_answer('publish', {'id': judged.id}) %}
       {% do log(published.said, info=true) if published.said %}
     {% endfor %}
-    {% do settle_identities() %}
   {% endif %}
 {% endmacro %}
 

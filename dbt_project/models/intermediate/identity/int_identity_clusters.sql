@@ -1,5 +1,5 @@
--- One row per settled cluster (planning/settled.py) that has to do with the days after it: one with a node that was seen
--- since, or a shared node next to one. The others are as they were.
+-- One row per cluster of the summary (planning/settled.py) that has to do with the days after it: a node of it was seen
+-- since, or it is a shared node next to one that was. The others are as they were.
 {{ config(materialized='table') }}
 
 with touched as (
@@ -18,7 +18,7 @@ with touched as (
 select cluster
 from touched
 union distinct
-select edge_days.shared_cluster as cluster
+select edge_days.shared_cluster
 from {{ settled_rows('edge_days') }} as edge_days
 inner join touched
     on edge_days.cluster = touched.cluster
