@@ -160,6 +160,8 @@ class PageAddresses:
         """Scrubbed utm_…, click_id and click_id_kind of query strings. Each distinct query string is read once."""
         encoded = single(queries.dictionary_encode())
         distinct = encoded.dictionary
+        if not pc.any(pc.match_substring(distinct, "=")).as_py():
+            return dict.fromkeys((*TAGS, "click_id", "click_id_kind"), pa.nulls(len(queries), pa.string()))
         found = self._run(CAMPAIGNS, pa.table({"query": distinct}))
         texts = {name: single(found.column(name)) for name in found.column_names}
         known = {name: text if name.endswith("_name") else _known_values(text) for name, text in texts.items()}
