@@ -45,10 +45,10 @@ class Values:
         return [self.text(each) for each in self._readable if each.column == column]
 
     def known(self, column: str, macro: str = "{}") -> str:
-        """SQL for the first known text of a column. An empty text is not known, whether the column has one field in
-        these lines or several: so the result does not depend on how many lines are alike."""
-        macro = "nullif({}, '')" if macro == "{}" else macro
-        found = [macro.format(text) for text in self.texts(column)]
+        """SQL for the first known text of a column. If it has several fields, an empty text is not known."""
+        several = self.texts(column)
+        macro = "nullif({}, '')" if macro == "{}" and len(several) > 1 else macro
+        found = [macro.format(text) for text in several]
         return f"coalesce({', '.join(found)})" if found else NOTHING
 
     def json(self, column: str) -> str:
