@@ -33,6 +33,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 FINGERPRINT = "fingerprint"
+PIECE = 1 << 18  # nodes whose history is told at once, as Python's numbers
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ def shared_nodes(graph: Graph) -> Flags:
 def _strongest_tree(graph: Graph, usable: Ints) -> Ints:
     """The edges, by time, of the maximum spanning forest that joins no two persons."""
     persons = np.flatnonzero(graph.is_one_person)
-    order = usable[np.lexsort((usable, -graph.confidence[usable]))]
+    # There are few confidences. NumPy sorts small numbers by counting, and keeps the order of time.
+    confidences, place = np.unique(-graph.confidence[usable], return_inverse=True)
+    order = usable[np.argsort(place.astype(np.min_scalar_type(len(confidences))), kind="stable")]
     # Ranks begin at 1, because 0 means no edge. The ties to the vertex that keeps persons apart rank first.
     ranks = np.arange(1, len(persons) + len(order) + 1, dtype=np.float64)
     ends = (
@@ -126,9 +129,10 @@ def _strongest_tree(graph: Graph, usable: Ints) -> Ints:
 def _roots(size: int, ends: Ints, others: Ints) -> Ints:
     """The smallest node number in each node's component."""
     matrix = coo_array((np.ones(len(ends), dtype=np.int8), (ends, others)), shape=(size, size))
-    _, labels = connected_components(matrix, directed=False)
-    _, first = np.unique(labels, return_index=True)
-    return first[labels].astype(np.int64)
+    count, labels = connected_components(matrix, directed=False)
+    first = np.full(count, size)
+    np.minimum.at(first, labels, np.arange(size))
+    return first[labels]
 
 
 def _confidences(graph: Graph, tree: Ints, root: Ints) -> Floats:
@@ -151,16 +155,43 @@ def absorptions(graph: Graph, found: Identities) -> tuple[Ints, Ints]:
     Returns:
         For each node, the oldest node of the identity that took it in, and the edge; both -1 for an oldest node.
     """
-    # Nodes are numbered by identity, and edges sorted by identity and time, so that memory accesses stay close.
-    number = np.empty(graph.size, dtype=np.int64)
+    # Nodes and edges are sorted by identity, so that memory accesses stay close and the loop may go piece by piece.
     by_identity = np.argsort(found.root, kind="stable")
+    number = np.empty(graph.size, dtype=np.int64)
     number[by_identity] = np.arange(graph.size)
-    tree = found.tree[np.argsort(found.root[graph.older[found.tree]], kind="stable")]
-    parent = list(range(graph.size))
+    identities = found.root[graph.older[found.tree]]
+    by_identity_and_time = np.argsort(identities, kind="stable")
+    tree, identities = found.tree[by_identity_and_time], identities[by_identity_and_time]
     taken_by = np.full(graph.size, -1, dtype=np.int64)
     edge_of = np.full(graph.size, -1, dtype=np.int64)
-    ends = number[graph.older[tree]].tolist(), number[graph.younger[tree]].tolist()
-    for edge, a, b in zip(tree.tolist(), *ends, strict=True):
+    for first, last in _pieces(found.root[by_identity]):
+        oldest, newest = found.root[by_identity[[first, last - 1]]].tolist()
+        edges = tree[int(np.searchsorted(identities, oldest)) : int(np.searchsorted(identities, newest, "right"))]
+        old, place = _taken(last - first, number[graph.older[edges]] - first, number[graph.younger[edges]] - first)
+        nodes, is_taken = by_identity[first:last], old >= 0
+        taken_by[nodes[is_taken]] = nodes[old[is_taken]]
+        edge_of[nodes[is_taken]] = edges[place[is_taken]]
+    return taken_by, edge_of
+
+
+def _pieces(identities: Ints) -> Iterator[tuple[int, int]]:
+    """First and behind last place of pieces of PIECE nodes and more, none of which cuts an identity. The nodes of an
+    identity are neighbours."""
+    starts = np.append(np.flatnonzero(np.diff(identities, prepend=-1)), len(identities))
+    first = 0
+    while first < len(identities):
+        after = int(np.searchsorted(starts, first + PIECE))
+        last = int(starts[min(after, len(starts) - 1)])
+        yield first, last
+        first = last
+
+
+def _taken(size: int, ends: Ints, others: Ints) -> tuple[Ints, Ints]:
+    """For each node, by edges in the order of time: the older name that took its name in, and the place of the edge;
+    both -1 for a name that remains."""
+    parent = list(range(size))
+    taken_by, place_of = [-1] * size, [-1] * size
+    for place, (a, b) in enumerate(zip(ends.tolist(), others.tolist(), strict=True)):
         while parent[a] != a:
             parent[a] = parent[parent[a]]
             a = parent[a]
@@ -168,9 +199,9 @@ def absorptions(graph: Graph, found: Identities) -> tuple[Ints, Ints]:
             parent[b] = parent[parent[b]]
             b = parent[b]
         old, young = (a, b) if a < b else (b, a)
-        parent[young] = old
-        taken_by[young], edge_of[young] = old, edge
-    return np.where(taken_by < 0, -1, by_identity[taken_by])[number], edge_of[number]
+        parent[young] = taken_by[young] = old
+        place_of[young] = place
+    return np.array(taken_by, dtype=np.int64), np.array(place_of, dtype=np.int64)
 
 
 def as_of_days(
@@ -210,6 +241,26 @@ def as_of_days(
             numbers[kept],
             Identities(numbers[found.root[kept]], found.confidence[kept], found.is_shared[kept], found.tree),
         )
+
+
+def clusters(graph: Graph, nodes: Flags, edges: Flags) -> tuple[Ints, Flags]:
+    """What edges connect, whether they may join it or not; edges of shared nodes are left out. More nodes and edges
+    change the identities only in clusters that they touch, and shared nodes stay shared.
+
+    Args:
+        nodes, edges: the part of the graph that counts, as in `part`.
+
+    Returns:
+        A number for each node's cluster, -1 for a node that does not count; and whether it is shared.
+    """
+    part = graph.part(nodes, edges)
+    shared = shared_nodes(part)
+    usable = ~(shared[part.older] | shared[part.younger])
+    cluster = np.full(graph.size, -1, dtype=np.int64)
+    cluster[nodes] = _roots(part.size, part.older[usable], part.younger[usable])
+    is_shared = np.zeros(graph.size, dtype=bool)
+    is_shared[nodes] = shared
+    return cluster, is_shared
 
 
 NODE_COLUMNS = "node_type, max_neighbours, is_one_person"

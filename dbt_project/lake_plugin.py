@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,17 @@ import duckdb
 import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
 
+from dbt_project import summary
 from dbt_project.planning.graph import Graph, node_of
 from dbt_project.planning.plan import BUILDS, Plan, SelectionError
-from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine
+from dbt_project.planning.settled import PARTS, SUMMED_UP, are_published, before_all_days, day_to_settle, made_of
+from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine, staged_path
 from dbt_project.planning.window import Around, around, iso, window
-from ingest.days import parse_day
+from ingest.days import day_text, parse_day
 from ingest.errors import SettingsError
 from ingest.lake.files import Lake
-from ingest.lake.layout import DATA_FILE, MARTS
-from ingest.lake.records import recorded
+from ingest.lake.layout import DATA_FILE, MARTS, Mart
+from ingest.lake.records import UNRECORDED, files_of_mart, recorded
 from ingest.lake.s3 import S3Options
 from ingest.partition.local_files import local_files
 from ingest.rules.problems import RulesError
@@ -53,6 +56,9 @@ class Plugin(BasePlugin):
         self._rules: Rules | None = None
         self._table_files: dict[bool, Path] = {}  # the rules in force, or the defaults → folder with their tables
         self._judged: dict[str, Judged] = {}
+        self._settled: dict[str, str] = {}  # part → local file of the summary that this run reads
+        self._settles: tuple[date, str] | None = None  # last day of the summary that it makes, and what that is made of
+        self._written: set[str] = set()  # staged files that were written before the verdict
         self._local: dict[str, Path] = {}  # key → what this run reads
         self._report_path: Path | None = None
         self._has_reported = False
@@ -109,14 +115,15 @@ class Plugin(BasePlugin):
         """Answers a macro's question with the method of that name.
 
         Args:
-            question: plan, days_around, days_of_marts, files_before, judge or publish.
+            question: plan, days_around, days_of_marts, files_before, staging, judge, publish, settling or settle.
             request: the method's arguments, as JSON.
 
         Returns:
             The method's answer as JSON, or {error} if the command cannot run with its arguments.
         """
         asked_at_compiling = (self.days_around, self.days_of_marts, self.files_before)
-        answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, self.judge, self.publish)
+        asked_at_building = (self.staging, self.judge, self.publish, self.settling, self.settle)
+        answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, *asked_at_building)
         answer = {each.__name__: each for each in answers}[question]
         try:
             return json.dumps(answer(**json.loads(request)))
@@ -150,6 +157,8 @@ class Plugin(BasePlugin):
             neighbours: model → files of published days around the built days that its view also shows.
             views: [{id, files, partitioned_by, columns}] of each view that the run needs before it builds anything;
                 `columns` holds [name, type] of each raw column, for nodes with `rows_of`.
+            settled: part → file of the summary of identities that the run reads. settles_through: last day of the
+                summary that it makes, or None.
             judged: test → [[table, days]] whose releases count when the test fails.
             rules: variable → value.
             tables: reference table → {file, error, is_own}: a file with its rows in force; for a file of figures that
@@ -162,6 +171,7 @@ class Plugin(BasePlugin):
             graph = Graph.of((node_of(node, rules.values) for node in nodes), selected)
             self._plan = Plan(graph, command, window(start, end), self._keys_below, _unused_sources())
             self._report_path = Path(_setting("PUBLISH_REPORT") or report)
+            self._written.clear()
         plan = self._planned
         if prepares:
             self._prepare(plan, rules)
@@ -185,6 +195,8 @@ class Plugin(BasePlugin):
                 }
                 for node, keys in (plan.views() if prepares else ())
             ],
+            "settled": self._settled,
+            "settles_through": day_text(self._settles[0]) if self._settles else None,
             "judged": {
                 test.id: [[node.name, " ".join(iso(days))] for node, days in plan.released_days(test)]
                 for test in plan.graph.tests
@@ -223,6 +235,32 @@ class Plugin(BasePlugin):
             self._at_exit.enter_context(self.lake.lock(MARTS))
             keep(rules, self.lake)
         plan.look()
+        self._look_at_summary(plan, rules)
+
+    def _look_at_summary(self, plan: Plan, rules: Rules) -> None:
+        """Decides whether the run reads the summary of identities, makes a longer one, or neither. A summary that is no
+        longer true is deleted."""
+        self._settled, self._settles = {}, None
+        limit = before_all_days(plan)
+        if limit is None:
+            return
+        records = {key: each for name in SUMMED_UP for key, each in files_of_mart(self.lake, Mart(name)).items()}
+        sums = {key: each[0].sha256 for key, each in records.items() if len(each) == 1 and each != [UNRECORDED]}
+        present = summary.present(self.lake)
+        if present and made_of(plan, sums, rules.fingerprint, present.through) != present.made_of:
+            summary.drop(self.lake)
+            present = None
+        through = day_to_settle(plan, present)
+        if through and (new := made_of(plan, sums, rules.fingerprint, through)):
+            self._settles = through, new
+        elif present and present.through <= limit:
+            found = summary.fetched(
+                self.lake, present, Path(self.scratch if self.lake.is_s3 else self._staging, "summary")
+            )
+            if found is None:
+                summary.drop(self.lake)
+            else:
+                self._settled, plan.settled_through = found, present.through
 
     @property
     def _planned(self) -> Plan:
@@ -275,6 +313,20 @@ class Plugin(BasePlugin):
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
+    def staging(self, model: str) -> dict[str, str]:
+        """Day → path of each day that a lake_table may publish or that may be refused; the caller writes them all."""
+        node = self._planned.known_model(model)
+        days = sorted({*self._planned.built_days(node), *self._planned.window})
+        paths = {day_text(day): staged_path(self._staging, node, day) for day in days}
+        self._written.update(paths.values())
+        return self._made(paths)
+
+    def _made(self, paths: dict[str, str]) -> dict[str, str]:
+        """The paths, with their folders made."""
+        for path in paths.values():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return paths
+
     def judge(self, results: list[dict[str, Any]], empty: bool) -> list[dict[str, Any]]:
         """Reports dbt's results, and judges each lake_table that dbt has run.
 
@@ -284,7 +336,7 @@ class Plugin(BasePlugin):
 
         Returns:
             {id, warnings, paths} of each lake_table; `paths`: day → path to which the caller must write the day's rows,
-            published or refused, before it calls `publish`.
+            published or refused, before it calls `publish`. Days that are written already have none.
         """
         plan = self._planned
         self._report([_reported(plan.graph, result) for result in results])
@@ -294,10 +346,14 @@ class Plugin(BasePlugin):
             {
                 "id": id_,
                 "warnings": judged.warnings,
-                "paths": publication(judged, self._staging)["paths"] | quarantine(judged, self._staging)["paths"],
+                "paths": self._unwritten(judged),
             }
             for id_, judged in self._judged.items()
         ]
+
+    def _unwritten(self, judged: Judged) -> dict[str, str]:
+        paths = publication(judged, self._staging)["paths"] | quarantine(judged, self._staging)["paths"]
+        return self._made({day: path for day, path in paths.items() if path not in self._written})
 
     def publish(self, id: str) -> dict[str, Any]:
         """Puts the finished files of a lake_table in place one by one, and refused days into quarantine. Each put is
@@ -319,6 +375,19 @@ class Plugin(BasePlugin):
         span = " … ".join(dict.fromkeys((days[0], days[-1])))
         rows, size = (sum(each[name] for each in figures) for name in ("rows", "bytes"))
         return {"said": f"Published {judged.node.name} {span}: {rows} rows, {size} bytes"}
+
+    def settling(self) -> dict[str, Any]:
+        """{paths}: part → path to which the caller must write it before it calls `settle`; empty if this run makes no
+        summary."""
+        if self._settles is None or not are_published(self._judged):
+            return {"paths": {}}
+        return {"paths": {part: f"{self._staging}/settled-{part}.parquet" for part in PARTS}}
+
+    def settle(self, paths: dict[str, str]) -> dict[str, Any]:
+        """Makes the written parts the present summary."""
+        assert self._settles is not None
+        summary.put(self.lake, *self._settles, {part: Path(path) for part, path in paths.items()})
+        return {}
 
     def _put_in_place(self, file: dict[str, Any]) -> dict[str, Any]:
         started = time.monotonic()

@@ -17,6 +17,15 @@
   {{ return('md5_number(' ~ text ~ ')') }}
 {% endmacro %}
 
+{% macro md5_small_number(text) %}
+  {{ return(adapter.dispatch('md5_small_number', 'clicklake')(text)) }}
+{% endmacro %}
+
+{% macro duckdb__md5_small_number(text) %}
+  {# 64 bits: two texts may have the same number. #}
+  {{ return('md5_number_lower(' ~ text ~ ')') }}
+{% endmacro %}
+
 {% macro days_from_to(first, last) %}
   {{ return(adapter.dispatch('days_from_to', 'clicklake')(first, last)) }}
 {% endmacro %}

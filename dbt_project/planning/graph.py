@@ -23,7 +23,8 @@ class Node:
         parents: ids of the nodes that this node reads.
         partition_by: date column of a lake_table; None makes it a snapshot, one file of the whole history.
         restates: published days around the window that a run builds again with the window.
-        neighbour_days: number of published days on each side of the window that the model's view also shows.
+        neighbour_days: number of published days on each side of the window that the model's view also shows; `all`
+            days, or the `unsettled`, which are all after those that are summed up (settled.py).
         scope_of, scope: for a source: the run reads the days that this model builds, and `scope` days around each.
         rows_of: raw dataset whose columns come before the node's own columns.
         severity: severity of a test.
@@ -36,7 +37,7 @@ class Node:
     materialized: str = ""
     partition_by: str | None = None
     restates: Around | None = None
-    neighbour_days: int | Literal["all"] = 0
+    neighbour_days: int | Literal["all", "unsettled"] = 0
     scope_of: str | None = None
     scope: Around = NOTHING_AROUND
     rows_of: str | None = None

@@ -42,6 +42,7 @@ class Plan:
         window: days of the run; empty for commands without a window, which read all days.
         list_keys: function from folders of the lake to the keys of the data files below each folder.
         unused: raw sources that this lake is used without. They count as empty on every day.
+        settled_through: last day of the summary of identities that the run reads instead of their days (settled.py).
     """
 
     graph: Graph
@@ -49,6 +50,7 @@ class Plan:
     window: Sequence[date]
     list_keys: ListKeys
     unused: frozenset[str] = frozenset()
+    settled_through: date | None = None
     _listings: dict[str, Sequence[str]] = field(default_factory=dict)
     _built: dict[str, list[date]] = field(default_factory=dict)
 
@@ -217,7 +219,9 @@ class Plan:
 
     def _neighbourhood(self, node: Node) -> tuple[date | None, date | None]:
         """First and last day of the window with the neighbour days around it; (None, None) means all days."""
-        if node.neighbour_days == "all" or not self.window:
+        if node.neighbour_days == "unsettled" and self.settled_through:
+            return shifted(self.settled_through, 1), None
+        if isinstance(node.neighbour_days, str) or not self.window:
             return None, None
         return shifted(self.window[0], -node.neighbour_days), shifted(self.window[-1], node.neighbour_days)
 

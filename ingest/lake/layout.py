@@ -12,11 +12,13 @@ from ingest.days import day_text, parse_day
 # The layers: the folders below the lake's root.
 RAW, REJECTS, LEDGER, MARTS = "raw", "rejects", "ledger", "marts"
 RECORDS = "records"  # SHA-256 of the files of marts
+SUMMARIES = "summaries"  # of marts' history, made of their files and made again without them
 QUARANTINE, RELEASES, QUALITY = "quarantine", "releases", "quality"
 RULES, REFERENCE = "rules", "reference"  # kept by people: rules, and tables such as spend
 QUALITY_FOLDER = f"{QUALITY}/data_quality"
 LAKE_FILE = "lake.json"  # what the lake is written by
 DATA_FILE = "data.parquet"
+LATEST_FILE = "latest.json"  # of a summary
 VERDICT_FILE = "verdict.json"  # of a refused partition
 NO_SITE = "-"  # the site in the paths of a day that no site has events of; no host has this name
 MAX_FOLDER_NAME = 200  # bytes; file systems allow 255
@@ -179,6 +181,16 @@ def quality_key(judged_date: date, run_id: str, step: str) -> str:
 def rules_version(fingerprint: str) -> str:
     """The file of the rules that marts were built with."""
     return f"{RULES}/versions/{fingerprint}.json"
+
+
+def summary_file(name: str, version: str, part: str) -> str:
+    """A part of a version of a summary. It never changes."""
+    return f"{SUMMARIES}/{name}/{version}/{part}.parquet"
+
+
+def summary_manifest(name: str) -> str:
+    """The file that says which version of a summary is the present one."""
+    return f"{SUMMARIES}/{name}/{LATEST_FILE}"
 
 
 def site_folder(site: str) -> str:

@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.rows.columns import codes_of, hex_texts, remapped
+from ingest.rows.columns import hex_texts, remapped
 from ingest.rows.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
+from ingest.rows.once import OncePerText
 from ingest.rows.privacy import HASH_BYTES, keyed_digest, keyed_hash, normal_address, rekeying, scrub
 
 # Addresses that are remembered, in each of two generations; one takes 190 bytes. A busy day has half a million.
 ADDRESSES = 400_000
+_OF_AGENT = ("user_agent", "device_category", "browser_family", "os_family")
 _NO_ADDRESS = bytes(2 * HASH_BYTES)  # in place of the two hashes of an invalid one
 
 
@@ -38,21 +40,14 @@ class Clients:
         self.rekeyed = rekeying(later_keys)
         self._geo = geo
         self._decode_agent = decode_agent
-        self._agents = Remembered(self._agent)
-        self._address_digests = Remembered(self._digests_of_address, ADDRESSES)
+        self._agents = OncePerText(self._agent, _agent_texts, width=len(_OF_AGENT) + 1)
+        self._hashes = OncePerText(self._digests_of_address, _hash_texts, width=2, size=ADDRESSES)
         self._places = Remembered(self._place)
 
     def agent_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
         """user_agent, device_category, browser_family, os_family and is_bot (false for null)."""
-        found = self._agents(logged.dictionary.to_pylist())
-        columns: dict[str, pa.Array] = {
-            "user_agent": remapped(logged, pa.array([text for text, _ in found], pa.string()))
-        }
-        for position, name in enumerate(("device_category", "browser_family", "os_family")):
-            columns[name] = remapped(logged, pa.array([agent[position] for _, agent in found], pa.string()))
-        is_bot = pa.array([*(agent.is_bot for _, agent in found), False])
-        columns["is_bot"] = is_bot.take(pa.array(codes_of(logged)))
-        return columns
+        *texts, is_bot = self._agents(logged)
+        return dict(zip(_OF_AGENT, texts, strict=True)) | {"is_bot": is_bot.is_valid()}
 
     def address_columns(
         self, logged: pa.DictionaryArray, countries: pa.DictionaryArray | None = None
@@ -62,14 +57,10 @@ class Clients:
         Args:
             countries: countries of the addresses according to the sender, used if the database has none.
         """
-        values = logged.dictionary.to_pylist()
-        digests = np.frombuffer(b"".join(self._address_digests(values)), dtype=np.uint8).reshape(-1, 2 * HASH_BYTES)
-        columns = {
-            "ip_hash": self.rekeyed(remapped(logged, hex_texts(digests[:, :HASH_BYTES]))),
-            "subnet_hash": self.rekeyed(remapped(logged, hex_texts(digests[:, HASH_BYTES:]))),
-        }
+        of_address, of_network = self._hashes(logged)
+        columns = {"ip_hash": self.rekeyed(of_address), "subnet_hash": self.rekeyed(of_network)}
         if self._geo.is_open:
-            places = self._places(values)
+            places = self._places(logged.dictionary.to_pylist())
             for position, name in enumerate(("country", "region", "city")):
                 columns[name] = remapped(logged, pa.array([place[position] for place in places], pa.string()))
         if countries is not None:
@@ -90,6 +81,19 @@ class Clients:
     def _place(self, logged: str) -> Place:
         normal = normal_address(logged)
         return NOWHERE if normal is None else self._geo.look_up(normal[0])
+
+
+def _agent_texts(agents: list[tuple[str, UserAgent]]) -> list[pa.Array]:
+    """The columns `_OF_AGENT`, and one that is null but for robots."""
+    rows = [(text, *agent[:-1], "bot" if agent.is_bot else None) for text, agent in agents]
+    columns = zip(*rows, strict=True) if rows else [()] * (len(_OF_AGENT) + 1)
+    return [pa.array(values, pa.string()) for values in columns]
+
+
+def _hash_texts(digests: list[bytes]) -> list[pa.Array]:
+    """The hashes of the addresses and of the networks, in hex digits; null for an invalid address."""
+    matrix = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 2 * HASH_BYTES)
+    return [hex_texts(matrix[:, :HASH_BYTES]), hex_texts(matrix[:, HASH_BYTES:])]
 
 
 # Codes of two letters that are no countries: unknown, and regions that geo databases have returned.

@@ -35,10 +35,11 @@ from ingest.schema import Column
 from ingest.source import Source, SourceObject
 from ingest.words import counted
 from orchestration import progress
+from orchestration.dagster_internals.event_log import at_once
 from orchestration.failures import explained
 from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.quality import Judgement
-from orchestration.raw.at_once import at_once, stretches
+from orchestration.raw.side_by_side import side_by_side, stretches
 from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.rules import rules_of
 from orchestration.step import Step, begun, partitioned_check
@@ -256,7 +257,7 @@ def _ingest_days(
             return _ingest_day(context, work, Partition(name, day), _Beside(read, turn))
 
         rows = 0
-        for number, (day, results) in enumerate(at_once(ingested, days), start=1):
+        for number, (day, results) in enumerate(side_by_side(ingested, days), start=1):
             rows += sum(result.rows_kept for result in results)
             advance(number, len(days), rows)
             yield day, results
@@ -443,14 +444,15 @@ def _refusal(result: DayResult) -> str:
 
 def _report(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult]) -> None:
     judged = [result for result in results if result.reading != "nothing"]
-    if any(result.published for result in judged):
-        step.tell_materialized(key, day, _metadata(results))
-    for result in judged:
-        if not result.published:
-            step.context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
-        if result.traceback:
-            step.context.log.error(result.traceback)
-    _report_verdicts(step, key, day, judged)
+    with at_once(step.context.instance):
+        if any(result.published for result in judged):
+            step.tell_materialized(key, day, _metadata(results))
+        for result in judged:
+            if not result.published:
+                step.context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
+            if result.traceback:
+                step.context.log.error(result.traceback)
+        _report_verdicts(step, key, day, judged)
 
 
 def _report_verdicts(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult]) -> None:

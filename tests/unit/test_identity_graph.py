@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_project.identity_graph import Graph, Identities, absorptions, as_of_days, resolve
+from dbt_project.identity_graph import Graph, Identities, absorptions, as_of_days, clusters, resolve
 
 pytestmark = pytest.mark.slow
 
@@ -124,12 +125,13 @@ def test_identities_are_those_of_a_plain_union_find(case: Case) -> None:
     assert found.confidence.tolist() == pytest.approx(expected.confidences())
 
 
-@given(cases())
+@given(cases(), st.integers(1, 5))
 @settings(max_examples=200, deadline=None)
-def test_every_identity_but_the_oldest_is_taken_in_once(case: Case) -> None:
+def test_every_identity_but_the_oldest_is_taken_in_once(case: Case, piece: int) -> None:
     graph = case.graph()
     found = resolve(graph)
-    taken_by, edge_of = absorptions(graph, found)
+    with patch("dbt_project.identity_graph.PIECE", piece):
+        taken_by, edge_of = absorptions(graph, found)
     taken = {n: (int(taken_by[n]), int(edge_of[n])) for n in np.flatnonzero(taken_by >= 0).tolist()}
     assert taken == Reference(case).absorptions()
     assert set(taken) == {node for node in range(graph.size) if found.root[node] != node}
@@ -159,6 +161,40 @@ def test_a_day_knows_what_was_known_then(case: Case, rng: random.Random) -> None
         assert dict(zip(nodes.tolist(), identities.root.tolist(), strict=True)) == expected
         confidences = [cut.confidences()[node] for node in nodes]
         assert identities.confidence.tolist() == pytest.approx(confidences)
+
+
+@given(cases(), st.randoms(use_true_random=False))
+@settings(max_examples=600, deadline=None)
+def test_a_summary_and_what_touches_it_give_the_same_people_as_the_whole(case: Case, rng: random.Random) -> None:
+    """Only clusters with a node that was seen after the summary are solved again, with the edges that lie in them."""
+    graph = case.graph()
+    late_edges = np.array([rng.random() < 0.3 for _ in case.edges], dtype=bool)
+    late_nodes = np.array([rng.random() < 0.2 for _ in case.types], dtype=bool)
+    late_edges |= late_nodes[graph.older] | late_nodes[graph.younger]
+    seen_again = np.array([rng.random() < 0.2 for _ in case.types], dtype=bool)
+    seen_late = late_nodes | seen_again
+    seen_late[graph.older[late_edges]] = seen_late[graph.younger[late_edges]] = True
+
+    cluster, was_shared = clusters(graph, ~late_nodes, ~late_edges)
+    is_touched = seen_late | np.isin(cluster, cluster[seen_late & ~late_nodes])
+    lies_in = np.where(was_shared[graph.older], graph.younger, graph.older)  # the node whose cluster an edge lies in
+    nobodys = was_shared[graph.older] & was_shared[graph.younger]
+    read = late_edges | (is_touched[lies_in] & ~nobodys)
+    nodes = is_touched.copy()
+    nodes[graph.older[read]] = nodes[graph.younger[read]] = True  # with shared nodes next to them
+
+    whole, before = resolve(graph), resolve(graph.part(~late_nodes, ~late_edges))
+    limited = replace(graph, max_neighbours=np.where(was_shared, -1, graph.max_neighbours))
+    found = resolve(limited.part(nodes, read))
+    numbers = np.flatnonzero(nodes)
+    assert numbers[found.root].tolist() == whole.root[nodes].tolist()
+    assert found.confidence.tolist() == whole.confidence[nodes].tolist()
+    assert found.is_shared.tolist() == whole.is_shared[nodes].tolist()
+    assert np.flatnonzero(read)[found.tree].tolist() == [edge for edge in whole.tree if nodes[graph.older[edge]]]
+    old = np.flatnonzero(~late_nodes)
+    rest = ~nodes[old]
+    assert old[before.root][rest].tolist() == whole.root[old][rest].tolist()
+    assert before.confidence[rest].tolist() == whole.confidence[old][rest].tolist()
 
 
 @given(cases(), cases())

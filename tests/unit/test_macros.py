@@ -14,6 +14,7 @@ from orchestration.places import DBT_DIR
 CALLED_BY_DBT = {
     "prepare_lake",
     "publish_lake",
+    "settle_identities",
     "duckdb__get_test_sql",
     "materialization_lake_table_duckdb",
     "materialization_seed_duckdb",

@@ -27,7 +27,7 @@
 {% macro planned() %}
   {# Kept in `graph`: dbt keeps no other object for all of a run. #}
   {% if not execute %}
-    {{ return({'window': [], 'built': {}, 'judged': {}}) }}
+    {{ return({'window': [], 'built': {}, 'judged': {}, 'settled': {}}) }}
   {% endif %}
   {% if 'clicklake' not in graph %}
     {% do graph.update({'clicklake': asked_plan(false)}) %}

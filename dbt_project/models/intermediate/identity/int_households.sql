@@ -2,25 +2,10 @@
 -- live or work together, which never joins their identities.
 {{ config(materialized='table') }}
 
-with days as (
-
-    select
-        identity_map.identity_id,
-        identity_nodes.subnet_hash,
-        count(distinct identity_nodes.session_date) as days_there
-    from {{ ref('identity_nodes') }} as identity_nodes
-    inner join {{ ref('identity_map') }} as identity_map
-        on identity_nodes.node_key = identity_map.node_key
-    where identity_nodes.subnet_hash is not null and not identity_map.is_shared
-    group by identity_map.identity_id, identity_nodes.subnet_hash
-    having count(distinct identity_nodes.session_date) >= {{ rule('household_min_days') }}
-
-),
-
-shared as (
+with shared as (
 
     select subnet_hash
-    from days
+    from {{ ref('int_identity_networks') }}
     group by subnet_hash
     having count(*) between 2 and {{ rule('household_max_identities') }}
 
@@ -30,12 +15,14 @@ shared as (
 ranked as (
 
     select
-        days.identity_id,
-        days.subnet_hash,
-        row_number() over (partition by days.identity_id order by days.days_there desc, days.subnet_hash asc) as place
-    from days
+        networks.identity_id,
+        networks.subnet_hash,
+        row_number() over (
+            partition by networks.identity_id order by networks.days_there desc, networks.subnet_hash asc
+        ) as place
+    from {{ ref('int_identity_networks') }} as networks
     inner join shared
-        on days.subnet_hash = shared.subnet_hash
+        on networks.subnet_hash = shared.subnet_hash
 
 ),
 

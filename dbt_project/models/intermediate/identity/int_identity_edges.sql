@@ -1,4 +1,4 @@
--- One row per edge of all days, from the older node to the younger one.
+-- One row per edge between nodes of int_identity_nodes, from the older node to the younger one.
 {{ config(materialized='table') }}
 
 with edges as (
@@ -11,7 +11,7 @@ with edges as (
         min_by(first_event_id, (first_seen, first_event_id)) as first_event_id,
         min_by(site_id, (first_seen, first_event_id)) as site_id,
         nullif(min_by(coalesce(tenant_id, ''), (first_seen, first_event_id)), '') as tenant_id
-    from {{ ref('identity_edges') }}
+    from {{ ref('int_identity_edge_days') }}
     group by node_a, node_b
 
 ),
@@ -53,5 +53,6 @@ select
     first_date,
     first_event_id,
     site_id,
-    tenant_id
+    tenant_id,
+    {{ settles('first_date') }} as settles
 from numbered

@@ -1,4 +1,5 @@
--- One row per node of all days, numbered by age from 0: an identity's oldest node has the smallest number.
+-- One row per node, numbered by age from 0: an identity's oldest node has the smallest number. Days that are summed up
+-- give only the nodes that have to do with those of the days after them.
 {{ config(materialized='table') }}
 
 with nodes as (
@@ -12,27 +13,32 @@ with nodes as (
         max(session_date) as last_date,
         cast(sum(events) as bigint) as events,
         cast(sum(sessions) as bigint) as sessions
-    from {{ ref('identity_nodes') }}
+    from {{ ref('int_identity_node_days') }}
     group by node_key
 
 )
 
 select
-    row_number() over (order by first_seen, node_key) - 1 as node_number,
-    node_key,
-    node_type,
-    first_seen,
-    first_date,
-    last_seen,
-    last_date,
-    events,
-    sessions,
-    -- A node with more neighbours of one type is shared, and joins nothing.
+    row_number() over (order by nodes.first_seen, nodes.node_key) - 1 as node_number,
+    nodes.node_key,
+    nodes.node_type,
+    nodes.first_seen,
+    nodes.first_date,
+    nodes.last_seen,
+    nodes.last_date,
+    nodes.events,
+    nodes.sessions,
+    -- A node with more neighbours of one type is shared, and joins nothing. One that was shared before stays so, and
+    -- not all of its neighbours are read again.
     cast(
         case
-            when node_type = 'fingerprint' then {{ rule('identity_max_visitors_per_fingerprint') }}
+            when shared.node_key is not null then -1
+            when nodes.node_type = 'fingerprint' then {{ rule('identity_max_visitors_per_fingerprint') }}
             else {{ rule('identity_max_neighbours') }}
         end as bigint
     ) as max_neighbours,
-    node_type = 'user_id' and not {{ rule('identity_merge_users') }} as is_one_person
+    nodes.node_type = 'user_id' and not {{ rule('identity_merge_users') }} as is_one_person,
+    {{ settles('nodes.first_date') }} as settles
 from nodes
+left join {{ settled_rows('shared') }} as shared
+    on nodes.node_key = shared.node_key

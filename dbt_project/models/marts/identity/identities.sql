@@ -25,7 +25,7 @@ with counted as (
         count(distinct case when as_of.node_type = 'device_id' then nodes.node_key end) as device_ids,
         max(nodes.session_date) as last_date
     from {{ ref('int_identities_as_of') }} as as_of
-    inner join {{ ref('identity_nodes') }} as nodes
+    inner join {{ ref('int_identity_node_days') }} as nodes
         on as_of.node_key = nodes.node_key and as_of.as_of_date >= nodes.session_date
     where {{ in_built_days('identities', 'as_of.as_of_date') }}
     group by as_of.as_of_date, as_of.identity_id

@@ -29,3 +29,5 @@ inner join {{ ref('int_identity_nodes') }} as older
     on edges.older = older.node_number
 inner join {{ ref('int_identity_nodes') }} as younger
     on edges.younger = younger.node_number
+union all
+{{ settled_and_untouched('identity_changes') }}

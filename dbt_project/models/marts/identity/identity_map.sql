@@ -2,17 +2,15 @@
 {{ config(sort_by=['node_key']) }}
 
 select
-    nodes.node_key,
-    nodes.node_type,
-    {{ identity_id('roots.node_key') }} as identity_id,
-    graph.confidence,
-    graph.is_shared,
-    nodes.first_seen,
-    nodes.last_seen,
-    nodes.events,
-    nodes.sessions
-from {{ ref('int_identity_graph') }} as graph
-inner join {{ ref('int_identity_nodes') }} as nodes
-    on graph.node_number = nodes.node_number
-inner join {{ ref('int_identity_nodes') }} as roots
-    on graph.root_number = roots.node_number
+    node_key,
+    node_type,
+    identity_id,
+    confidence,
+    is_shared,
+    first_seen,
+    last_seen,
+    events,
+    sessions
+from {{ ref('int_identities_now') }}
+union all
+{{ settled_and_untouched('identity_map') }}

@@ -2,7 +2,7 @@
 {{ config(
     partition_by='session_date',
     sort_by=['node_key', 'site_id', 'subnet_hash'],
-    neighbour_days='all',
+    neighbour_days='unsettled',
     restates={'before': 1, 'after': 2}
 ) }}
 {%- set types = ('visitor_id', 'user_id', 'device_id', 'advertising_id', 'cookie_id', 'fingerprint') %}

@@ -41,7 +41,7 @@ node_days as (
     select distinct
         node_key,
         session_date
-    from {{ ref('identity_nodes') }}
+    from {{ ref('int_identity_node_days') }}
     where {{ in_built_days('retention', 'session_date', before=days_before) }}
 
 ),

@@ -4,56 +4,77 @@
 with sites as (
 
     select
-        identity_map.identity_id,
-        count(distinct identity_nodes.site_id) as sites
-    from {{ ref('identity_nodes') }} as identity_nodes
-    inner join {{ ref('identity_map') }} as identity_map
-        on identity_nodes.node_key = identity_map.node_key
-    group by identity_map.identity_id
+        identities.identity_id,
+        count(distinct node_days.site_id) as sites
+    from {{ ref('int_identity_node_days') }} as node_days
+    inner join {{ ref('int_identities_now') }} as identities
+        on node_days.node_key = identities.node_key
+    group by identities.identity_id
 
 ),
 
 counted as (
 
     select
-        identity_map.identity_id,
-        min(identity_map.confidence) as confidence,
-        bool_or(identity_map.is_shared) as is_shared,
-        min(identity_map.first_seen) as first_seen,
-        max(identity_map.last_seen) as last_seen,
-        min(nodes.first_date) as first_date,
-        max(nodes.last_date) as last_date,
-        cast(sum(identity_map.sessions) as bigint) as sessions,
+        identity_id,
+        min(case when node_type = 'user_id' then substr(node_key, 6) end) as user_id,
+        min(confidence) as confidence,
+        bool_or(is_shared) as is_shared,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen,
+        min(first_date) as first_date,
+        max(last_date) as last_date,
+        cast(sum(sessions) as bigint) as sessions,
         count(*) as nodes,
-        count(case when identity_map.node_type = 'user_id' then 1 end) as user_ids,
-        count(case when identity_map.node_type = 'visitor_id' then 1 end) as visitor_ids,
-        count(case when identity_map.node_type = 'device_id' then 1 end) as device_ids,
-        min(case when identity_map.node_type = 'user_id' then substr(identity_map.node_key, 6) end) as user_id
-    from {{ ref('identity_map') }} as identity_map
-    inner join {{ ref('int_identity_nodes') }} as nodes
-        on identity_map.node_key = nodes.node_key
-    group by identity_map.identity_id
+        count(case when node_type = 'user_id' then 1 end) as user_ids,
+        count(case when node_type = 'visitor_id' then 1 end) as visitor_ids,
+        count(case when node_type = 'device_id' then 1 end) as device_ids
+    from {{ ref('int_identities_now') }}
+    group by identity_id
+
+),
+
+users as (
+
+    select
+        counted.identity_id,
+        counted.user_id,
+        counted.confidence,
+        counted.is_shared,
+        counted.first_seen,
+        counted.last_seen,
+        counted.first_date,
+        counted.last_date,
+        counted.sessions,
+        sites.sites,
+        counted.nodes,
+        counted.user_ids,
+        counted.visitor_ids,
+        counted.device_ids
+    from counted
+    inner join sites
+        on counted.identity_id = sites.identity_id
+    union all
+    {{ settled_and_untouched('dim_users') }}
 
 )
 
 select
-    counted.identity_id,
-    counted.user_id,
-    counted.confidence,
-    counted.is_shared,
+    users.identity_id,
+    users.user_id,
+    users.confidence,
+    users.is_shared,
     int_households.household_id,
-    counted.first_seen,
-    counted.last_seen,
-    counted.first_date,
-    counted.last_date,
-    counted.sessions,
-    sites.sites,
-    counted.nodes,
-    counted.user_ids,
-    counted.visitor_ids,
-    counted.device_ids
-from counted
-inner join sites
-    on counted.identity_id = sites.identity_id
+    users.first_seen,
+    users.last_seen,
+    users.first_date,
+    users.last_date,
+    users.sessions,
+    users.sites,
+    users.nodes,
+    users.user_ids,
+    users.visitor_ids,
+    users.device_ids
+from users
 left join {{ ref('int_households') }} as int_households
-    on counted.identity_id = int_households.identity_id
+    on users.identity_id = int_households.identity_id

@@ -36,7 +36,7 @@ def stretches(days: Sequence[date], objects_of: Callable[[date], Sequence[Source
         yield stretch
 
 
-def at_once(function: Callable[[date, Turn], T], days: Sequence[date]) -> Iterator[tuple[date, T]]:
+def side_by_side(function: Callable[[date, Turn], T], days: Sequence[date]) -> Iterator[tuple[date, T]]:
     """Yields (day, result) for each day, in their order, while others are worked on.
 
     Args:

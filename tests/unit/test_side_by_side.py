@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ingest.source import SourceObject
-from orchestration.raw import at_once as module
-from orchestration.raw.at_once import Turn, at_once, stretches
+from orchestration.raw import side_by_side as module
+from orchestration.raw.side_by_side import Turn, side_by_side, stretches
 
 DAYS = [date(2026, 1, 1) + timedelta(days=number) for number in range(9)]
 
@@ -25,7 +25,7 @@ def test_days_meet_and_are_judged_in_their_order() -> None:
         judged.append(day)
         return day.day
 
-    assert list(at_once(work, DAYS)) == [(day, day.day) for day in DAYS]
+    assert list(side_by_side(work, DAYS)) == [(day, day.day) for day in DAYS]
     assert judged == DAYS
 
 
@@ -46,7 +46,7 @@ def test_a_day_that_fails_does_not_end_those_that_have_begun_and_no_other_begins
         return "done"
 
     with pytest.raises(OSError, match="the first error"):
-        list(at_once(work, DAYS))
+        list(side_by_side(work, DAYS))
     assert DAYS[-1] not in begun
 
 
@@ -59,7 +59,7 @@ def test_days_that_were_done_are_told_of_before_an_error_is_raised() -> None:
             raise OSError
 
     with pytest.raises(OSError):  # noqa: PT012 - what it yields before
-        for day, _ in at_once(work, DAYS[:4]):
+        for day, _ in side_by_side(work, DAYS[:4]):
             told.append(day)
     assert told[0] == DAYS[0]
     assert DAYS[1] not in told
@@ -75,7 +75,7 @@ def test_an_interruption_begins_no_other_day() -> None:
             interrupted.wait(60)
         turn()
 
-    days = at_once(work, DAYS)
+    days = side_by_side(work, DAYS)
     assert next(days)[0] == DAYS[0]
     threading.Timer(0.01, interrupted.set).start()
     days.close()  # as a KeyboardInterrupt in the loop over it does; waits for the days that have begun
