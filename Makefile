@@ -7,14 +7,14 @@ READY := $(VENV)/.ready
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 WORKERS ?= $(shell expr $(CORES) + 1)
 
-.PHONY: help setup demo check test test-long dev docs reference lint format bench lock clean
+.PHONY: help setup demo check test test-long dev docs reference lint format bench wheel lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
 
 setup: $(READY) ## Install everything into .venv, pinned
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements.lock requirements-native.lock $(wildcard ingest/native/*.zig)
 	@echo "Setting up $(VENV) …"
 	@if command -v uv >/dev/null 2>&1; then \
 	  set -e; uv venv --quiet --allow-existing --python $(PYTHON) $(VENV); \
@@ -25,6 +25,10 @@ $(READY): pyproject.toml requirements.lock
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
 	fi
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -r requirements-native.lock; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-native.lock; fi 2>/dev/null \
+	  || true # no wheel for this system, or no network: the next line says what follows
+	@$(BIN)/python -m ingest.native.build || true
 	@$(BIN)/python -m orchestration.marts.project
 	@touch $(READY)
 
@@ -74,10 +78,14 @@ bench: setup ## Measure speed and memory against the references
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock; fi
 	@$(BIN)/python -m benchmarks
 
+wheel: setup ## Build the wheel of this platform, which carries the compiled native core, into dist/
+	@CLICKLAKE_WHEEL=$$($(BIN)/python -m ingest.native.build platform) $(BIN)/python -m hatchling build -t wheel
+
 lock: ## Write the lock files anew
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra demo --no-header --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra demo --extra bench --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra deploy --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --output-file requirements-deploy.lock pyproject.toml
+	sed -n 's/^native = \["\(.*\)"\].*/\1/p' pyproject.toml | uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --output-file requirements-native.lock -
 
 clean: ## Remove what was set up and what was made
-	rm -rf $(VENV) .clicklake dbt_project/target dbt_project/logs
+	rm -rf $(VENV) .clicklake ingest/native/compiled dbt_project/target dbt_project/logs

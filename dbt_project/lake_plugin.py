@@ -25,7 +25,7 @@ from dbt_project import summary
 from dbt_project.planning.graph import Graph, node_of
 from dbt_project.planning.plan import BUILDS, Plan, SelectionError
 from dbt_project.planning.settled import PARTS, SUMMED_UP, are_published, before_all_days, day_to_settle, made_of
-from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine
+from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine, staged_path
 from dbt_project.planning.window import Around, around, iso, window
 from ingest.days import day_text, parse_day
 from ingest.errors import SettingsError
@@ -58,6 +58,7 @@ class Plugin(BasePlugin):
         self._judged: dict[str, Judged] = {}
         self._settled: dict[str, str] = {}  # part → local file of the summary that this run reads
         self._settles: tuple[date, str] | None = None  # last day of the summary that it makes, and what that is made of
+        self._written: set[str] = set()  # staged files that were written before the verdict
         self._local: dict[str, Path] = {}  # key → what this run reads
         self._report_path: Path | None = None
         self._has_reported = False
@@ -114,15 +115,15 @@ class Plugin(BasePlugin):
         """Answers a macro's question with the method of that name.
 
         Args:
-            question: plan, days_around, days_of_marts, files_before, judge, publish, settling or settle.
+            question: plan, days_around, days_of_marts, files_before, staging, judge, publish, settling or settle.
             request: the method's arguments, as JSON.
 
         Returns:
             The method's answer as JSON, or {error} if the command cannot run with its arguments.
         """
         asked_at_compiling = (self.days_around, self.days_of_marts, self.files_before)
-        asked_at_the_end = (self.judge, self.publish, self.settling, self.settle)
-        answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, *asked_at_the_end)
+        asked_at_building = (self.staging, self.judge, self.publish, self.settling, self.settle)
+        answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, *asked_at_building)
         answer = {each.__name__: each for each in answers}[question]
         try:
             return json.dumps(answer(**json.loads(request)))
@@ -170,6 +171,7 @@ class Plugin(BasePlugin):
             graph = Graph.of((node_of(node, rules.values) for node in nodes), selected)
             self._plan = Plan(graph, command, window(start, end), self._keys_below, _unused_sources())
             self._report_path = Path(_setting("PUBLISH_REPORT") or report)
+            self._written.clear()
         plan = self._planned
         if prepares:
             self._prepare(plan, rules)
@@ -311,6 +313,20 @@ class Plugin(BasePlugin):
             self._stage = str(self._at_exit.enter_context(self.lake.staging()))
         return self._stage
 
+    def staging(self, model: str) -> dict[str, str]:
+        """Day → path of each day that a lake_table may publish or that may be refused; the caller writes them all."""
+        node = self._planned.known_model(model)
+        days = sorted({*self._planned.built_days(node), *self._planned.window})
+        paths = {day_text(day): staged_path(self._staging, node, day) for day in days}
+        self._written.update(paths.values())
+        return self._made(paths)
+
+    def _made(self, paths: dict[str, str]) -> dict[str, str]:
+        """The paths, with their folders made."""
+        for path in paths.values():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return paths
+
     def judge(self, results: list[dict[str, Any]], empty: bool) -> list[dict[str, Any]]:
         """Reports dbt's results, and judges each lake_table that dbt has run.
 
@@ -320,7 +336,7 @@ class Plugin(BasePlugin):
 
         Returns:
             {id, warnings, paths} of each lake_table; `paths`: day → path to which the caller must write the day's rows,
-            published or refused, before it calls `publish`.
+            published or refused, before it calls `publish`. Days that are written already have none.
         """
         plan = self._planned
         self._report([_reported(plan.graph, result) for result in results])
@@ -330,10 +346,14 @@ class Plugin(BasePlugin):
             {
                 "id": id_,
                 "warnings": judged.warnings,
-                "paths": publication(judged, self._staging)["paths"] | quarantine(judged, self._staging)["paths"],
+                "paths": self._unwritten(judged),
             }
             for id_, judged in self._judged.items()
         ]
+
+    def _unwritten(self, judged: Judged) -> dict[str, str]:
+        paths = publication(judged, self._staging)["paths"] | quarantine(judged, self._staging)["paths"]
+        return self._made({day: path for day, path in paths.items() if path not in self._written})
 
     def publish(self, id: str) -> dict[str, Any]:
         """Puts the finished files of a lake_table in place one by one, and refused days into quarantine. Each put is

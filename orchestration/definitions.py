@@ -6,9 +6,10 @@ from typing import Any
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from orchestration.garbage import collect_seldom
 from orchestration.home import warn_of_a_passing_home
 from orchestration.logs import loggers
-from orchestration.marts.assets import build_dbt_models
+from orchestration.marts.assets import Dbt, build_dbt_models
 from orchestration.observability.lineage import LINEAGE_SENSORS
 from orchestration.operations.alerts import ALERT_SENSORS
 from orchestration.operations.jobs import JOBS
@@ -29,12 +30,13 @@ def build_defs(targets: Sequence[Target[Any]] = TARGETS, **resources: Any) -> dg
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=[*sensors(targets), *ALERT_SENSORS, *LINEAGE_SENSORS],
-        resources={"lakehouse": Lakehouse(duckdb=DuckDBResource(database=":memory:"))} | resources,
+        resources={"lakehouse": Lakehouse(duckdb=DuckDBResource(database=":memory:")), "dbt": Dbt()} | resources,
         loggers=loggers(),
         # Steps share one process: a process for each would cost more than a small day's work.
         executor=dg.in_process_executor,
     )
 
 
+collect_seldom()
 warn_of_a_passing_home()
 defs = build_defs()

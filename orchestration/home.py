@@ -54,6 +54,9 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of DAGSTER_HOME, else of .clicklake/dagster. A UI with the same home shows its runs."""
     from dagster import DagsterInstance
 
+    from orchestration.dagster_internals.migrations import read_scripts_once
+
+    read_scripts_once()
     dagster_home()
     with DagsterInstance.get() as instance:
         yield instance

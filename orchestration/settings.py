@@ -228,6 +228,11 @@ class Settings(LakeSettings):
         400, ge=1, le=36_500, description="Rows older than this before their source day are rejected"
     )
     workers: int = Field(2, ge=1, le=64, description="Threads that decompress and parse")
+    reader: Literal["auto", "native", "python"] = Field(
+        "auto",
+        description="How objects are read: native, with the compiled core; python, at half the speed; auto is native "
+        "where the core is compiled. Both give the same rows",
+    )
 
     max_reject_share: float = Field(
         0.05,
@@ -391,6 +396,7 @@ class Settings(LakeSettings):
             geoip_database=self.geoip_database,
             max_age_days=self.max_age_days,
             workers=self.workers,
+            reader=self.reader,
             limits=Limits(
                 self.max_reject_share, self.volume_factor, self.volume_blocks, self.unreadable_rows, self.rejects_kept
             ),

@@ -18,6 +18,7 @@ from ingest.lake.files import Lake
 from ingest.partition import lake_format
 from ingest.words import counted
 from orchestration.dagster_internals.checks import NO_EVENTS, Target, last_materialization
+from orchestration.dagster_internals.event_log import at_once
 from orchestration.failures import failed
 from orchestration.logs import FIGURES
 from orchestration.partitions import daily
@@ -124,9 +125,10 @@ class Step:
         if bad and (self.is_last or (not set(self.days) - set(bad) and not goes_on)):
             raise failed(bad, what_to_do(self.lakehouse.lake(), bad))
         names = {key: name for name, key in context.assets_def.keys_by_output_name.items()}
-        for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
-            if key in names and key in context.selected_asset_keys:
-                yield dg.Output(None, output_name=names[key], metadata=NO_EVENTS)
+        with at_once(context.instance):  # Dagster stores some events for each output
+            for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
+                if key in names and key in context.selected_asset_keys:
+                    yield dg.Output(None, output_name=names[key], metadata=NO_EVENTS)
 
     def _log_end(self, bad: Mapping[date, str]) -> None:
         """Logs one line: the partitions and rows put in place, and the seconds."""

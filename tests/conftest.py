@@ -7,6 +7,7 @@ pytest_plugins = (
     "tests.mongo_fixtures",
     "tests.environment_fixtures",
     "tests.long_series",
+    "tests.reader_fixtures",
     "tests.faults.table",
     "tests.field_cases.table",
 )

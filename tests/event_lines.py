@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ingest.lake.files import Lake
+from ingest.native.library import AUTO
 from ingest.partition.day import DayResult, IngestOptions, ingest_day
 from ingest.source import FolderSource
 from tests.partitions import events_of
@@ -37,7 +39,8 @@ def event_key(site: str, day: str, name: str, hour: int = 10) -> str:
 class Events:
     """A folder of event files, and the lake that they are taken into."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reader: str = AUTO) -> None:
+        self._reader = reader
         self.folder = folder / "events"
         self.lake = Lake(str(folder / "lake"))
 
@@ -57,6 +60,7 @@ class Events:
         return key
 
     def ingest(self, site: str = SITE, options: IngestOptions = OPTIONS) -> DayResult:
+        options = replace(options, reader=self._reader)
         return ingest_day(self.lake, FolderSource(self.folder), events_of(DAY, site), options)
 
     def rows(self, site: str = SITE) -> list[dict[str, Any]]:

@@ -122,7 +122,8 @@ def quarantine(judged: Judged, folder: str) -> dict[str, Any]:
 
 
 def staged_path(folder: str, node: Node, day: date) -> str:
-    return f"{folder}/{node.name}-{day_text(day)}.parquet"
+    """Where a run writes a lake_table's day, laid out as a mart is, so that the day is a column of what is read."""
+    return f"{folder}/{node.mart.file(day)}" if node.partition_by else f"{folder}/{node.name}-{day_text(day)}.parquet"
 
 
 def judge(plan: Plan, results: Iterable[Result], is_empty: bool = False) -> list[Judged]:

@@ -38,7 +38,7 @@ from ingest.rows.privacy import FIELD_MARKER, scrub_line
 from ingest.rows.strict_json import no_constant
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, COUNTRY_FIELD, PRIVATE_FIELDS
 
-BATCH_BYTES = 24 << 20
+BATCH_BYTES = 32 << 20
 # The CSV reader works on this many bytes at a time. They fit a core's cache, and hold any line, even one whose bytes
 # are all replaced by U+FFFD. Reading a whole batch at once took three times as long on some machines.
 CSV_BLOCK_BYTES = 4 << 20

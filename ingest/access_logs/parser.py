@@ -6,6 +6,7 @@ each distinct value of a batch, through dictionaries.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -17,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.access_logs.files import PLAIN_FIELDS, RawBatch
+from ingest.access_logs.native import parameter_reader
 from ingest.access_logs.values import DAY_US, NO_TIME, microseconds, read_numbers
+from ingest.native.library import NativeError, core
 from ingest.rows.batches import (
     MAX_REJECT_BYTES,
     REJECTS_KEPT,
@@ -31,9 +34,12 @@ from ingest.rows.clients import Clients
 from ingest.rows.columns import DICTIONARY, codes_of, count_of_each, is_null, map_distinct, remapped, text_bytes
 from ingest.rows.encoding import NEVER_ADDED, decode_once, decode_parameter, decode_user_agent
 from ingest.rows.enrich import Geo, Remembered
+from ingest.rows.once import OncePerText
 from ingest.rows.privacy import scrub_column, scrub_json_line, scrub_line, scrub_machine_ids
 from ingest.rows.query_strings import known_value, logged_parameters
 from ingest.schema import ACCESS_LOGS, COUNTRY_FIELD, arrow_schema
+
+log = logging.getLogger(__name__)
 
 REASONS = {
     "empty_line": "The line holds nothing.",
@@ -84,8 +90,8 @@ class AccessLogParser:
     ) -> None:
         self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None), decode_user_agent, later_keys=later_keys)
-        self._decode = Remembered(decode_once)
-        self._parameters = {name: Remembered(partial(_parameter, name)) for name in PARAMETERS}
+        self._decode = OncePerText(decode_once, _scrubbed_texts)
+        self._parameters = {name: OncePerText(partial(_parameter, name), _scrubbed_texts) for name in PARAMETERS}
         self._odd_parameters = Remembered(logged_parameters)
         self._first_us = microseconds(source_day - timedelta(days=max_age_days))
         self._end_us = microseconds(source_day + timedelta(days=2))
@@ -95,7 +101,7 @@ class AccessLogParser:
         length = len(batch)
         logged = _Logged(batch.columns, length)
         time_us = batch.times()
-        path = self._decoded(logged.dictionary("cs-uri-stem"))
+        path = self._decode(logged.dictionary("cs-uri-stem"))[0]
         status, _ = logged.number("sc-status", pa.int32())
         reasons = self._reasons(batch, time_us, path, status)
         rejected = np.array(sorted(reasons), dtype=np.int64)
@@ -155,7 +161,7 @@ class AccessLogParser:
         columns["event_ts"] = pa.array(time_us).cast(pa.timestamp("us"))
         columns["path"], columns["status"] = path, status
         columns["request_type"] = map_distinct(path, lambda value: REQUEST_TYPES.get(value, "other"))
-        columns["referrer"] = self._decoded(logged.dictionary("cs(Referer)"))
+        columns["referrer"] = self._decode(logged.dictionary("cs(Referer)"))[0]
         columns |= self._clients.agent_columns(logged.dictionary("cs(User-Agent)"))
         countries = logged.dictionary(COUNTRY_FIELD) if COUNTRY_FIELD in logged.columns else None
         columns |= self._clients.address_columns(logged.dictionary("c-ip"), countries)
@@ -165,54 +171,19 @@ class AccessLogParser:
         columns |= self._parameter_columns(columns["query"], np.flatnonzero(is_ad_row))
         return columns, unreadable
 
-    def _decoded(self, values: pa.DictionaryArray) -> pa.DictionaryArray:
-        """Values with one layer of percent-encoding removed, scrubbed. Most values have no escape and are not
-        decoded."""
-        distinct = values.dictionary
-        has_escape = pc.match_substring(distinct, "%")
-        if pc.any(has_escape).as_py():
-            decoded = self._decode(distinct.filter(has_escape).to_pylist())
-            distinct = pc.replace_with_mask(distinct, has_escape, pa.array(decoded, pa.string()))
-        distinct = scrub_column(distinct)
-        return values if distinct is values.dictionary else remapped(values, distinct)
-
     def _parameter_columns(self, query: pa.Array, rows: np.ndarray) -> dict[str, pa.Array]:
         """The parameters of these rows' query strings; null in all other rows.
 
-        The parts between `&` are selected by their first bytes, then each distinct part is decoded once, so a
-        cache-buster that makes every query differ costs little. The few query strings that need more are read one by
-        one by the rules of `query_strings.py`.
+        Each distinct value is decoded once, so a cache-buster that makes every query differ costs little. The few query
+        strings that need more are read one by one by the rules of `query_strings.py`.
         """
+        logged, odd = _logged_parameters(query, rows)
+        read = self._odd_parameters(query.take(pa.array(odd)).to_pylist()) if len(odd) else []
         columns: dict[str, pa.Array] = {}
-        texts = pc.take(query, pa.array(rows)).cast(pa.string())
-        lists = pc.split_pattern(texts, "&")
-        parts, parents = lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-        names = _first_bytes(parts)
-        is_odd = _are_odd(texts, names, parents)
-        odd = np.flatnonzero(is_odd)
-        odd_parameters = self._odd_parameters(texts.take(pa.array(odd)).to_pylist())
-        names |= 0x20202020  # lower case; it also turns 0x1D into `=`, but 0x1D is odd in a name
-        if len(odd):
-            names[is_odd[parents]] = 0
         for parameter, column in PARAMETERS.items():
-            width = len(parameter) + 1
-            mark = int.from_bytes(f"{parameter}=".encode(), "little")
-            found = np.flatnonzero(names & ((1 << 8 * width) - 1) == mark)
-            encoded = parts.take(pa.array(found)).dictionary_encode()
-            values = self._parameters[parameter](part[width:] for part in encoded.dictionary.to_pylist())
-            indices = encoded.indices.to_numpy(zero_copy_only=False)
-            if not all(values):
-                is_known = np.array([bool(value) for value in values], dtype=bool)[indices]
-                found, indices = found[is_known], indices[is_known]
-            found, indices = found[::-1], indices[::-1]  # so that the first known value of a name wins
-            codes = np.full(len(query), -1, dtype=np.int32)
-            codes[rows[parents[found]]] = indices
-            read = [(row, each[parameter]) for row, each in zip(odd, odd_parameters, strict=True) if parameter in each]
-            codes[rows[np.array([row for row, _ in read], dtype=np.int64)]] = len(values) + np.arange(len(read))
-            distinct = pa.DictionaryArray.from_arrays(
-                pa.array(codes, mask=codes < 0), pa.array([*values, *(value for _, value in read)], pa.string())
-            )
-            columns[column] = remapped(distinct, scrub_column(distinct.dictionary))
+            (values,) = self._parameters[parameter](logged[parameter])
+            found = [(row, each[parameter]) for row, each in zip(odd, read, strict=True) if parameter in each]
+            columns[column] = _with_values(values, found) if found else values
         return columns
 
     def _hashes(self, ids: pa.ChunkedArray) -> np.ndarray:
@@ -254,8 +225,65 @@ def _scrubbed(values: pa.Array, field: str) -> pa.Array:
     return scrub_machine_ids(values) if field == "x-edge-request-id" else scrub_column(values)
 
 
+def _scrubbed_texts(texts: list[str]) -> list[pa.Array]:
+    """The texts, scrubbed; null for an empty one."""
+    return [scrub_column(pa.array([text or None for text in texts], pa.string()))]
+
+
+def _with_values(values: pa.DictionaryArray, found: list[tuple[int, str]]) -> pa.DictionaryArray:
+    """The values with those found in some rows, scrubbed."""
+    rows = np.array([row for row, _ in found])
+    new = scrub_column(pa.array([value for _, value in found], pa.string()))
+    codes = codes_of(values).copy()
+    codes[rows] = len(values.dictionary) + 1 + np.arange(len(rows))
+    texts = pa.concat_arrays([values.dictionary, pa.nulls(1, pa.string()), new])
+    return remapped(pa.DictionaryArray.from_arrays(codes, texts), texts)
+
+
 def _parameter(name: str, logged: str) -> str:
     return known_value(decode_parameter(logged), name)
+
+
+def _logged_parameters(query: pa.Array, rows: np.ndarray) -> tuple[dict[str, pa.DictionaryArray], np.ndarray]:
+    """(parameter → its values as logged, null but in these rows; the rows whose queries need more).
+
+    Those are query strings with a parameter twice, with a part that begins with `amp;` or has an encoded name, and
+    those in which an escape tells how many layers the other escapes have.
+    """
+    rows = rows[~is_null(query)[rows]]
+    native = core()
+    if native is not None:
+        try:
+            return parameter_reader(native, tuple(PARAMETERS)).read(query, rows)
+        except NativeError as error:
+            log.warning("the native core failed, so queries are read the Python way: %s", error)
+    return _split_parameters(query, rows)
+
+
+def _split_parameters(query: pa.Array, rows: np.ndarray) -> tuple[dict[str, pa.DictionaryArray], np.ndarray]:
+    """`_logged_parameters` in Python: the parts between `&` are selected by their first bytes."""
+    texts = pc.take(query, pa.array(rows)).cast(pa.string())
+    lists = pc.split_pattern(texts, "&")
+    parts, parents = lists.flatten(), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    names = _first_bytes(parts)
+    is_odd = _are_odd(texts, names, parents)
+    names |= 0x20202020  # lower case; it also turns 0x1D into `=`, but 0x1D is odd in a name
+    found = {name: np.flatnonzero(names & ((1 << 8 * len(name) + 8) - 1) == _mark(name)) for name in PARAMETERS}
+    for places in found.values():
+        is_odd[parents[places[1:]][parents[places[1:]] == parents[places[:-1]]]] = True
+    logged = {}
+    for name, places in found.items():
+        places = places[~is_odd[parents[places]]]
+        encoded = pc.utf8_slice_codeunits(parts.take(pa.array(places)), len(name) + 1).dictionary_encode()
+        codes = np.full(len(query), -1, dtype=np.int32)
+        codes[rows[parents[places]]] = encoded.indices
+        logged[name] = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), encoded.dictionary)
+    return logged, rows[is_odd]
+
+
+def _mark(name: str) -> int:
+    """The name and its `=` as a little-endian number."""
+    return int.from_bytes(f"{name}=".encode(), "little")
 
 
 _STRANGE = np.array([byte <= 32 or byte >= 127 or byte in b"%+;" for byte in range(256)])  # in no parameter's name
@@ -264,10 +292,8 @@ _ODD_PART = r"(?i)&amp;|(?:^|&)[^=&]{0,3}(?:[%+\x01-\x20\x7f]|[^\x00-\x7f])"  # 
 
 
 def _are_odd(queries: pa.Array, names: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """Which of these query strings must be read as a whole.
-
-    These are query strings with a part that begins with `amp;` or has an encoded name, and those in which an escape
-    tells how many layers the other escapes have. A search for bytes leaves few query strings to match patterns on.
+    """Which of these query strings have a part that begins with `amp;` or has an encoded name, or an escape that tells
+    how many layers the other escapes have. A search for bytes leaves few query strings to match patterns on.
 
     Args:
         names: the first four bytes of all parts.

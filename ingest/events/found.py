@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 
@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.events.files import EventBatch
+from ingest.events.native import Ordinary, table_of, typed_keys
 from ingest.events.shapes import Field, Structure
 from ingest.events.sql import COLUMN_TYPES, types_of
 from ingest.rows.batches import MAX_REJECT_BYTES, KeptRejects, Reject, beginning_of, reasons_of
-from ingest.rows.columns import count_of_each, single
+from ingest.rows.columns import DICTIONARY, count_of_each, single
 from ingest.rows.privacy import scrub_json_line, scrub_line
 
 MAX_OTHERS = 100  # counted fields without a schema, in structures that are read together
@@ -35,7 +36,8 @@ class Found:
 
     def __init__(self, batch: EventBatch, event_keys: pa.Array) -> None:
         self.batch = batch
-        self.tables: list[pa.Table] = []
+        self._tables: list[pa.Table] = []
+        self.others: set[str] = set()  # counted fields that no schema knows
         self.fields: dict[int, Counter[str]] = {}  # object → `shape.name:type` → events
         # For lines that were rejected together: reasons, details, lines, indices in their event batches, texts.
         self._rejects: list[tuple[Sequence[str], Sequence[str | None], np.ndarray, np.ndarray, pa.Array]] = []
@@ -86,11 +88,39 @@ class Found:
         texts = self.batch.texts.take(pa.array(rows)) if is_event else single(chosen.column("line"))
         self._rejects.append((reasons, details, rows, places, texts))
 
+    def add(self, events: pa.Table) -> None:
+        """Adds events (row, batch_index, and columns of `COLUMN_TYPES`). Texts may be dictionaries already."""
+        for number, name in enumerate(events.column_names):
+            if COLUMN_TYPES.get(name) == DICTIONARY and not pa.types.is_dictionary(events.column(name).type):
+                events = events.set_column(number, name, events.column(name).dictionary_encode())
+        self._tables.append(events)
+
+    def add_ordinary(self, ordinary: Ordinary, run: Callable[[str, pa.Table], pa.Table]) -> None:
+        """Adds events that the core has read, and counts their fields.
+
+        Args:
+            run: runs SQL over a table named `lines`.
+        """
+        self.add(table_of(ordinary, run))
+        names = []
+        for signature in ordinary.own["signature"].dictionary.to_pylist():
+            shape, types = typed_keys(signature)
+            known = {each.name for each in shape.root.fields}
+            others = {key for key in types if key not in known}
+            named = {key for key in others if _is_name(key)}
+            self.others |= named
+            names.append([f"{shape.name}.{key}:{of}" for key, of in types.items() if key in named or key not in others])
+        self._count(names, ordinary.own["signature"].indices, ordinary.own["line"].to_numpy())
+
     def count_fields(self, kind: Structure, types: pa.DictionaryArray, rows: np.ndarray) -> None:
         """Counts the top-level fields of these events by object. Each combination of types is looked at once."""
         shape = kind.shape.name if kind.shape else ""
         names = [_typed_names(shape, kind, types_of(text)) for text in types.dictionary.to_pylist()]
-        codes = types.indices.to_numpy(zero_copy_only=False)
+        self._count(names, types.indices, rows)
+
+    def _count(self, names: Sequence[Sequence[str]], codes: pa.Array, rows: np.ndarray) -> None:
+        """Counts by object the names of each event's code."""
+        codes = codes.to_numpy(zero_copy_only=False)
         pairs, numbers = np.unique(
             self.batch.object_index[rows].astype(np.int64) << 32 | codes.astype(np.int64), return_counts=True
         )
@@ -123,12 +153,16 @@ class Found:
         ]
         return found, rejected
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._tables
+
     def table(self) -> pa.Table:
         """All events, in the order of lines and of indices in an event batch."""
-        table = pa.concat_tables(self.tables, promote_options="default")
+        table = pa.concat_tables(self._tables, promote_options="default")
         for name in COLUMN_TYPES.keys() - set(table.column_names):
             table = table.append_column(name, pa.nulls(len(table), COLUMN_TYPES[name]))
-        if len(self.tables) > 1:
+        if len(self._tables) > 1:
             order = np.lexsort([table.column("batch_index").fill_null(-1).to_numpy(), table.column("row").to_numpy()])
             table = table.take(pa.array(order))
         return table

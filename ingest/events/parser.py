@@ -20,6 +20,7 @@ from ingest.events.addresses import HOST, PageAddresses, host_name
 from ingest.events.engine import Engine
 from ingest.events.files import MAX_DEPTH, NESTING, EventBatch
 from ingest.events.found import MAX_OTHERS, Found, named_others, rows_of, rows_read
+from ingest.events.native import NativeReaders, Ordinary
 from ingest.events.roles import CLEANED, EVENT_VALUES
 from ingest.events.shapes import (
     VERSION_KEY,
@@ -101,6 +102,7 @@ class EventParser:
         self._kept_rejects = KeptRejects(rejects_kept)
         self._clients = Clients(hash_key, geo or Geo(None), later_keys=later_keys)
         self._run = Engine().run
+        self._native = NativeReaders()
         self._tenant_of = tenant_of
         sites = [site] * len(hours) if site is None or isinstance(site, str) else site
         numbers = {each: number for number, each in enumerate(dict.fromkeys(sites))}
@@ -124,9 +126,24 @@ class EventParser:
 
     def parse(self, batch: EventBatch) -> ParsedBatch:
         """The events and rejects of all lines. Rows keep the order of the lines."""
-        found = Found(batch, self._event_keys.take(pa.array(batch.object_index)).cast(pa.string()))
-        self._read(found, found.lines.filter(_without(len(batch), list(batch.reasons))))
+        key_of = self._event_keys.take(pa.array(batch.object_index))
+        ordinary = self._native.read(batch, key_of.dictionary, key_of.indices.to_numpy(zero_copy_only=False))
+        found = self._with_ordinary(batch, key_of, ordinary) if ordinary else None
+        if found is None:
+            found = Found(batch, key_of.cast(pa.string()))
+            self._read(found, found.lines.filter(_without(len(batch), list(batch.reasons))))
         return self._finished(found)
+
+    def _with_ordinary(self, batch: EventBatch, key_of: pa.DictionaryArray, ordinary: Ordinary) -> Found | None:
+        """The events of all lines, of which the core has read the ordinary ones. None if the lines have more fields of
+        their own than are counted: which ones are, depends on what is read together."""
+        found = Found(batch, key_of.cast(pa.string()))
+        found.add_ordinary(ordinary, self._run)
+        try:
+            self._read(found, found.lines.take(pa.array(ordinary.odd)))
+        except MixedError:
+            return None
+        return found if len(found.others) < MAX_OTHERS else None
 
     def parse_in_parts(self, batch: EventBatch) -> Iterator[ParsedBatch]:
         """`parse`, in halves if the event batches in these lines expand to more than `MAX_BATCHES_BYTES`."""
@@ -202,6 +219,7 @@ class EventParser:
                 found.reject_each(lines, rows, [str(each.reason) for each in wrong], [each.problem for each in wrong])
             else:
                 others = named_others(kinds[code] for code in members)
+                found.others.update(each.name for each in others)
                 if len(others) == MAX_OTHERS and not self._is_of_one_site:
                     raise MixedError
                 yield replace(alike, others=others), lines if len(rows) == len(lines) else lines.take(pa.array(rows))
@@ -272,7 +290,7 @@ class EventParser:
         found.reject_each(lines, rows, ["schema"] * len(rows), details)
         table = table.drop_columns(["types", "too_long"])
         rejected = suspects | is_batch
-        found.tables.append(table.filter(pa.array(~rejected)) if rejected.any() else table)
+        found.add(table.filter(pa.array(~rejected)) if rejected.any() else table)
 
     def _problem(self, kind: Structure, types: str) -> str | None:
         key = (kind, types)
@@ -286,7 +304,7 @@ class EventParser:
     # Events to rows
 
     def _finished(self, found: Found) -> ParsedBatch:
-        if not found.tables:
+        if found.is_empty:
             return _without_events(found, self._kept_rejects)
         table = found.table()
         batch = found.batch
@@ -334,7 +352,8 @@ class EventParser:
             elif column.role is Role.IP:
                 columns |= self._clients.address_columns(columns[column.name].dictionary_encode())
             elif column.role in CLEANED:
-                columns[column.name] = CLEANED[column.role](columns[column.name], self._clients.hash)
+                cleaned = CLEANED[column.role](columns[column.name], self._clients.hash)
+                columns[column.name] = cleaned.cast(pa.string())
         for name in ("country", "region", "city"):
             columns.setdefault(name, pa.nulls(len(table), DICTIONARY))
         objects = pa.array(batch.object_index[columns["row"].to_numpy()])

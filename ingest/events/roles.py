@@ -30,12 +30,14 @@ class Values:
     Args:
         readable: the fields whose texts are read, in the order of `v`.
         json_places: for each field that is read as JSON, its index in `j`, from 1.
+        repeated: the columns that have several fields in the shape.
     """
 
-    def __init__(self, readable: Sequence[Field], json_places: Mapping[Any, int]) -> None:
+    def __init__(self, readable: Sequence[Field], json_places: Mapping[Any, int], repeated: frozenset[str]) -> None:
         self._at = {each.path: number for number, each in enumerate(readable, start=1)}
         self._readable = readable
         self._json_places = json_places
+        self._repeated = repeated
 
     def text(self, field: Field) -> str:
         return f"v[{self._at[field.path]}]"
@@ -45,10 +47,10 @@ class Values:
         return [self.text(each) for each in self._readable if each.column == column]
 
     def known(self, column: str, macro: str = "{}") -> str:
-        """SQL for the first known text of a column. If it has several fields, an empty text is not known."""
-        several = self.texts(column)
-        macro = "nullif({}, '')" if macro == "{}" and len(several) > 1 else macro
-        found = [macro.format(text) for text in several]
+        """SQL for the first known text of a column. If its shape has several fields of it, an empty text is not
+        known."""
+        macro = "nullif({}, '')" if macro == "{}" and column in self._repeated else macro
+        found = [macro.format(text) for text in self.texts(column)]
         return f"coalesce({', '.join(found)})" if found else NOTHING
 
     def json(self, column: str) -> str:

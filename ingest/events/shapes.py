@@ -21,6 +21,7 @@ Extensions of JSON Schema, which all begin with `x-`:
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -120,6 +121,12 @@ class Shape:
         column_of = {each.column: each.name for each in self.root.fields if each.column}
         kind, name = field.children_of
         return Batch(kind, name, field.name, column_of["event_ts"], (kind, column_of["event_id"]))
+
+    @cached_property
+    def repeated_columns(self) -> frozenset[str]:
+        """The columns that several fields of the shape become."""
+        numbers = Counter(each.column for each in self.root.all() if each.column)
+        return frozenset(column for column, number in numbers.items() if number > 1)
 
     def reads(self, version: int) -> bool:
         return version == self.version or version in self.replaces

@@ -8,21 +8,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
 
 from ingest.events.roles import EVENT_VALUES, NOTHING, NUMBERS, READ, Values, number_type, type_read
-from ingest.events.shapes import Batch, Field, Structure, object_paths, pointer
-from ingest.schema import DEVICE_TRAITS, Role
+from ingest.events.shapes import Batch, Field, Shape, Structure, object_paths, pointer
+from ingest.rows.columns import DICTIONARY
+from ingest.schema import DEVICE_TRAITS, Column, Role
 
 TRAIT = "\x1f"  # between the traits of a device
 _ALWAYS = ("event_ts", "shape", "is_unreadable", "too_long")
 _READS = re.compile(r"\b[vj]\[|\bj_left\b")
+
+
+def _type(column: Column) -> pa.DataType:
+    """Texts become dictionaries, except those that nearly always differ."""
+    is_repeated = pa.types.is_string(column.type) and column.name != "event_id" and column.role is not Role.JSON
+    return DICTIONARY if is_repeated else type_read(column)
+
+
 # Columns of the query's result, apart from `row`, `batch_index` and `types`. A column that a query omits is all null.
 COLUMN_TYPES: dict[str, pa.DataType] = {
-    **{column.name: type_read(column) for column in EVENT_VALUES if column.role in READ},
-    "traits": pa.string(),
+    **{column.name: _type(column) for column in EVENT_VALUES if column.role in READ},
+    "traits": DICTIONARY,
 }
 
 
@@ -38,14 +48,15 @@ def columns_query(kind: Structure, patch: str | None) -> str:
     """
     readable = [each for each in kind.fields if each.column or each.min_length or each.max_length]
     left = list(kind.left_paths or ())
-    as_json = [each for each in readable if each.column in _JSON]
-    values = Values(readable, {each.path: number for number, each in enumerate(as_json, start=len(left) + 1)})
+    as_json = [each for each in readable if each.column in JSON_COLUMNS]
+    repeated = kind.shape.repeated_columns if kind.shape else frozenset()
+    values = Values(readable, {each.path: number for number, each in enumerate(as_json, start=len(left) + 1)}, repeated)
     columns = {column.name: READ[column.role](values, column) for column in EVENT_VALUES if column.role in READ}
     columns |= {
         "shape": f"'{kind.shape.name if kind.shape else ''}'",
         "is_unreadable": _unreadable(values),
         "too_long": _length_problem(readable, values),
-        "properties": _properties(kind.left or {}, left) if patch is None else _without_empty(kind, "j_left::varchar"),
+        "properties": _properties(kind.left or {}, left) if patch is None else _without_empty(kind.shape, "j_left"),
         "traits": _traits(values),
         "event_id": _event_id(values),
     }
@@ -70,24 +81,53 @@ from extracted
 """  # noqa: S608 - of our own schemas, and of keys that `shapes` found plain
 
 
-_JSON = frozenset(column.name for column in EVENT_VALUES if column.role is Role.JSON)
-_PAGES = tuple(column.name for column in EVENT_VALUES if column.role is Role.PAGE)
+JSON_COLUMNS = frozenset(column.name for column in EVENT_VALUES if column.role is Role.JSON)
+PAGES = tuple(column.name for column in EVENT_VALUES if column.role is Role.PAGE)
 
 
 def _unreadable(values: Values) -> str:
-    unreadable = [
+    unreadable = [_no_number(text, column) for column in NUMBERS for text in values.texts(column.name)]
+    return " or ".join(unreadable) or "false"
+
+
+def _no_number(text: str, column: Column) -> str:
+    return (
         f"({text} is not null and try_cast(number_in({text}) as {number_type(column)}) is null "
         f"and not regexp_full_match({text}, '\\s*'))"
-        for column in NUMBERS
-        for text in values.texts(column.name)
-    ]
-    return " or ".join(unreadable) or "false"
+    )
+
+
+def is_number(column: Column) -> str:
+    """The column of `distinct_query` that says whether a text is a number of this column's type."""
+    return f"is_{column.name}"
+
+
+def is_no_number(column: Column) -> str:
+    """The column of `distinct_query` that says whether a text should be a number of this column's type and is not."""
+    return f"is_no_{column.name}"
+
+
+@cache
+def distinct_query(columns: tuple[Column, ...]) -> str:
+    """SQL that reads each `text` of `lines` as the value of each of these columns, which are numbers, flags, ids or
+    names."""
+    found = []
+    for column in columns:
+        values = Values([Field((column.name,), frozenset(), "", column=column.name)], {}, frozenset())
+        if column.role in (Role.ID, Role.NAME):
+            found.append(f"known_{column.role.name.lower()}(v[1]) as {column.name}")
+        else:
+            found.append(f"{READ[column.role](values, column)} as {column.name}")
+        if column.role is Role.NUMBER:
+            found.append(f"try_cast(number_in(v[1]) as {number_type(column)}) is not null as {is_number(column)}")
+            found.append(f"{_no_number('v[1]', column)} as {is_no_number(column)}")
+    return f"select {', '.join(found)} from (select [text] as v from lines)"  # noqa: S608 - of our own schema
 
 
 def _page(values: Values, columns: Mapping[str, str]) -> dict[str, str]:
     """`url` and `path` from fields that hold either of them."""
     found = {}
-    for name in _PAGES:
+    for name in PAGES:
         if values.texts(name):
             page = values.known(name)
             is_address = f"(contains({page}, '://') or starts_with({page}, '//'))"
@@ -154,13 +194,17 @@ def _properties(left: Mapping[str, Any], paths: list[tuple[str, ...]]) -> str:
     return text(left)
 
 
-def _without_empty(kind: Structure, text: str) -> str:
+def _without_empty(shape: Shape | None, left: str) -> str:
     """JSON text without the empty objects that a patch leaves if an event has none of the objects it reaches into."""
-    names = "|".join(each.path[-1] for each in kind.fields if each.fields and not (each.is_free or each.is_kept))
-    if not names:
-        return f"nullif({text}, '{{}}')"
-    behind = f"regexp_replace({text}, ',\"(?:{names})\":[{{][}}]', '', 'g')"
-    return f"nullif(regexp_replace({behind}, '^[{{]\"(?:{names})\":[{{][}}],?', '{{'), '{{}}')"
+    fields = shape.root.fields if shape else ()
+    named = [each.path[-1] for each in fields if each.fields and not (each.is_free or each.is_kept)]
+    empty = ", ".join(
+        f"case when json_extract({left}, {_text(pointer((name,)))})::varchar = '{{}}' "
+        f"then {_text(json.dumps(name) + ':null')} end"
+        for name in named
+    )
+    patched = f"json_merge_patch({left}, '{{' || concat_ws(',', {empty}) || '}}')" if named else left
+    return f"nullif({patched}::varchar, '{{}}')"
 
 
 def _list(texts: Any) -> str:

@@ -80,6 +80,8 @@ def _compile(file: Path, target: str | None) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["platform"]:
+        sys.exit(print(here()))
     try:
         build(*sys.argv[1:])
     except (BuildError, OSError) as failed:

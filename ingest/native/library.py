@@ -1,6 +1,6 @@
 """Loads the native core, and calls its functions.
 
-`CLICKLAKE_READER` says which way objects are read: `native`, `python`, or `auto`, which is native where the core is
+`choose` says which way this process reads objects: `native`, `python`, or `auto`, which is native where the core is
 compiled. Both ways give the same rows.
 """
 
@@ -18,7 +18,7 @@ from ingest.errors import SettingsError
 from ingest.native.build import compiled_file
 
 AUTO, NATIVE, PYTHON = "auto", "native", "python"
-SETTING = "CLICKLAKE_READER"
+READERS = (AUTO, NATIVE, PYTHON)
 ERRORS = {1: "it is out of memory", 2: "a column has more than 2 GiB of text"}
 
 
@@ -73,26 +73,29 @@ class Core:
         return pa.Array._import_from_c(ctypes.addressof(array), type)
 
 
+_chosen = AUTO
+
+
+def choose(reader: str) -> None:
+    """Sets the way for this process.
+
+    Raises:
+        SettingsError: it asks for a core that is not there.
+    """
+    global _chosen
+    if reader == NATIVE and _loaded().core is None:
+        raise SettingsError(f"CLICKLAKE_READER is {NATIVE}, but {_loaded().why.removeprefix('the Python way: ')}")
+    _chosen = reader
+
+
 def core() -> Core | None:
     """The native core, None for the Python way."""
     return way().core
 
 
 def way() -> Way:
-    """Which way objects are read, by the setting.
-
-    Raises:
-        SettingsError: the setting is unknown, or asks for a core that is not there.
-    """
-    wanted = os.environ.get(SETTING, "").strip().lower() or AUTO
-    if wanted not in (AUTO, NATIVE, PYTHON):
-        raise SettingsError(f"{SETTING} is {wanted!r}: it must be {AUTO}, {NATIVE} or {PYTHON}")
-    if wanted == PYTHON:
-        return Way(None, f"the Python way, as {SETTING} says")
-    found = _loaded()
-    if wanted == NATIVE and found.core is None:
-        raise SettingsError(f"{SETTING} is {NATIVE}, but {found.why.removeprefix('the Python way: ')}")
-    return found
+    """Which way this process reads objects."""
+    return Way(None, "the Python way, as CLICKLAKE_READER says") if _chosen == PYTHON else _loaded()
 
 
 @cache

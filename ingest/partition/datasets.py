@@ -27,7 +27,8 @@ class Dataset:
     """One kind of input.
 
     by_site: a partition is one site's objects of a day.
-    plain_columns: columns that are written without a Parquet dictionary, because nearly every value differs.
+    plain_columns: columns that are written without a Parquet dictionary, because nearly every value differs, or because
+        zstd makes more of them without one.
     kinds: splits rows by kind. Each row group has rows of one kind only, so that a reader of one kind skips the others.
     id_column, id_hash: the column of the id by which rows are deduplicated, and the DuckDB expression that gives the
         same hash as the parser.
@@ -62,7 +63,7 @@ ACCESS_LOGS = Dataset(
     schema=access_logs.SCHEMA,
     reasons=access_logs.REASONS,
     by_site=False,
-    plain_columns=frozenset({"request_id", "query", "source_line", "client_port"}),
+    plain_columns=frozenset({"event_ts", "request_id", "query", "bytes_sent", "source_line", "client_port"}),
     pieces=read_pieces,
     batches=batches,
     kinds=_ad_or_other,

@@ -18,6 +18,7 @@ from ingest.errors import PartitionError, ReadWholeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import NO_SITE, Partition, event_date_of, raw_folder, site_folder, source_folder
 from ingest.lake.records import FileRecord, LedgerRecord
+from ingest.native.library import AUTO, choose
 from ingest.partition.absence import absence_of
 from ingest.partition.audit import Limits, Verdict, audit, not_processed
 from ingest.partition.borders import border
@@ -49,6 +50,7 @@ class IngestOptions:
         geoip_database: a MaxMind City database; without one, rows have no places.
         max_age_days: rows that are older than this before their source day are rejected.
         workers: threads that decompress and parse.
+        reader: which way objects are read: `native`, `python`, or `auto`, which is native where the core is compiled.
         tenants: site → tenant, as the rules say.
     """
 
@@ -57,6 +59,7 @@ class IngestOptions:
     geoip_database: Path | None = None
     max_age_days: int = 400
     workers: int = 2
+    reader: str = AUTO
     limits: Limits = field(default_factory=Limits)
     tenants: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,6 +136,7 @@ def ingest_day(
     Raises:
         SourceError, LakeError, TransientError: the partition could not be checked; the lake is unchanged.
     """
+    choose(options.reader)
     started = time.monotonic()
     found = sorted(objects if objects is not None else _objects_of(source, partition))
     listed = time.monotonic()

@@ -16,6 +16,7 @@ import pyarrow as pa
 from ingest.errors import PartitionError
 from ingest.events.parser import EventParser
 from ingest.lake.layout import Partition
+from ingest.native.library import choose
 from ingest.partition.borders import is_unexpected
 from ingest.partition.datasets import EVENTS
 from ingest.partition.day import IngestOptions
@@ -78,6 +79,7 @@ class _TooMuchError(Exception):
 
 
 def _read(source: Source, parts: Parts, options: IngestOptions) -> dict[Partition, Read]:
+    choose(options.reader)
     objects = [item for of_part in parts.values() for item in of_part]
     counts = [ObjectCounts(item) for item in objects]
     found = {part: Read([], []) for part in parts}

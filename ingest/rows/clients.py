@@ -1,20 +1,25 @@
 """Turns user agents and addresses into the columns that the lake keeps. The address itself is not kept.
 
-Each distinct user agent and address is looked up once; a day has few agents but very many addresses.
+Each distinct user agent and address of a run is looked up once; a day has few agents but very many addresses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.rows.columns import codes_of, remapped
+from ingest.rows.columns import hex_texts, remapped
 from ingest.rows.enrich import NOWHERE, Geo, Place, Remembered, UserAgent, parse_user_agent
-from ingest.rows.privacy import HASH_BITS, keyed_hash, normal_address, rekeying, scrub
+from ingest.rows.once import OncePerText
+from ingest.rows.privacy import HASH_BYTES, keyed_digest, keyed_hash, normal_address, rekeying, scrub
 
-HASH_DIGITS = HASH_BITS // 4
+# Addresses that are remembered, in each of two generations; one takes 190 bytes. A busy day has half a million.
+ADDRESSES = 400_000
+_OF_AGENT = ("user_agent", "device_category", "browser_family", "os_family")
+_NO_ADDRESS = bytes(2 * HASH_BYTES)  # in place of the two hashes of an invalid one
 
 
 class Clients:
@@ -31,24 +36,18 @@ class Clients:
         self, hash_key: str, geo: Geo, decode_agent: Callable[[str], str] = str, later_keys: Sequence[str] = ()
     ) -> None:
         self.hash = keyed_hash(hash_key)
+        self._digest = keyed_digest(hash_key)
         self.rekeyed = rekeying(later_keys)
         self._geo = geo
         self._decode_agent = decode_agent
-        self._agents = Remembered(self._agent)
-        self._address_hashes = Remembered(self._hashed_address)
+        self._agents = OncePerText(self._agent, _agent_texts, width=len(_OF_AGENT) + 1)
+        self._hashes = OncePerText(self._digests_of_address, _hash_texts, width=2, size=ADDRESSES)
         self._places = Remembered(self._place)
 
     def agent_columns(self, logged: pa.DictionaryArray) -> dict[str, pa.Array]:
         """user_agent, device_category, browser_family, os_family and is_bot (false for null)."""
-        found = self._agents(logged.dictionary.to_pylist())
-        columns: dict[str, pa.Array] = {
-            "user_agent": remapped(logged, pa.array([text for text, _ in found], pa.string()))
-        }
-        for position, name in enumerate(("device_category", "browser_family", "os_family")):
-            columns[name] = remapped(logged, pa.array([agent[position] for _, agent in found], pa.string()))
-        is_bot = pa.array([*(agent.is_bot for _, agent in found), False])
-        columns["is_bot"] = is_bot.take(pa.array(codes_of(logged)))
-        return columns
+        *texts, is_bot = self._agents(logged)
+        return dict(zip(_OF_AGENT, texts, strict=True)) | {"is_bot": is_bot.is_valid()}
 
     def address_columns(
         self, logged: pa.DictionaryArray, countries: pa.DictionaryArray | None = None
@@ -58,15 +57,10 @@ class Clients:
         Args:
             countries: countries of the addresses according to the sender, used if the database has none.
         """
-        values = logged.dictionary.to_pylist()
-        hashes = pa.array(self._address_hashes(values), pa.string())
-        hashes = pc.if_else(pc.equal(hashes, ""), pa.scalar(None, pa.string()), hashes)
-        columns = {
-            "ip_hash": self.rekeyed(remapped(logged, pc.utf8_slice_codeunits(hashes, 0, HASH_DIGITS))),
-            "subnet_hash": self.rekeyed(remapped(logged, pc.utf8_slice_codeunits(hashes, HASH_DIGITS))),
-        }
+        of_address, of_network = self._hashes(logged)
+        columns = {"ip_hash": self.rekeyed(of_address), "subnet_hash": self.rekeyed(of_network)}
         if self._geo.is_open:
-            places = self._places(values)
+            places = self._places(logged.dictionary.to_pylist())
             for position, name in enumerate(("country", "region", "city")):
                 columns[name] = remapped(logged, pa.array([place[position] for place in places], pa.string()))
         if countries is not None:
@@ -79,14 +73,27 @@ class Clients:
         agent = self._decode_agent(logged)
         return scrub(agent), parse_user_agent(agent)
 
-    def _hashed_address(self, logged: str) -> str:
-        """The hashes of an address and of its network, joined; empty for an invalid address. One text saves memory."""
+    def _digests_of_address(self, logged: str) -> bytes:
+        """The hashes of an address and of its network, joined. Bytes take half the memory of digits."""
         normal = normal_address(logged)
-        return "" if normal is None else self.hash(normal[0]) + self.hash(normal[1])
+        return _NO_ADDRESS if normal is None else self._digest(normal[0]) + self._digest(normal[1])
 
     def _place(self, logged: str) -> Place:
         normal = normal_address(logged)
         return NOWHERE if normal is None else self._geo.look_up(normal[0])
+
+
+def _agent_texts(agents: list[tuple[str, UserAgent]]) -> list[pa.Array]:
+    """The columns `_OF_AGENT`, and one that is null but for robots."""
+    rows = [(text, *agent[:-1], "bot" if agent.is_bot else None) for text, agent in agents]
+    columns = zip(*rows, strict=True) if rows else [()] * (len(_OF_AGENT) + 1)
+    return [pa.array(values, pa.string()) for values in columns]
+
+
+def _hash_texts(digests: list[bytes]) -> list[pa.Array]:
+    """The hashes of the addresses and of the networks, in hex digits; null for an invalid address."""
+    matrix = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 2 * HASH_BYTES)
+    return [hex_texts(matrix[:, :HASH_BYTES]), hex_texts(matrix[:, HASH_BYTES:])]
 
 
 # Codes of two letters that are no countries: unknown, and regions that geo databases have returned.

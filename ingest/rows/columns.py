@@ -34,6 +34,15 @@ def text_bytes(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return offsets - offsets[0], content[offsets[0] : offsets[-1]]
 
 
+def hex_texts(values: np.ndarray) -> pa.Array:
+    """The rows of a matrix of bytes as texts of hex digits; null for a row of zeros."""
+    digits = np.frombuffer(values.tobytes().hex().encode(), dtype=np.uint8)
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * (2 * values.shape[1])
+    texts = pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(digits))
+    is_known = values.any(axis=1)
+    return texts if is_known.all() else pc.if_else(pa.array(is_known), texts, pa.scalar(None, pa.string()))
+
+
 def remapped(values: pa.DictionaryArray, mapped: pa.Array) -> pa.DictionaryArray:
     """The same rows with each distinct value replaced. Equal results share one entry of the new dictionary."""
     encoded = mapped.dictionary_encode()

@@ -13,7 +13,7 @@ from ingest.rows.agents import kind_of, without_exceptions
 
 log = logging.getLogger(__name__)
 
-CACHE_SIZE = 150_000  # values; an address takes 300 bytes
+CACHE_SIZE = 150_000  # values
 
 Result = TypeVar("Result")
 
@@ -21,17 +21,18 @@ Result = TypeVar("Result")
 class Remembered(Generic[Result]):
     """Caches a function of a text that never returns None.
 
-    Holds two generations of at most `CACHE_SIZE` values. When the young one is full, it becomes the old one; values
-    that are used again move back to the young one.
+    Holds two generations of at most `size` values, `CACHE_SIZE` unless another is given. When the young one is full, it
+    becomes the old one; values that are used again move back to the young one.
     """
 
-    def __init__(self, function: Callable[[str], Result]) -> None:
+    def __init__(self, function: Callable[[str], Result], size: int | None = None) -> None:
         self._function = function
+        self._size = CACHE_SIZE if size is None else size
         self._young: dict[str, Result] = {}
         self._old: dict[str, Result] = {}
 
     def __call__(self, values: Iterable[str]) -> list[Result]:
-        if len(self._young) > CACHE_SIZE:
+        if len(self._young) > self._size:
             self._old, self._young = self._young, {}
         values = list(values)
         found = list(map(self._young.get, values))  # runs in C; most values are known

@@ -93,7 +93,7 @@ _MARKERS = (EMAIL_MARKER, PHONE_MARKER, ADDRESS_MARKER)  # our own markers, whic
 _SUSPECT = rf"(?is)^\s|\s$|^(?:{_NO_ID_AT_ALL})$|[{{%*<]|(?-is:{SUSPECT})"
 # A simple expression that all these ids match: RE2 takes 8 ms to set up the other one, for any column.
 _UNUSUAL = (
-    "[^0-9A-Za-z_-]|[0-9]{3}-+[0-9]{3}-+[0-9]{4}|^[A-Za-z_-]*$|^[0_-]*$|(?i:^0x0+$|^9774d56d682e549c$|^lmy47d$)|"
+    "[^0-9A-Za-z_-]|[0-9]{3}-+[0-9]{3}-+[0-9]{4}|^[A-Za-z_-]*$|^[0_-]*$|^__.*__$|(?i:^0x0+$|^9774d56d682e549c$|^lmy47d$)|"
     + "|".join(f"^[{digit}-]*$" for digit in "123456789")
 )
 

@@ -10,8 +10,10 @@ from threading import Timer
 import click
 
 from ingest.errors import ClicklakeError, SettingsError, SourceError
+from orchestration.garbage import collect_seldom
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+BUILDING = ("run", "demo")  # commands that are sure to run dbt
 
 
 class Group(click.Group):
@@ -24,6 +26,15 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.names)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in BUILDING and not {"-h", "--help"} & set(args):
+            from orchestration.marts.dbt_process import load_dbt
+
+            load_dbt()  # in its own process, while this one loads Dagster and reads raw
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.names:
@@ -54,6 +65,7 @@ def cli() -> None:
 def main() -> None:
     """Runs a command. Expected errors end in one sentence and an exit status."""
     sys.unraisablehook = _hear_again
+    collect_seldom()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -127,10 +127,8 @@ def run_days(
         sites: ingest only the events of these sites; of all sites if empty.
         reads_raw: False begins with the marts, and uses raw as it is.
     """
-    from orchestration.marts.dbt_process import load_dbt
     from orchestration.partitions import consecutive
 
-    load_dbt()  # in parallel with the definitions and the raw partitions
     result = PipelineResult(days)
     whole = "pipeline" if publishes else "daily_build"
     with dagster_instance() as instance, _quiet():
@@ -197,9 +195,9 @@ def _definitions(result: PipelineResult) -> dg.Definitions:
             from orchestration.marts.project import prepare
 
             prepare()
-            from orchestration.definitions import build_defs
+            from orchestration.definitions import defs
 
-            _loaded = build_defs()
+            _loaded = defs
         result.seconds["load"] = time.monotonic() - started
     return _loaded
 

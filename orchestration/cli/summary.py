@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from ingest.days import day_text
+from ingest.native.library import way
 from ingest.partition.quarantine import Refused, refused_partitions
 from ingest.words import counted
 from orchestration.cli.console import line, notes, table
@@ -43,6 +44,7 @@ def print_summary(result: PipelineResult) -> None:
         rows = [(*named, count) for named, count in sorted(reasons.items())]
         table("Rejected rows of what was not refused, by reason", ("dataset", "reason", "rows"), rows)
     table("Seconds", ("step", "seconds"), [(name, seconds) for name, seconds in result.seconds.items()])
+    notes.print(f"Objects are read {way().why}")
     _print_warnings(result)
     for day, reason in sorted(result.bad.items()):
         line((f"{day}", "red"), f" {reason}")

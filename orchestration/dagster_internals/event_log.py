@@ -18,13 +18,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from dagster._serdes import ConfigurableClassData, serialize_value
+from sqlalchemy import Connection, Engine, create_engine, event
 
 BUSY_SECONDS = 60  # how long a writer waits for another
 LONGEST_TRANSACTION = 10  # seconds; then other writers have a turn before they give up
@@ -36,7 +38,7 @@ os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
 
 
 class EventLogStorage(SqliteEventLogStorage):
-    """Keeps one engine for each file, and commits without waiting for the disk. If a process dies, nothing is lost. If
+    """Keeps a connection to each file, and commits without waiting for the disk. If a process dies, nothing is lost. If
     the machine dies, the last moments of Dagster's records may be lost, but nothing of the lake."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,6 +46,9 @@ class EventLogStorage(SqliteEventLogStorage):
         self._open: dict[str, Connection] | None = None
         self._until_end = ExitStack()
         self._begun = 0.0
+        self._has_columns = False
+        # (asset, type of its event) → the last event in this transaction, and its id
+        self._of_assets: dict[tuple[dg.AssetKey | None, Any], tuple[dg.EventLogEntry, int]] = {}
         super().__init__(*args, **kwargs)
         self._db_lock: Any = threading.RLock()  # reentrant: storing an event takes it within a transaction
 
@@ -71,9 +76,9 @@ class EventLogStorage(SqliteEventLogStorage):
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:
             while len(self._engines) >= ENGINES_KEPT:
-                self._engines.pop(next(iter(self._engines)))
+                self._engines.pop(next(iter(self._engines))).dispose()
             engine = create_engine(
-                self.conn_string_for_shard(shard), poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS}
+                self.conn_string_for_shard(shard), pool_size=1, max_overflow=-1, connect_args={"timeout": BUSY_SECONDS}
             )
             event.listen(engine, "connect", _do_not_wait)
             self._engines[shard] = engine
@@ -92,6 +97,7 @@ class EventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             super().store_event(event)
             if self._open and time.monotonic() - self._begun > LONGEST_TRANSACTION:
+                self._update_assets()
                 self._open = {}
                 self._until_end.close()
                 time.sleep(SECONDS_OF_A_TURN)
@@ -99,8 +105,61 @@ class EventLogStorage(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         with self.one_transaction():
+            for of_same_kind, found in groupby(events, lambda each: (each.run_id, _is_planned(each))):
+                run_id, are_planned = of_same_kind
+                if are_planned:
+                    self._store_planned(run_id, list(found))
+                else:
+                    for each in found:
+                        self.store_event(each)
+
+    def _store_planned(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
+        """Stores planned materializations of a run, thousands for a range of days."""
+        rows = [self._event_to_row(each) for each in events]
+        with self.run_connection(run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        with self.index_connection() as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
             for each in events:
-                self.store_event(each)
+                self._store_asset_event(connection, each, event_id=0)  # a plan does not record the id
+
+    def _store_asset_check_evaluation_planned(self, event: dg.EventLogEntry, event_id: int | None) -> None:
+        """Stores a planned check of each day. Dagster serializes the event, and binds each value, for each day."""
+        planned = event.get_dagster_event().asset_check_planned_data
+        row = {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "run_id": event.run_id,
+            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+            "evaluation_event": serialize_value(event),
+            "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
+            "evaluation_event_storage_id": event_id,
+        }
+        subset = planned.partitions_subset
+        days: list[str | None] = [*subset.get_partition_keys()] if subset else [None]
+        with self.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.insert(), [row | {"partition": day} for day in days])
+
+    def _store_asset_event(self, conn: Connection, event: dg.EventLogEntry, event_id: int) -> None:
+        """Updates the asset of an event. In a transaction the last event of each type does so at the end."""
+        if self._open is None:
+            super()._store_asset_event(conn, event, event_id)
+            return
+        key = event.get_dagster_event().asset_key, event.dagster_event_type
+        self._of_assets.pop(key, None)  # the order is that of the last events
+        self._of_assets[key] = event, event_id
+
+    def _update_assets(self) -> None:
+        if self._of_assets:
+            with self.index_connection() as connection:
+                for event, event_id in self._of_assets.values():
+                    super()._store_asset_event(connection, event, event_id)
+            self._of_assets.clear()
+
+    def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
+        """Queried until it is so, and not for each event."""
+        self._has_columns = self._has_columns or super()._has_asset_key_index_cols_on_connection(conn)
+        return self._has_columns
 
     @contextmanager
     def one_transaction(self) -> Iterator[None]:
@@ -113,8 +172,11 @@ class EventLogStorage(SqliteEventLogStorage):
             try:
                 yield
             finally:
-                self._open = None
-                self._until_end.close()  # commits, also after an error
+                try:
+                    self._update_assets()
+                finally:
+                    self._open = None
+                    self._until_end.close()  # commits, also after an error
 
 
 @contextmanager
@@ -126,6 +188,10 @@ def at_once(instance: dg.DagsterInstance) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _is_planned(entry: dg.EventLogEntry) -> bool:
+    return entry.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 
 
 def _do_not_wait(connection: Any, _record: Any) -> None:

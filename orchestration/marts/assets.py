@@ -15,6 +15,7 @@ from ingest.words import counted
 from orchestration import progress
 from orchestration.dagster_internals.event_log import at_once
 from orchestration.failures import explained
+from orchestration.marts.dbt_process import load_dbt
 from orchestration.marts.project import manifest
 from orchestration.marts.translator import checks_of, model_key, model_name, specs_of
 from orchestration.marts.windows import WindowResult, build
@@ -35,6 +36,13 @@ WITHOUT = {
 }
 
 
+class Dbt(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Loads dbt when a run begins that will need it, while its other steps read raw."""
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        load_dbt()
+
+
 def build_dbt_models() -> dg.AssetsDefinition:
     """The asset definition, from the current manifest."""
     found = manifest()
@@ -48,7 +56,7 @@ def build_dbt_models() -> dg.AssetsDefinition:
         partitions_def=daily,
         backfill_policy=range_in_windows,
     )
-    def dbt_models(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.Output[None]]:
+    def dbt_models(context: dg.AssetExecutionContext, lakehouse: Lakehouse, dbt: Dbt) -> Iterator[dg.Output[None]]:  # noqa: ARG001
         with begun(context, lakehouse) as step:
             yield from built(step)
 

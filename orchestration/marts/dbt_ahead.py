@@ -3,8 +3,8 @@
 Nothing prepared here can be stale. dbt still decides whether its state of the last parsing is valid for this command,
 its variables and the current project files. The code of a template is looked up by the template's whole text.
 
-dbt has no interface for this: its runner accepts a manifest, but does not check it. So three of dbt's functions are
-replaced by functions with the same results, in this module only.
+dbt has no interface for this: its runner accepts a manifest, but does not check it. So two of dbt's functions are
+replaced by functions with the same results, here and in `dbt_lighter.py` only.
 """
 
 from __future__ import annotations
@@ -26,14 +26,9 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.project import Configuration, Project, ProjectFlags
 from dbt.parser.manifest import extended_mashumuro_decoder
 from dbt_common.clients.jinja import MacroFuzzEnvironment, get_environment
-from dbt_common.events.base_types import BaseEvent, EventLevel
-from dbt_common.events.event_manager import EventManager
-from dbt_common.events.event_manager_client import ctx_set_event_manager
-from dbt_common.events.logger import PRINT_EVENT_NAMES
 
+from orchestration.marts.dbt_lighter import lighten
 from orchestration.marts.dbt_process import PARSED, TEMPLATES, versions
-
-_LEVELS = [EventLevel.DEBUG, EventLevel.TEST, EventLevel.INFO, EventLevel.WARN, EventLevel.ERROR]
 
 with suppress(ValueError):
     Manifest.from_msgpack(b"")  # the first call replaces this function by a generated one
@@ -53,7 +48,7 @@ class Ahead:
 
     def begin(self) -> None:
         """Makes dbt use the loaded files, and fills caches that are the same for all commands."""
-        ctx_set_event_manager(_Heard())
+        lighten()
         Manifest.from_msgpack = self._from_msgpack  # type: ignore
         MacroFuzzEnvironment.compile = partialmethod(_compiled, self._codes)  # type: ignore
         for checked in (Configuration, Project, ProjectFlags, DuckDBCredentials):
@@ -90,23 +85,6 @@ def _compiled(
     is_plain = isinstance(source, str) and environment.undefined is jinja2.Undefined and not rest and not options
     found = codes.get(source) if is_plain else None
     return _compile(environment, source, *rest, **options) if found is None else found
-
-
-class _Heard(EventManager):
-    """Drops events that no logger shows. dbt would format each of its thousands of events before asking the loggers."""
-
-    def fire_event(
-        self,
-        e: BaseEvent,
-        level: EventLevel | None = None,
-        node: Any = None,
-        force_warn_or_error_handling: bool = False,
-    ) -> None:
-        shown = min((_LEVELS.index(logger.level) for logger in self.loggers), default=_LEVELS.index(EventLevel.WARN))
-        wanted = min(shown, _LEVELS.index(EventLevel.WARN))  # dbt may turn warnings into errors
-        is_print = type(e).__name__ in PRINT_EVENT_NAMES  # shown at any level
-        if is_print or force_warn_or_error_handling or _LEVELS.index(level or e.level_tag()) >= wanted:
-            super().fire_event(e, level, node, force_warn_or_error_handling)
 
 
 def write_templates(target: Path) -> None:

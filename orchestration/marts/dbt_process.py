@@ -8,6 +8,9 @@ would make again (`dbt_ahead.py`), and forks for each command:
 
     this process ── socket ── loader ── socket ── command
 
+The loader has one thread, because it forks. What starts threads is loaded in the command. If asked ahead, the loader
+forks before the command is known, and the fork loads that meanwhile.
+
 A process that ends closes its sockets, even after `kill -9`. The loader then ends its command, and a command ends
 itself. This process learns the command's exit status from the loader.
 """
@@ -15,7 +18,6 @@ itself. This process learns the command's exit status from the loader.
 from __future__ import annotations
 
 import atexit
-import gc
 import importlib
 import json
 import os
@@ -37,10 +39,20 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any, NoReturn
 
+from orchestration.garbage import collect_seldom
 from orchestration.places import PROJECT_DIR, dbt_target
 
 PARSED = "partial_parse.msgpack"  # dbt's state of the last parsing
 TEMPLATES = "clicklake_templates"  # next to it, the compiled templates of that project
+# What a build of the project loads, and loads threads with it. No file of the project itself, which may be another one.
+_WITH_THREADS = (
+    "ingest.lake.records",
+    "ingest.partition.local_files",
+    "ingest.rules.rules",
+    "pyarrow.parquet",
+    "scipy.sparse.csgraph",
+)
+_PREPARE, _COMMAND = b"p", b"c"  # what the loader is told; a command's output goes with the latter
 _LINES_SHOWN = 8
 
 
@@ -92,9 +104,9 @@ def run_dbt(
 
 
 def load_dbt() -> None:
-    """Starts to load dbt, so that it is ready for the first command. Does not wait."""
+    """Starts to load dbt, so that it is ready for the next command. Does not wait."""
     with _lock:
-        _loader()
+        _loader().prepare()
 
 
 def run_loaded(command: Mapping[str, Any]) -> Finished:
@@ -154,12 +166,16 @@ class _Loader:
     def is_usable(self) -> bool:
         return self._of == os.getpid() and self._process.poll() is None
 
+    def prepare(self) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # dbt could not be loaded; the command will tell
+            self._socket.sendall(_PREPARE)
+
     def run(self, command: Mapping[str, Any]) -> Finished:
         reading, writing = os.pipe()
         with os.fdopen(reading, encoding="utf-8", errors="replace") as output:
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):  # dbt could not be loaded; see below
-                    socket.send_fds(self._socket, [b"\n"], [writing])
+                    socket.send_fds(self._socket, [_COMMAND], [writing])
                     self._socket.sendall(json.dumps(command).encode() + b"\n")
             finally:
                 os.close(writing)
@@ -204,43 +220,66 @@ def _close() -> None:
 
 
 def _serve(starter: socket.socket, refresh: Callable[[], None]) -> dict[str, Any]:
-    """Forks for each command that the starter sends. Returns only in the forked process, with the command."""
+    """Forks for each command that the starter sends, or ahead of it. Returns only in the forked process, with the
+    command."""
     asked = starter.makefile("rb")
+    child, mine = 0, starter  # 0: none is waiting for its command
     while True:
-        _, outputs, _, _ = socket.recv_fds(starter, 1, 1)
-        if not outputs:
+        told, outputs, _, _ = socket.recv_fds(starter, 1, 1)
+        if not told:
             os._exit(0)
-        (output,) = outputs
-        command: dict[str, Any] = json.loads(asked.readline())
-        refresh()
-        mine, its = socket.socketpair()
-        child = os.fork()
+        if child and os.waitpid(child, os.WNOHANG)[0]:
+            child = 0
         if not child:
-            for each in (mine, asked, starter):
-                each.close()
-            _become(command, output, its)
-            return command
-        its.close()
-        os.close(output)
-        ready, _, _ = select.select([starter, mine], [], [])
-        if starter in ready:  # the starter sends nothing while a command runs, so it has ended
-            os.kill(child, signal.SIGKILL)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        mine.close()
-        starter.sendall(b"%d\n" % status)
+            refresh()
+            mine, its = socket.socketpair()
+            child = os.fork()
+            if not child:
+                for each in (mine, asked, starter):
+                    each.close()
+                for output in outputs:
+                    os.close(output)
+                return _become_what_comes(its, told == _PREPARE, refresh)
+            its.close()
+        if told == _COMMAND:
+            _hand_over(asked.readline(), outputs[0], mine)
+            ready, _, _ = select.select([starter, mine], [], [])
+            if starter in ready:  # the starter sends nothing while a command runs, so it has ended
+                os.kill(child, signal.SIGKILL)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            mine.close()
+            child = 0
+            starter.sendall(b"%d\n" % status)
 
 
-def _become(command: Mapping[str, Any], output: int, loader: socket.socket) -> None:
-    """Turns the process that was just forked into the command."""
-    os.dup2(output, sys.stdout.fileno())
-    os.dup2(output, sys.stderr.fileno())
+def _hand_over(command: bytes, output: int, to: socket.socket) -> None:
+    """Sends a command and what it writes to. If the receiver has ended, its exit status tells."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        socket.send_fds(to, [_COMMAND], [output])
+        to.sendall(command)
     os.close(output)
+
+
+def _become_what_comes(loader: socket.socket, is_ahead: bool, refresh: Callable[[], None]) -> dict[str, Any]:
+    """Turns the process that was just forked into the command that the loader sends; returns the command."""
+    for name in _WITH_THREADS if is_ahead else ():
+        with suppress(ImportError):  # the command itself tells
+            importlib.import_module(name)
+    told, outputs, _, _ = socket.recv_fds(loader, 1, 1)
+    if not told:
+        os._exit(1)
+    command: dict[str, Any] = json.loads(loader.makefile("rb").readline())
+    refresh()  # the files may have changed since the fork
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(outputs[0], stream.fileno())
+    os.close(outputs[0])
     os.chdir(command["folder"])
     os.environ.clear()
     os.environ.update(command["environment"])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     tempfile.tempdir = None  # it was chosen by the loader's environment
     threading.Thread(target=_end_with, args=(loader,), name="loader", daemon=True).start()
+    return command
 
 
 def _end_with(loader: socket.socket) -> None:
@@ -270,12 +309,12 @@ def _end(status: int) -> NoReturn:
 
 
 def main() -> NoReturn:
+    collect_seldom()
     importlib.import_module("dbt.adapters.duckdb")
     from dbt.cli.main import cli
 
     from orchestration.marts.dbt_ahead import Ahead, write_templates
 
-    gc.set_threshold(100_000, 20, 100)  # dbt makes many objects and drops few, so collecting garbage seldom pays
     ahead = Ahead(Path(sys.argv[2]))
     ahead.begin()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on it ends when the starter's socket closes

@@ -35,6 +35,7 @@ from ingest.schema import Column
 from ingest.source import Source, SourceObject
 from ingest.words import counted
 from orchestration import progress
+from orchestration.dagster_internals.event_log import at_once
 from orchestration.failures import explained
 from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.quality import Judgement
@@ -370,14 +371,15 @@ def _refusal(result: DayResult) -> str:
 
 def _report(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult]) -> None:
     judged = [result for result in results if result.reading != "nothing"]
-    if any(result.published for result in judged):
-        step.tell_materialized(key, day, _metadata(results))
-    for result in judged:
-        if not result.published:
-            step.context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
-        if result.traceback:
-            step.context.log.error(result.traceback)
-    _report_verdicts(step, key, day, judged)
+    with at_once(step.context.instance):
+        if any(result.published for result in judged):
+            step.tell_materialized(key, day, _metadata(results))
+        for result in judged:
+            if not result.published:
+                step.context.log.error(f"{result.partition} refused, its last good version stays: {result.reason}")
+            if result.traceback:
+                step.context.log.error(result.traceback)
+        _report_verdicts(step, key, day, judged)
 
 
 def _report_verdicts(step: Step, key: dg.AssetKey, day: date, results: Sequence[DayResult]) -> None:

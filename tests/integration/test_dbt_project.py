@@ -74,10 +74,13 @@ def first_day() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with one more mart."""
+    """The project with one more mart. The days of daily_aggregates are written to files at once, as large ones are, and
+    those of the other mart stay in memory until they are published."""
     copy = tmp_path_factory.mktemp("project") / "dbt_project"
     shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs", "__pycache__", ".*"))
     (copy / "models/marts/order_totals.sql").write_text(ORDER_TOTALS)
+    aggregates = copy / "models/marts/ads/daily_aggregates.sql"
+    aggregates.write_text("{{ config(rows_in_memory=0) }}\n" + aggregates.read_text())
     (copy / "models/marts/_order_totals.yml").write_text(ORDER_TOTALS_PROPERTIES)
     return copy
 

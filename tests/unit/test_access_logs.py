@@ -19,6 +19,8 @@ from ingest.rows.privacy import keyed_hash
 from ingest.schema import ACCESS_LOG_FIELDS, ACCESS_LOGS, LEDGER, REJECTS, arrow_schema
 from tests.log_lines import DAY, FIELDS, HASH_KEY, LogDay, assert_accounted, header, line, lines, log
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 HASH = keyed_hash(HASH_KEY)
 
 

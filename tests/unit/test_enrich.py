@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from ingest.rows import enrich
+from ingest.rows.clients import Clients
 from ingest.rows.enrich import Geo, Remembered, parse_user_agent
+from ingest.rows.privacy import keyed_hash
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,19 @@ def test_a_value_is_worked_out_once_while_it_is_in_use(monkeypatch: pytest.Monke
     assert worked_out.count("a") == 1
     assert remembered(["0"]) == ["0"]
     assert worked_out.count("0") == 2  # it was forgotten: memory is bounded
+
+
+def test_addresses_get_the_keyed_hash_of_their_normal_form_and_of_their_network() -> None:
+    key = "a key for tests, long enough"
+    hashed = keyed_hash(key)
+    logged = pa.array(["192.0.2.1:80", "no address", "::ffff:192.0.2.1", None, "2001:db8::1"]).dictionary_encode()
+    for columns in (Clients(key, Geo(None)).address_columns(logged) for _ in range(2)):
+        assert columns["ip_hash"].to_pylist() == [
+            hashed("192.0.2.1"), None, hashed("192.0.2.1"), None, hashed("2001:db8::1"),
+        ]  # fmt: skip
+        assert columns["subnet_hash"].to_pylist() == [
+            hashed("192.0.2.0/24"), None, hashed("192.0.2.0/24"), None, hashed("2001:db8::/48"),
+        ]  # fmt: skip
+        assert len(columns["ip_hash"].dictionary.drop_null()) == 2
+    nothing = pa.array([], pa.string()).dictionary_encode()
+    assert Clients(key, Geo(None)).address_columns(nothing)["ip_hash"].to_pylist() == []

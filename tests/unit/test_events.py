@@ -14,17 +14,24 @@ import pytest
 
 from ingest.events.addresses import CLICK_IDS, CLICK_MARKS, OWN_CLICK_IDS
 from ingest.events.parser import EVENT_REASONS
+from ingest.native import library
 from tests.event_lines import DAY, SITE, Events, lenient, line, pixel, reasons
 from tests.partitions import days_of
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"
 
 
-@pytest.fixture(params=["a query for each structure", "the general way"])
+@pytest.fixture(params=["a query for each structure", "the general way", "the native core"])
 def events(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Events:
-    """Structures of many lines are read by a query of their own, others together: both must read alike."""
+    """Structures of many lines are read by a query of their own, others together, and ordinary lines by the core: all
+    must read alike."""
+    monkeypatch.setattr(library, "_chosen", library.AUTO)
+    is_native = request.param == "the native core"
+    if is_native and library.core() is None:
+        pytest.skip("no native core is compiled here")
+    monkeypatch.setattr("ingest.events.native.MOST_ODD", 1)
     monkeypatch.setattr("ingest.events.parser.MIN_LINES", 1 if request.param.startswith("a query") else 1_000_000)
-    return Events(tmp_path)
+    return Events(tmp_path, library.NATIVE if is_native else library.PYTHON)
 
 
 def test_a_pixel_event_becomes_a_row(events: Events) -> None:
@@ -729,3 +736,8 @@ def test_a_transaction_id_that_looks_like_a_telephone_number_stays_one_of_its_ow
     assert len({first, second, third}) == 3
     assert again == first
     assert not {first, second, third} & set(ids)
+
+
+def test_a_template_with_a_digit_is_nobody(events: Events) -> None:
+    (row,) = events.take(pixel(visitorId="__visitor1__"))
+    assert row["visitor_id"] is None

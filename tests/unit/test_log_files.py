@@ -23,6 +23,8 @@ from ingest.rows import blocks
 from tests.environment_fixtures import HASH_KEY
 from tests.log_lines import DAY, FIELDS, LogDay, assert_accounted, header, line, lines, log, request
 
+pytestmark = pytest.mark.usefixtures("each_reader")
+
 V2_NAMES = [name.replace("(", "_").replace(")", "").replace("-", "_").lower() for name in FIELDS]
 
 

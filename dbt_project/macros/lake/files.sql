@@ -46,6 +46,7 @@
 {% endmacro %}
 
 {% macro stage_days(node, paths) %}
+  {# Writes the rows of each day to its path; day → path. #}
   {{ return(adapter.dispatch('stage_days', 'clicklake')(node, paths)) }}
 {% endmacro %}
 
@@ -65,6 +66,7 @@
       kv_metadata { {%- for name, value in planned().metadata.items() %}{{ name }}: {{ quoted_list([value]) }}{% endfor -%} }
     );
     {% endfor %}
+    reset disabled_optimizers;
   {% endset %}
   {% do run_query(copies) %}
 {% endmacro %}

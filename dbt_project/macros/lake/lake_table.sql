@@ -4,6 +4,10 @@
    days around the window that the model asks for; tests and models below read the view. None of the built rows is
    in the lake yet: on-run-end publishes the days that passed their tests (publish.sql).
 
+   A table with many rows is written to the files of its days at once, and read from them: in memory, tables are not
+   compressed, and those of a large day would fill it. A small table stays in memory, because a file costs each query
+   that opens it.
+
    config:
      partition_by     date column, one file for each of its days; without it the model is a snapshot: one file of the
                       whole history, replaced by every run
@@ -11,6 +15,7 @@
      neighbour_days   published days before and after the window that the view shows as well, 'all', or
                       'unsettled', which are all after those that are summed up (planning/settled.py);
                       0 unless models below need them, because each costs an open file in every query
+     rows_in_memory   rows up to which the built days stay in memory; 100,000
      restates         {before: 1, after: 30}: the published days around the window that are built again with it,
                       because their rows depend on the window's (planning/plan.py) #}
 
@@ -32,15 +37,26 @@
     {{ 'union all by name' ~ files_query(neighbours, [partition_by]) if neighbours }}
   {% endcall %}
   {% if partition_by %}
+    {% set is_built = in_built_days(model.name, partition_by) %}
+    {% set rows, strays = run_query(
+      'select count(*), count(case when ' ~ is_built ~ ' then null else 1 end) from ' ~ table_relation
+    ).rows[0] %}
     {# A row outside the built days would be in no file, and would be lost without notice. #}
-    {% set strays = run_query(
-      'select count(*) from ' ~ table_relation ~ ' where not ' ~ in_built_days(model.name, partition_by)
-      ~ ' or ' ~ partition_by ~ ' is null'
-    ).columns[0][0] | int %}
     {% do exceptions.raise_compiler_error(
       strays ~ ' rows of ' ~ model.name ~ ' have a ' ~ partition_by ~ ' outside the days to be built, or none. '
       'A lake_table yields rows of these days only'
     ) if strays %}
+    {% if rows > config.get('rows_in_memory', 100000) %}
+      {% set paths = lake_answer('staging', {'model': model.name}) %}
+      {% do stage_days(model, paths) %}
+      {# The columns in the order of the table: in a query over files, the day comes last. #}
+      {% set columns = adapter.get_columns_in_relation(table_relation) | map(attribute='quoted') | join(', ') %}
+      {% set files = files_query(paths.values() | list + neighbours, [partition_by]) %}
+      {% do run_query(
+        'create or replace view ' ~ view_relation ~ ' as select ' ~ columns ~ ' from (' ~ files ~ '); '
+        'drop table ' ~ table_relation
+      ) %}
+    {% endif %}
   {% endif %}
   {{ run_hooks(post_hooks) }}
   {{ adapter.commit() }}

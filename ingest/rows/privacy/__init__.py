@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ingest.rows.privacy.columns import SUSPECT, scrub_column, scrub_json_column, scrub_machine_ids
 from ingest.rows.privacy.fields import FIELD_MARKER, scrub_json, scrub_json_line
-from ingest.rows.privacy.hashes import HASH_BITS, MIN_KEY_BYTES, keyed_hash, normal_address
+from ingest.rows.privacy.hashes import HASH_BYTES, MIN_KEY_BYTES, keyed_digest, keyed_hash, normal_address
 from ingest.rows.privacy.normal_form import normal_form
 from ingest.rows.privacy.personal import ADDRESS_MARKER, EMAIL_MARKER, PHONE_MARKER, scrub, scrub_line
 from ingest.rows.privacy.rotation import chained, rekeying
@@ -17,11 +17,12 @@ __all__ = [
     "ADDRESS_MARKER",
     "EMAIL_MARKER",
     "FIELD_MARKER",
-    "HASH_BITS",
+    "HASH_BYTES",
     "MIN_KEY_BYTES",
     "PHONE_MARKER",
     "SUSPECT",
     "chained",
+    "keyed_digest",
     "keyed_hash",
     "normal_address",
     "normal_form",

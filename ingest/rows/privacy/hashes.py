@@ -12,13 +12,24 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from ingest.errors import SettingsError
 
 HASH_BITS = 128  # half of SHA-256's 256 bits, as RFC 2104, section 5 allows
+HASH_BYTES = HASH_BITS // 8
 MIN_KEY_BYTES = 16
 
 _IPV4_IN_IPV6 = b"\0" * 10 + b"\xff\xff"
 
 
 def keyed_hash(key: str) -> Callable[[str], str]:
-    """HMAC-SHA256 (RFC 2104) with this key: a function from a text to its first 128 bits as 32 hex digits.
+    """`keyed_digest` as 32 hex digits.
+
+    Raises:
+        SettingsError: the key is short enough to be guessed.
+    """
+    digest = keyed_digest(key)
+    return lambda text: digest(text).hex()
+
+
+def keyed_digest(key: str) -> Callable[[str], bytes]:
+    """HMAC-SHA256 (RFC 2104) with this key: a function from a text to its first 128 bits.
 
     The two padded blocks are hashed once and copied for each value: 1.4 µs instead of 2.5.
 
@@ -35,14 +46,14 @@ def keyed_hash(key: str) -> Callable[[str], str]:
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
     outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
-    def hash_text(text: str) -> str:
+    def digest(text: str) -> bytes:
         first = inner.copy()
         first.update(text.encode())
         second = outer.copy()
         second.update(first.digest())
-        return second.hexdigest()[: HASH_BITS // 4]
+        return second.digest()[:HASH_BYTES]
 
-    return hash_text
+    return digest
 
 
 def normal_address(logged: str) -> tuple[str, str] | None:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.rows.columns import replaced_at
-from ingest.rows.privacy.hashes import HASH_BITS, keyed_hash
+from ingest.rows.privacy.hashes import HASH_BYTES, keyed_hash
 
-_LOOKS_HASHED = f"^[0-9a-f]{{{HASH_BITS // 4}}}$"
+_LOOKS_HASHED = f"^[0-9a-f]{{{2 * HASH_BYTES}}}$"
 
 Rekey = Callable[[pa.Array], pa.Array]
 

@@ -71,12 +71,14 @@ given as (
 
     select
         conversions.conversion_number,
+        of_paths.session_date,
+        of_paths.conversion_id,
         of_paths.model,
         sum({{ worth_units }}) as given_units
     from conversions
     inner join {{ ref('attribution_shares') }} as of_paths
         on conversions.shares_date = of_paths.session_date and conversions.shares_id = of_paths.conversion_id
-    group by conversions.conversion_number, of_paths.model
+    group by conversions.conversion_number, of_paths.session_date, of_paths.conversion_id, of_paths.model
 
 ),
 
@@ -127,7 +129,12 @@ shared as (
     inner join {{ ref('attribution_shares') }} as of_paths
         on conversions.shares_date = of_paths.session_date and conversions.shares_id = of_paths.conversion_id
     inner join given
-        on conversions.conversion_number = given.conversion_number and of_paths.model = given.model
+        on
+            conversions.conversion_number = given.conversion_number
+            -- All that the two have in common: joined by the model alone, they would be many more rows than either.
+            and of_paths.session_date = given.session_date
+            and of_paths.conversion_id = given.conversion_id
+            and of_paths.model = given.model
 
 )
 
