@@ -59,7 +59,7 @@ class LineReader:
         kinds = b"".join(clocks.get(name) or (_KINDS[types[name]] if name in types else b"-") for name in fields)
         reader = _POINTER()
         status = self._read(ctypes.byref(reader), kinds, len(kinds), content.ctypes.data, len(content), rows)
-        self._core.check(status)  # a reader that has failed is left as it is: its memory may be damaged
+        self._core.check(status)
         try:
             columns = {
                 name: self._core.array(self._column, reader, at, type=types[name])

@@ -32,6 +32,7 @@ const Reader = struct {
     fields: [][]const u8,
     read: []i64, // their numbers; the bits of reals
 
+    places: *[block_bytes]u32, // of separators; not on the stack, which may be small
     odd: std.ArrayList(Odd) = .empty,
 
     fn create(kinds: []const u8, rows: usize) Error!*Reader {
@@ -53,6 +54,8 @@ const Reader = struct {
         };
         errdefer for (columns) |*column| column.deinit();
         for (columns) |*column| try column.reserve(rows);
+        const places = try gpa.create([block_bytes]u32);
+        errdefer gpa.destroy(places);
         const numbered = try gpa.alloc(usize, kinds.len);
         var count: usize = 0;
         for (kinds, 0..) |kind, field| switch (kind) {
@@ -70,6 +73,7 @@ const Reader = struct {
             .clock = std.mem.indexOfScalar(u8, kinds, 'h'),
             .fields = fields,
             .read = read,
+            .places = places,
         };
         return self;
     }
@@ -79,6 +83,7 @@ const Reader = struct {
         gpa.free(self.columns);
         gpa.free(self.fields);
         gpa.free(self.read);
+        gpa.destroy(self.places);
         gpa.free(self.numbers.ptr[0..self.width]);
         self.odd.deinit(gpa);
         gpa.destroy(self);
@@ -86,14 +91,13 @@ const Reader = struct {
 
     fn lines(self: *Reader, data: []const u8) Error!void {
         const may_be_odd = !isPlain(data);
-        var places: [block_bytes]u32 = undefined;
         var line: i64 = 0;
         var field: usize = 0; // how many of this line are complete
         var begin: usize = 0; // of the line
         var start: usize = 0; // of the field
         var at: usize = 0;
         while (at < data.len) : (at += block_bytes) {
-            for (separators(data[at..@min(at + block_bytes, data.len)], &places)) |place| {
+            for (separators(data[at..@min(at + block_bytes, data.len)], self.places)) |place| {
                 const end = at + place;
                 const is_end = data[end] == '\n';
                 if (field < self.width) {
@@ -235,8 +239,9 @@ fn separators(data: []const u8, places: *[block_bytes]u32) []const u32 {
 
 fn readInto(out: *?*Reader, kinds: []const u8, data: []const u8, rows: usize) Error!void {
     const reader = try Reader.create(kinds, rows);
-    out.* = reader;
+    errdefer reader.destroy();
     try reader.lines(data);
+    out.* = reader;
 }
 
 fn handOver(reader: *Reader, field: usize, out: *arrow.Array) Error!void {

@@ -118,9 +118,10 @@ const Queries = extern struct { ends: [*]const i32, length: u64, bytes: [*]const
 
 fn readInto(out: *?*Reader, names: []const u8, is_of_client: *const [256]u8, given: *const Queries) Error!void {
     const reader = try Reader.create(names, is_of_client);
-    out.* = reader;
+    errdefer reader.destroy();
     const rows = given.rows[0..given.count];
     try reader.queries(given.ends[0 .. given.length + 1], given.bytes[0..given.size], rows);
+    out.* = reader;
 }
 
 fn handOver(reader: *Reader, number: usize, out: *arrow.Array) Error!void {
