@@ -49,6 +49,18 @@ models:
     columns: [{name: report_date, data_type: date}, {name: order_id, data_type: varchar}]
     data_tests: [{unique_grain: {arguments: {columns: [report_date, order_id], date_column: report_date}}}]
 """
+# A large mart with a row of another day.
+STRAYS = """
+{{ config(partition_by='report_date', is_large=true) }}
+select report_date + 1 as report_date, clicks from {{ ref('daily_aggregates') }} where {{ in_window('report_date') }}
+"""
+STRAYS_PROPERTIES = """
+version: 2
+models:
+  - name: strays
+    columns: [{name: report_date, data_type: date}, {name: clicks, data_type: bigint}]
+    data_tests: [{never_null: {arguments: {columns: [clicks]}}}]
+"""
 
 
 def first_day() -> list[dict[str, Any]]:
@@ -74,14 +86,16 @@ def first_day() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with one more mart. The days of daily_aggregates are written to files at once, as large ones are, and
-    those of the other mart stay in memory until they are published."""
+    """The project with more marts. The days of daily_aggregates are written to files at once, as those of large marts
+    are, and those of order_totals stay in memory until they are published."""
     copy = tmp_path_factory.mktemp("project") / "dbt_project"
     shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs", "__pycache__", ".*"))
     (copy / "models/marts/order_totals.sql").write_text(ORDER_TOTALS)
     aggregates = copy / "models/marts/ads/daily_aggregates.sql"
-    aggregates.write_text("{{ config(rows_in_memory=0) }}\n" + aggregates.read_text())
+    aggregates.write_text("{{ config(is_large=true, rows_in_memory=0) }}\n" + aggregates.read_text())
     (copy / "models/marts/_order_totals.yml").write_text(ORDER_TOTALS_PROPERTIES)
+    (copy / "models/marts/strays.sql").write_text(STRAYS)
+    (copy / "models/marts/_strays.yml").write_text(STRAYS_PROPERTIES)
     return copy
 
 
@@ -264,6 +278,18 @@ def test_a_refused_day_leaves_the_last_good_one(range_lake: Lake, project: Path,
     assert done.returncode == 0, done.stdout
     assert set(report(target)) == {("order_totals", DAYS[0])}
     assert {row["order_id"]: row["clicks"] for row in mart(lake, "order_totals", DAYS[0])} == {"order": 7, None: 0}
+
+
+def test_rows_outside_the_built_days_are_not_lost_without_notice(
+    range_lake: Lake, project: Path, target: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(range_lake.root, tmp_path / "lake")
+    lake = Lake(str(tmp_path / "lake"))
+    for first, after_last, rows in ((DAYS[0], DAYS[1], "Rows"), (DAYS[0], DAYS[2], "1 rows")):
+        done = build(lake, target, first, after_last, "--select", "+strays", project=project)
+        assert done.returncode != 0
+        assert f"{rows} of strays have a report_date outside the days to be built" in done.stdout
+        assert not lake.exists("marts/strays")
 
 
 def test_what_was_not_tested_is_not_published(target: Path, tmp_path: Path) -> None:

@@ -45,12 +45,12 @@
   )
 {% endmacro %}
 
-{% macro stage_days(node, paths) %}
+{% macro stage_days(node, paths, rows) %}
   {# Writes the rows of each day to its path; day → path. #}
-  {{ return(adapter.dispatch('stage_days', 'clicklake')(node, paths)) }}
+  {{ return(adapter.dispatch('stage_days', 'clicklake')(node, paths, rows)) }}
 {% endmacro %}
 
-{% macro duckdb__stage_days(node, paths) %}
+{% macro duckdb__stage_days(node, paths, rows) %}
   {# The partition column stands in the path alone: pyarrow and Athena refuse a column that stands in both. With
      statistics, DuckDB declares a column without nulls as `not null`, and a file's schema would depend on its rows. #}
   {% set day_column = adapter.quote(node.config.partition_by) if node.config.get('partition_by') %}
@@ -58,7 +58,7 @@
     set disabled_optimizers = 'statistics_propagation';
     {% for day, path in paths.items() %}
     copy (
-      select * {{ 'exclude (' ~ day_column ~ ')' if day_column }} from {{ audit_relation(node) }}
+      select * {{ 'exclude (' ~ day_column ~ ')' if day_column }} from {{ rows }}
       {{ 'where ' ~ day_column ~ " = date '" ~ day ~ "'" if day_column }}
       {% if node.config.get('sort_by') %}order by {{ node.config.sort_by | join(', ') }}{% endif %}
     ) to {{ quoted_list([path]) }} (

@@ -21,7 +21,8 @@
       {% for warning in judged.warnings %}
         {% do exceptions.warn(warning) %}
       {% endfor %}
-      {% do stage_days(graph.nodes[judged.id], judged.paths) if judged.paths %}
+      {% set node = graph.nodes[judged.id] %}
+      {% do stage_days(node, judged.paths, audit_relation(node)) if judged.paths %}
       {% set published = lake_answer('publish', {'id': judged.id}) %}
       {% do log(published.said, info=true) if published.said %}
     {% endfor %}

@@ -2,7 +2,8 @@
 {{ config(
     partition_by='touch_date',
     sort_by=['touch_type', 'touch_ts', 'request_id'],
-    neighbour_days=3
+    neighbour_days=3,
+    is_large=true
 ) }}
 
 select

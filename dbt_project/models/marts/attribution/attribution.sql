@@ -4,7 +4,8 @@
     partition_by='session_date',
     sort_by=['site_id', 'conversion_ts', 'conversion_id', 'model', 'position'],
     neighbour_days=60,
-    restates={'before': 1, 'after': 60}
+    restates={'before': 1, 'after': 60},
+    is_large=true
 ) }}
 
 {%- set worth -%}

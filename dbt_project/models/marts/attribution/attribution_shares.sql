@@ -5,7 +5,8 @@
     partition_by='session_date',
     sort_by=['site_id', 'conversion_ts', 'conversion_id', 'model', 'position'],
     neighbour_days=61,
-    restates={'before': 1, 'after': 30}
+    restates={'before': 1, 'after': 30},
+    is_large=true
 ) }}
 
 -- A share is a fraction of whole numbers, so that it does not depend on the order in which rows are added up.

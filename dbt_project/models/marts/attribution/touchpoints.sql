@@ -4,7 +4,8 @@
     partition_by='touch_date',
     sort_by=['touch_type', 'touch_ts', 'touch_id'],
     neighbour_days=60,
-    restates={'before': 1, 'after': 2}
+    restates={'before': 1, 'after': 2},
+    is_large=true
 ) }}
 
 with visits as (

@@ -3,7 +3,8 @@
     partition_by='session_date',
     sort_by=['site_id', 'event_ts', 'event_id'],
     neighbour_days=38,
-    restates={'before': 1, 'after': 2}
+    restates={'before': 1, 'after': 2},
+    is_large=true
 ) }}
 
 with of_built_days as (
