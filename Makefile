@@ -74,8 +74,7 @@ format: setup ## Format Python and SQL
 	@$(BIN)/sqlfluff fix --disable-progress-bar dbt_project
 
 bench: setup ## Measure speed and memory against the references
-	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -r requirements-bench.lock; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock; fi
+	@$(BIN)/python -m benchmarks.peers
 	@$(BIN)/python -m benchmarks
 
 wheel: setup ## Build the wheel of this platform, which carries the compiled native core, into dist/

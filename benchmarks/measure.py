@@ -32,13 +32,22 @@ class Measurement:
     skipped: str | None = None
 
 
-def measure(function: str, arguments: tuple[str, ...], timeout: float = 1800, root: Path = ROOT) -> Measurement:
+def measure(
+    function: str,
+    arguments: tuple[str, ...],
+    timeout: float = 1800,
+    root: Path = ROOT,
+    python: Path | str = sys.executable,
+) -> Measurement:
     """Measures a function of the checkout in `root` that takes strings and returns the number of units it did.
+
+    Args:
+        python: the interpreter of the environment that it runs in.
 
     Raises:
         RuntimeError: the function failed; the message ends with the last lines it printed.
     """
-    command = [sys.executable, "-m", "benchmarks.measure", function, *arguments]
+    command = [python, "-m", "benchmarks.measure", function, *arguments]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=timeout, check=False)
     if run.returncode:
         raise RuntimeError(f"{function} failed with code {run.returncode}:\n{run.stderr[-2000:]}")

@@ -17,16 +17,20 @@ COMPILED = "dbt-compiled"
 HASH_KEY = "benchmark-" * 4
 
 
-def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
+def run_ours(source_folder: str, lake_folder: str, day: str, reader: str = "auto") -> int:
     """Ingests raw logs of one day to a published raw partition: parsed, checked, hashed, deduplicated. Returns rows
-    read."""
+    read.
+
+    Args:
+        reader: `native`, `python`, or `auto`, as CLICKLAKE_READER.
+    """
     from ingest.days import parse_day
     from ingest.lake.files import Lake
     from ingest.lake.layout import Partition
     from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
-    options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
+    options = IngestOptions(hash_key=HASH_KEY, workers=THREADS, reader=reader)
     result = ingest_day(
         Lake(lake_folder), open_source(source_folder), Partition("access_logs", parse_day(day)), options
     )
@@ -35,8 +39,9 @@ def run_ours(source_folder: str, lake_folder: str, day: str) -> int:
     return result.rows_read
 
 
-def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
-    """Ingests event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read."""
+def run_our_events(source_folder: str, lake_folder: str, day: str, reader: str = "auto") -> int:
+    """Ingests event files of one day to a published raw partition: validated, scrubbed, hashed. Returns rows read.
+    `reader` as for `run_ours`."""
     from benchmarks.generate_events import SITE
     from ingest.days import parse_day
     from ingest.lake.files import Lake
@@ -44,24 +49,12 @@ def run_our_events(source_folder: str, lake_folder: str, day: str) -> int:
     from ingest.partition.day import IngestOptions, ingest_day
     from ingest.source import open_source
 
-    options = IngestOptions(hash_key=HASH_KEY, workers=THREADS)
+    options = IngestOptions(hash_key=HASH_KEY, workers=THREADS, reader=reader)
     partition = Partition("events", parse_day(day), SITE)
     result = ingest_day(Lake(lake_folder), open_source(source_folder), partition, options)
     if not result.published:
         raise RuntimeError(f"ingest refused the generated day: {result.reason}")
     return result.rows_read
-
-
-def run_our_events_unvalidated(source_folder: str, lake_folder: str, day: str) -> int:
-    """`run_our_events` without validation by the schemas; the difference is the cost of validation."""
-    from unittest.mock import patch
-
-    with (
-        patch("ingest.events.sql._types", lambda *_: "'[]'"),
-        patch("ingest.events.sql._length_problem", lambda *_: "cast(null as varchar)"),
-        patch("ingest.events.parser.EventParser._problem", lambda *_: None),
-    ):
-        return run_our_events(source_folder, lake_folder, day)
 
 
 def prepare_marts(source_folder: str, lake_folder: str, day: str) -> int:

@@ -6,7 +6,6 @@ To measure something else, add a Section to `sections`. measure.py measures a pr
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
@@ -25,6 +24,8 @@ from benchmarks.generate_events import ensure_events
 from benchmarks.hostile import CASES, MAX_PEAK_MIB
 from benchmarks.measure import THREADS, Measurement, measure
 from benchmarks.ours import make_small_days
+from benchmarks.peers import python_of, version
+from benchmarks.whole_runs import make_days, make_large_day
 
 FOLDER = Path(__file__).parent
 PACKAGES = ("duckdb", "pyarrow", "numpy", "isal", "polars", "chdb")
@@ -39,12 +40,12 @@ ISAL, ZLIB, CSV, POLARS, DUCKDB, CHDB = (
     "DuckDB",
     "chDB",
 )
-OURS = "Clicklake"
-UNVALIDATED, ORJSON = "Clicklake without its schemas", "orjson loop"
+OURS, PYTHON_WAY = "Clicklake", "Clicklake without its core"
+ORJSON = "orjson loop"
 MODEL, BARE_QUERY = "model daily_aggregates", "bare query"
 # The least factor by which Clicklake must be faster than a reference. A reference without an entry has no target.
 INGEST_TARGETS = {ISAL: 1 / 8, CSV: 15, POLARS: 1, DUCKDB: 1, CHDB: 1}
-EVENT_TARGETS = {UNVALIDATED: 0.8, ORJSON: 5, POLARS: 1, DUCKDB: 1}
+EVENT_TARGETS: dict[str, float] = {ORJSON: 5, POLARS: 1, DUCKDB: 1}
 SESSIONS = "model sessions"
 IDENTITY, UNION_FIND = "identity_map and identity_changes", "union-find loop"
 HISTORY_DAYS = (1, 30, 365)
@@ -74,6 +75,7 @@ PARTS = (
     "hourly",
     "overhead",
     "backfill",
+    "runs",
     "memory",
     "hostile",
 )
@@ -84,6 +86,7 @@ class Case:
     name: str
     function: str  # module:function
     arguments: tuple[str, ...]
+    peer: str = ""  # the environment that it runs in, see peers.py; ours by default
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,8 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
         )
     if "backfill" in options.only:
         yield _backfill(options, RANGE_DAYS if options.quick else YEAR_DAYS)
+    if "runs" in options.only:
+        yield from _whole_runs(options)
     if "hostile" in options.only:
         yield Section(
             "hostile: one small object that was made to cost much",
@@ -240,6 +245,34 @@ def _backfill(options: argparse.Namespace, days: int) -> Section:
     return Section(title, "days", days, (windows("30"), windows("90")), repeats=1)
 
 
+def _whole_runs(options: argparse.Namespace) -> Iterator[Section]:
+    """`clicklake run` without publishing, from cold start: a small day, a month, a large day; and the demo."""
+    first = date.fromisoformat(DAY)
+    month = (first + timedelta(days=RANGE_DAYS - 1)).isoformat()
+    logs, both = (
+        str(make_days(options.data_dir / f"month-of-{name}", first, RANGE_DAYS, name == "both"))
+        for name in ("logs", "both")
+    )
+
+    def section(
+        title: str, unit: str, size: int, source: str, last: str, limits: dict[str, float], runs: int
+    ) -> Section:
+        case = Case(OURS, "benchmarks.whole_runs:run_days", (source, SCRATCH, DAY, last))
+        return Section(title, unit, size, (case,), limits=limits, repeats=runs)
+
+    yield section("run: a small day of logs and events", "days", 1, both, DAY, {"seconds": 5}, REPEATS)
+    yield section(f"run: {RANGE_DAYS} small days of logs", "days", RANGE_DAYS, logs, month, {"seconds": 12}, 1)
+    yield section(
+        f"run: {RANGE_DAYS} small days of logs and events", "days", RANGE_DAYS, both, month, {"seconds": 20}, 1
+    )
+    lines, events = options.lines, options.events
+    large = make_large_day(options.data_dir / f"day-{lines}-{events}", options.data_dir, lines, options.files, events)
+    title = f"run: a day of {lines:,} lines and {events:,} events"
+    yield section(title, "days", 1, str(large), DAY, {"seconds": 40, "cpu_seconds": 65, "peak_mib": 3072}, 1)
+    demo = Case(OURS, "benchmarks.whole_runs:run_demo", (SCRATCH,))
+    yield Section("demo, after set-up", "runs", 1, (demo,), limits={"seconds": 40}, repeats=1)
+
+
 def _ingest(source: Path, lines: int, files: int) -> Section:
     references = "benchmarks.references"
     logs = str(source)
@@ -249,12 +282,13 @@ def _ingest(source: Path, lines: int, files: int) -> Section:
         lines,
         (
             Case(OURS, "benchmarks.ours:run_ours", (logs, SCRATCH, DAY)),
+            Case(PYTHON_WAY, "benchmarks.ours:run_ours", (logs, SCRATCH, DAY, "python")),
             Case(ISAL, f"{references}:decompress_isal", (logs, str(lines))),
             Case(ZLIB, f"{references}:decompress_zlib", (logs, str(lines))),
             Case(CSV, "benchmarks.csv_loop:csv_loop", (logs, SCRATCH)),
-            Case(POLARS, f"{references}:polars_stream", (logs, SCRATCH)),
+            Case(POLARS, f"{references}:polars_stream", (logs, SCRATCH), "polars"),
             Case(DUCKDB, f"{references}:duckdb_copy", (logs, SCRATCH)),
-            Case(CHDB, f"{references}:chdb_insert", (logs, SCRATCH)),
+            Case(CHDB, f"{references}:chdb_insert", (logs, SCRATCH), "chdb"),
         ),
         INGEST_TARGETS,
         INGEST_LIMITS,
@@ -270,9 +304,9 @@ def _events(source: Path, events: int) -> Section:
         events,
         (
             Case(OURS, "benchmarks.ours:run_our_events", (files, SCRATCH, DAY)),
-            Case(UNVALIDATED, "benchmarks.ours:run_our_events_unvalidated", (files, SCRATCH, DAY)),
+            Case(PYTHON_WAY, "benchmarks.ours:run_our_events", (files, SCRATCH, DAY, "python")),
             Case(ORJSON, f"{references}:orjson_loop", (files, SCRATCH)),
-            Case(POLARS, f"{references}:polars_events", (files, SCRATCH)),
+            Case(POLARS, f"{references}:polars_events", (files, SCRATCH), "polars"),
             Case(DUCKDB, f"{references}:duckdb_events", (files, SCRATCH)),
         ),
         EVENT_TARGETS,
@@ -330,9 +364,17 @@ def run_section(section: Section, repeats: int) -> list[Line]:
                 if runs[case.name] and runs[case.name][0].skipped:
                     continue
                 with tempfile.TemporaryDirectory(prefix="clicklake-bench-") as scratch:
-                    runs[case.name].append(measure(case.function, _filled(case, prepared, scratch)))
+                    runs[case.name].append(_measured(case, _filled(case, prepared, scratch)))
     ours = _scaled_seconds(section, runs[section.cases[0].name])
     return [_line(section, name, measured, ours) for name, measured in runs.items()]
+
+
+def _measured(case: Case, arguments: tuple[str, ...]) -> Measurement:
+    if not case.peer:
+        return measure(case.function, arguments)
+    if not python_of(case.peer).exists():
+        return Measurement(skipped=f"the environment of {case.peer} is missing: python -m benchmarks.peers")
+    return measure(case.function, arguments, python=python_of(case.peer))
 
 
 def _filled(case: Case, prepared: str, scratch: str) -> tuple[str, ...]:
@@ -426,7 +468,7 @@ def machine() -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: version(package) for package in PACKAGES},
     }
 
 
@@ -438,13 +480,6 @@ def _cpu_model() -> str:
     return next(
         (line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), "unknown"
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def read_results(folder: Path) -> list[Result]:
