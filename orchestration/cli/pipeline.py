@@ -238,7 +238,7 @@ def _run(
     finally:
         progress.drawer.reset(drawer)
         progress.teller.reset(teller)
-    entries = instance.all_logs(ran.run_id)
+    entries = instance.all_logs(ran.run_id, of_type=_COLLECTED | {dg.DagsterEventType.RUN_CANCELED})
     if any(entry.dagster_event and _was_interrupted(entry.dagster_event) for entry in entries):
         raise KeyboardInterrupt  # Dagster has recorded it as a failed or canceled run
     _collect(entries, days, result)
