@@ -315,7 +315,9 @@ def test_a_day_of_the_window_without_raw_files_is_absent() -> None:
 def test_a_file_for_each_good_day_and_one_for_all_of_a_snapshot() -> None:
     plan = planned([12, 13], files_of(raw=RAW))
     found = {each.node.name: publication(each, "/stage") for each in judge(plan, GOOD.values())}
-    assert found["daily"]["paths"] == {f"2026-01-{n}": f"/stage/marts/daily/report_date=2026-01-{n}/data.parquet" for n in (12, 13)}
+    assert found["daily"]["paths"] == {
+        f"2026-01-{n}": f"/stage/marts/daily/report_date=2026-01-{n}/data.parquet" for n in (12, 13)
+    }
     assert [(file["key"], file["settles"], len(file["entries"])) for file in found["daily"]["files"]] == [
         (f"marts/daily/report_date=2026-01-{n}/data.parquet", f"quarantine/daily/day=2026-01-{n}", 1) for n in (12, 13)
     ]
