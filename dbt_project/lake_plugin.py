@@ -24,7 +24,15 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_project import summary
 from dbt_project.planning.graph import Graph, node_of
 from dbt_project.planning.plan import BUILDS, Plan, SelectionError
-from dbt_project.planning.settled import PARTS, SUMMED_UP, are_published, before_all_days, day_to_settle, made_of
+from dbt_project.planning.settled import (
+    MADE_OF_IT,
+    PARTS,
+    SUMMED_UP,
+    are_published,
+    before_all_days,
+    day_to_settle,
+    made_of,
+)
 from dbt_project.planning.verdicts import Judged, Result, judge, publication, quarantine, staged_path
 from dbt_project.planning.window import Around, around, iso, window
 from ingest.days import day_text, parse_day
@@ -58,6 +66,8 @@ class Plugin(BasePlugin):
         self._judged: dict[str, Judged] = {}
         self._settled: dict[str, str] = {}  # part → local file of the summary that this run reads
         self._settles: tuple[date, str] | None = None  # last day of the summary that it makes, and what that is made of
+        self._parts: dict[str, Path] = {}  # part → finished file of that summary
+        self._published: set[str] = set()  # ids of lake_tables
         self._written: set[str] = set()  # staged files that were written before the verdict
         self._local: dict[str, Path] = {}  # key → what this run reads
         self._report_path: Path | None = None
@@ -115,14 +125,14 @@ class Plugin(BasePlugin):
         """Answers a macro's question with the method of that name.
 
         Args:
-            question: plan, days_around, days_of_marts, files_before, staging, judge, publish, settling or settle.
+            question: plan, days_around, days_of_marts, files_before, staging, judge, publish or settling.
             request: the method's arguments, as JSON.
 
         Returns:
             The method's answer as JSON, or {error} if the command cannot run with its arguments.
         """
         asked_at_compiling = (self.days_around, self.days_of_marts, self.files_before)
-        asked_at_building = (self.staging, self.judge, self.publish, self.settling, self.settle)
+        asked_at_building = (self.staging, self.judge, self.publish, self.settling)
         answers: tuple[Callable[..., Any], ...] = (self.plan, *asked_at_compiling, *asked_at_building)
         answer = {each.__name__: each for each in answers}[question]
         try:
@@ -371,23 +381,30 @@ class Plugin(BasePlugin):
             return {"said": ""}
         with recorded(self.lake, judged.node.mart, {file["key"]: Path(file["staged"]) for file in files}):
             figures = [self._put_in_place(file) for file in files]
+        self._published.add(id)
+        self._settle()
         days = [entry["day"] for file in files for entry in file["entries"]]
         span = " … ".join(dict.fromkeys((days[0], days[-1])))
         rows, size = (sum(each[name] for each in figures) for name in ("rows", "bytes"))
         return {"said": f"Published {judged.node.name} {span}: {rows} rows, {size} bytes"}
 
-    def settling(self) -> dict[str, Any]:
-        """{paths}: part → path to which the caller must write it before it calls `settle`; empty if this run makes no
-        summary."""
-        if self._settles is None or not are_published(self._judged):
-            return {"paths": {}}
-        return {"paths": {part: f"{self._staging}/settled-{part}.parquet" for part in PARTS}}
+    def settling(self, built: list[str]) -> dict[str, Any]:
+        """{paths}: part → path to which the caller must write it before it publishes; empty if this run makes no
+        summary.
 
-    def settle(self, paths: dict[str, str]) -> dict[str, Any]:
-        """Makes the written parts the present summary."""
-        assert self._settles is not None
-        summary.put(self.lake, *self._settles, {part: Path(path) for part, path in paths.items()})
-        return {}
+        Args:
+            built: the models that the run has built.
+        """
+        if self._settles is None or not {*SUMMED_UP, *MADE_OF_IT} <= set(built):
+            return {"paths": {}}
+        self._parts = {part: Path(self._staging, f"settled-{part}.parquet") for part in PARTS}
+        return {"paths": {part: str(path) for part, path in self._parts.items()}}
+
+    def _settle(self) -> None:
+        """Makes the written parts the present summary, once all that it is made of is published."""
+        if self._settles and self._parts and are_published(self._judged, self._published):
+            summary.put(self.lake, *self._settles, self._parts)
+            self._parts = {}
 
     def _put_in_place(self, file: dict[str, Any]) -> dict[str, Any]:
         started = time.monotonic()

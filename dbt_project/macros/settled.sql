@@ -65,12 +65,13 @@
   {{ day ~ " <= date '" ~ through ~ "'" if through else 'false' }}
 {%- endmacro %}
 
-{% macro settle_identities() %}
-  {# on-run-end: writes the parts of a new summary, after the run has published what it is made of: of the clusters that
-     the run has solved, and, where it read a summary, of the others as they were. A cluster is active if it was seen
-     after the summary's last day: the summary has no rows of the marts for it. A shared node keeps its cluster, because
-     edges in other clusters name it. #}
-  {% set paths = lake_answer('settling', {}).paths if execute and planned().settles_through else {} %}
+{% macro settle_identities(results) %}
+  {# on-run-end: writes the parts of a new summary, before publishing moves files that views read: of the clusters that
+     the run has solved, and, where it read a summary, of the others as they were. The parts become the summary once the
+     run has published what they are made of. A cluster is active if it was seen after the summary's last day: the summary
+     has no rows of the marts for it. A shared node keeps its cluster, because edges in other clusters name it. #}
+  {% set built = results | selectattr('status', 'equalto', 'success') | map(attribute='node.name') | list %}
+  {% set paths = lake_answer('settling', {'built': built}).paths if execute and planned().settles_through else {} %}
   {% if paths %}
     {% set through = "date '" ~ planned().settles_through ~ "'" %}
     {% call statement('settling') %}
@@ -123,7 +124,6 @@
         ~ ' (format parquet, compression zstd, compression_level 1)'
       ) %}
     {% endfor %}
-    {% do lake_answer('settle', {'paths': paths}) %}
   {% endif %}
 {% endmacro %}
 

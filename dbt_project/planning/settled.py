@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -89,9 +89,14 @@ def day_to_settle(plan: Plan, settled: Settled | None) -> date | None:
     return through if len(days) >= LEAST else None
 
 
-def are_published(judged: Mapping[str, Judged]) -> bool:
-    """Whether a run has published every day of all marts that a summary is made of and made for."""
-    found = {each.node.name: each for each in judged.values()}
+def are_published(judged: Mapping[str, Judged], published: Collection[str]) -> bool:
+    """Whether a run has published every day of all marts that a summary is made of and made for.
+
+    Args:
+        judged: id → verdict on each lake_table.
+        published: ids of those whose files have been put in place.
+    """
+    found = {each.node.name: each for id_, each in judged.items() if id_ in published}
     return all(
         name in found and found[name].days_with("published") == list(found[name].days)
         for name in (*SUMMED_UP, *MADE_OF_IT)

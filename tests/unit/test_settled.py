@@ -125,10 +125,13 @@ def test_a_run_with_a_summary_reads_only_the_days_after_it() -> None:
 def test_only_a_run_that_published_all_makes_a_summary() -> None:
     good, bad = Verdict("published"), Verdict("refused")
     judged = {node.id: Judged(node, good, True, {DAY: good, before(1): good}) for node in (*DAILY, *WHOLE)}
-    assert are_published(judged)
-    assert not are_published({id_: each for id_, each in judged.items() if id_ != WHOLE[0].id})
-    assert not are_published(judged | {WHOLE[1].id: Judged(WHOLE[1], bad, True, {DAY: bad, before(1): bad})})
-    assert not are_published(judged | {DAILY[0].id: Judged(DAILY[0], good, True, {DAY: bad, before(1): good})})
+    assert are_published(judged, judged.keys())
+    assert not are_published(judged, judged.keys() - {WHOLE[2].id})
+    assert not are_published({id_: each for id_, each in judged.items() if id_ != WHOLE[0].id}, judged.keys())
+    refused = Judged(WHOLE[1], bad, True, {DAY: bad, before(1): bad})
+    assert not are_published(judged | {WHOLE[1].id: refused}, judged.keys())
+    half = Judged(DAILY[0], good, True, {DAY: bad, before(1): good})
+    assert not are_published(judged | {DAILY[0].id: half}, judged.keys())
 
 
 def made(folder: Path, text: str) -> dict[str, Path]:
