@@ -21,7 +21,7 @@ from tests.event_lines import DAY, HASH_KEY
 
 HOURS = (f"{DAY}-10", f"{DAY}-11")
 EVENT_KEYS = pa.array(["key one", "key two"])
-SITES = ("example.com", "example.com")
+SITE = "example.com"
 _STRINGS = (
     *("", " ", "a", "page_view", "pageView", "vis_1f", "c12", "-1", "0", "true", "null", "undefined", "{{id}}", "12.5"),
     *("1e3", "1_000", " 7 ", "usd", "ann@example.org", "85.1.2.3", "+1 415 555 0100", "not set", "lmy47d", "__x1__"),
@@ -166,7 +166,7 @@ def batch(content: list[bytes]) -> EventBatch:
 
 def parser(way: str, monkeypatch: pytest.MonkeyPatch) -> EventParser:
     monkeypatch.setattr(library, "_chosen", way)
-    return EventParser(HASH_KEY, SITES, HOURS)
+    return EventParser(HASH_KEY, SITE, HOURS)
 
 
 def difference(one: ParsedBatch, other: ParsedBatch) -> str | None:
