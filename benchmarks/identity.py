@@ -12,7 +12,11 @@ from benchmarks.measure import THREADS
 from benchmarks.ours import build_in_process
 
 CHAIN = 1_000
-MODELS = ("int_identity_nodes", "int_identity_edges", "int_identity_graph", "identity_map", "identity_changes")
+MODELS = (
+    *("int_identity_clusters", "int_identity_node_days", "int_identity_edge_days"),
+    *("int_identity_nodes", "int_identity_edges", "int_identity_graph", "int_identities_now"),
+    *("identity_map", "identity_changes"),
+)
 EDGES = "marts/identity_edges/session_date={day}/data.parquet"
 NODES = "marts/identity_nodes/session_date={day}/data.parquet"
 
