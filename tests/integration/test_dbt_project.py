@@ -86,8 +86,8 @@ def first_day() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with more marts. The days of daily_aggregates are written to files at once, as those of large marts are,
-    and those of order_totals stay in memory until they are published."""
+    """The project with more marts. The days of daily_aggregates are written to files at once, as those of large marts
+    are, and those of order_totals stay in memory until they are published."""
     copy = tmp_path_factory.mktemp("project") / "dbt_project"
     shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs", "__pycache__", ".*"))
     (copy / "models/marts/order_totals.sql").write_text(ORDER_TOTALS)
