@@ -79,7 +79,7 @@ bench: setup ## Measure speed and memory against the references
 	@$(BIN)/python -m benchmarks
 
 wheel: setup ## Build the wheel of this platform, which carries the compiled native core, into dist/
-	@CLICKLAKE_WHEEL=$$($(BIN)/python -m ingest.native.build platform) $(BIN)/python -m hatchling build -t wheel
+	@WHEEL_PLATFORM=$$($(BIN)/python -m ingest.native.build platform) $(BIN)/python -m hatchling build -t wheel
 
 lock: ## Write the lock files anew
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra demo --no-header --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml

@@ -1,4 +1,4 @@
-"""Puts the compiled native core into a wheel for one platform, such as `CLICKLAKE_WHEEL=linux-x86_64 hatchling build`.
+"""Puts the compiled native core into a wheel for one platform, such as `WHEEL_PLATFORM=linux-x86_64 hatchling build`.
 
 Without that variable the wheel is pure Python, and reads objects the Python way.
 """
@@ -24,11 +24,11 @@ class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
     """Compiles the core for the platform that is asked for, and adds it to the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        wanted = os.environ.get("CLICKLAKE_WHEEL")
+        wanted = os.environ.get("WHEEL_PLATFORM")
         if not wanted or version == "editable":
             return
         if wanted not in TAGS:
-            raise ValueError(f"CLICKLAKE_WHEEL is {wanted!r}; there are {', '.join(TAGS)}")
+            raise ValueError(f"WHEEL_PLATFORM is {wanted!r}; there are {', '.join(TAGS)}")
         sys.path.insert(0, self.root)
         from ingest.native.build import build
 

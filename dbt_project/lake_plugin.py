@@ -238,8 +238,8 @@ class Plugin(BasePlugin):
         self._look_at_summary(plan, rules)
 
     def _look_at_summary(self, plan: Plan, rules: Rules) -> None:
-        """Decides whether the run reads the summary of identities, makes a longer one, or neither. A summary that is no
-        longer true is deleted."""
+        """Decides whether the run reads the summary of identities, and whether it makes a longer one. A summary that is
+        no longer true is deleted."""
         self._settled, self._settles = {}, None
         limit = before_all_days(plan)
         if limit is None:
@@ -253,7 +253,7 @@ class Plugin(BasePlugin):
         through = day_to_settle(plan, present)
         if through and (new := made_of(plan, sums, rules.fingerprint, through)):
             self._settles = through, new
-        elif present and present.through <= limit:
+        if present and present.through <= limit:
             found = summary.fetched(
                 self.lake, present, Path(self.scratch if self.lake.is_s3 else self._staging, "summary")
             )

@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -278,6 +279,7 @@ def log_line(day: date, request: Request, rng: random.Random) -> bytes:
     return "\t".join(values).encode()
 
 
+@lru_cache(8192)  # agents, pages and queries repeat
 def _logged(value: str) -> str:
     return quote(value, safe=LOGGED_AS_IS) or "-"
 

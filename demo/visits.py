@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -271,6 +272,7 @@ def page_view(rng: random.Random, second: int, visitor: Visitor, path: str, quer
     return Request(second, visitor, quote(path), query, referrer, status, "text/html", 9_000 + rng.randrange(9_000))
 
 
+@lru_cache(8192)
 def _parameters(placement: Placement) -> str:
     named = zip(("oid", "cid", "pid", "ch", "cr", "s"), placement, strict=True)
     return "&".join(f"{name}={quote(value, safe='')}" for name, value in named if value is not None)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 import dagster as dg
@@ -36,3 +36,13 @@ def task(context: dg.AssetExecutionContext, name: str, total: int) -> Iterator[A
             context.log.info(f"{name}: {done} of {in_all} objects, {rows} rows")
 
     yield log
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Draws no bar for tasks in this context: they are parts of one that has a bar."""
+    token = drawer.set(lambda _name, _total: nullcontext(lambda _done, _in_all, _rows: None))
+    try:
+        yield
+    finally:
+        drawer.reset(token)

@@ -331,8 +331,20 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def dbt_processes_of(pid: int) -> list[int]:
-    """The dbt commands that a process runs: children of the loader that it has started."""
-    return [command for loader in _dbt_children(pid) for command in _dbt_children(loader)]
+    """The dbt commands that a process runs: children of its loader, each in its project's folder."""
+    return [fork for fork in dbt_forks_of(pid) if _folder_of(fork) not in (_folder_of(pid), None)]
+
+
+def dbt_forks_of(pid: int) -> list[int]:
+    """Those of `dbt_processes_of`, and a process that waits for the next command."""
+    return [fork for loader in _dbt_children(pid) for fork in _dbt_children(loader)]
+
+
+def _folder_of(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return None  # it has just ended
 
 
 def _dbt_children(pid: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -11,12 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.events.native import place_reader
 from ingest.events.roles import EVENT_VALUES, REPEATED, by_value, clean
 from ingest.events.shapes import shapes
-from ingest.rows.columns import is_null, single
+from ingest.native.library import NativeError, core
+from ingest.rows.columns import is_null, replaced_at, single
 from ingest.rows.privacy import scrub_column
 from ingest.rows.query_strings import decode, first_of, known_parameters, known_value
 from ingest.schema import Role
+
+log = logging.getLogger(__name__)
 
 SENT = "sent_"  # prefix of a column for a tag that the tracker sends; used if no address names a campaign
 TAGS = tuple(column.name.removeprefix(SENT) for column in EVENT_VALUES if column.role is Role.TAG)
@@ -125,18 +130,38 @@ class PageAddresses:
 
         A host that is an IP address is kept, because it is the server's."""
         encoded = single(addresses.dictionary_encode())
-        found = self._run(PLACES, pa.table({"text": encoded.dictionary}))
-        parts = {name: single(found.column(name)) for name in found.column_names} | {"text": encoded.dictionary}
+        parts = self._taken_apart(encoded.dictionary) | {"text": encoded.dictionary}
         parts["host"] = _hosts(parts["host"])
         return {
             name: (part if name == "query" else scrub_column(part, addresses=name != "host")).take(encoded.indices)
             for name, part in parts.items()
         }
 
+    def _taken_apart(self, addresses: pa.Array) -> dict[str, pa.Array]:
+        """Host, path and query string of addresses: of common ones by the core, of all others by SQL."""
+        native = core()
+        if native is None:
+            return self._by_sql(addresses)
+        try:
+            parts, odd = place_reader(native).read(addresses)
+        except NativeError as error:
+            log.warning("the native core failed, so addresses are read the Python way: %s", error)
+            return self._by_sql(addresses)
+        if len(odd):
+            others = self._by_sql(addresses.take(pa.array(odd)))
+            parts = {name: replaced_at(values, odd, others[name]) for name, values in parts.items()}
+        return parts
+
+    def _by_sql(self, addresses: pa.Array) -> dict[str, pa.Array]:
+        found = self._run(PLACES, pa.table({"text": addresses}))
+        return {name: single(found.column(name)) for name in found.column_names}
+
     def _campaigns(self, queries: pa.Array) -> dict[str, pa.Array]:
         """Scrubbed utm_…, click_id and click_id_kind of query strings. Each distinct query string is read once."""
         encoded = single(queries.dictionary_encode())
         distinct = encoded.dictionary
+        if not pc.any(pc.match_substring(distinct, "=")).as_py():
+            return dict.fromkeys((*TAGS, "click_id", "click_id_kind"), pa.nulls(len(queries), pa.string()))
         found = self._run(CAMPAIGNS, pa.table({"query": distinct}))
         texts = {name: single(found.column(name)) for name in found.column_names}
         known = {name: text if name.endswith("_name") else _known_values(text) for name, text in texts.items()}

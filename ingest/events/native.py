@@ -278,10 +278,7 @@ class NativeReader:
             for slot in self._slots
             if self._is_used(self._reader, slot)
         }
-        start = ctypes.c_void_p()
-        count = self._odd(self._reader, ctypes.byref(start))
-        odd = np.array((ctypes.c_int64 * count).from_address(start.value or 0)) if count else np.empty(0, np.int64)
-        return Ordinary(own, found, odd)
+        return Ordinary(own, found, _numbers(self._odd, self._reader))
 
 
 class NativeReaders:
@@ -306,6 +303,49 @@ class NativeReaders:
         return found if len(found.odd) <= MOST_ODD * len(batch) else None
 
 
+class PlaceReader:
+    """Takes web addresses apart. Safe to use from several threads."""
+
+    def __init__(self, core: Core) -> None:
+        pointer, size = ctypes.c_void_p, ctypes.c_uint64
+        self._core = core
+        self._read = core.function("places_read", ctypes.c_int, pointer, pointer, size, pointer, size)
+        self._part = core.function("places_part", ctypes.c_int, pointer, size, pointer)
+        self._odd = core.function("places_odd", size, pointer, pointer)
+        self._free = core.function("places_free", None, pointer)
+
+    def read(self, addresses: pa.Array) -> tuple[dict[str, pa.Array], np.ndarray]:
+        """(host, path and query string of each address; the rows that are to be read otherwise and are null).
+
+        Raises:
+            NativeError: it has too little memory, or the core has an error.
+        """
+        texts = _text_buffers(addresses)
+        reader = ctypes.c_void_p()
+        self._core.check(
+            self._read(ctypes.byref(reader), texts.ends.ctypes.data, len(addresses), texts.data, texts.size)
+        )
+        try:
+            names = ("host", "path", "query")
+            parts = {name: self._core.array(self._part, reader, at, type=pa.string()) for at, name in enumerate(names)}
+            return parts, _numbers(self._odd, reader)
+        finally:
+            self._free(reader)
+
+
+@cache
+def place_reader(core: Core) -> PlaceReader:
+    """The reader of a loaded core."""
+    return PlaceReader(core)
+
+
+def _numbers(function: Any, reader: ctypes.c_void_p) -> np.ndarray:
+    """A copy of the numbers that a reader lists."""
+    start = ctypes.c_void_p()
+    count = function(reader, ctypes.byref(start))
+    return np.array((ctypes.c_int64 * count).from_address(start.value or 0)) if count else np.empty(0, np.int64)
+
+
 @dataclass
 class _Texts:
     ends: np.ndarray
@@ -316,7 +356,9 @@ class _Texts:
 def _text_buffers(texts: pa.Array) -> _Texts:
     """The memory of a string array, which is kept alive by the array."""
     _, offsets, data = texts.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    ends = np.zeros(1, dtype=np.int32)
+    if len(texts):
+        ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
     return _Texts(ends, data.address if data else 0, data.size if data else 0)
 
 

@@ -79,7 +79,8 @@ class EventParser:
 
     Args:
         hash_key: the secret key of the keyed hashes.
-        site: the site of the events, or of those in each object; None if the objects do not name it.
+        site: the site of the events, or of those in each object of several partitions; None if the objects do not name
+            it.
         hours: `YYYY-MM-DD-HH` in which each object was received.
         geo: the geo database; it may be closed.
         max_age_days: events older than this, counted from the day they were received, are rejected.
@@ -111,7 +112,7 @@ class EventParser:
         def of_objects(value_of: Callable[[str | None], str | None]) -> pa.DictionaryArray:
             return pa.DictionaryArray.from_arrays(site_of, pa.array(map(value_of, numbers), pa.string()))
 
-        self._is_of_one_site = len(numbers) <= 1
+        self._is_of_one_partition = site is None or isinstance(site, str)
         self._event_keys = of_objects(lambda each: self._clients.hash(f"event ids of {each}"))
         self._hosts = of_objects(_page_host)
         self._sites = of_objects(lambda each: each)
@@ -220,7 +221,7 @@ class EventParser:
             else:
                 others = named_others(kinds[code] for code in members)
                 found.others.update(each.name for each in others)
-                if len(others) == MAX_OTHERS and not self._is_of_one_site:
+                if len(others) == MAX_OTHERS and not self._is_of_one_partition:
                     raise MixedError
                 yield replace(alike, others=others), lines if len(rows) == len(lines) else lines.take(pa.array(rows))
 

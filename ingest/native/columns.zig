@@ -8,6 +8,9 @@ const Error = boundary.Error;
 /// Random numbers of this process: nobody can choose texts whose hashes collide.
 pub var seed: u64 = 0;
 
+/// Texts that are looked up together at most.
+pub const at_once = 64;
+
 /// Arrow's validity bits. None are kept while no row is null.
 pub const Validity = struct {
     bits: std.ArrayList(u8) = .empty,
@@ -143,6 +146,26 @@ pub const Dictionary = struct {
         self.slots[at] = .{ .tag = tag, .number = @intCast(self.texts.count()) };
         self.last = @intCast(self.texts.count() - 1);
         return self.last;
+    }
+
+    /// The codes of some texts: the memory that one waits for is fetched while others are looked up.
+    pub fn codesOf(self: *Dictionary, texts: []const []const u8, codes: []i32) Error!void {
+        var hashes: [at_once]u64 = undefined;
+        for (texts, hashes[0..texts.len]) |text, *hash| {
+            hash.* = hashOf(text);
+            self.prepare(hash.*);
+        }
+        for (texts, hashes[0..texts.len]) |text, hash| self.approach(text.len, hash);
+        for (texts, hashes[0..texts.len], codes) |text, hash, *found| found.* = try self.find(text, hash);
+    }
+
+    /// Fetches the text that is probably there, once its place is.
+    fn approach(self: *const Dictionary, len: usize, hash: u64) void {
+        if (self.slots.len == 0 or len == 0) return;
+        const slot = self.slots[hash & (self.slots.len - 1)];
+        if (slot.number == 0) return;
+        const start: usize = @intCast(self.texts.ends.items[slot.number - 1]);
+        if (start < self.texts.bytes.items.len) @prefetch(&self.texts.bytes.items[start], .{});
     }
 
     /// Fetches the place of a hash into the cache.

@@ -170,6 +170,8 @@ const Reader = struct {
         for (&self.memory) |*each| {
             if (each.len < 2 * longest + 1024) each.* = try gpa.realloc(each.*, 2 * longest + 1024);
         }
+        try self.event_ids.reserve(key_of.len);
+        try self.properties.reserve(key_of.len);
         for (rejected, key_of, 0..) |is_rejected, key, number| {
             if (is_rejected != 0) continue;
             const text = data[@intCast(ends[number])..@intCast(ends[number + 1])];

@@ -91,7 +91,13 @@ fn create(out: *?*Known) Error!void {
 }
 
 fn find(known: *Known, given: *const Given, codes: []i32) Error!void {
-    for (codes, 0..) |*code, number| code.* = try known.texts.code(given.at(number));
+    var some: [columns.at_once][]const u8 = undefined;
+    var start: usize = 0;
+    while (start < codes.len) : (start += some.len) {
+        const count = @min(some.len, codes.len - start);
+        for (some[0..count], start..) |*text, number| text.* = given.at(number);
+        try known.texts.codesOf(some[0..count], codes[start..][0..count]);
+    }
 }
 
 fn newTexts(known: *Known, from: usize, out: *arrow.Array) Error!void {

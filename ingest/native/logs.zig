@@ -11,6 +11,8 @@ const Error = boundary.Error;
 
 const block_bytes = 1 << 16;
 
+/// No integer has so many digits, and no real that is read is negative.
+const no_number = std.math.minInt(i64);
 const rows_at_once = 64; // their fields stay in the nearest cache
 
 /// A line that Python reads: its number, from 0, and its place in the data, without the newline.
@@ -28,11 +30,9 @@ const Reader = struct {
     // usual lines that are in no column yet
     rows: usize = 0,
     fields: [][]const u8,
-    read: []Read,
+    read: []i64, // their numbers; the bits of reals
 
     odd: std.ArrayList(Odd) = .empty,
-
-    const Read = union { integer: ?i64, small: ?i32, real: ?f64 };
 
     fn create(kinds: []const u8, rows: usize) Error!*Reader {
         const self = try gpa.create(Reader);
@@ -41,7 +41,7 @@ const Reader = struct {
         errdefer gpa.free(columns);
         const fields = try gpa.alloc([]const u8, kinds.len * rows_at_once);
         errdefer gpa.free(fields);
-        const read = try gpa.alloc(Read, kinds.len * rows_at_once);
+        const read = try gpa.alloc(i64, kinds.len * rows_at_once);
         errdefer gpa.free(read);
         for (columns, kinds) |*column, kind| column.* = switch (kind) {
             'c' => .{ .coded = .{} },
@@ -124,15 +124,14 @@ const Reader = struct {
         const fields = self.fields[self.rows * self.width ..][0..self.width];
         const found = self.read[self.rows * self.width ..][0..self.width];
         if (self.date) |date| if (self.clock) |clock| {
-            found[date] = .{ .integer = self.time(fields[date], fields[clock]) orelse return false };
+            found[date] = self.time(fields[date], fields[clock]) orelse return false;
         };
         for (self.numbers) |field| {
             const text = fields[field];
-            const is_none = isNone(text);
-            found[field] = switch (self.columns[field]) {
-                .integer => .{ .integer = if (is_none) null else numbers.integer(text) orelse return false },
-                .small => .{ .small = if (is_none) null else numbers.small(text) orelse return false },
-                .real => .{ .real = if (is_none) null else numbers.real(text) orelse return false },
+            found[field] = if (isNone(text)) no_number else switch (self.columns[field]) {
+                .integer => numbers.integer(text) orelse return false,
+                .small => numbers.small(text) orelse return false,
+                .real => @bitCast(numbers.real(text) orelse return false),
                 else => unreachable,
             };
         }
@@ -156,11 +155,20 @@ const Reader = struct {
             .skipped => {},
             .coded => |*coded| try self.code(coded, field),
             .text => |*texts| for (0..self.rows) |row| try texts.append(known(self.fields[row * self.width + field])),
-            .integer => |*integers| for (0..self.rows) |row| try integers.append(self.read[row * self.width + field].integer),
-            .small => |*smalls| for (0..self.rows) |row| try smalls.append(self.read[row * self.width + field].small),
-            .real => |*reals| for (0..self.rows) |row| try reals.append(self.read[row * self.width + field].real),
+            .integer => |*integers| for (0..self.rows) |row| try integers.append(self.number(row, field)),
+            .small => |*smalls| for (0..self.rows) |row| {
+                try smalls.append(if (self.number(row, field)) |found| @intCast(found) else null);
+            },
+            .real => |*reals| for (0..self.rows) |row| {
+                try reals.append(if (self.number(row, field)) |found| @bitCast(found) else null);
+            },
         };
         self.rows = 0;
+    }
+
+    fn number(self: *const Reader, row: usize, field: usize) ?i64 {
+        const found = self.read[row * self.width + field];
+        return if (found == no_number) null else found;
     }
 
     fn code(self: *Reader, coded: *CodedColumn, field: usize) Error!void {

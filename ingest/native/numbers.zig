@@ -22,7 +22,10 @@ pub fn integer(text: []const u8) ?i64 {
     const digits = if (is_negative) text[1..] else text;
     if (digits.len == 0 or digits.len > most_integer_digits) return null;
     var value: i64 = 0;
-    for (digits) |digit| value = value * 10 + (digitOf(digit) orelse return null);
+    for (digits) |byte| {
+        if (!isDigit(byte)) return null;
+        value = value * 10 + (byte - '0');
+    }
     return if (is_negative) -value else value;
 }
 
@@ -30,7 +33,10 @@ pub fn integer(text: []const u8) ?i64 {
 pub fn small(text: []const u8) ?i32 {
     if (text.len == 0 or text.len > 3) return null;
     var value: i32 = 0;
-    for (text) |digit| value = value * 10 + (digitOf(digit) orelse return null);
+    for (text) |byte| {
+        if (!isDigit(byte)) return null;
+        value = value * 10 + (byte - '0');
+    }
     return value;
 }
 
@@ -44,7 +50,8 @@ pub fn real(text: []const u8) ?f64 {
             if (dot != null or at == 0 or at == text.len - 1) return null;
             dot = at;
         } else {
-            value = value * 10 + (digitOf(byte) orelse return null);
+            if (!isDigit(byte)) return null;
+            value = value * 10 + (byte - '0');
         }
     }
     if (dot == null and text.len > most_real_digits) return null;
@@ -90,6 +97,6 @@ pub fn clock(text: []const u8) ?i64 {
     return if (hour > 23 or minute > 59 or second > 59) null else (hour * 60 + minute) * 60 + second;
 }
 
-fn digitOf(byte: u8) ?u8 {
-    return if (byte >= '0' and byte <= '9') byte - '0' else null;
+fn isDigit(byte: u8) bool { // an optional digit would cost more than all else here
+    return byte >= '0' and byte <= '9';
 }

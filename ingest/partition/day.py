@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -36,6 +36,10 @@ from ingest.rows.privacy import scrub_line
 from ingest.source import Source, SourceObject
 
 MAX_SITE_NAME = 253  # characters of a host name in the DNS
+
+# Called before a partition is compared with those of the days before it: waits until these are put in their places.
+Turn = Callable[[], object]
+AT_ONCE: Turn = bool  # without waiting
 
 # How a partition was read: all its objects, only the new ones, or nothing because nothing was new.
 Reading = Literal["whole", "new objects", "nothing"]
@@ -120,6 +124,7 @@ def ingest_day(
     incremental: bool = False,
     has_other_sites: bool = False,
     already_read: Read | None = None,
+    turn: Turn = AT_ONCE,
 ) -> DayResult:
     """Ingests one source day of a dataset, or one site's part of it. Publishes the partition, or refuses it and keeps
     the last good version.
@@ -132,6 +137,7 @@ def ingest_day(
             objects.
         has_other_sites: whether the source has objects of other sites of the day; asked where this one has none.
         already_read: what the objects hold, if they are already read; for a whole reading.
+        turn: waits for the days before this one, if they are ingested at the same time.
 
     Raises:
         SourceError, LakeError, TransientError: the partition could not be checked; the lake is unchanged.
@@ -142,13 +148,16 @@ def ingest_day(
     listed = time.monotonic()
     if incremental and versions_taken(lake, partition) == set(map(version_of, found)):
         return _nothing_new(lake, partition, listed - started)
-    why_whole, trace = "", ""
+    why_whole, trace, waited = "", "", 0.0
     with lake.staging() as folder:
         try:
             _ensure_site_name(partition.site)
             staged, why_whole = _stage(
                 lake, source, found, partition, options, raw_files, progress, incremental, folder, already_read
             )
+            staged_at = time.monotonic()
+            turn()
+            waited = time.monotonic() - staged_at
             if not staged.objects:
                 staged.absence = absence_of(lake, source, partition, has_other_sites)
             read = time.monotonic()
@@ -175,7 +184,7 @@ def ingest_day(
         rejects_by_reason=staged.rejects_by_reason,
         rows_by_event_date=staged.rows,
         bytes_written=size,
-        seconds={"list": listed - started, "read": read - listed, "publish": ended - read},
+        seconds={"list": listed - started, "read": read - listed - waited, "publish": ended - read},
         reading="new objects" if incremental and not why_whole else "whole",
         objects_read=staged.objects_read,
         why_whole=why_whole,

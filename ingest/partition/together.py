@@ -1,5 +1,5 @@
-"""Reads the objects of many small partitions at once. A reading costs the same for one event as for a thousand, so that
-it would take most of the time of a day with thousands of small sites."""
+"""Reads the objects of many small partitions at once, of sites and of days. A reading costs the same for one event as
+for a thousand, so that it would take most of the time of a day with thousands of small sites, or of a month of one."""
 
 from __future__ import annotations
 
@@ -78,6 +78,10 @@ class _TooMuchError(Exception):
     """The rows of a group take more than `MAX_BYTES`."""
 
 
+class _OtherTenantError(Exception):
+    """A site belongs to several tenants in a group."""
+
+
 def _read(source: Source, parts: Parts, options: IngestOptions) -> dict[Partition, Read]:
     choose(options.reader)
     objects = [item for of_part in parts.values() for item in of_part]
@@ -101,8 +105,16 @@ def _read(source: Source, parts: Parts, options: IngestOptions) -> dict[Partitio
 
 
 def _parser(parts: Parts, options: IngestOptions) -> Callable[[Any], Iterator[ParsedBatch]]:
-    """A parser of the objects of all partitions, in their order."""
-    tenants = {part.site: tenants_of(part, objects, options.tenants) for part, objects in parts.items()}
+    """A parser of the objects of all partitions, in their order.
+
+    Raises:
+        _OtherTenantError: a site belongs to one tenant on one day, and to another on another day.
+    """
+    tenants: dict[str | None, str | None] = {}
+    for part, objects in parts.items():
+        tenant = tenants_of(part, objects, options.tenants)(str(part.site))
+        if tenants.setdefault(part.site, tenant) != tenant:
+            raise _OtherTenantError
     parser = EventParser(
         options.hash_key,
         [part.site for part, objects in parts.items() for _ in objects],
@@ -111,7 +123,7 @@ def _parser(parts: Parts, options: IngestOptions) -> Callable[[Any], Iterator[Pa
         options.max_age_days,
         options.limits.rejects_kept,
         options.later_keys,
-        lambda site: tenants[site](site),
+        tenants.get,
     )
     return parser.parse_in_parts
 

@@ -12,12 +12,12 @@ import dagster as dg
 from pydantic import Field
 
 from ingest.days import day_text
-from ingest.errors import LakeError, ObjectChangedError, SourceError, TransientLakeError
+from ingest.errors import ClicklakeError, LakeError, ObjectChangedError, SourceError, TransientLakeError
 from ingest.lake.files import Lake, LakeFile
 from ingest.lake.layout import Partition, partition_of, site_folder, value_in
 from ingest.partition.audit import Verdict, checks_of
 from ingest.partition.datasets import ACCESS_LOGS, DATASETS, EVENTS, Dataset
-from ingest.partition.day import DayResult, IngestOptions, ingest_day, moot_refusals, raw_files_of
+from ingest.partition.day import AT_ONCE, DayResult, IngestOptions, Turn, ingest_day, moot_refusals, raw_files_of
 from ingest.partition.ledger import (
     is_judged,
     is_kept_as_it_is,
@@ -39,11 +39,13 @@ from orchestration.dagster_internals.event_log import at_once
 from orchestration.failures import explained
 from orchestration.partitions import consecutive, daily, range_in_windows
 from orchestration.quality import Judgement
+from orchestration.raw.side_by_side import side_by_side, stretches
 from orchestration.resources import SETTINGS, Lakehouse
 from orchestration.rules import rules_of
 from orchestration.step import Step, begun, partitioned_check
 
 PARTITIONS_AT_ONCE = 4
+Ahead = Mapping[Partition, tuple[Sequence[SourceObject], Read]]  # partition → its objects, and what they hold
 T = TypeVar("T")
 
 RAW_ACCESS_LOGS = dg.AssetKey("raw_access_logs")
@@ -148,14 +150,16 @@ class _Work:
     raw_files: dict[tuple[date, str | None], list[LakeFile]] = field(default_factory=dict)
 
     def list(self) -> None:
-        """Lists all days at once: a listing costs as much for one day as for many."""
+        """Lists all days at once: a listing costs as much for one day as for many. Days that are worked on meanwhile
+        see the listing before or this one, each of which is true of them while they are locked."""
         found = self.source.objects(self.days)
-        self.delivered = {item.day for item in found}
-        self.objects = objects_by_day(item for item in found if not self.sites or item.site in self.sites)
-        self.raw_files = {}
+        raw_files: dict[tuple[date, str | None], list[LakeFile]] = {}
         for file in raw_files_of(self.lake, self.dataset.name, self.days):
             if part := partition_of(file.key):
-                self.raw_files.setdefault((part.day, value_in(file.key, "site")), []).append(file)
+                raw_files.setdefault((part.day, value_in(file.key, "site")), []).append(file)
+        self.delivered = {item.day for item in found}
+        self.objects = objects_by_day(item for item in found if not self.sites or item.site in self.sites)
+        self.raw_files = raw_files
 
     def is_behind(self, day: Partition) -> bool:
         """Whether another run has since ingested objects of this day that the listing lacks."""
@@ -172,6 +176,15 @@ class _Work:
     def objects_of(self, partition: Partition) -> Sequence[SourceObject]:
         site = partition.site
         return [item for item in self.objects.get(partition.day, ()) if site is None or item.site == site]
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What a day has of the days that are worked on at the same time: what its small partitions hold, if they were read
+    together, and its turn to be judged."""
+
+    read: Ahead = field(default_factory=dict)
+    turn: Turn = AT_ONCE
 
 
 def _ingest(step: Step, dataset: Dataset, reading: Reading, sites: Sequence[str] = ()) -> Iterator[dg.Output[None]]:
@@ -214,16 +227,60 @@ def _taken_in(step: Step, work: _Work, has_others: bool) -> dict[date, str]:
             step.tell_check(dg.AssetCheckKey(key, "processed"), day, False, True, str(error))
             bad[day] = f"{asset} refused (processed: {error})"
         return bad
-    for day in work.days:
-        results = _ingest_day(step.context, work, Partition(work.dataset.name, day))
-        if not results:
-            step.context.log.info(f"{work.dataset.name} {day}: nothing to take in")
-            continue
-        _report(step, key, day, results)
-        refused = [_refusal(result) for result in results if not result.published]
-        if refused:
-            bad[day] = f"{asset} refused ({'; '.join(refused)})"
+    for stretch in stretches(work.days, lambda day: work.objects.get(day, ())):
+        for day, results in _ingest_days(step.context, work, stretch):
+            if not results:
+                step.context.log.info(f"{work.dataset.name} {day}: nothing to take in")
+                continue
+            _report(step, key, day, results)
+            refused = [_refusal(result) for result in results if not result.published]
+            if refused:
+                bad[day] = f"{asset} refused ({'; '.join(refused)})"
     return bad
+
+
+def _ingest_days(
+    context: dg.AssetExecutionContext, work: _Work, days: Sequence[date]
+) -> Iterator[tuple[date, list[DayResult]]]:
+    """(day, its results) of each day of a stretch, in their order; several days are worked on at once."""
+    name = work.dataset.name
+    if len(days) == 1:
+        yield days[0], _ingest_day(context, work, Partition(name, days[0]), _Beside())
+        return
+    with (
+        progress.task(context, f"raw {name} {days[0]} … {days[-1]}", len(days)) as advance,
+        progress.without_bars(),
+    ):
+        read = _read_ahead(work, days)
+
+        def ingested(day: date, turn: Turn) -> list[DayResult]:
+            return _ingest_day(context, work, Partition(name, day), _Beside(read, turn))
+
+        rows = 0
+        for number, (day, results) in enumerate(side_by_side(ingested, days), start=1):
+            rows += sum(result.rows_kept for result in results)
+            advance(number, len(days), rows)
+            yield day, results
+
+
+def _read_ahead(work: _Work, days: Sequence[date]) -> Ahead:
+    """The small partitions of these days, read together. They are not yet locked: one whose objects are others by then
+    is read again. After an error nothing is read, so that it is told of the day that it concerns."""
+    if not work.dataset.by_site or work.reading.incremental:
+        return {}
+    parts: dict[Partition, list[SourceObject]] = {}
+    for day in days:
+        if day_text(day) not in work.reading.only_if_news:
+            for item in work.objects.get(day, ()):
+                parts.setdefault(Partition(work.dataset.name, day, item.site), []).append(item)
+    try:
+        return {
+            part: (group[part], read)
+            for group in groups(dict(sorted(parts.items(), key=lambda each: str(each[0]))))
+            for part, read in read_together(work.source, group, work.options).items()
+        }
+    except ClicklakeError:
+        return {}
 
 
 def _asked_for(context: dg.AssetExecutionContext, work: _Work) -> list[date]:
@@ -259,7 +316,7 @@ def _tell_of_unread(context: dg.AssetExecutionContext, work: _Work, kept: Sequen
         )
 
 
-def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
+def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition, beside: _Beside) -> list[DayResult]:
     """Ingests a day under its lock, each site on its own if the dataset has sites. Empty if the run reads news only and
     finds none."""
     with work.lake.lock(
@@ -271,14 +328,14 @@ def _ingest_day(context: dg.AssetExecutionContext, work: _Work, day: Partition) 
             work.list()
         for _ in range(LISTINGS - 1):
             try:
-                return _ingest_listed(context, work, day)
+                return _ingest_listed(context, work, day, beside)
             except ObjectChangedError as error:
                 context.log.warning(f"{day.day} is listed again: {error}")
                 work.list()
-        return _ingest_listed(context, work, day)
+        return _ingest_listed(context, work, day, beside)
 
 
-def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partition) -> list[DayResult]:
+def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partition, beside: _Beside) -> list[DayResult]:
     _forget_moot(context, work, day)
     of_day = work.objects_of(day)
     reads_news = work.reading.incremental or day_text(day.day) in work.reading.only_if_news
@@ -290,23 +347,37 @@ def _ingest_listed(context: dg.AssetExecutionContext, work: _Work, day: Partitio
         chosen = [day]
     results = []
     for group in groups({part: parts.get(part, ()) for part in chosen}):
-        read = {} if work.reading.incremental else read_together(work.source, group, work.options)
+        read = {} if work.reading.incremental else _read(work, group, beside.read)
         alone = [(part, objects) for part, objects in group.items() if part not in read]
-        results += [_ingest_partition(context, work, *each) for each in alone]
+        results += [_ingest_partition(context, work, *each, beside.turn) for each in alone]
         if read:
-            results += _ingest_read(context, work, group, read)
+            results += _ingest_read(context, work, group, read, beside.turn)
     return sorted(results, key=lambda result: str(result.partition))
 
 
+def _read(work: _Work, group: Parts, ahead: Ahead) -> dict[Partition, Read]:
+    """The partitions of a group that are read together, now or ahead."""
+    found = {
+        part: ahead[part][1]
+        for part, objects in group.items()
+        if part in ahead and list(objects) == list(ahead[part][0])
+    }
+    others = {part: objects for part, objects in group.items() if part not in found}
+    return found | read_together(work.source, others, work.options)
+
+
 def _ingest_read(
-    context: dg.AssetExecutionContext, work: _Work, group: Parts, read: Mapping[Partition, Read]
+    context: dg.AssetExecutionContext, work: _Work, group: Parts, read: Mapping[Partition, Read], turn: Turn
 ) -> Iterator[DayResult]:
     """Ingests small partitions whose objects are already read, several at once: they mostly wait for the disk."""
     day = next(iter(read)).day
 
     def ingested(part: Partition) -> DayResult:
         files = work.raw_files_of(part)
-        return ingest_day(work.lake, work.source, part, work.options, group[part], files, already_read=read[part])
+        objects = group[part]
+        return ingest_day(
+            work.lake, work.source, part, work.options, objects, files, already_read=read[part], turn=turn
+        )
 
     with (
         progress.task(context, f"raw {day}, {counted(len(read), 'small site')}", len(read)) as advance,
@@ -348,6 +419,7 @@ def _ingest_partition(
     work: _Work,
     partition: Partition,
     objects: Sequence[SourceObject],
+    turn: Turn,
 ) -> DayResult:
     has_other_sites = partition.site is not None and not objects and partition.day in work.delivered
     name = f"raw {partition.day}" + (f" {partition.site}" if partition.site else "")
@@ -362,6 +434,7 @@ def _ingest_partition(
             advance,
             work.reading.incremental,
             has_other_sites,
+            turn=turn,
         )
 
 

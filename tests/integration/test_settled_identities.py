@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 FIRST = date(2026, 1, 1)
 DAYS = 54  # the shortest history of which the runs of the last days make and read a summary
+RENEWED = 80  # days after which the runs of the last days make a longer one of it
 MARTS = ("identity_map", "identity_changes", "dim_users", "identities", "retention")
 SELECTED = ("--select", *(f"+{mart}" for mart in MARTS))
 # Small limits, so that few visits reach them.
@@ -48,10 +49,10 @@ def visits(rng: random.Random, number: int) -> list[dict[str, Any]]:
     return found
 
 
-def history(folder: Path, rng: random.Random) -> Lake:
+def history(folder: Path, rng: random.Random, days: int = DAYS) -> Lake:
     lake = Lake(str(folder))
     lake.put_text(RULES, "rules/rules.yml")
-    for number in range(DAYS):
+    for number in range(days):
         write_events(lake, day(number), day(number), visits(rng, number))
     return lake
 
@@ -87,6 +88,19 @@ def test_the_next_day_reads_the_summary_and_publishes_the_same(target: Path, tmp
     for mart in ("identity_nodes", "identity_edges"):
         lake.put_text("not read", f"marts/{mart}/session_date={day(2)}/data.parquet")
     run(lake, target, DAYS - 1)
+
+
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.long) for seed in range(8)])
+def test_a_longer_summary_made_of_a_shorter_one_gives_the_same(target: Path, tmp_path: Path, seed: int) -> None:
+    lake = history(tmp_path / "lake", random.Random(100 + seed), RENEWED + 2)
+    run(lake, target, 0, DAYS - 3)
+    run(lake, target, DAYS - 2)
+    made = lake.read_text(MANIFEST)
+    run(lake, target, DAYS - 1, RENEWED - 2)
+    assert differing(lake, target, RENEWED - 1) == []
+    assert lake.read_text(MANIFEST) != made
+    assert differing(lake, target, RENEWED) == []
+    assert differing(lake, target, RENEWED + 1) == []
 
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.long) for seed in range(8)])

@@ -18,7 +18,7 @@ import pytest
 from orchestration.marts import dbt_process
 from orchestration.marts.dbt_process import Finished, load_dbt, run_loaded
 from orchestration.places import dbt_target
-from tests.environment_fixtures import ROOT, dbt_processes_of
+from tests.environment_fixtures import ROOT, dbt_forks_of, dbt_processes_of
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,40 @@ def test_commands_follow_one_another_in_one_loader(project: Path) -> None:
     assert "leaked" not in first.output + second.output
     assert dbt_process._loaders[0] is loader
     assert dbt_processes_of(os.getpid()) == []
+
+
+def forked_ahead() -> int:
+    """The process that waits for the next command."""
+    load_dbt()
+    while not (found := dbt_forks_of(os.getpid())):
+        time.sleep(0.02)
+    (waiting,) = found
+    return waiting
+
+
+def test_a_command_becomes_the_process_that_was_forked_ahead(project: Path) -> None:
+    waiting = forked_ahead()
+    assert forked_ahead() == waiting  # asked twice
+    assert dbt_processes_of(os.getpid()) == []
+    finished = run(project, "compile")
+    assert finished.status == 0, finished.output
+    assert not is_alive(waiting)
+    assert dbt_forks_of(os.getpid()) == []
+
+
+def test_a_killed_process_that_was_forked_ahead_harms_no_command(project: Path) -> None:
+    waiting = forked_ahead()
+    os.kill(waiting, signal.SIGKILL)
+    while is_alive(waiting):
+        time.sleep(0.02)
+    assert run(project, "compile").status == 0
+
+
+def test_a_process_that_was_forked_ahead_ends_with_its_starter() -> None:
+    waiting = forked_ahead()
+    dbt_process._close()
+    while is_alive(waiting):
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from ingest.access_logs.parser import AccessLogParser
 from ingest.days import parse_day
 from ingest.errors import SettingsError
 from ingest.native import build, library
+from ingest.native.known import Known
 from ingest.native.library import NATIVE, NativeError, Way, choose
 from ingest.rows.batches import ObjectFacts
 from tests.log_lines import DAY, FIELDS, HASH_KEY, line, lines
@@ -208,6 +210,86 @@ def test_a_batch_of_odd_lines_is_read_the_python_way_alone(use_reader: Use, monk
     use_reader(NATIVE)
     read = parsed(b"x\n" * 1_000)
     assert read[0]["rows_read"] == {0: 1_000}
+
+
+QUERY_PARTS = [
+    *(
+        "oid=1",
+        "OID=2",
+        "oid=",
+        "oid",
+        "=",
+        "",
+        "cid=%2520",
+        "cid=a%2Bb",
+        "pid=%41",
+        "r=https%253A%252F%252Fx.org%252F",
+    ),
+    *(
+        "s=300x250",
+        "amp;ch=a",
+        "%6Fid=3",
+        "o+d=4",
+        "cr=ann%40example.org",
+        "cr=undefined",
+        "oid=\x1d",
+        "ä=1",
+        "ch=ä",
+        "x=1",
+    ),
+]
+
+
+def test_parameters_are_read_alike(use_reader: Use) -> None:
+    rng = random.Random(6)
+    texts = [None, *("&".join(rng.choices(QUERY_PARTS, k=rng.randrange(6))) for _ in range(3_000))]
+    queries = pa.array(texts, pa.string()).slice(1)
+    rows = np.flatnonzero(np.array([rng.random() < 0.9 for _ in queries]))
+    found = []
+    for reader in (NATIVE, library.PYTHON):
+        use_reader(reader)
+        columns = AccessLogParser(HASH_KEY, parse_day(DAY))._parameter_columns(queries, rows)
+        found.append({name: values.cast(pa.string()).to_pylist() for name, values in columns.items()})
+    assert found[0] == found[1]
+    assert len(set(found[0]["landing_url"])) > 1
+
+
+def test_what_is_remembered_is_bounded_and_asked_for_once(core: library.Core) -> None:
+    asked: list[str] = []
+
+    def function(texts: list[str]) -> list[pa.Array]:
+        asked.extend(texts)
+        return [
+            pa.array([text.upper() or None for text in texts]),
+            pa.array([None if text == "b" else "x" for text in texts]),
+        ]
+
+    known = Known(core, function, width=2, most_bytes=200)
+    values = pa.array(["b", "a", None, "b", ""]).dictionary_encode()
+
+    for _ in range(2):
+        first, second = known(values)
+        assert first.to_pylist() == ["B", "A", None, "B", None]
+        assert second.to_pylist() == [None, "x", None, None, "x"]
+        assert first.dictionary.to_pylist() == ["B", "A"]
+    assert asked == ["b", "a", ""]
+    known(pa.array(["c" * 300]).dictionary_encode())
+    known(values)
+    assert asked == ["b", "a", "", "c" * 300, "b", "a", ""]
+
+
+def test_a_wheel_of_a_platform_carries_the_core(tmp_path: Path) -> None:
+    platform = build.here()
+    if platform not in build.TARGETS or not build.compiled_file().exists():
+        pytest.skip("there is no wheel of this platform")
+    environment = {**os.environ, "WHEEL_PLATFORM": platform}
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.iterdir()
+    with ZipFile(wheel) as archive:
+        assert str(build.compiled_file().relative_to(ROOT)) in archive.namelist()
+    assert wheel.name.startswith("clicklake-0.1.0-py3-none-m")
 
 
 def test_numbers_are_the_same_to_the_last_bit(core: library.Core) -> None:

@@ -6,12 +6,16 @@ import random
 import secrets
 import time
 
+import pyarrow as pa
 import pytest
 
 from ingest.events import native
+from ingest.events.addresses import PageAddresses
+from ingest.events.engine import Engine
 from ingest.events.files import EventBatch
 from ingest.events.native import NativeReader, Ordinary
 from ingest.events.shapes import shapes
+from ingest.native import library
 from ingest.native.library import NATIVE, PYTHON, core
 from tests import native_events
 from tests.event_lines import line, pixel
@@ -24,7 +28,7 @@ CI_SECONDS, LONG_SECONDS = 15, 3_600
 
 def read(lines: EventBatch) -> Ordinary:
     """What the core makes of lines."""
-    loaded = core()
+    loaded = library._loaded().core  # whichever way was chosen last
     assert loaded
     return NativeReader(loaded).read(lines, native_events.EVENT_KEYS, lines.object_index)
 
@@ -161,3 +165,30 @@ def test_random_lines_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(LONG_SECONDS + 600)
 def test_random_lines_are_read_alike_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     fuzz(LONG_SECONDS, monkeypatch)
+
+
+ADDRESSES = (
+    *("https://example.com/a/b?utm_source=x&y=1#top", "http://h", "https://h?x=1", "https://h#f?x=1", "https://h/#?="),
+    *("/p", "/p?x=1#y", "/", "//h/p", "https://h:80/p", "https://u@h/p", "https://H.example/p", "https://münchen.de/"),
+    *("HTTPS://h/p", "ftp://h/p", "https://", "https:///p", "https://[::1]/p", " https://h/p", "p?x=1", "", "?x=1"),
+    *(
+        "https://h/p?",
+        "https://h/p?x",
+        "https://h/a=b?x",
+        "https://h/?=#",
+        "https://h\\p",
+        "https://h\n/p",
+        "https://h/\u00e9",
+    ),
+)
+
+
+def test_addresses_are_taken_apart_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    pieces = ("https://", "http:", "//", "/", "h.example", "A", "?", "#", "=", "x=1", "&", ":", "@", "é", " ", "\n")
+    made = ("".join(rng.choices(pieces, k=rng.randrange(1, 7))) for _ in range(3_000))
+    texts = pa.array(dict.fromkeys((*ADDRESSES, *made, None)), pa.string())
+    reader = PageAddresses(Engine().run)
+    native = reader._taken_apart(texts)
+    monkeypatch.setattr(library, "_chosen", PYTHON)
+    assert native == reader._taken_apart(texts)

@@ -86,6 +86,35 @@ def test_together_and_alone_give_the_same(source: FolderSource, tmp_path: Path) 
     assert all_of(joined) == all_of(alone)
 
 
+def test_days_of_a_site_together_and_alone_give_the_same(tmp_path: Path) -> None:
+    """Also where each day has many fields of its own, or the site belongs to another tenant from a day on."""
+    days = [f"2026-01-1{number}" for number in range(2, 10)]
+    for number, day in enumerate(days):
+        own = {f"of_{number}_{each}": each for each in range(70 if number == 0 else 40)}
+        rows = [line(pixel(visitorId=f"v{number}", timestamp=f"{day}T10:00:00Z", **own))]
+        folder = tmp_path / "events" / ("tenant=t" if number == 7 else "")
+        path = folder / event_key("s.example", day, "a")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\n".join(rows))
+    source = FolderSource(tmp_path / "events")
+    listed = objects_by_day(source.objects())
+    parts: dict[Partition, list[SourceObject]] = {}
+    for day in sorted(listed):
+        parts |= parts_of(Lake(str(tmp_path / "none")), Partition("events", day), listed[day])
+    alone, joined = Lake(str(tmp_path / "alone")), Lake(str(tmp_path / "joined"))
+    for part, objects in parts.items():
+        ingested(source, alone, {}, part, objects)
+    (group,) = groups(parts)
+    read = read_together(source, group, OPTIONS)
+    for part, objects in group.items():
+        ingested(source, joined, read, part, objects)
+    assert len(read) == 4
+    assert all_of(joined) == all_of(alone)
+    tables = [joined.read_table(file.key) for file in joined.files("raw")]
+    tenants = {tenant for table in tables for tenant in table.column("tenant_id").to_pylist()}
+    assert tenants == {None, "t"}
+
+
 def test_the_file_of_a_site_holds_nothing_of_another(source: FolderSource, tmp_path: Path) -> None:
     """A dictionary of a column could hold values of rows that are elsewhere."""
     lake = Lake(str(tmp_path / "lake"))

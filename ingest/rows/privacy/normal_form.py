@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from html.entities import html5
 
@@ -40,8 +40,11 @@ _TOKEN = re.compile(
     r"|(?P<entity>&(?:#(?P<decimal>[0-9]{1,12});?|#[xX](?P<hex>[0-9A-Fa-f]{1,12});|(?P<name>[A-Za-z]{2,31};)))"
     rf"|(?P<variant>[{VARIANTS}])"
 )
-_FIRST_OF_TOKEN = re.compile(r"[%\\&]|[^\x00-\x7f]")  # most texts have none; this search takes a twentieth of the time
+# Every token begins with one of these. This search takes a twentieth of the time that trying the alternatives takes.
+_FIRST_OF_TOKEN = re.compile(rf"[%\\&{VARIANTS}]")
 _ESCAPE = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
+# Most tokens by far: one escape of an ASCII character, in any spelling.
+_OF_ASCII = {f"%{high}{low}": chr(int(high + low, 16)) for high in "01234567" for low in "0123456789abcdefABCDEF"}
 _DOTS = "\u3002\uff61"  # IDNA takes these for dots as well; NFKC does not
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _MAX_CODE = 0x10FFFF
@@ -64,14 +67,12 @@ def normal_form(text: str) -> tuple[str, list[int] | None]:
 
 def _decoded(text: str) -> tuple[str, list[int]] | None:
     """One round of `normal_form`; None if nothing changes."""
-    if not _FIRST_OF_TOKEN.search(text):
-        return None
     parts: list[str] = []
     places: list[int] = []
     end = 0
-    for token in _TOKEN.finditer(text):
+    for token in _tokens(text):
         start = token.start()
-        if token["percent"] is None and _character(token) == token[0]:
+        if token["percent"] is None and _character(token) == token[0]:  # such as the name of no entity
             continue
         parts.append(text[end:start])
         places.extend(range(end, start))
@@ -86,12 +87,29 @@ def _decoded(text: str) -> tuple[str, list[int]] | None:
     return "".join(parts), places
 
 
-def _pieces(token: re.Match[str]) -> Iterator[tuple[str, int]]:
+def _tokens(text: str) -> Iterator[re.Match[str]]:
+    """All tokens of a text, from left to right."""
+    position = 0
+    while first := _FIRST_OF_TOKEN.search(text, position):
+        token = _TOKEN.match(text, first.start())
+        if token:
+            yield token
+        position = token.end() if token else first.end()
+
+
+def _pieces(token: re.Match[str]) -> Iterable[tuple[str, int]]:
+    """What a token stands for, in pieces, each with its place in the text."""
+    if (one := _OF_ASCII.get(token[0])) is not None:
+        return ((one, token.start()),)
     if token["percent"] is None:
-        yield _character(token), token.start()
-        return
+        return ((_character(token), token.start()),)
     escapes = [(int(each[1], 16), token.start() + each.start()) for each in _ESCAPE.finditer(token["percent"])]
     data = bytes(byte for byte, _ in escapes)
+    places = [place for _, place in escapes]
+    return zip(data.decode(), places, strict=True) if data.isascii() else _characters(data, places)
+
+
+def _characters(data: bytes, places: list[int]) -> Iterator[tuple[str, int]]:
     position = 0
     while position < len(data):
         first = data[position]
@@ -100,7 +118,7 @@ def _pieces(token: re.Match[str]) -> Iterator[tuple[str, int]]:
             piece = data[position : position + width].decode()
         except UnicodeDecodeError:
             piece, width = chr(first), 1  # older senders write Latin-1
-        yield piece, escapes[position][1]
+        yield piece, places[position]
         position += width
 
 

@@ -1,5 +1,5 @@
 -- One row per node, numbered by age from 0: an identity's oldest node has the smallest number. Days that are summed up
--- give only the nodes that have to do with those of the days after them.
+-- have only nodes that have to do with the days after them.
 {{ config(materialized='table') }}
 
 with nodes as (

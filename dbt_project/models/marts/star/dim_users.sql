@@ -1,5 +1,7 @@
 -- One row per identity, as it is known now. The whole history, one file.
 {{ config(sort_by=['identity_id']) }}
+-- Users are published only with the map that names them.
+-- depends_on: {{ ref('identity_map') }}
 
 with sites as (
 
