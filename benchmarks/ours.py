@@ -161,7 +161,9 @@ def _in_order(nodes: dict[str, Any]) -> list[Any]:
 
 def _statement(node: Any) -> str:
     if node["resource_type"] == "seed":
-        return f"create table {node['relation_name']} as from read_csv('{DBT_DIR / node['original_file_path']}')"
+        path = DBT_DIR / node["original_file_path"]
+        types = {name: column["data_type"] for name, column in node["columns"].items()}  # not to be told from no rows
+        return f"create table {node['relation_name']} as from read_csv('{path}', header = true, types = {types})"
     kind = "view" if node["config"]["materialized"] == "view" else "table"
     return f"create {kind} {node['relation_name']} as {node['compiled_code']}"
 

@@ -324,7 +324,7 @@ class Plugin(BasePlugin):
         return self._stage
 
     def staging(self, model: str) -> dict[str, str]:
-        """Day → path of each day that a lake_table may publish or that may be refused; the caller writes them all."""
+        """Day → path of each day of a lake_table, published or refused later. The caller writes them all at once."""
         node = self._planned.known_model(model)
         days = sorted({*self._planned.built_days(node), *self._planned.window})
         paths = {day_text(day): staged_path(self._staging, node, day) for day in days}

@@ -29,16 +29,18 @@
   {{ run_hooks(pre_hooks) }}
   {% set standing = load_cached_relation(this) %}
   {% do adapter.drop_relation(standing) if standing is not none and standing.is_table %}
-  {% set paths = lake_answer('staging', {'model': model.name}) if config.get('is_large') else {} %}
+  {% set days = (planned().window + planned().built.get(model.name, [])) | unique | list %}
+  {% set is_direct = config.get('is_large') and days | length == 1 %}
   {% set strays_are = ' have a ' ~ partition_by ~ ' outside the days to be built, or none. A lake_table yields rows of '
     'these days only' %}
-  {% if paths | length == 1 %}
+  {% if is_direct %}
+    {% set paths = lake_answer('staging', {'model': model.name}) %}
     {% do get_assert_columns_equivalent(sql) %}
     {# Not a condition of its own: engines leave out one that another one contains. #}
     {% set stray = quoted_list(['Rows of ' ~ model.name ~ strays_are]) %}
     {% set rows %}(
       select * replace (
-        case when {{ partition_by }} = date '{{ paths.keys() | first }}' then {{ partition_by }} else error({{ stray }}) end
+        case when {{ partition_by }} = date '{{ days | first }}' then {{ partition_by }} else error({{ stray }}) end
         as {{ partition_by }}
       )
       from ({{ get_select_subquery(sql) }})
@@ -57,7 +59,7 @@
       {{ 'union all by name' ~ files_query(neighbours, [partition_by]) if neighbours }}
     {% endcall %}
   {% endif %}
-  {% if partition_by and paths | length != 1 %}
+  {% if partition_by and not is_direct %}
     {% set is_built = in_built_days(model.name, partition_by) %}
     {% set rows, strays = run_query(
       'select count(*), count(case when ' ~ is_built ~ ' then null else 1 end) from ' ~ table_relation
@@ -65,7 +67,7 @@
     {# A row outside the built days would be in no file, and would be lost without notice. #}
     {% do exceptions.raise_compiler_error(strays ~ ' rows of ' ~ model.name ~ strays_are) if strays %}
     {% if rows > config.get('rows_in_memory', 100000) %}
-      {% set paths = paths or lake_answer('staging', {'model': model.name}) %}
+      {% set paths = lake_answer('staging', {'model': model.name}) %}
       {% do stage_days(model, paths, table_relation) %}
       {% set columns = adapter.get_columns_in_relation(table_relation) | map(attribute='name') %}
       {% do run_query(view_of_files(view_relation, columns, paths, neighbours) ~ '; drop table ' ~ table_relation) %}
