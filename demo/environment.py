@@ -83,9 +83,10 @@ def put_rules(lake: Lake) -> None:
 
 @contextmanager
 def exported(settings: dict[str, str]) -> Iterator[None]:
-    """Sets these settings in the environment of this process, and removes all other settings of Clicklake."""
+    """Sets these settings in the environment of this process, and removes all other settings of Clicklake but how this
+    machine reads objects."""
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("CLICKLAKE_")]:
+    for name in [name for name in os.environ if name.startswith("CLICKLAKE_") and name != "CLICKLAKE_READER"]:
         del os.environ[name]
     os.environ.update(settings)
     try:
