@@ -112,7 +112,7 @@ def _digit(cores: float) -> str:
 
 
 def main(command: list[str]) -> int:
-    if not command:
+    if not command or command[0].startswith("-"):
         raise SystemExit("Name a command: python -m benchmarks.timeline clicklake run --from 2026-01-12")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     status, seconds, processes = watched(command)
