@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from ingest.events.files import EventBatch, EventPiece, event_batches
-from ingest.events.native import _Texts
 from ingest.events.parser import EventParser
 from ingest.events.shapes import Field, shapes
 from ingest.native import library
+from ingest.native.library import Texts
 from ingest.rows.batches import ParsedBatch
 from tests.event_lines import DAY, HASH_KEY
 
@@ -191,8 +190,12 @@ def difference(one: ParsedBatch, other: ParsedBatch) -> str | None:
     return None
 
 
-def with_wrong_end(texts: _Texts) -> _Texts:
-    """The same texts, of which the last ends behind the memory."""
-    ends = texts.ends.copy()
-    ends[-1] += 1 << 20
-    return replace(texts, ends=ends)
+class WithWrongEnd(Texts):
+    """Texts of which the last ends behind the memory."""
+
+    def __init__(self, array: pa.Array) -> None:
+        super().__init__(array)
+        offsets = array.buffers()[1]
+        self._wrong = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1].copy()
+        self._wrong[-1] += 1 << 20
+        self.ends = self._wrong.ctypes.data

@@ -9,12 +9,11 @@ import ctypes
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ingest.native.library import Core
+from ingest.native.library import Core, Texts, numbers
 from ingest.rows.columns import DICTIONARY
 from ingest.rows.encoding import NEVER_ADDED
 
@@ -69,7 +68,7 @@ class LineReader:
             times = None
             if clocks:
                 times = self._core.array(self._column, reader, fields.index("date"), type=pa.int64()).to_numpy()
-            return columns, times, _numbers(self._odd, reader, 3)
+            return columns, times, numbers(self._odd, reader, 3)
         finally:
             self._free(reader)
 
@@ -113,17 +112,9 @@ class ParameterReader:
         Raises:
             NativeError: as of `LineReader.read`.
         """
-        _, ends, content = queries.buffers()
+        texts = Texts(queries)
         rows = np.ascontiguousarray(rows, dtype=np.int64)
-        size = 0 if content is None else content.size
-        given = _Queries(
-            ends.address + 4 * queries.offset,
-            len(queries),
-            content.address if size else 0,
-            size,
-            rows.ctypes.data,
-            len(rows),
-        )
+        given = _Queries(texts.ends, texts.count, texts.data, texts.size, rows.ctypes.data, len(rows))
         names = " ".join(self._names).encode()
         reader = _POINTER()
         self._core.check(self._read(ctypes.byref(reader), names, len(names), self._of_client, ctypes.byref(given)))
@@ -131,19 +122,9 @@ class ParameterReader:
             columns = {
                 name: self._core.array(self._column, reader, at, type=DICTIONARY) for at, name in enumerate(self._names)
             }
-            return columns, _numbers(self._odd, reader, 1).reshape(-1)
+            return columns, numbers(self._odd, reader).reshape(-1)
         finally:
             self._free(reader)
-
-
-def _numbers(function: Any, reader: ctypes.c_void_p, width: int) -> np.ndarray:
-    """A copy of the numbers that a reader lists, `width` in each row."""
-    found = _POINTER()
-    count = function(reader, ctypes.byref(found))
-    if not count:
-        return np.empty((0, width), dtype=np.int64)
-    numbers = ctypes.cast(found, ctypes.POINTER(ctypes.c_int64))
-    return np.ctypeslib.as_array(numbers, (count, width)).copy()
 
 
 @cache

@@ -23,7 +23,7 @@ from ingest.events.files import EventBatch
 from ingest.events.roles import EVENT_VALUES, READ
 from ingest.events.shapes import VERSION_KEY, Field, Shape, shapes
 from ingest.events.sql import JSON_COLUMNS, PAGES, distinct_query, is_no_number, is_number
-from ingest.native.library import Core, NativeError, core
+from ingest.native.library import Core, NativeError, Texts, core, numbers
 from ingest.rows.columns import DICTIONARY, single
 from ingest.schema import DEVICE_TRAITS, Column, Role
 
@@ -259,10 +259,10 @@ class NativeReader:
         """
         rejected = np.zeros(len(batch), dtype=np.uint8)
         rejected[list(batch.reasons)] = 1
-        texts, keys = _text_buffers(batch.texts), _text_buffers(keys)
+        texts, of_ids = Texts(batch.texts), Texts(keys)
         lines = _Lines(
-            *(texts.data, texts.size, texts.ends.ctypes.data, len(batch), rejected.ctypes.data),
-            *(keys.data, keys.size, keys.ends.ctypes.data, len(keys.ends) - 1),
+            *(texts.data, texts.size, texts.ends, len(batch), rejected.ctypes.data),
+            *(of_ids.data, of_ids.size, of_ids.ends, of_ids.count),
             np.ascontiguousarray(key_of, dtype=np.int32).ctypes.data,
         )
         status = self._read(self._reader, ctypes.byref(lines))
@@ -278,7 +278,7 @@ class NativeReader:
             for slot in self._slots
             if self._is_used(self._reader, slot)
         }
-        return Ordinary(own, found, _numbers(self._odd, self._reader))
+        return Ordinary(own, found, numbers(self._odd, self._reader).reshape(-1))
 
 
 class NativeReaders:
@@ -320,15 +320,13 @@ class PlaceReader:
         Raises:
             NativeError: it has too little memory, or the core has an error.
         """
-        texts = _text_buffers(addresses)
+        texts = Texts(addresses)
         reader = ctypes.c_void_p()
-        self._core.check(
-            self._read(ctypes.byref(reader), texts.ends.ctypes.data, len(addresses), texts.data, texts.size)
-        )
+        self._core.check(self._read(ctypes.byref(reader), texts.ends, texts.count, texts.data, texts.size))
         try:
             names = ("host", "path", "query")
             parts = {name: self._core.array(self._part, reader, at, type=pa.string()) for at, name in enumerate(names)}
-            return parts, _numbers(self._odd, reader)
+            return parts, numbers(self._odd, reader).reshape(-1)
         finally:
             self._free(reader)
 
@@ -337,29 +335,6 @@ class PlaceReader:
 def place_reader(core: Core) -> PlaceReader:
     """The reader of a loaded core."""
     return PlaceReader(core)
-
-
-def _numbers(function: Any, reader: ctypes.c_void_p) -> np.ndarray:
-    """A copy of the numbers that a reader lists."""
-    start = ctypes.c_void_p()
-    count = function(reader, ctypes.byref(start))
-    return np.array((ctypes.c_int64 * count).from_address(start.value or 0)) if count else np.empty(0, np.int64)
-
-
-@dataclass
-class _Texts:
-    ends: np.ndarray
-    data: int
-    size: int
-
-
-def _text_buffers(texts: pa.Array) -> _Texts:
-    """The memory of a string array, which is kept alive by the array."""
-    _, offsets, data = texts.buffers()
-    ends = np.zeros(1, dtype=np.int32)
-    if len(texts):
-        ends = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    return _Texts(ends, data.address if data else 0, data.size if data else 0)
 
 
 def table_of(found: Ordinary, run: Callable[[str, pa.Table], pa.Table]) -> pa.Table:

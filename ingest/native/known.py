@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ingest.native.library import Core
+from ingest.native.library import Core, Texts
 
 MOST_BYTES = 128 << 20  # of texts and results; with more, all are forgotten
 
@@ -91,10 +91,7 @@ class Known:
             self._free(self._held)
 
 
-def _given(texts: pa.Array) -> _Texts:
+def _given(array: pa.Array) -> _Texts:
     """The texts of an array, which must live while they are used."""
-    _, ends, content = texts.buffers()
-    size = 0 if content is None else content.size
-    return _Texts(
-        ends.address + 4 * texts.offset if len(texts) else 0, content.address if size else 0, size, len(texts)
-    )
+    texts = Texts(array)
+    return _Texts(texts.ends, texts.data, texts.size, texts.count)

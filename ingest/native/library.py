@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ingest.errors import SettingsError
@@ -71,6 +72,37 @@ class Core:
         array = _Array()
         self.check(hand_over(*arguments, ctypes.byref(array)))
         return pa.Array._import_from_c(ctypes.addressof(array), type)
+
+
+class Texts:
+    """The memory of a string array, which lives as long as this.
+
+    ends: address of the offsets of its texts, with the end of the last. data, size: address and length of all bytes of
+    its buffer. count: the number of texts.
+    """
+
+    def __init__(self, array: pa.Array) -> None:
+        self._array = array
+        _, ends, data = array.buffers()
+        self.count = len(array)
+        self.ends = ends.address + 4 * array.offset if self.count else _NO_TEXTS.ctypes.data
+        self.data: int = data.address if data else 0
+        self.size: int = data.size if data else 0
+
+
+_NO_TEXTS = np.zeros(1, dtype=np.int32)
+
+
+def numbers(function: Any, reader: ctypes.c_void_p, width: int = 1) -> np.ndarray:
+    """A copy of the numbers that a reader of the core lists, `width` in each row.
+
+    function: takes the reader and where to put the address of the numbers, returns the number of rows.
+    """
+    start = ctypes.c_void_p()
+    count = function(reader, ctypes.byref(start))
+    if not count:
+        return np.empty((0, width), dtype=np.int64)
+    return np.array((ctypes.c_int64 * (count * width)).from_address(start.value or 0)).reshape(count, width)
 
 
 _chosen = AUTO

@@ -9,7 +9,6 @@ import time
 import pyarrow as pa
 import pytest
 
-from ingest.events import native
 from ingest.events.addresses import PageAddresses
 from ingest.events.engine import Engine
 from ingest.events.files import EventBatch
@@ -110,11 +109,9 @@ def test_a_core_that_fails_leaves_the_lines_to_python(
 ) -> None:
     content = [line(each) + b"\n" for each in ORDINARY]
     broken = parser(NATIVE, monkeypatch)
-    ends = "ingest.events.native._text_buffers"
-    real = native._text_buffers
-    monkeypatch.setattr(ends, lambda texts: native_events.with_wrong_end(real(texts)))
-    failed = broken.parse(batch(content))
-    monkeypatch.setattr(ends, real)
+    with monkeypatch.context() as patch:
+        patch.setattr("ingest.events.native.Texts", native_events.WithWrongEnd)
+        failed = broken.parse(batch(content))
     assert "the native core failed, a check failed: index out of bounds" in caplog.text
     assert difference(failed, parser(PYTHON, monkeypatch).parse(batch(content))) is None
 
